@@ -1,0 +1,92 @@
+"""Batches of uint8 tensors from any data set with `item(position)`, in worker processes or not."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+
+class Items(Protocol):
+    """What `batches` asks of a data set."""
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        """uint8 [C, H, W] per domain; a pure function of the position."""
+        ...
+
+
+class _Positions(Dataset):
+    def __init__(self, data: Items) -> None:
+        self.data = data
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.data.item(index)
+
+
+def batches(
+    data: Items,
+    *,
+    start: int,
+    batch: int,
+    workers: int = 0,
+    pin_memory: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches, uint8 [batch / world, C, H, W] per domain; close() ends the workers.
+
+    Global batch k holds positions `start + k * batch ...`, of which rank r gets the r-th
+    contiguous part. The values do not depend on `workers`, and no global random state is read.
+    Raises ValueError when `world` does not divide `batch`.
+    """
+    if batch % world:
+        raise ValueError(f"batch={batch} cannot be split evenly over {world} processes.")
+    return _iterate(data, start, batch, workers, pin_memory, rank, world)
+
+
+def _iterate(
+    data: Items, start: int, batch: int, workers: int, pin_memory: bool, rank: int, world: int
+) -> Iterator[dict[str, Tensor]]:
+    options: dict[str, Any] = {}
+    if workers:
+        options = {"prefetch_factor": 4, "worker_init_fn": _init_worker}
+        if "fork" in torch.multiprocessing.get_all_start_methods():
+            options["multiprocessing_context"] = "fork"  # shares the image cache, copies nothing
+    loader = DataLoader(
+        _Positions(data),
+        batch_sampler=_spans(start, batch, rank, world),  # pyright: ignore[reportArgumentType]
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # else it would draw from the global generator
+        **options,
+    )
+    source = iter(loader)
+    try:
+        for values in source:
+            yield values
+    finally:
+        del source, loader  # the last reference: this joins the workers now, not at some collection
+
+
+def _spans(start: int, batch: int, rank: int, world: int) -> Iterator[list[int]]:
+    share = batch // world
+    first = start + rank * share
+    while True:
+        yield list(range(first, first + share))
+        first += batch
+
+
+def _collate(items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
+
+
+def _init_worker(worker: int) -> None:
+    """The parent decides when to stop; a Ctrl-C must not kill the data under its last step."""
+    torch.set_num_threads(1)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):  # Windows lacks some
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,0 +1,182 @@
+"""`shapes`: a small procedural unpaired set whose true translation is known.
+
+Domain a: plain circles (red), squares (blue) and triangles (yellow), one to three a picture, on a
+textured ground. Domain b: the same world with stripes: in rows with y % 4 < 2 a shape keeps its
+colour, in the other rows it is white. Colours belong to the shape and stripes to the pixel rows,
+so the translation has no hidden dice: it can be learnt without pairs and checked exactly.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gantrain.data.order import AUGMENT_A, AUGMENT_B, UnpairedOrder, raw_bits
+from gantrain.errors import ConfigError
+
+COLOURS = np.array([[214, 54, 48], [44, 92, 206], [238, 184, 36]], np.uint8)  # by shape class
+WHITE = 245
+_WORLD = 20170330  # the pictures' own seed: the user's seed orders them, but never redraws them
+_TRAIN_A, _TRAIN_B, _TEST = range(3)
+
+
+class UnpairedShapes:
+    """Procedural images of `resolution` x `resolution` pixels; the test images are true pairs.
+
+    Every image depends only on its split, its number and `resolution`, never on `seed`, which
+    decides the order and the flips of training.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        resolution: int = 64,
+        train_images: int = 800,
+        test_images: int = 100,
+        flip: bool = True,
+    ) -> None:
+        if resolution < 16 or resolution % 4:
+            raise ConfigError(
+                f"data.resolution={resolution} does not suit data=shapes: "
+                "use a multiple of 4 from 16 on, such as 64."
+            )
+        if train_images < 2 or test_images < 1:
+            raise ConfigError(
+                f"data.train_images={train_images}, data.test_images={test_images}: data=shapes "
+                "needs at least 2 training images and 1 test image."
+            )
+        self.seed, self.flip = seed, flip
+        self.resolution = (resolution, resolution)
+        self.channels = {"a": 3, "b": 3}
+        self.images_per_epoch = train_images
+        self.has_pairs = True
+        self._test_images = test_images
+        self._order = UnpairedOrder(seed, train_images, train_images)
+        self._pictures: dict[str, np.ndarray] = {}
+
+    def prepare(self, *, batch: int, multiple: int, log: Callable[[str], None]) -> None:
+        """Draw all images. Raises ConfigError when the sides are no multiple of `multiple`."""
+        side, train, test = self.resolution[0], self.images_per_epoch, self._test_images
+        if side % multiple:
+            raise ConfigError(
+                f"data.resolution={side} does not suit this model, whose images need sides that "
+                f"are multiples of {multiple}: use {-(-side // multiple) * multiple}."
+            )
+        self._pictures = {
+            "train_a": draw("a", _TRAIN_A, train, side),
+            "train_b": draw("b", _TRAIN_B, train, side),
+            "test_a": draw("a", _TEST, test, side),
+            "test_b": draw("b", _TEST, test, side),
+        }
+        log(f"data: drew {train} + {train} training and {test} paired test images, {side} px")
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        """uint8 [3, H, W] of "a" and "b" at `position`: a pure function of (seed, position)."""
+        a, b = self._order(position)
+        return {
+            "a": self._flipped("train_a", a, AUGMENT_A, position),
+            "b": self._flipped("train_b", b, AUGMENT_B, position),
+        }
+
+    def test_count(self, domain: str) -> int:
+        """The number of test images of `domain`, "a" or "b" (the same)."""
+        return self._test_images
+
+    def test_item(self, domain: str, index: int) -> np.ndarray:
+        """uint8 [3, H, W]: test scene `index` as `domain` "a" or "b" shows it."""
+        return self._pictures[f"test_{domain}"][index]
+
+    def test_name(self, domain: str, index: int) -> str:
+        """A name for test scene `index`, the same in both domains."""
+        return f"scene{index:04d}"
+
+    def describe(self) -> dict[str, object]:
+        """Plain values for logs and snapshots."""
+        train, test = self.images_per_epoch, self._test_images
+        return {
+            "kind": "shapes",
+            "resolution": list(self.resolution),
+            "channels": dict(self.channels),
+            "flip": self.flip,
+            "train": {"a": train, "b": train},
+            "test": {"a": test, "b": test},
+            "test_pairs": True,
+        }
+
+    def _flipped(self, split: str, index: int, stream: int, position: int) -> np.ndarray:
+        image = self._pictures[split][index]
+        if self.flip and raw_bits(self.seed, stream, position, 1)[0] >> np.uint64(63):
+            return np.ascontiguousarray(image[:, :, ::-1])
+        return image
+
+
+def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
+    """uint8 [count, 3, side, side]: the scenes of `split` as `domain` "a" or "b" shows them."""
+    images = np.empty((count, 3, side, side), np.uint8)
+    for start in range(0, count, 64):  # small blocks stay in the processor's cache
+        rng = np.random.Generator(np.random.Philox(key=[_WORLD, split], counter=[0, 0, start, 0]))
+        block = images[start : start + 64]
+        # Whole blocks are drawn, so that a scene does not depend on how many are asked for.
+        ground, classes = _ground(rng, 64, side), _shape_map(rng, 64, side)
+        block[:] = _paint(domain, ground[: len(block)], classes[: len(block)])
+    return images
+
+
+def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """uint8 [N, 3, S, S] from the ground (the same) and `classes` [N, S, S] (-1: ground)."""
+    palette = np.concatenate([COLOURS, np.zeros((1, 3), np.uint8)])  # -1 reads the last, unused
+    shapes = palette[classes].transpose(0, 3, 1, 2).copy()
+    if domain == "b":
+        shapes[:, :, np.arange(shapes.shape[2]) % 4 >= 2] = WHITE
+    return np.where(classes[:, None] < 0, ground, shapes)
+
+
+def _ground(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """uint8 [count, 3, side, side]: two muted tones mixed by smooth noise and a soft weave."""
+    noise = _smooth(rng.random((count, 9, 9), np.float32), side)
+    axis = np.arange(side, dtype=np.float32) * (2 * np.pi / 16)
+    phase = rng.random((2, count, 1, 1), np.float32) * 2 * np.pi
+    weave = np.sin(axis[:, None] + axis + phase[0]) * np.sin(axis[:, None] - axis + phase[1])
+    mix = np.clip(noise + 0.18 * weave, 0, 1)[:, None]
+    tones = rng.random((2, count, 1), np.float32) * 24 + np.array(
+        [[[70, 96, 78]], [[128, 138, 112]]], np.float32
+    )
+    dark, light = tones[0][..., None, None], tones[1][..., None, None]
+    return np.rint(dark + (light - dark) * mix).astype(np.uint8)
+
+
+def _smooth(knots: np.ndarray, side: int) -> np.ndarray:
+    """[N, side, side]: bilinear interpolation of `knots` [N, K, K]."""
+    place = np.linspace(0, knots.shape[-1] - 1, side, dtype=np.float32)
+    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots.shape[-1])))
+    weights = weights.astype(np.float32)
+    return weights @ knots @ weights.T
+
+
+def _shape_map(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """int64 [count, side, side]: 0 circle, 1 square, 2 triangle, -1 ground.
+
+    Each shape has a quarter of the picture to itself, so shapes never overlap or leave it.
+    """
+    shown = rng.random((count, 4)).argsort(1) < rng.integers(1, 4, (count, 1))
+    kinds = rng.integers(0, 3, (count, 4))
+    radius = side * rng.uniform(0.15, 0.22, (count, 4))
+    centre = radius + 1 + rng.random((2, count, 4)) * (side / 2 - 2 - 2 * radius)
+    y, x = np.mgrid[:side, :side] + 0.5
+    classes = np.full((count, side, side), -1)
+    for slot in range(4):
+        r = radius[:, slot, None, None]
+        dy = y - (centre[0, :, slot, None, None] + (slot // 2) * side / 2)
+        dx = x - (centre[1, :, slot, None, None] + (slot % 2) * side / 2)
+        kind = kinds[:, slot, None, None]
+        inside = np.where(
+            kind == 0,
+            dx * dx + dy * dy < r * r,
+            np.where(
+                kind == 1,
+                np.maximum(np.abs(dx), np.abs(dy)) < 0.88 * r,
+                (np.abs(dx) < (dy + r) / 2) & (dy < r),
+            ),
+        )
+        classes = np.where(inside & shown[:, slot, None, None], kind, classes)
+    return classes
