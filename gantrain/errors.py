@@ -1,15 +1,16 @@
-"""The one exception a user is meant to read."""
+"""The one exception that is meant for the person at the terminal."""
 
 
 class ConfigError(Exception):
-    """One or more problems with what the user asked for, each a sentence that says how to fix it.
+    """Something the user can mend: shown without a traceback, exit code 2.
 
-    `cli.py` prints them to stderr without a traceback and exits with code 2.
+    Each problem is one sentence: what, the value, what is allowed, how to fix it. Several problems
+    found at the same time travel in one error, so that they can be mended in one go.
     """
 
     def __init__(self, problem: str, *more: str) -> None:
-        super().__init__(problem, *more)
         self.problems: tuple[str, ...] = (problem, *more)
+        super().__init__(*self.problems)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
