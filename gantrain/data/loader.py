@@ -66,8 +66,7 @@ def _iterate(
     )
     source = iter(loader)
     try:
-        for values in source:
-            yield values
+        yield from source
     finally:
         del source, loader  # the last reference: this joins the workers now, not at some collection
 

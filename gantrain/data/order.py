@@ -1,4 +1,4 @@
-"""Which images meet at a position: a pure function of (seed, position), so any position can be sought.
+"""Which images meet at a position: a pure function of (seed, position), so any can be sought.
 
 Only the raw bits of Philox are used, whose stream numpy promises to keep; its shuffles and
 integers may change between numpy versions, and a resumed run must not.

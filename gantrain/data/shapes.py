@@ -23,7 +23,7 @@ class UnpairedShapes:
     """Procedural images of `resolution` x `resolution` pixels; the test images are true pairs.
 
     Every image depends only on its split, its number and `resolution`, never on `seed`, which
-    decides the order and the flips of training.
+    decides the order and the flips of training. `max_images` limits the training images.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class UnpairedShapes:
         resolution: int = 64,
         train_images: int = 800,
         test_images: int = 100,
+        max_images: int | None = None,
         flip: bool = True,
     ) -> None:
         if resolution < 16 or resolution % 4:
@@ -48,10 +49,10 @@ class UnpairedShapes:
         self.seed, self.flip = seed, flip
         self.resolution = (resolution, resolution)
         self.channels = {"a": 3, "b": 3}
-        self.images_per_epoch = train_images
+        self.images_per_epoch = min(train_images, max_images or train_images)
         self.has_pairs = True
         self._test_images = test_images
-        self._order = UnpairedOrder(seed, train_images, train_images)
+        self._order = UnpairedOrder(seed, self.images_per_epoch, self.images_per_epoch)
         self._pictures: dict[str, np.ndarray] = {}
 
     def prepare(self, *, batch: int, multiple: int, log: Callable[[str], None]) -> None:

@@ -1,0 +1,165 @@
+"""Where an unpaired set's folders are, which files they hold, and what is wrong with them."""
+
+from collections import Counter
+from pathlib import Path
+
+from gantrain.data.images import EXTENSIONS, list_images
+from gantrain.errors import ConfigError
+
+Folders = dict[str, Path]  # "train_a", "train_b" and, where there, "test_a", "test_b"
+
+_BELOW_ROOT = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
+
+
+def find_folders(
+    root: str | None, root_a: str | None, root_b: str | None, hint: str | None
+) -> Folders:
+    """The folders that the data.root* keys name. Raises ConfigError; `hint` follows where the
+    pictures are missing altogether.
+    """
+    if root_a is not None or root_b is not None:
+        return _explicit(root, root_a, root_b)
+    if root is None:
+        raise _missing(
+            "data.root is not set: give data.root=FOLDER with trainA/ and trainB/ in it, "
+            "or data.root_a=FOLDER and data.root_b=FOLDER.",
+            hint,
+        )
+    base = _folder("data.root", root, hint)
+    found = {name: base / sub for name, sub in _BELOW_ROOT.items() if (base / sub).is_dir()}
+    missing = [
+        sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in found
+    ]
+    if missing:
+        raise _missing(_wrong_root(base, missing), hint)
+    return found
+
+
+def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> dict[str, list[Path]]:
+    """The sorted files of each folder, test files of pairs in partner order. Raises ConfigError."""
+    files = {name: list_images(folder) for name, folder in folders.items()}
+    faults = [_short(name, folders[name], found) for name, found in files.items()]
+    faults = [fault for fault in faults if fault]
+    if test_pairs:
+        faults += _pair_faults(folders, files)
+    if faults:
+        raise ConfigError(*faults)
+    if test_pairs:
+        for name in ("test_a", "test_b"):
+            files[name].sort(key=lambda path, name=name: stem(path, folders[name]))
+    for name in ("train_a", "train_b"):
+        files[name] = files[name][:max_images]
+    return files
+
+
+def stem(path: Path, folder: Path) -> str:
+    """The path below `folder` without the extension, with forward slashes."""
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folders:
+    if root is not None:
+        raise ConfigError(
+            "data.root and data.root_a/root_b are both set: use data.root=null with "
+            "data.root_a and data.root_b, or data.root alone."
+        )
+    if root_a is None or root_b is None:
+        absent, given = ("a", "b") if root_a is None else ("b", "a")
+        raise ConfigError(
+            f"data.root_{given} is set but data.root_{absent} is not: give both, or "
+            "data.root=FOLDER with trainA/ and trainB/ in it."
+        )
+    found: Folders = {}
+    for domain, given in (("a", root_a), ("b", root_b)):
+        base = _folder(f"data.root_{domain}", given, None)
+        split, test = (base / "train").is_dir(), (base / "test").is_dir()
+        if test and not split:
+            raise ConfigError(
+                f"data.root_{domain}={given} holds test/ but not train/, so the test pictures would "
+                "be trained on: move the training pictures to train/, or test/ elsewhere."
+            )
+        found[f"train_{domain}"] = base / "train" if split else base
+        if test:
+            found[f"test_{domain}"] = base / "test"
+    a, b = found["train_a"].resolve(), found["train_b"].resolve()
+    if a == b or a in b.parents or b in a.parents:
+        raise ConfigError(
+            f"data.root_a={root_a} and data.root_b={root_b} are the same folder or one lies in the "
+            "other, which mixes the domains: give each domain its own."
+        )
+    return dict(sorted(found.items(), key=lambda entry: list(_BELOW_ROOT).index(entry[0])))
+
+
+def _folder(key: str, value: str, hint: str | None) -> Path:
+    path = Path(value).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ConfigError(
+            f"{key}={value} is a file, but a folder of pictures is expected: give the "
+            "folder, and extract it first if it is an archive."
+        )
+    place = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
+    raise _missing(f"{key}={value} does not exist{place}: check the path.", hint)
+
+
+def _missing(problem: str, hint: str | None) -> ConfigError:
+    return ConfigError(problem, hint) if hint else ConfigError(problem)
+
+
+def _wrong_root(base: Path, missing: list[str]) -> str:
+    """The sentence for a root without trainA or trainB, with the likeliest cure."""
+    what = f"data.root={base} has no folder {' and no folder '.join(missing)}"
+    file = next((base / sub for sub in missing if (base / sub).exists()), None)
+    if file is not None:
+        return f"{file} is a file, but a folder of pictures is expected there."
+    if (base.parent / "trainA").is_dir() and (base.parent / "trainB").is_dir():
+        return f"{what}; it lies beside trainA and trainB: use data.root={base.parent}."
+    below = sorted(sub for sub in base.iterdir() if (sub / "trainA").is_dir())
+    if below:
+        return f"{what}: did you mean data.root={below[0]}?"
+    names = {sub.name.lower(): sub.name for sub in base.iterdir() if sub.is_dir()}
+    similar = [names[sub.lower()] for sub in missing if sub.lower() in names]
+    if similar:
+        return f"{what}, but {' and '.join(similar)}: rename to {' and '.join(missing)}."
+    return (
+        f"{what}: put the pictures of the two domains into trainA and trainB there, or give "
+        "data.root=null and data.root_a=FOLDER data.root_b=FOLDER."
+    )
+
+
+def _short(name: str, folder: Path, files: list[Path]) -> str:
+    if not files:
+        cure = "add some" if name.startswith("train") else "add some, or remove the folder"
+        return (
+            f"{folder} holds no pictures ({' '.join(ending[1:] for ending in EXTENSIONS)}): {cure}."
+        )
+    if len(files) == 1 and name.startswith("train"):
+        return f"{folder} holds one picture only, {files[0].name}: a domain needs at least 2."
+    return ""
+
+
+def _pair_faults(folders: Folders, files: dict[str, list[Path]]) -> list[str]:
+    if "test_a" not in files or "test_b" not in files:
+        return [
+            "data.test_pairs=true needs test pictures in both domains (testA/ and testB/): "
+            "add them, or set data.test_pairs=false."
+        ]
+    faults, names = [], {}
+    for name in ("test_a", "test_b"):
+        stems = [stem(path, folders[name]) for path in files[name]]
+        names[name] = set(stems)
+        twice = sorted(one for one, count in Counter(stems).items() if count > 1)
+        if twice:
+            faults.append(
+                f"data.test_pairs=true: {', '.join(twice)} occurs more than once in "
+                f"{folders[name]}: keep one file of each name."
+            )
+    for name, other in (("test_a", "test_b"), ("test_b", "test_a")):
+        alone = sorted(names[name] - names[other])
+        if alone:
+            faults.append(
+                f"data.test_pairs=true: no partner in {folders[other]} for "
+                f"{', '.join(alone)}: add the files, or set data.test_pairs=false."
+            )
+    return faults

@@ -1,0 +1,131 @@
+"""Preprocessing by name, in two parts: a fixed resize (cacheable) and a random crop and flip."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+Size = tuple[int, int]  # (height, width)
+
+_CROPPING = ("resize_and_crop", "crop", "scale_width_and_crop")
+_LOAD_RATIO = 286 / 256  # the reference's margin for the random crop
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes a training or test image.
+
+    resize_and_crop: bicubic to `load_size`, ignoring the aspect; random crop of `resolution`.
+    crop: random crop of `resolution` from the picture as it is.
+    scale_width: width becomes `load_size`, the height follows the aspect but is at least
+    `resolution`'s, rounded to `multiple`; no crop.
+    scale_width_and_crop: the same, then a random crop of `resolution`.
+    none: the picture as it is, its sides rounded to `multiple`; no crop.
+
+    `load_size` None: resolution * 286 / 256 with a resize and a crop, `resolution` for scale_width.
+    Test images: resize_and_crop resizes straight to `resolution`, a crop is central, no flip.
+    """
+
+    name: PreprocessName
+    resolution: Size
+    load_size: Size | None = None
+    flip: bool = True
+    multiple: int = 1
+
+    @property
+    def crops(self) -> bool:
+        """Whether every result has the sides of `resolution`."""
+        return self.name in _CROPPING
+
+    @property
+    def load(self) -> Size:
+        """`load_size`, or what it is when not given."""
+        if self.load_size is not None:
+            return self.load_size
+        if self.name in ("resize_and_crop", "scale_width_and_crop"):
+            height, width = self.resolution
+            return round(height * _LOAD_RATIO), round(width * _LOAD_RATIO)
+        return self.resolution
+
+    def resized(self, size: Size, test: bool = False) -> Size:
+        """The size that `resize` gives a picture of `size`."""
+        if self.name == "resize_and_crop":
+            return self.resolution if test else self.load
+        if self.name == "crop":
+            return size
+        if self.name == "none":
+            return self._rounded(size[0]), self._rounded(size[1])
+        width = self.load[1]
+        height = max(round(width * size[0] / size[1]), self.resolution[0])
+        return (height, width) if self.crops else (self._rounded(height), width)
+
+    def resize(self, image: Image.Image, test: bool = False) -> np.ndarray:
+        """uint8 [H, W, C] of a picture, by Pillow's bicubic filter; the same every time."""
+        height, width = self.resized((image.height, image.width), test)
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        array = np.asarray(image)
+        return array if array.ndim == 3 else array[:, :, None]
+
+    def augment(self, image: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """uint8 [C, h, w] from a resized [H, W, C]; `bits`: 3 random words (top, left, flip)."""
+        if self.crops:
+            room = image.shape[0] - self.resolution[0] + 1, image.shape[1] - self.resolution[1] + 1
+            image = self._cut(image, int(bits[0]) % room[0], int(bits[1]) % room[1])
+        if self.flip and int(bits[2]) >> 63:
+            image = image[:, ::-1]
+        return _channels_first(image)
+
+    def centre(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [C, h, w]: the central crop of a resized [H, W, C], for tests."""
+        if self.crops:
+            height, width = self.resolution
+            image = self._cut(image, (image.shape[0] - height) // 2, (image.shape[1] - width) // 2)
+        return _channels_first(image)
+
+    def _cut(self, image: np.ndarray, top: int, left: int) -> np.ndarray:
+        height, width = self.resolution
+        return image[top : top + height, left : left + width]
+
+    def _rounded(self, side: int) -> int:
+        return max(round(side / self.multiple), 1) * self.multiple
+
+
+def setting_faults(preprocess: Preprocess) -> list[str]:
+    """What is wrong with the sizes, whatever the pictures: sentences with the fix."""
+    name, (height, width), multiple = preprocess.name, preprocess.resolution, preprocess.multiple
+    load_height, load_width = preprocess.load
+    faults = []
+    if preprocess.crops and (height % multiple or width % multiple):
+        faults.append(
+            f"data.resolution={_shown(preprocess.resolution)} does not suit this model, whose "
+            f"images need sides that are multiples of {multiple}: use "
+            f"{_shown((_up(height, multiple), _up(width, multiple)))}."
+        )
+    if name == "scale_width" and load_width % multiple:
+        faults.append(
+            f"data.load_size={load_width} is the width that preprocess=scale_width gives, and this "
+            f"model needs a multiple of {multiple}: use {_up(load_width, multiple)}."
+        )
+    small = load_width < width or (name == "resize_and_crop" and load_height < height)
+    if name in ("resize_and_crop", "scale_width_and_crop") and small:
+        faults.append(
+            f"data.load_size={_shown(preprocess.load)} is smaller than the crop of "
+            f"data.resolution={_shown(preprocess.resolution)}: make it at least as large, "
+            "or null for the usual margin."
+        )
+    return faults
+
+
+def _channels_first(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
+
+
+def _shown(size: Size) -> str:
+    return str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"
