@@ -29,8 +29,8 @@ class UnpairedFolder:
     `root_a` and `root_b` are each a folder of pictures, or hold `train` and perhaps `test`. Folders
     are read recursively. `load_size` and `preprocess` are explained at `Preprocess`; sizes are
     one number or [height, width]. `max_images` takes the first so many of each sorted training
-    folder. The constructor finds the folders and lists the files (raises ConfigError); `prepare` must
-    be called before images are asked for.
+    folder. The constructor finds the folders and lists the files (raises ConfigError); images can
+    be asked for after `prepare`.
     """
 
     def __init__(

@@ -75,8 +75,8 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
         split, test = (base / "train").is_dir(), (base / "test").is_dir()
         if test and not split:
             raise ConfigError(
-                f"data.root_{domain}={given} holds test/ but not train/, so the test pictures would "
-                "be trained on: move the training pictures to train/, or test/ elsewhere."
+                f"data.root_{domain}={given} has test/ but not train/, so test pictures would be "
+                "trained on: move the training pictures to train/, or test/ elsewhere."
             )
         found[f"train_{domain}"] = base / "train" if split else base
         if test:

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from picture_sets import picture
+from PIL import Image
+
+from gantrain.data.images import ImageFault, image_size, list_images, load_image
+
+
+def test_listing_is_recursive_sorted_and_knows_its_extensions(tmp_path):
+    names = ["b/1.JPG", "b/c/2.webp", "a.png", "z.tiff", "m.PPM", "k.bmp", "k.txt", ".x.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
+    assert found == ["a.png", "b/1.JPG", "b/c/2.webp", "k.bmp", "m.PPM", "z.tiff"]
+
+
+def test_linked_folders_are_followed_and_circles_end(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "1.png").touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "circle").symlink_to(tmp_path / "set")
+    assert [path.name for path in list_images(tmp_path / "set")] == ["1.png"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "bmp", "tif", "tiff", "ppm"])
+def test_formats_decode_to_rgb(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    picture(1).save(path, quality=95)
+    image = load_image(path, 3)
+    assert image.mode == "RGB" and image_size(path) == (40, 48)
+    error = np.abs(np.asarray(image, int) - np.asarray(picture(1), int)).mean()
+    assert error < (4 if ending in ("jpg", "webp") else 1e-9)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_honoured(tmp_path, orientation):
+    upright = picture(2, 24, 36)
+    stored = {
+        1: (),
+        2: (Image.Transpose.FLIP_LEFT_RIGHT,),
+        3: (Image.Transpose.ROTATE_180,),
+        4: (Image.Transpose.FLIP_TOP_BOTTOM,),
+        5: (Image.Transpose.TRANSPOSE,),
+        6: (Image.Transpose.ROTATE_90,),
+        7: (Image.Transpose.TRANSVERSE,),
+        8: (Image.Transpose.ROTATE_270,),
+    }[orientation]
+    turned = upright
+    for operation in stored:
+        turned = turned.transpose(operation)
+    exif = Image.Exif()
+    exif[274] = orientation
+    turned.save(tmp_path / "x.png", exif=exif)
+    assert (np.asarray(load_image(tmp_path / "x.png", 3)) == np.asarray(upright)).all()
+    assert image_size(tmp_path / "x.png") == (24, 36)
+
+
+def test_gray_and_colour_convert(tmp_path):
+    picture(3).save(tmp_path / "rgb.png")
+    picture(3).convert("L").save(tmp_path / "gray.png")
+    picture(3).convert("1").save(tmp_path / "one.png")
+    picture(3).quantize(16).save(tmp_path / "palette.png")
+    gray = np.asarray(picture(3).convert("L"))
+    assert (np.asarray(load_image(tmp_path / "rgb.png", 1)) == gray).all()
+    assert (np.asarray(load_image(tmp_path / "gray.png", 3)) == gray[:, :, None]).all()
+    assert set(np.unique(np.asarray(load_image(tmp_path / "one.png", 1)))) == {0, 255}
+    wanted = np.asarray(picture(3).quantize(16).convert("RGB"))
+    assert (np.asarray(load_image(tmp_path / "palette.png", 3)) == wanted).all()
+    alpha = np.asarray(load_image(tmp_path / "rgb.png", 4))
+    assert (alpha[:, :, :3] == np.asarray(picture(3))).all() and (alpha[:, :, 3] == 255).all()
+
+
+def with_alpha(opaque: bool) -> Image.Image:
+    image = picture(4).convert("RGBA")
+    if not opaque:
+        image.putpixel((3, 3), (1, 2, 3, 128))
+    return image
+
+
+def test_alpha_is_kept_with_4_channels_and_dropped_only_when_opaque(tmp_path):
+    with_alpha(False).save(tmp_path / "clear.png")
+    with_alpha(True).save(tmp_path / "opaque.png")
+    assert load_image(tmp_path / "clear.png", 4).getpixel((3, 3)) == (1, 2, 3, 128)
+    assert (np.asarray(load_image(tmp_path / "opaque.png", 3)) == np.asarray(picture(4))).all()
+    for channels in (1, 3):
+        with pytest.raises(ImageFault, match="transparency"):
+            load_image(tmp_path / "clear.png", channels)
+
+
+def test_a_transparent_palette_is_refused(tmp_path):
+    picture(4).quantize(16).save(tmp_path / "x.png", transparency=0)
+    with pytest.raises(ImageFault, match="transparency"):
+        load_image(tmp_path / "x.png", 3)
+
+
+def deep_files(folder):
+    ramp = np.linspace(0, 65535, 40 * 48).reshape(40, 48)
+    Image.fromarray(ramp.astype(np.uint16)).save(folder / "gray16.png")
+    Image.fromarray(ramp.astype(np.uint16)).save(folder / "gray16.tif")
+    Image.fromarray(ramp.astype(np.float32)).save(folder / "float.tif")
+    Image.fromarray(ramp.astype(np.int32)).save(folder / "int.tif")
+    raw = ramp.astype(">u2").tobytes()
+    (folder / "gray16.pgm").write_bytes(b"P5 48 40 65535\n" + raw)
+    (folder / "rgb16.ppm").write_bytes(b"P6 48 40 65535\n" + 3 * raw)
+    (folder / "rgb16.png").write_bytes(png16(48, 40))
+    return sorted(folder.iterdir())
+
+
+def png16(width, height):
+    """An RGB PNG of 16 bits per channel, which Pillow itself cannot write."""
+    import struct
+    import zlib
+
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = (b"\0" + bytes(6 * width)) * height
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_more_than_8_bits_are_refused_where_pillow_would_cut_them_silently(tmp_path):
+    files = deep_files(tmp_path)
+    assert len(files) == 7
+    for path in files:
+        with pytest.raises(ImageFault, match="8 bits"):
+            load_image(path, 3)
+
+
+def test_cmyk_is_refused(tmp_path):
+    picture(5).convert("CMYK").save(tmp_path / "x.jpg")
+    with pytest.raises(ImageFault, match="CMYK"):
+        load_image(tmp_path / "x.jpg", 3)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif", "webp", "ppm"])
+def test_truncated_files_are_unreadable(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    picture(6, 80, 80).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(ImageFault, match="unreadable"):
+        load_image(path, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_other_contents_are_unreadable(tmp_path, content):
+    (tmp_path / "x.png").write_bytes(content)
+    for read in (image_size, lambda path: load_image(path, 3)):
+        with pytest.raises(ImageFault, match="unreadable"):
+            read(tmp_path / "x.png")
+
+
+def test_the_first_frame_serves(tmp_path):
+    picture(7).save(tmp_path / "x.tif", save_all=True, append_images=[picture(8)])
+    assert (np.asarray(load_image(tmp_path / "x.tif", 3)) == np.asarray(picture(7))).all()

@@ -1,0 +1,72 @@
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from gantrain.data.loader import batches
+
+
+class Numbers:
+    """Item p is p itself, with the process that made it."""
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        value = np.full((1, 2, 3), position % 251, np.uint8)
+        signals = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+        ignored = [signal.getsignal(one) == signal.SIG_IGN for one in signals]
+        facts = np.array([os.getpid(), all(ignored)])
+        return {"a": value, "b": 2 * value, "facts": facts}
+
+
+def take(count, **settings):
+    source = batches(Numbers(), **settings)
+    try:
+        return [next(source) for _ in range(count)]
+    finally:
+        source.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def positions(values):
+    return [batch["a"][:, 0, 0, 0].tolist() for batch in values]
+
+
+def test_batches_are_uint8_and_count_from_start():
+    values = take(3, start=5, batch=2)
+    assert positions(values) == [[5, 6], [7, 8], [9, 10]]
+    assert values[0]["a"].shape == (2, 1, 2, 3) and values[0]["a"].dtype == torch.uint8
+    assert (values[0]["b"] == 2 * values[0]["a"]).all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_order_is_independent_of_the_workers(workers):
+    assert positions(take(20, start=3, batch=2, workers=workers)) == positions(
+        take(20, start=3, batch=2)
+    )
+
+
+def test_ranks_split_the_global_batch():
+    ranks = [positions(take(3, start=0, batch=4, rank=rank, world=2)) for rank in (0, 1)]
+    joined = [first + second for first, second in zip(*ranks, strict=True)]
+    assert joined == positions(take(3, start=0, batch=4))
+    with pytest.raises(ValueError, match="evenly"):
+        batches(Numbers(), start=0, batch=3, world=2)
+
+
+def test_workers_ignore_signals_and_end_with_the_iterator():
+    source = batches(Numbers(), start=0, batch=1, workers=2)
+    facts = [next(source)["facts"][0] for _ in range(8)]
+    assert {int(process) for process, _ in facts} == {
+        child.pid for child in multiprocessing.active_children()
+    }
+    assert len(facts) == 8 and all(ignored for _, ignored in facts)
+    source.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert not multiprocessing.active_children()
+
+
+def test_global_random_state_is_left_alone():
+    state = torch.get_rng_state()
+    take(2, start=0, batch=1, workers=1)
+    take(2, start=0, batch=1)
+    assert torch.equal(state, torch.get_rng_state())

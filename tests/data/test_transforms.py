@@ -1,0 +1,125 @@
+import re
+
+import numpy as np
+import pytest
+from picture_sets import picture
+from PIL import Image
+
+from gantrain.data.transforms import Preprocess, setting_faults
+
+MIRROR = 2**63
+
+
+def bits(top=0, left=0, flip=0):
+    return np.array([top, left, flip], np.uint64)
+
+
+def result(name, size, test=False, **settings):
+    """(height, width) of a training or test image from a picture of `size`."""
+    preprocess = Preprocess(name, **{"resolution": (32, 32), "multiple": 4, **settings})
+    image = preprocess.resize(picture(0, *size), test)
+    assert image.shape[:2] == preprocess.resized(size, test)
+    out = preprocess.centre(image) if test else preprocess.augment(image, bits())
+    assert out.dtype == np.uint8 and out.flags.c_contiguous
+    return out.shape
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("resize_and_crop", {}, (3, 32, 32)),
+        ("resize_and_crop", {"resolution": (16, 24)}, (3, 16, 24)),
+        ("crop", {}, (3, 32, 32)),
+        ("crop", {"resolution": (24, 40)}, (3, 24, 40)),
+        ("scale_width", {}, (3, 40, 32)),  # 57 x 43 scales to 42.4 x 32; 42 is no multiple of 4
+        ("scale_width", {"load_size": (9, 60)}, (3, 80, 60)),
+        ("scale_width", {"resolution": (64, 32)}, (3, 64, 32)),  # at least the crop's height
+        ("scale_width_and_crop", {}, (3, 32, 32)),
+        ("scale_width_and_crop", {"resolution": (16, 24)}, (3, 16, 24)),
+        ("none", {}, (3, 56, 44)),
+        ("none", {"multiple": 1}, (3, 57, 43)),
+    ],
+)
+def test_sizes_by_name(name, settings, expected, test):
+    assert result(name, (57, 43), test, **settings) == expected
+
+
+def test_resize_and_crop_is_pillows_bicubic_and_a_window_of_it():
+    preprocess = Preprocess("resize_and_crop", (32, 32), (40, 36))
+    image = picture(1, 57, 43)
+    whole = np.asarray(image.resize((36, 40), Image.Resampling.BICUBIC))
+    assert (preprocess.resize(image) == whole).all()
+    window = preprocess.augment(preprocess.resize(image), bits(top=9 + 5, left=5 + 2))  # modulo
+    assert (window == whole[5:37, 2:34].transpose(2, 0, 1)).all()
+    tested = preprocess.centre(preprocess.resize(image, test=True))
+    straight = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))
+    assert (tested == straight.transpose(2, 0, 1)).all()  # the whole picture, not a crop of 40 x 36
+
+
+def test_every_window_can_come():
+    preprocess = Preprocess("crop", (32, 32))
+    image = preprocess.resize(picture(1, 34, 33))
+    windows = {
+        preprocess.augment(image, bits(top, left)).tobytes()
+        for top in range(8)
+        for left in range(8)
+    }
+    assert len(windows) == 3 * 2
+
+
+def test_flip_mirrors_left_and_right():
+    image = picture(2, 32, 32)
+    plain = np.asarray(image).transpose(2, 0, 1)
+    assert (Preprocess("none", (32, 32)).augment(np.asarray(image), bits()) == plain).all()
+    flipped = Preprocess("none", (32, 32)).augment(np.asarray(image), bits(flip=MIRROR))
+    assert (flipped == plain[:, :, ::-1]).all()
+    unflipped = Preprocess("none", (32, 32), flip=False).augment(
+        np.asarray(image), bits(flip=MIRROR)
+    )
+    assert (unflipped == plain).all()
+
+
+def test_test_crops_are_central():
+    image = picture(3, 40, 36)
+    window = Preprocess("crop", (32, 32)).centre(np.asarray(image))
+    assert (window == np.asarray(image)[4:36, 2:34].transpose(2, 0, 1)).all()
+
+
+def test_gray_has_one_channel():
+    preprocess = Preprocess("resize_and_crop", (32, 32))
+    gray = preprocess.resize(picture(3).convert("L"))
+    assert preprocess.augment(gray, bits()).shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution", "load"),
+    [
+        ("resize_and_crop", (256, 256), (286, 286)),
+        ("scale_width_and_crop", (128, 256), (143, 286)),
+        ("scale_width", (128, 256), (128, 256)),
+    ],
+)
+def test_the_usual_load_size(name, resolution, load):
+    assert Preprocess(name, resolution).load == load
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "told"),
+    [
+        (Preprocess("crop", (30, 32), multiple=4), r"use \[32,32\]|use 32"),
+        (Preprocess("scale_width", (32, 30), multiple=4), "use 32"),
+        (Preprocess("resize_and_crop", (32, 32), (32, 31)), "load_size"),
+        (Preprocess("resize_and_crop", (32, 32), (31, 32)), "load_size"),
+        (Preprocess("scale_width_and_crop", (32, 32), (64, 31)), "load_size"),
+    ],
+)
+def test_sizes_that_do_not_go_together(preprocess, told):
+    (fault,) = setting_faults(preprocess)
+    assert re.search(told, fault)
+
+
+def test_sizes_that_do():
+    assert not setting_faults(Preprocess("none", (30, 30), multiple=4))
+    assert not setting_faults(Preprocess("scale_width_and_crop", (32, 32), (1, 32), multiple=4))
+    assert not setting_faults(Preprocess("scale_width", (30, 64), multiple=4))
