@@ -1,0 +1,37 @@
+"""Device and number formats."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+
+PrecisionName = Literal["fp32", "tf32", "bf16"]
+
+
+class Precision:
+    """fp32: IEEE everywhere; tf32: CUDA's 10-bit products; bf16: autocast in forward passes.
+
+    Sets torch's process-wide TF32 switches, since torch's own default would let "fp32"
+    convolutions run in TF32.
+    """
+
+    def __init__(self, device: torch.device, name: PrecisionName) -> None:
+        self.device, self.name = device, name
+        products = "ieee" if name == "fp32" else "tf32"
+        torch.backends.cuda.matmul.fp32_precision = products
+        torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context for forward passes; losses and backward stay outside of it or in float32."""
+        if self.name != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is the first of cuda, mps, cpu that is there; else the named device."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

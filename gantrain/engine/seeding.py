@@ -1,0 +1,28 @@
+"""Randomness as a function of (seed, stream, rank, step), so that resuming needs no saved state."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+INIT, TRAIN, PREVIEW, EVALUATION = "init", "train", "preview", "evaluation"
+
+
+def seed_all(seed: int, stream: str, rank: int = 0, step: int = 0) -> None:
+    """Seed torch (all devices), numpy and random from the hash of the four values."""
+    digest = hashlib.blake2b(f"{seed}/{stream}/{rank}/{step}".encode(), digest_size=8).digest()
+    value = int.from_bytes(digest, "little")
+    torch.manual_seed(value)
+    np.random.seed(value % 2**32)  # (a plug-in GAN may use the global generator)
+    random.seed(value)
+
+
+@contextmanager
+def stream(seed: int, name: str, rank: int = 0, step: int = 0) -> Iterator[None]:
+    """Run a block in a stream of its own; torch's generators go on afterwards as if it had not run."""
+    with torch.random.fork_rng():
+        seed_all(seed, name, rank, step)
+        yield

@@ -1,0 +1,1 @@
+"""GANs as data plus losses; `base` is the contract, one file per family."""

@@ -1,0 +1,87 @@
+"""The contract between a GAN and the engine: data plus losses.
+
+A GAN is a pair of networks `G` and `D` and a list of phases. It never calls `backward()`, knows no
+rank, no precision and no file; the engine knows no GAN.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands: `index` counts optimizer steps, `nimg` images seen before this one."""
+
+    index: int
+    nimg: int
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What the data set delivers: channels per stream ("a", "b", or one stream) and the crop (h, w)."""
+
+    channels: dict[str, int]
+    resolution: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`player` descends `losses` once every `interval` steps.
+
+    `losses` is a generator: each dict it yields is one backward pass. Its entries are scalar means
+    over the microbatch; they are summed for the gradient and logged as "<phase>/<name>". Code after
+    a yield runs after that backward, so graphs of two yields must not share nodes. A phase may
+    leave detached tensors in the batch for later phases of the same step.
+    """
+
+    name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
+    player: str  # "G" or "D": attribute of the GAN and key of its optimizer
+    losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
+    interval: int = 1  # > 1: lazy regularisation; the engine multiplies the loss by it
+    double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
+
+
+class GAN(nn.Module):
+    """Networks are children, algorithm state is buffers (or extra state). There is nothing else to save.
+
+    Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
+    constructor takes `images: ImageSpec` first and plain keyword settings after it.
+    """
+
+    G: nn.Module
+    D: nn.Module
+    size_multiple: int = 1  # image sides must be multiples of it
+
+    def phases(self) -> list[Phase]:
+        """The phases of one step, in order."""
+        raise NotImplementedError
+
+    def adapt(self, means: dict[str, float], step: Step) -> None:
+        """Change algorithm state from the means logged since the last report (ADA). Default: nothing."""
+
+    def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Named columns of pictures for the sample grid, each [N, C, H, W] in [-1, 1].
+
+        Args:
+            G: the generator to show (self.G or its moving average).
+            batch: fixed inputs, the same in every grid.
+        """
+        return {}
+
+
+def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
+    """The single networks of a player: the children of a ModuleDict, else the module itself."""
+    return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
+
+
+def spec_of(network: nn.Module) -> dict[str, Any]:
+    """How to rebuild a network: see `gantrain.networks.spec.self_describing`."""
+    spec = getattr(network, "spec", None)
+    if not isinstance(spec, dict):
+        raise TypeError(f"{type(network).__name__} needs the decorator @self_describing")
+    return spec

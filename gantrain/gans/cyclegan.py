@@ -1,0 +1,167 @@
+"""CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, arXiv 1703.10593).
+
+G["ab"] translates domain a to b and G["ba"] back (the paper's G and F); D["b"] scores images of
+domain b (D_Y) and D["a"] those of a (D_X). G descends the losses of the D of the step before, and
+D those of fakes by the G of the step before: a simultaneous update, as in the reference.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.gans.image_pool import ImagePool
+from gantrain.losses import ADVERSARIAL, gradient_penalty
+from gantrain.networks.layers import init_weights
+from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
+from gantrain.schedule import value_at
+from gantrain.types import Range, Schedule
+
+
+class CycleGAN(GAN):
+    """Two generators, two discriminators; adversarial, cycle and identity losses.
+
+    Args:
+        images: channels of domains "a" and "b", and the training size.
+        generator, blocks, ngf, norm, dropout: see `gantrain.networks.translation`; blocks None is
+            the paper's rule, 9 from 256 px on and 6 below.
+        loss: adversarial loss; "wgan_gp" adds gp_weight * gradient penalty to D's.
+        lambda_identity: weight of the identity loss relative to lambda_cycle, as in the reference.
+        pool_size: earlier fakes kept per domain for D.
+        adversarial_kimg: two-stage training: cycle and identity are off for so many kimg.
+        mode: "fast" batches what is exact to batch; "reference" runs every pass by itself.
+    """
+
+    def __init__(
+        self,
+        images: ImageSpec,
+        *,
+        generator: Literal["resnet", "unet_128", "unet_256"] = "resnet",
+        blocks: Annotated[int, Range(1, 64)] | None = None,
+        ngf: Annotated[int, Range(1)] = 64,
+        discriminator: Literal["patch", "pixel"] = "patch",
+        d_layers: Annotated[int, Range(1, 8)] = 3,
+        ndf: Annotated[int, Range(1)] = 64,
+        norm: Literal["instance", "batch", "none"] = "instance",
+        dropout: bool = False,
+        init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
+        init_gain: Annotated[float, Range(0)] = 0.02,
+        loss: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan",
+        gp_weight: Annotated[float, Range(0)] = 10.0,
+        lambda_adversarial: Annotated[Schedule, Range(0)] = 1.0,
+        lambda_cycle: Annotated[Schedule, Range(0)] = 10.0,
+        lambda_identity: Annotated[Schedule, Range(0)] = 0.5,
+        pool_size: Annotated[int, Range(0)] = 50,
+        adversarial_kimg: Annotated[float, Range(0)] = 0,
+        mode: Literal["fast", "reference"] = "fast",
+    ) -> None:
+        super().__init__()
+        depth = blocks or (9 if min(images.resolution) >= 256 else 6)
+        ch = images.channels
+
+        def new_generator(src: str, dst: str) -> nn.Module:
+            net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout)
+            return init_weights(net, init, init_gain)
+
+        def new_discriminator(domain: str) -> nn.Module:
+            net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm)
+            return init_weights(net, init, init_gain)
+
+        self.G = nn.ModuleDict({"ab": new_generator("a", "b"), "ba": new_generator("b", "a")})
+        self.D = nn.ModuleDict({"a": new_discriminator("a"), "b": new_discriminator("b")})
+        self.pool = nn.ModuleDict({"a": ImagePool(pool_size), "b": ImagePool(pool_size)})
+        self.size_multiple = size_multiple(generator)
+        self.adversarial = ADVERSARIAL[loss]
+        self.gp_weight = gp_weight if loss == "wgan_gp" else 0.0
+        self.lambdas = (lambda_adversarial, lambda_cycle, lambda_identity)
+        self.adversarial_nimg = round(adversarial_kimg * 1000)
+        # Batch norm mixes the images of a batch, so only per-image norms allow batched passes.
+        self.batched = mode == "fast" and norm != "batch"
+
+    def phases(self) -> list[Phase]:
+        penalised = self.gp_weight > 0
+        return [
+            Phase("G", "G", self.generator_losses),
+            Phase("D", "D", self.discriminator_losses, double_backward=penalised),
+        ]
+
+    def weights(self, nimg: int) -> tuple[float, float, float]:
+        """(adversarial, cycle, identity) after `nimg` images; identity already times cycle."""
+        adversarial, cycle, identity = (value_at(weight, nimg) for weight in self.lambdas)
+        if nimg < self.adversarial_nimg:
+            cycle = 0.0
+        return adversarial, cycle, cycle * identity
+
+    def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        """L_G = w_adv [adv(D_b(G_ab(a))) + adv(D_a(G_ba(b)))]         (paper, eq. 1)
+        + w_cyc [|G_ba(G_ab(a)) - a|_1 + |G_ab(G_ba(b)) - b|_1]        (eq. 2)
+        + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
+        """
+        w_adv, w_cyc, w_idt = self.weights(step.nimg)
+        images = self.translate(batch, cycle=w_cyc > 0, identity=w_idt > 0)
+        losses = {}
+        for domain in ("b", "a"):
+            fake, real = images[f"fake_{domain}"], batch[domain]
+            batch[f"fake_{domain}"] = fake.detach()  # for D, in this step
+            if w_adv > 0:
+                logits = self.D[domain](fake)
+                losses[f"adversarial_{domain}"] = w_adv * self.adversarial.generator(logits)
+            if w_cyc > 0:
+                losses[f"cycle_{domain}"] = w_cyc * l1(images[f"cycle_{domain}"], real)
+            if w_idt > 0:
+                losses[f"identity_{domain}"] = w_idt * l1(images[f"identity_{domain}"], real)
+        yield losses
+
+    def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        """L_D = 1/2 [real(D(x)) + fake(D(pool(G(y))))] (+ gp_weight * penalty), for each domain."""
+        for domain in ("b", "a"):
+            D, real = self.D[domain], batch[domain]
+            fake = self.pool[domain].query(batch[f"fake_{domain}"])
+            if self.batched and real.shape == fake.shape:
+                on_real, on_fake = D(torch.cat([real, fake])).chunk(2)
+            else:
+                on_real, on_fake = D(real), D(fake)
+            halves = self.adversarial.real(on_real) + self.adversarial.fake(on_fake)
+            losses = {domain: 0.5 * halves}
+            if self.gp_weight > 0:
+                losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
+            yield losses
+
+    def translate(
+        self, batch: Batch, cycle: bool, identity: bool, G: nn.Module | None = None
+    ) -> Batch:
+        """fake_, cycle_ and identity_ images of both domains, each [N, C, H, W] in [-1, 1]."""
+        nets = self.G if G is None else G
+        images: Batch = {}
+        for src, dst in (("a", "b"), ("b", "a")):
+            forth, same = nets[src + dst], batch[dst]
+            if identity and self.batched and same.shape == batch[src].shape:
+                both = forth(torch.cat([batch[src], same]))
+                images[f"fake_{dst}"], images[f"identity_{dst}"] = both.chunk(2)
+            else:
+                images[f"fake_{dst}"] = forth(batch[src])
+                if identity:
+                    images[f"identity_{dst}"] = forth(same)
+        for src, dst in (("a", "b"), ("b", "a")):
+            if cycle:
+                images[f"cycle_{src}"] = nets[dst + src](images[f"fake_{dst}"])
+        return images
+
+    def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Columns real a, fake b, cycle a, identity a; then the same from b."""
+        same_channels = batch["a"].shape[1] == batch["b"].shape[1]
+        images = self.translate(batch, cycle=True, identity=same_channels, G=G)
+        columns = {}
+        for src, dst in (("a", "b"), ("b", "a")):
+            columns[f"real {src}"] = batch[src]
+            for kind in (f"fake_{dst}", f"cycle_{src}", f"identity_{src}"):
+                if kind in images:
+                    columns[kind.replace("_", " ")] = images[kind]
+        return columns
+
+
+def l1(x: Tensor, y: Tensor) -> Tensor:
+    """mean |x - y|, in float32."""
+    return (x.float() - y.float()).abs().mean()

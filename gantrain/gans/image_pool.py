@@ -1,0 +1,46 @@
+"""A history of generated images for the discriminator (Shrivastava et al. 2017)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ImagePool(nn.Module):
+    """Up to `size` earlier images; a full pool answers half of the queries with one of them.
+
+    Per image, in order: not full -> store it and return it; full -> with probability 1/2 return a
+    random stored image and put the new one in its place, else return the new one unstored.
+    `size` 0 returns everything unchanged. The images travel in the state dict.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def query(self, images: Tensor) -> Tensor:
+        """[N, C, H, W] detached images -> [N, C, H, W], the same or earlier ones.
+
+        The draws come from torch's CPU generator, so nothing waits for an accelerator.
+        """
+        if self.size == 0:
+            return images
+        return torch.stack([self._query_one(image) for image in images])
+
+    def _query_one(self, image: Tensor) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image.clone())  # a view would keep the whole batch alive
+            return image
+        if torch.rand(()) <= 0.5:
+            return image
+        slot = int(torch.randint(self.size, ()))
+        old, self.images[slot] = self.images[slot], image.clone()
+        return old.to(image.device)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"images": list(self.images)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        # A smaller pool than the saved one keeps the first images.
+        self.images = list(state["images"])[: self.size]

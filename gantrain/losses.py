@@ -1,0 +1,71 @@
+"""Adversarial losses and penalties by their names. Logits of any shape; every loss is a mean over them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """What D descends on logits of real and of fake images, and what G descends on logits of fakes."""
+
+    real: Loss
+    fake: Loss
+    generator: Loss
+
+
+def _mean(loss: Loss) -> Loss:
+    # Losses stay in float32 whatever precision the networks ran in.
+    return lambda logits: loss(logits.float()).mean()
+
+
+ADVERSARIAL: dict[str, AdversarialLoss] = {
+    # Least squares (Mao et al. 2017): (p - target)^2 with targets 1 and 0.
+    "lsgan": AdversarialLoss(
+        real=_mean(lambda p: (p - 1).square()),
+        fake=_mean(lambda p: p.square()),
+        generator=_mean(lambda p: (p - 1).square()),
+    ),
+    # Binary cross-entropy with the non-saturating generator (Goodfellow et al. 2014).
+    "vanilla": AdversarialLoss(
+        real=_mean(lambda p: F.softplus(-p)),
+        fake=_mean(F.softplus),
+        generator=_mean(lambda p: F.softplus(-p)),
+    ),
+    # Hinge (Lim & Ye 2017; Miyato et al. 2018).
+    "hinge": AdversarialLoss(
+        real=_mean(lambda p: F.relu(1 - p)),
+        fake=_mean(lambda p: F.relu(1 + p)),
+        generator=_mean(lambda p: -p),
+    ),
+    # Wasserstein critic (Arjovsky et al. 2017); use with `gradient_penalty`.
+    "wgan_gp": AdversarialLoss(
+        real=_mean(lambda p: -p),
+        fake=_mean(lambda p: p),
+        generator=_mean(lambda p: -p),
+    ),
+}
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """E[(||grad_x D(x)||_2 - 1)^2] at random points x between real and fake (Gulrajani et al. 2017).
+
+    Args:
+        real, fake: [N, C, H, W]; one mixing weight is drawn per pair.
+
+    Returns:
+        Scalar, differentiable in D's parameters (second-order).
+    """
+    with torch.autocast(real.device.type, enabled=False):  # second-order terms stay in float32
+        t = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
+        x = torch.lerp(real.float(), fake.float(), t).requires_grad_(True)
+        logits = discriminator(x)
+        # A patch discriminator gives many scores an image: the image's score is their mean.
+        score = logits.flatten(1).mean(1).sum()
+        (gradient,) = torch.autograd.grad(score, x, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,0 +1,60 @@
+"""Discriminators that judge patches (Isola et al. 2017, section 3.2.2; Zhu et al. 2017, section 7.2)."""
+
+from torch import Tensor, nn
+
+from gantrain.networks.layers import Norm, make_norm, uses_bias
+from gantrain.networks.spec import self_describing
+
+
+@self_describing
+class PatchDiscriminator(nn.Module):
+    """PatchGAN: `layers` stride-2 convolutions and two stride-1 ones, all 4x4.
+
+    Receptive field in pixels for 1..5 layers: 16, 34, 70, 142, 286.
+
+    Shape: [N, in_channels, H, W] -> logits [N, 1, H', W'] (256 px, 3 layers: 30x30).
+    """
+
+    def __init__(
+        self, in_channels: int, ndf: int = 64, layers: int = 3, norm: Norm = "instance"
+    ) -> None:
+        super().__init__()
+        bias = uses_bias(norm)
+        modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        width = ndf
+        for n in range(1, layers + 1):
+            wider = ndf * min(2**n, 8)
+            stride = 2 if n < layers else 1
+            modules += [
+                nn.Conv2d(width, wider, 4, stride, 1, bias=bias),
+                make_norm(norm, wider),
+                nn.LeakyReLU(0.2, True),
+            ]
+            width = wider
+        self.model = nn.Sequential(*modules, nn.Conv2d(width, 1, 4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+@self_describing
+class PixelDiscriminator(nn.Module):
+    """1x1 convolutions: judges each pixel's colour alone.
+
+    Shape: [N, in_channels, H, W] -> logits [N, 1, H, W].
+    """
+
+    def __init__(self, in_channels: int, ndf: int = 64, norm: Norm = "instance") -> None:
+        super().__init__()
+        bias = uses_bias(norm)
+        self.net = nn.Sequential(
+            nn.Conv2d(in_channels, ndf, 1),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            make_norm(norm, 2 * ndf),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

@@ -1,0 +1,31 @@
+"""Networks that remember their constructor call, so that a file of weights can rebuild them."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+
+M = TypeVar("M", bound=type[nn.Module])
+
+
+def self_describing(cls: M) -> M:
+    """Class decorator: instances get `spec = {"target": "module.Class", "args": {...}}`.
+
+    The arguments must be plain values (numbers, strings, bools, None, lists, dicts of them), since
+    `spec` is written into snapshots and read back without unpickling code.
+    """
+    init: Callable[..., None] = cls.__init__
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapped(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        init(self, *args, **kwargs)
+        arguments = dict(list(bound.arguments.items())[1:])  # without self
+        self.spec = {"target": f"{cls.__module__}.{cls.__qualname__}", "args": arguments}  # type: ignore[assignment]
+
+    cls.__init__ = wrapped  # type: ignore[method-assign]
+    return cls

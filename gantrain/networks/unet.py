@@ -1,0 +1,94 @@
+"""The U-Net generator (Ronneberger et al. 2015, as in pix2pix: Isola et al. 2017)."""
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.networks.layers import Norm, in_float32, make_norm, uses_bias
+from gantrain.networks.spec import self_describing
+
+
+class _Level(nn.Module):
+    """One halving, the level below, one doubling; cat([x, result]) unless outermost.
+
+    `outer` and `inner` are the channels above and below the halving. Parameter names are those of
+    the reference's checkpoints, which is why everything sits in one Sequential.
+    """
+
+    def __init__(
+        self, outer: int, inner: int, below: "_Level | None", norm: Norm, dropout: bool
+    ) -> None:
+        super().__init__()
+        bias = uses_bias(norm)
+        # An innermost map can be 1x1, where a per-image norm would erase it: no norm on the way down.
+        down_norm = [] if below is None else [make_norm(norm, inner)]
+        middle = [] if below is None else [below]
+        from_below = inner if below is None else 2 * inner
+        self.model = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias),
+            *down_norm,
+            *middle,
+            nn.ReLU(),
+            nn.ConvTranspose2d(from_below, outer, 4, stride=2, padding=1, bias=bias),
+            make_norm(norm, outer),
+            *([nn.Dropout(0.5)] if dropout else []),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.model(x)], dim=1)
+
+
+class _Outermost(nn.Module):
+    """Halving without norm, the levels below, doubling to the image and tanh in float32."""
+
+    def __init__(self, in_channels: int, out_channels: int, ngf: int, below: _Level, norm: Norm):
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(in_channels, ngf, 4, stride=2, padding=1, bias=uses_bias(norm)),
+            below,
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * ngf, out_channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, below, relu, last, tanh = self.model
+        return tanh(in_float32(last, relu(below(down(x)))))
+
+
+@self_describing
+class UnetGenerator(nn.Module):
+    """Image to image through `downs` halvings with skip connections.
+
+    Args:
+        in_channels, out_channels: channels of the images.
+        ngf: width of the first level; doubled each level up to 8 ngf.
+        downs: 7 for unet_128, 8 for unet_256.
+        norm, dropout: as in `ResnetGenerator`; dropout sits in the 8 ngf levels between the
+            innermost and the tapering ones.
+
+    Shape: [N, in_channels, H, W] -> [N, out_channels, H, W], values in [-1, 1]; H and W multiples
+    of 2**downs.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        ngf: int = 64,
+        downs: int = 8,
+        norm: Norm = "instance",
+        dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        if downs < 5:
+            raise ValueError(f"a U-Net here has at least 5 halvings, not {downs}")
+        level = _Level(8 * ngf, 8 * ngf, None, norm, dropout=False)
+        for _ in range(downs - 5):
+            level = _Level(8 * ngf, 8 * ngf, level, norm, dropout)
+        for width in (4 * ngf, 2 * ngf, ngf):
+            level = _Level(width, 2 * width, level, norm, dropout=False)
+        self.model = _Outermost(in_channels, out_channels, ngf, level, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)

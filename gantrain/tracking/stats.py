@@ -1,0 +1,31 @@
+"""Cheap running means: kept on the device, read once a tick."""
+
+import torch
+from torch import Tensor
+
+
+class Stats:
+    """Means of scalars since the last `collect`.
+
+    `add` only enqueues device work; nothing waits for an accelerator until `collect`.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, float] = {}
+
+    def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
+        """Count scalar `value` (detached here) `weight` times."""
+        value = value.detach().double() if value.device.type == "cpu" else value.detach().float()
+        self._sums[name] = self._sums[name] + value * weight if name in self._sums else value * weight
+        self._counts[name] = self._counts.get(name, 0.0) + weight
+
+    def collect(self) -> dict[str, float]:
+        """Mean of every name; forgets them."""
+        if not self._sums:
+            return {}
+        names = list(self._sums)
+        sums = torch.stack([self._sums[name] for name in names]).tolist()
+        means = {name: s / self._counts[name] for name, s in zip(names, sums, strict=True)}
+        self._sums, self._counts = {}, {}
+        return means
