@@ -1,0 +1,211 @@
+"""Combinations of settings that cannot work, and settings that have no effect.
+
+A rule looks at the keys that are there, never at the name of a GAN: a model without a `generator`
+key is not concerned by the rule about generators. Values have passed their own checks before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gantrain.values import show
+
+Config = dict[str, Any]
+MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}  # generator: what sides must divide by
+
+
+def problems(config: Config) -> list[str]:
+    """One sentence for each combination that cannot work."""
+    checks = (
+        _budget,
+        _rate,
+        _machine,
+        _sizes,
+        _channels,
+        _stages,
+        _momentum,
+        _starting_point,
+        _name,
+    )
+    return [problem for check in checks for problem in check(config)]
+
+
+def warnings(config: Config, given: set[str]) -> list[str]:
+    """One sentence for each key in `given` (typed by the user) that has no effect; advice."""
+    found = [
+        f"{key} has no effect: {why}."
+        for key, (without_effect, why) in IGNORED.items()
+        if key in given and without_effect(lambda name: _get(config, name))
+    ]
+    if _get(config, "model.loss") == "wgan_gp" and _get(config, "model.norm") == "batch":
+        found.append(
+            "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
+            "at a time and batch norm mixes them; model.norm=instance is the usual choice."
+        )
+    return found
+
+
+def _get(config: Config, key: str) -> Any:
+    section, _, name = key.rpartition(".")
+    return (config[section] if section else config).get(name)
+
+
+def _budget(config: Config) -> Iterator[str]:
+    train = config["train"]
+    kimg, epochs, batch, micro = (train[k] for k in ("kimg", "epochs", "batch", "microbatch"))
+    if kimg is not None and epochs is not None:
+        yield (
+            f"train.kimg={show(kimg)} and train.epochs={show(epochs)} are two budgets: "
+            "add train.epochs=null (or train.kimg=null)."
+        )
+    if kimg is None and epochs is None:
+        yield "train.kimg and train.epochs are both null: give one, for example train.kimg=100."
+    if micro and batch % micro:
+        fits = [n for n in range(1, batch + 1) if batch % n == 0]
+        near = min(fits, key=lambda n: abs(n - micro))
+        yield (
+            f"train.microbatch={micro} does not divide train.batch={batch}: "
+            f"the nearest that does is train.microbatch={near}."
+        )
+
+
+def _rate(config: Config) -> Iterator[str]:
+    lr, by_epochs = config["lr"], config["train"]["epochs"] is not None
+    if lr["unit"] == "epoch" and lr["schedule"] != "constant" and not by_epochs:
+        yield "lr.unit=epoch needs a budget in train.epochs: add lr.unit=image."
+    if lr["schedule"] == "step" and lr["step_kimg"] is None:
+        yield "lr.schedule=step needs lr.step_kimg, for example lr.step_kimg=50."
+
+
+def _machine(config: Config) -> Iterator[str]:
+    device, precision = config["runtime"]["device"], config["runtime"]["precision"]
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        yield f"runtime.device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
+    elif precision == "tf32" and device in ("cpu", "mps"):
+        yield (
+            f"runtime.precision=tf32 is for NVIDIA GPUs and runtime.device={device}: "
+            "use runtime.precision=fp32 or bf16."
+        )
+
+
+def _sizes(config: Config) -> Iterator[str]:
+    data = config["data"]
+    preprocess = data.get("preprocess", "resize_and_crop")
+    if "resolution" not in data or "crop" not in preprocess:
+        return  # the pictures themselves decide: data preflight looks at them
+    sides = _sides(data["resolution"])
+    multiple = MULTIPLES.get(config["model"].get("generator", ""), 1)
+    if any(side % multiple for side in sides):
+        near = [max(multiple, round(side / multiple) * multiple) for side in sides]
+        yield (
+            f"data.resolution={show(data['resolution'])} does not suit "
+            f"model.generator={config['model']['generator']}, which needs multiples of {multiple}: "
+            f"the nearest is data.resolution={show(near if len(near) > 1 else near[0])}."
+        )
+    load = data.get("load_size")
+    if load is not None and preprocess == "resize_and_crop" and _smaller(_sides(load), sides):
+        yield (
+            f"data.load_size={show(load)} is smaller than data.resolution="
+            f"{show(data['resolution'])}, which is cut from it: make it at least as large, or null."
+        )
+
+
+def _sides(size: int | list[int]) -> list[int]:
+    return size if isinstance(size, list) else [size]
+
+
+def _smaller(load: list[int], sides: list[int]) -> bool:
+    count = max(len(load), len(sides))
+    pairs = zip(load * (count // len(load)), sides * (count // len(sides)), strict=False)
+    return any(a < b for a, b in pairs)
+
+
+def _channels(config: Config) -> Iterator[str]:
+    a, b = config["data"].get("channels_a"), config["data"].get("channels_b")
+    if a != b and config["model"].get("lambda_identity"):
+        yield (
+            f"model.lambda_identity={show(config['model']['lambda_identity'])} compares a picture "
+            f"with its own translation, and data.channels_a={a}, data.channels_b={b} differ: "
+            "add model.lambda_identity=0."
+        )
+
+
+def _stages(config: Config) -> Iterator[str]:
+    first, kimg = config["model"].get("adversarial_kimg"), config["train"]["kimg"]
+    if first and kimg is not None and first >= kimg:
+        yield (
+            f"model.adversarial_kimg={show(first)} leaves nothing of train.kimg={show(kimg)} for "
+            "the second stage: make it smaller."
+        )
+
+
+def _momentum(config: Config) -> Iterator[str]:
+    optimizer = config["optimizer"]
+    if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
+        yield "optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0."
+
+
+def _starting_point(config: Config) -> Iterator[str]:
+    resume, name = config["resume"], config["name"]
+    if resume == "auto" and name is None:
+        yield "resume=auto needs to know the run: add name=..., the same at every start."
+    if resume not in (None, "auto") and config["init_from"] is not None:
+        yield (
+            f"resume={resume} and init_from={config['init_from']} exclude each other: "
+            "resume continues a run, init_from starts a new one from its weights."
+        )
+
+
+def _name(config: Config) -> Iterator[str]:
+    name = config["name"]
+    if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
+        yield f"name={name} must be a plain folder name: the folder above it is out=..."
+    if not config["out"]:
+        yield "out= is empty: give a folder, for example out=runs."
+
+
+Get = Callable[[str], Any]
+
+# key: (when it has no effect, why)
+IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
+    "model.blocks": (
+        lambda get: get("model.generator") in ("unet_128", "unet_256"),
+        "only model.generator=resnet has blocks",
+    ),
+    "model.d_layers": (
+        lambda get: get("model.discriminator") == "pixel",
+        "only model.discriminator=patch has layers to count",
+    ),
+    "model.gp_weight": (
+        lambda get: get("model.loss") not in (None, "wgan_gp"),
+        "only model.loss=wgan_gp has a gradient penalty",
+    ),
+    "model.lambda_identity": (
+        lambda get: get("model.lambda_cycle") == 0,
+        "it is relative to model.lambda_cycle, which is 0",
+    ),
+    "lr.decay": (
+        lambda get: get("lr.schedule") in ("constant", "step"),
+        "only lr.schedule=linear and cosine decay over a share of the budget",
+    ),
+    "lr.step_kimg": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
+    "lr.step_factor": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
+    "lr.compat": (lambda get: get("lr.unit") == "image", "it belongs to lr.unit=epoch"),
+    "lr.unit": (lambda get: get("lr.schedule") == "constant", "lr.schedule=constant never changes"),
+    "data.load_size": (
+        lambda get: get("data.preprocess") in ("crop", "none"),
+        "data.preprocess=crop and none do not resize",
+    ),
+    "data.cache_gb": (lambda get: get("data.cache") == "none", "data.cache=none"),
+    "data.cache_dir": (
+        lambda get: get("data.cache") in ("none", "memory"),
+        "only data.cache=disk and auto write files",
+    ),
+    "tracking.grid_images": (
+        lambda get: get("tracking.grid_every_kimg") == 0,
+        "tracking.grid_every_kimg=0 draws no grids",
+    ),
+    "resume_force": (lambda get: get("resume") is None, "resume is not given"),
+}
