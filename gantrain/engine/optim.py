@@ -71,3 +71,12 @@ def set_rate(optimizer: Optimizer, factor: float) -> float:
         group.setdefault("initial_lr", group["lr"])
         group["lr"] = group["initial_lr"] * factor
     return optimizer.param_groups[0]["lr"]
+
+
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load moments and step counts, but keep the settings (rate, betas, ...) of `optimizer`."""
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, configured in zip(optimizer.param_groups, settings, strict=True):
+        group.pop("initial_lr", None)
+        group.update(configured)

@@ -29,3 +29,11 @@ class Stats:
         means = {name: s / self._counts[name] for name, s in zip(names, sums, strict=True)}
         self._sums, self._counts = {}, {}
         return means
+
+    def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, float]]:
+        """Sums and counts so far, for a checkpoint between two ticks."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        """Go on from `state_dict`'s sums and counts."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

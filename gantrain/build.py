@@ -1,0 +1,141 @@
+"""From a checked config to objects. The only place that imports what a `_target_` names."""
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantrain.engine.optim import LearningRate, build_optimizers
+from gantrain.engine.precision import Precision, pick_device
+from gantrain.engine.trainer import Plan
+from gantrain.errors import ConfigError
+from gantrain.gans.base import GAN, ImageSpec, networks_of
+from gantrain.schema import RunConfig, RuntimeConfig, allowed
+from gantrain.tracking.console import LiveDisplay, PlainLines
+from gantrain.tracking.run_directory import RunDirectory
+from gantrain.tracking.tracker import JsonLines, Sink, TensorBoard, Tracker
+
+
+def target(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(what the section's `_target_` names, its other settings). Raises ConfigError off the allow-list."""
+    path: str = section["_target_"]
+    if not allowed(path):
+        raise ConfigError(f"_target_={path} is not allowed; see GANTRAIN_PLUGINS.")
+    module, _, name = path.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    return found, {key: value for key, value in section.items() if key != "_target_"}
+
+
+def make_data(config: RunConfig) -> Any:
+    """The data set, not yet prepared."""
+    cls, settings = target(config.data)
+    return cls(seed=config.seed, **settings)
+
+
+def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
+    """The GAN on the CPU, weights initialised from torch's current random state."""
+    cls, settings = target(config.model)
+    return cls(images, **settings)
+
+
+def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
+    """One optimizer per player."""
+    optimizer, settings = target(config.optimizer)
+    return build_optimizers(gan, optimizer, settings)
+
+
+def make_precision(runtime: RuntimeConfig) -> Precision:
+    """Device and number formats; sets torch's process-wide switches.
+
+    Raises ConfigError when the device is not there.
+    """
+    device = pick_device(runtime.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"runtime.device={runtime.device}, but torch sees no CUDA device here: use "
+            "runtime=cpu, or install a CUDA build of torch."
+        )
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.backends.cudnn.benchmark = not runtime.deterministic
+    return Precision(device, runtime.precision)
+
+
+def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> None:
+    """Move to the device, choose the memory layout, compile the single networks if asked for."""
+    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    gan.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    if runtime.compile:
+        for player in ("G", "D"):
+            for network in networks_of(getattr(gan, player), player).values():
+                network.compile()
+
+
+def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:
+    """Every "kimg" and "epochs" of the config in images."""
+    train, lr = config.train, config.lr
+    total = (
+        round(train.kimg * 1000)
+        if train.kimg is not None
+        else round((train.epochs or 0) * images_per_epoch)
+    )
+    rate = LearningRate(
+        schedule=lr.schedule,
+        total=total,
+        decay=lr.decay,
+        step_images=round(lr.step_kimg * 1000) if lr.step_kimg else None,
+        step_factor=lr.step_factor,
+        epoch_images=images_per_epoch if lr.unit == "epoch" else None,
+        compat=lr.compat,
+    )
+    return Plan(
+        seed=config.seed,
+        total=total,
+        batch=train.batch,
+        microbatch=train.microbatch or train.batch,
+        rate=rate,
+        ema_half_life=train.ema_kimg * 1000,
+        on_nonfinite=train.on_nonfinite,
+        tick=max(1, round(config.tracking.every_kimg * 1000)),
+        grid_every=round(config.tracking.grid_every_kimg * 1000),
+        checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
+        snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
+    )
+
+
+def make_tracker(
+    config: RunConfig,
+    directory: RunDirectory,
+    plan: Plan,
+    hyperparameters: dict[str, Any],
+    live: bool,
+    resumed_at: int | None,
+    stream: Any,
+) -> Tracker:
+    """Log file and metrics always; TensorBoard as configured; live display or plain lines."""
+    directory.path.mkdir(parents=True, exist_ok=True)
+    plain = PlainLines(None if live else stream, directory.log, plan.total)
+    sinks: list[Sink] = [plain, JsonLines(directory.metrics)]
+    if live:
+        sinks.append(LiveDisplay(plan.total, resumed_at or 0))
+    if config.tracking.tensorboard:
+        sinks.append(TensorBoard(directory.tensorboard, hyperparameters, resumed_at))
+    return Tracker(sinks, directory.grids)
+
+
+def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
+    """The first `count` test images of every stream, uint8 [N, C, H, W]: the fixed grid inputs.
+
+    Streams of different length repeat their images; pictures of unequal size: as many as share
+    the first one's.
+    """
+    batch = {}
+    for stream in data.channels:
+        items = [data.test_item(stream, i % data.test_count(stream)) for i in range(count)]
+        batch[stream] = [torch.from_numpy(x) for x in items if x.shape == items[0].shape]
+    rows = min(len(images) for images in batch.values())
+    return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}
+
+

@@ -1,0 +1,50 @@
+"""Full training state on disk: whole or not there, the newest good one found again."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gantrain.errors import ConfigError
+from gantrain.files import atomic_write, is_whole, kimg_label, remove_leftovers
+
+PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
+
+
+class CheckpointStore:
+    """The checkpoints of one run, `checkpoint-<kimg>.pt`, of which the newest `keep` stay."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        remove_leftovers(folder)
+
+    def save(self, nimg: int, state: dict[str, Any]) -> Path:
+        """Write atomically, then delete the oldest ones beyond `keep`."""
+        path = self.folder / f"checkpoint-{kimg_label(nimg)}.pt"
+        with atomic_write(path) as file:
+            torch.save(state, file)
+        for old in self.paths()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def paths(self) -> list[Path]:
+        """All checkpoints, oldest first."""
+        return sorted(p for p in self.folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(p.name))
+
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint that is whole, and its content on the CPU; None if there is none.
+
+        Torn files (a full disk, a bad copy) are passed over. Raises ConfigError when files are
+        there but none of them can be read.
+        """
+        paths = self.paths()
+        for path in reversed(paths):
+            if is_whole(path):
+                return path, torch.load(path, map_location="cpu", weights_only=True)
+        if paths:
+            raise ConfigError(
+                f"None of the {len(paths)} checkpoints in {self.folder} is whole; "
+                "start anew under another name, or take a snapshot's weights with init_from=."
+            )
+        return None

@@ -1,0 +1,28 @@
+"""A moving average of a generator's weights."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """`network` follows a source module with a half-life counted in images.
+
+    After a step of n images: average <- lerp(source, average, 0.5 ** (n / half_life)); buffers and
+    everything that is no floating-point number are copied.
+    """
+
+    def __init__(self, source: nn.Module, half_life: float) -> None:
+        self.half_life = half_life
+        self.network = copy.deepcopy(source).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, source: nn.Module, nimg: int) -> None:
+        """Take in the source's weights after a step of `nimg` images."""
+        weight = 1 - 0.5 ** (nimg / self.half_life)
+        average: list[Tensor] = list(self.network.parameters())
+        current: list[Tensor] = [p.detach() for p in source.parameters()]
+        torch._foreach_lerp_(average, current, weight)
+        for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
+            mine.copy_(theirs)

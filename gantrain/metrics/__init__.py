@@ -1,0 +1,1 @@
+"""Measures of generated images, one family a file, float64."""

@@ -1,0 +1,86 @@
+"""The inference file: generator weights and how to rebuild the networks. Needs no config to be used."""
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gantrain.errors import ConfigError
+from gantrain.files import atomic_write, is_whole
+
+FORMAT = "gantrain-snapshot-1"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a snapshot file holds, ready to use.
+
+    networks: name ("ab", "ba", or "G") to module in eval mode, image [-1, 1] to image [-1, 1].
+    meta: plain values: gan, nimg, ema, data (channels, resolution, preprocessing), versions.
+    """
+
+    networks: dict[str, nn.Module]
+    meta: dict[str, Any]
+
+
+def save_snapshot(
+    path: Path,
+    networks: dict[str, nn.Module],
+    specs: dict[str, dict[str, Any]],
+    meta: dict[str, Any],
+) -> None:
+    """Write atomically. `specs` are the networks' constructor calls (`networks.spec`)."""
+    weights = {name: net.state_dict() for name, net in networks.items()}
+    content = {"format": FORMAT, "specs": specs, "weights": weights, "meta": meta}
+    with atomic_write(path) as file:
+        torch.save(content, file)
+
+
+def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snapshot:
+    """Read a snapshot file, or the newest one of a run directory.
+
+    Raises:
+        ConfigError: no such file, a torn file, not a snapshot, or networks of an unknown package.
+    """
+    file = find_snapshot(Path(path))
+    if not is_whole(file):
+        raise ConfigError(f"{file} is damaged or not a snapshot; use another one of the same run.")
+    content = torch.load(file, map_location=device, weights_only=True)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
+    networks = {}
+    for name, spec in content["specs"].items():
+        network = _network_class(spec["target"])(**spec["args"]).to(device)
+        network.load_state_dict(content["weights"][name])
+        networks[name] = network.eval().requires_grad_(False)
+    return Snapshot(networks, content["meta"])
+
+
+def find_snapshot(path: Path) -> Path:
+    """`path` itself if it is a file, else the newest snapshot of the run directory `path`."""
+    if path.is_file():
+        return path
+    found = sorted((path / "snapshots").glob("snapshot-*.pt"))
+    if not found:
+        raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
+    return found[-1]
+
+
+def _network_class(target: str) -> type[nn.Module]:
+    """The class named in a file, from gantrain.networks or a plug-in the user has named, only."""
+    plugins = [name.strip() for name in os.environ.get("GANTRAIN_PLUGINS", "").split(",")]
+    allowed = ("gantrain.networks.", *(f"{name}." for name in plugins if name))
+    module, _, name = target.rpartition(".")
+    if not target.startswith(allowed):
+        raise ConfigError(
+            f"The snapshot wants the class {target}; only gantrain's own networks are loaded. "
+            f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."
+        )
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ConfigError(f"The snapshot's {target} is not a network class.")
+    return cls

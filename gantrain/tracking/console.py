@@ -1,0 +1,112 @@
+"""A run in the terminal: a live display, or plain lines where there is no terminal."""
+
+import time
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from gantrain.tracking.tracker import Quiet
+
+PLAIN_SECONDS = 10.0  # plain lines come no faster
+
+
+def summary(nimg: int, values: dict[str, float]) -> str:
+    """One line: kimg, img/s, losses, learning rate, data wait, memory."""
+    losses = [
+        f"{name.removeprefix('loss/')} {value:.3g}"
+        for name, value in values.items()
+        if name.startswith("loss/")
+    ]
+    parts = [
+        f"{nimg / 1000:.2f} kimg",
+        f"{values.get('progress/img_per_sec', 0):.1f} img/s",
+        *losses,
+        f"lr {values.get('lr/G', 0):.2g}",
+        f"data-wait {values.get('progress/data_wait', 0):.0%}",
+        f"mem {values.get('resources/memory_gb', 0):.2f} GB",
+    ]
+    if skipped := values.get("progress/skipped_steps"):
+        parts.append(f"SKIPPED {skipped:.0f} non-finite steps")
+    return " · ".join(parts)
+
+
+class PlainLines(Quiet):
+    """Plain lines to a stream and to the run's log file."""
+
+    def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
+        self.stream, self.total = stream, total
+        self.log = open(log, "a", encoding="utf-8")
+        self._last = 0.0
+        self._begin: tuple[float, int] | None = None
+
+    def progress(self, nimg: int) -> None:
+        if self._begin is None:
+            self._begin = (time.monotonic(), nimg)
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_SECONDS or nimg >= self.total:
+            self._last = now
+            self.say(f"{summary(nimg, values)} · ETA {self._eta(now, nimg)}")
+
+    def _eta(self, now: float, nimg: int) -> str:
+        begin, first = self._begin or (now, nimg)
+        if nimg <= first:
+            return "?"
+        seconds = int((now - begin) / (nimg - first) * max(0, self.total - nimg))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+    def say(self, text: str) -> None:
+        for file in (self.stream, self.log):
+            if file is not None:
+                print(text, file=file, flush=True)
+
+    def close(self) -> None:
+        self.log.close()
+
+
+class LiveDisplay(Quiet):
+    """A progress bar with the latest numbers under it, redrawn a few times a second."""
+
+    def __init__(self, total: int, start: int = 0) -> None:
+        self.console = Console()
+        self.bar = Progress(
+            TextColumn("[bold]{task.fields[kimg]}[/] kimg"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self.console,
+            speed_estimate_period=60,
+        )
+        self.task = self.bar.add_task("", total=total, completed=start, kimg=_kimg(start, total))
+        self.total = total
+        self.numbers = Text("starting ...", style="dim")
+        self.live = Live(Group(self.bar, self.numbers), console=self.console, refresh_per_second=4)
+        self._running = False
+
+    def progress(self, nimg: int) -> None:
+        if not self._running:
+            self.live.start()
+            self._running = True
+        self.bar.update(self.task, completed=nimg, kimg=_kimg(nimg, self.total))
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        self.numbers.plain = summary(nimg, values)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        if self._running:
+            self.live.stop()
+            self._running = False
+
+
+def _kimg(nimg: int, total: int) -> str:
+    return f"{nimg / 1000:.2f}/{total / 1000:g}"

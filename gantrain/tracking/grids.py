@@ -1,0 +1,55 @@
+"""Sample grids: named columns of pictures in one PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gantrain.files import atomic_write
+from gantrain.ops.pixels import to_uint8
+
+GAP = 2  # pixels between pictures
+HEADER = 14  # pixels for a column's name
+MIN_SIDE = 96  # pictures smaller than this are enlarged (nearest neighbour), to be seen
+
+
+def compose_grid(columns: dict[str, Tensor]) -> Image.Image:
+    """One row per image, one named column per entry.
+
+    Args:
+        columns: name to [N, C, H, W] in [-1, 1], C 1, 3 or 4; sizes may differ between columns.
+    """
+    blocks = [_column(name, images) for name, images in columns.items()]
+    width = sum(block.width for block in blocks) + GAP * (len(blocks) - 1)
+    sheet = Image.new("RGB", (width, max(block.height for block in blocks)), "white")
+    x = 0
+    for block in blocks:
+        sheet.paste(block, (x, 0))
+        x += block.width + GAP
+    return sheet
+
+
+def _column(name: str, images: Tensor) -> Image.Image:
+    pixels = to_uint8(images).cpu().numpy()
+    _, _, h, w = pixels.shape
+    scale = max(1, -(-MIN_SIDE // min(h, w)))
+    h, w = h * scale, w * scale
+    column = Image.new("RGB", (w, HEADER + (h + GAP) * len(pixels) - GAP), "white")
+    ImageDraw.Draw(column).text((2, 1), name, fill="black", font=ImageFont.load_default(10))
+    for row, image in enumerate(pixels):
+        picture = to_image(image).convert("RGB").resize((w, h), Image.Resampling.NEAREST)
+        column.paste(picture, (0, HEADER + (h + GAP) * row))
+    return column
+
+
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """uint8 [C, H, W] with C 1, 3 or 4 -> a picture of mode L, RGB or RGBA."""
+    rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    return Image.fromarray(rows[..., 0] if rows.shape[-1] == 1 else rows)
+
+
+def save_png(path: Path, image: Image.Image) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_write(path) as file:
+        image.save(file, format="PNG")

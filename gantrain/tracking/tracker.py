@@ -1,0 +1,128 @@
+"""The one place the engine reports to, and the sinks behind it."""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from gantrain.files import kimg_label
+from gantrain.tracking.grids import compose_grid, save_png
+
+
+class Sink(Protocol):
+    """Something that shows or stores reports. nimg counts images."""
+
+    def progress(self, nimg: int) -> None: ...
+    def scalars(self, nimg: int, values: dict[str, float]) -> None: ...
+    def grid(self, nimg: int, image: Image.Image) -> None: ...
+    def say(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Tracker:
+    """Hands every report to every sink; grids also become PNG files in `grids`."""
+
+    def __init__(self, sinks: list[Sink], grids: Path) -> None:
+        self.sinks, self.grids = sinks, grids
+
+    def progress(self, nimg: int) -> None:
+        """After every step."""
+        for sink in self.sinks:
+            sink.progress(nimg)
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Once a tick: named means."""
+        for sink in self.sinks:
+            sink.scalars(nimg, values)
+
+    def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
+        """Pictures, see `compose_grid`."""
+        image = compose_grid(columns)
+        save_png(self.grids / f"grid-{kimg_label(nimg)}.png", image)
+        for sink in self.sinks:
+            sink.grid(nimg, image)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        for sink in self.sinks:
+            sink.say(text)
+
+    def close(self) -> None:
+        for sink in self.sinks:
+            sink.close()
+
+
+class Quiet:
+    """A sink that does nothing; others override what they care for."""
+
+    def progress(self, nimg: int) -> None:
+        pass
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        pass
+
+    def grid(self, nimg: int, image: Image.Image) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class JsonLines(Quiet):
+    """metrics.jsonl: one object a tick, {"nimg": ..., "loss/G/...": ...}; NaN becomes null."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = open(path, "a", encoding="utf-8")
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        row: dict[str, Any] = {"nimg": nimg}
+        row |= {name: value if np.isfinite(value) else None for name, value in values.items()}
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class TensorBoard(Quiet):
+    """Scalars, grids and hyperparameters; the step is nimg.
+
+    Args:
+        resumed_at: images at which an earlier process's events end; later ones of it are purged.
+        hyperparameters: flat settings, shown in the HPARAMS and TEXT tabs.
+    """
+
+    def __init__(
+        self, folder: Path, hyperparameters: dict[str, Any], resumed_at: int | None = None
+    ) -> None:
+        from torch.utils.tensorboard.summary import hparams
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        purge = None if resumed_at is None else resumed_at + 1
+        self.writer = SummaryWriter(str(folder), purge_step=purge)
+        if resumed_at is None:
+            shown = {
+                key: value if isinstance(value, bool | int | float | str) else str(value)
+                for key, value in hyperparameters.items()
+            }
+            file_writer = self.writer._get_file_writer()
+            for summary in hparams(shown, {"loss/G": 0}):
+                file_writer.add_summary(summary)
+            rows = "\n".join(f"| {key} | {value} |" for key, value in shown.items())
+            self.writer.add_text("config", f"| key | value |\n|---|---|\n{rows}", 0)
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, nimg)
+
+    def grid(self, nimg: int, image: Image.Image) -> None:
+        self.writer.add_image("grid", np.asarray(image), nimg, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
