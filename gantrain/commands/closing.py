@@ -1,0 +1,61 @@
+"""What a run says at its end: where things are, how good they are, what to do next."""
+
+from typing import Any
+
+from gantrain.engine.trainer import Trainer
+from gantrain.gans.base import networks_of
+from gantrain.inference.translation import evaluate_pairs
+from gantrain.schema import RunConfig
+from gantrain.tracking.run_directory import RunDirectory
+
+Numbers = dict[str, dict[str, dict[str, float]]]
+
+
+def final_numbers(trainer: Trainer, data: Any, limit: int) -> Numbers:
+    """L1, PSNR and SSIM of the test translations where their true partners are known, else {}."""
+    networks = networks_of(trainer.generator, "G")
+    if not limit or not getattr(data, "has_pairs", False) or set(networks) != {"ab", "ba"}:
+        return {}
+    return evaluate_pairs(networks, data, limit, trainer.precision)
+
+
+def headline(numbers: Numbers) -> float | None:
+    """Mean L1 error over both directions in 8-bit levels; lower is better."""
+    errors = [scores["model"]["l1"] for scores in numbers.values()]
+    return sum(errors) / len(errors) if errors else None
+
+
+def closing_words(directory: RunDirectory, numbers: Numbers, config: RunConfig) -> list[str]:
+    """Lines for the terminal and the log."""
+    lines = ["", f"Done. Run directory: {directory.path}"]
+    grids = sorted(directory.grids.glob("grid-*.png"))
+    if grids:
+        lines.append(f"Pictures: {grids[-1]}")
+    for direction, scores in numbers.items():
+        lines.append(f"Test images {direction[0]} -> {direction[1]} against their true partners:")
+        lines += [f"  {who:<11} {_shown(scores[key])}" for who, key in WHO if key in scores]
+    snapshots = sorted(directory.snapshots.glob("snapshot-*.pt"))
+    if snapshots:
+        lines.append(f"Generators for use: {snapshots[-1]}")
+    return lines + ["Next:", *(f"  {command}" for command in _next_commands(directory, config))]
+
+
+WHO = (("this model", "model"), ("do nothing", "baseline"))
+
+
+def _shown(scores: dict[str, float]) -> str:
+    return (
+        f"L1 {scores['l1']:6.2f} of 255   PSNR {scores['psnr']:5.2f} dB   SSIM {scores['ssim']:.3f}"
+    )
+
+
+def _next_commands(directory: RunDirectory, config: RunConfig) -> list[str]:
+    budget = (
+        f"train.kimg={config.train.kimg * 2:g}"
+        if config.train.kimg
+        else f"train.epochs={(config.train.epochs or 0) * 2:g}"
+    )
+    commands = [f"gantrain resume={directory.path} {budget}"]
+    if config.tracking.tensorboard:
+        commands.append(f"tensorboard --logdir {directory.path}")
+    return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

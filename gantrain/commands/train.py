@@ -1,0 +1,227 @@
+"""gantrain train: data, networks and engine put together, from config to finished run."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import nn
+
+from gantrain import __version__, build, schema
+from gantrain.commands.closing import closing_words, final_numbers, headline
+from gantrain.data.loader import batches
+from gantrain.engine import seeding
+from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
+from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.warm_start import load_weights
+from gantrain.errors import ConfigError
+from gantrain.files import kimg_label
+from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
+from gantrain.schema import RunConfig
+from gantrain.snapshot import save_snapshot
+from gantrain.tracking.run_directory import RunDirectory, environment
+
+PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")
+
+
+def main(cfg: DictConfig) -> float | None:
+    """Train, or go on with a run. Returns the run's headline number (lower is better) if it has one.
+
+    Raises:
+        ConfigError: something in config or data does not work; nothing was started.
+        SystemExit: 75 after SIGINT or SIGTERM, with a good checkpoint.
+    """
+    config = schema.load(cfg)
+    overrides = list(HydraConfig.get().overrides.task)
+    for warning in config.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    return run(config, overrides)
+
+
+def run(config: RunConfig, overrides: list[str]) -> float | None:
+    """`main` after the config has been checked."""
+    settings = _plain(config)
+    existing = _find_existing(config)
+    if existing:
+        _compare(existing, settings, config.resume_force)
+    precision = build.make_precision(config.runtime)
+    data = build.make_data(config)
+    seeding.seed_all(config.seed, seeding.INIT)
+    gan = build.make_gan(config, ImageSpec(dict(data.channels), tuple(data.resolution)))
+    if config.init_from:
+        loaded = load_weights(gan, Path(config.init_from))
+        print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
+    data.prepare(batch=config.train.batch, multiple=gan.size_multiple, log=print)
+    plan = build.make_plan(config, data.images_per_epoch)
+    build.prepare_networks(gan, config.runtime, precision.device)
+
+    directory = existing or _create(config)
+    store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
+    found = store.newest() if existing else None
+    state = found[1] if found else None
+    resumed_at = state["nimg"] if state else None
+    _record(directory, settings, overrides, plan, fresh=existing is None)
+    if resumed_at is not None:
+        directory.truncate_metrics(resumed_at)
+    live = sys.stdout.isatty()
+    tracker = build.make_tracker(
+        config, directory, plan, _flat(settings), live, resumed_at, sys.stdout
+    )
+    description = data.describe()
+    kept = {"settings": settings, "versions": versions()}
+
+    def snapshot(nimg: int, generator: nn.Module) -> None:
+        meta = {"nimg": nimg, "gan": config.model["_target_"], "data": description, **kept}
+        meta["ema"] = plan.ema_half_life > 0
+        networks = networks_of(generator, "G")
+        specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
+        path = directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt"
+        save_snapshot(path, networks, specs, meta)
+
+    workers = config.runtime.workers
+    trainer = Trainer(
+        gan,
+        build.make_optimizers(config, gan),
+        precision,
+        plan,
+        batches=lambda nimg: batches(
+            data,
+            start=nimg,
+            batch=plan.batch,
+            workers=workers,
+            pin_memory=precision.device.type == "cuda",
+        ),
+        tracker=tracker,
+        store=store,
+        snapshot=snapshot,
+        preview=build.preview_batch(data, config.tracking.grid_images),
+        channels_last=config.runtime.channels_last,
+        note=kept,
+    )
+    if state:
+        trainer.load_state_dict(state)
+    for line in _introduction(config, directory, plan, gan, precision.device, resumed_at):
+        tracker.say(line)
+    try:
+        with stop_on_signal() as stop:
+            done = trainer.train(lambda: bool(stop))
+        if not done:
+            tracker.say(f"Stopped by {stop.signal.name if stop.signal else 'request'}; saved.")
+            tracker.say(f"Continue: gantrain resume={directory.path}")
+            raise SystemExit(EXIT_STOPPED)
+        numbers = final_numbers(trainer, data, config.evaluation.test_images)
+        result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
+        directory.write_json(directory.result, result)
+        for line in closing_words(directory, numbers, config):
+            tracker.say(line)
+    finally:
+        tracker.close()
+    return result["headline"]
+
+
+def versions() -> dict[str, str]:
+    """Of gantrain and what it stands on."""
+    return {"gantrain": __version__} | {p: importlib.metadata.version(p) for p in PACKAGES}
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    settings = asdict(config)
+    settings.pop("warnings")
+    return settings
+
+
+def _find_existing(config: RunConfig) -> RunDirectory | None:
+    """The run to continue: `resume` itself, or <out>/<name> for resume=auto if it has begun."""
+    if config.resume is None:
+        return None
+    path = Path(config.resume)
+    if config.resume == "auto":
+        path = Path(config.out) / str(config.name)
+        if not (path / "config.yaml").exists():
+            return None
+    if not (path / "config.yaml").exists():
+        raise ConfigError(f"resume={path}: no run is there (config.yaml is missing).")
+    return RunDirectory(path)
+
+
+def _compare(directory: RunDirectory, settings: dict[str, Any], force: bool) -> None:
+    """Refuse to continue with another model, other data or another kind of optimizer."""
+    before = yaml.safe_load(directory.config.read_text())
+    changes = schema.differences(before, settings)
+    optimizers = before["optimizer"]["_target_"], settings["optimizer"]["_target_"]
+    if optimizers[0] != optimizers[1]:
+        changes.append(f"optimizer: {optimizers[0]} -> {optimizers[1]}")
+    if changes and not force:
+        raise ConfigError(
+            f"resume={directory.path} was made with other settings: {'; '.join(changes)}. "
+            "Take them back, start a new run (init_from= takes its weights), or add "
+            "resume_force=true to continue all the same."
+        )
+
+
+def _create(config: RunConfig) -> RunDirectory:
+    model, data = config.model["_target_"].split(".")[-2], _data_name(config)
+    return RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
+
+
+def _data_name(config: RunConfig) -> str:
+    choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else None
+    return str(choice or config.data["_target_"].split(".")[-2])
+
+
+def _record(
+    directory: RunDirectory,
+    settings: dict[str, Any],
+    overrides: list[str],
+    plan: Plan,
+    fresh: bool,
+) -> None:
+    """Settings, overrides and versions; those of a resumed run lie beside the first ones."""
+    from dataclasses import asdict
+
+    derived = {k: v for k, v in asdict(plan).items() if k != "rate"}
+    content = {**settings, "derived": derived}
+    text = yaml.safe_dump(content, sort_keys=False)
+    name = "" if fresh else f".resume-{len(list(directory.path.glob('config.resume-*'))) + 1}"
+    directory.write_text(directory.path / f"config{name}.yaml", text)
+    directory.write_text(directory.path / f"overrides{name}.yaml", yaml.safe_dump(overrides))
+    directory.write_json(directory.path / f"environment{name}.json", environment(versions()))
+
+
+def _introduction(
+    config: RunConfig,
+    directory: RunDirectory,
+    plan: Plan,
+    gan: GAN,
+    device: torch.device,
+    resumed_at: int | None,
+) -> list[str]:
+    def millions(net: nn.Module) -> str:
+        return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
+
+    lines = [
+        f"Run directory: {directory.path}",
+        f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
+        f"{device}, {config.runtime.precision}; batch {plan.batch} "
+        f"(microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in all",
+    ]
+    if resumed_at is not None:
+        lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")
+    return lines
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
