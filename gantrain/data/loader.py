@@ -1,7 +1,9 @@
 """Batches of uint8 tensors from any data set with `item(position)`, in worker processes or not."""
 
+import atexit
 import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,10 +67,24 @@ def _iterate(
         **options,
     )
     source = iter(loader)
+    if not workers:
+        yield from source
+        return
+    # At exit Python sends unfinished workers SIGTERM, which they ignore, and waits for them for
+    # ever; so whoever does not come to close() needs this. It runs before Python's own.
+    end = atexit.register(partial(_end_workers, source))
     try:
         yield from source
     finally:
-        del source, loader  # the last reference: this joins the workers now, not at some collection
+        end()
+        atexit.unregister(end)
+
+
+def _end_workers(source: Any) -> None:
+    source._shutdown_workers()  # as DataLoader does when its iterator is collected
+    for worker in source._workers:
+        if worker.is_alive():  # stuck in a read
+            worker.kill()
 
 
 def _spans(start: int, batch: int, rank: int, world: int) -> Iterator[list[int]]:

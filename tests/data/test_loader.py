@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -63,6 +65,35 @@ def test_workers_ignore_signals_and_end_with_the_iterator():
     assert len(facts) == 8 and all(ignored for _, ignored in facts)
     source.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert not multiprocessing.active_children()
+
+
+FORGETFUL = """
+import multiprocessing, sys
+import numpy as np
+from gantrain.data.loader import batches
+
+class Zeros:
+    def item(self, position):
+        return {"a": np.zeros((1, 2, 2), np.uint8)}
+
+source = batches(Zeros(), start=0, batch=1, workers=2)
+next(source)
+print(*[child.pid for child in multiprocessing.active_children()])
+sys.exit("told to stop")
+"""
+
+
+@pytest.mark.multi
+def test_a_program_that_ends_without_closing_does_not_hang():
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "told to stop" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.split()) == 2
+    for process in done.stdout.split():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(process), 0)
 
 
 def test_global_random_state_is_left_alone():
