@@ -1,6 +1,8 @@
 """`python -m gantrain` is the same as `gantrain`."""
 
+import sys
+
 from gantrain.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -87,8 +87,8 @@ def suggest(key: str, known: Collection[str]) -> str | None:
 def _likeness(key: str, name: str) -> float:
     section, _, last = key.rpartition(".")
     home, _, leaf = name.rpartition(".")
-    if bool(section) > bool(home):  # a dotted key was not meant to be a whole section
-        return 0.9 * _ratio(last, leaf)
+    if bool(section) != bool(home):  # as many dots as were typed are the more likely
+        return 0.85 * _ratio(last, leaf)
     return max(_ratio(key, name), 0.95 * _ratio(last, leaf) + 0.03 * (section == home))
 
 

@@ -145,6 +145,12 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     return RunConfig(**{**plain, **sections}, warnings=tuple(rules.warnings(plain, typed)))
 
 
+def check(command: str, cfg: DictConfig) -> None:
+    """Raise ConfigError when `cfg` is not a valid config of `command`."""
+    if command == "train":
+        load(cfg, given=())
+
+
 def differences(
     old: dict[str, Any], new: dict[str, Any], sections: Collection[str] = ("model", "data")
 ) -> list[str]:

@@ -1,0 +1,139 @@
+"""`gantrain [command] [key=value ...]`: argument handling around Hydra, and the only error handler.
+
+Imports neither torch nor, before it has to, Hydra: help and errors answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from gantrain import __version__, paths
+from gantrain.arguments import Arguments, parse
+from gantrain.errors import ConfigError
+from gantrain.resume import continued
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+WHAT_TO_TRAIN = {"model", "data", "experiment", "resume"}
+
+
+def main() -> int:
+    """Entry point: 0 done, 2 configuration error; a command may leave with its own code."""
+    try:
+        arguments = parse(sys.argv[1:])
+        if arguments.has("--help", "-h"):
+            from gantrain import help as help_text
+
+            print(help_text.text(arguments.config_dir))
+        elif arguments.has("--version"):
+            print(f"gantrain {__version__}")
+        else:
+            _run(arguments)
+    except ConfigError as error:
+        _report(error.problems)
+        return 2
+    return 0
+
+
+class Job:
+    """What Hydra calls with each composed config: validate, then import the command and run it."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.started = False  # the config was accepted: what fails from now on is not its fault
+        self.error: ConfigError | None = None
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from gantrain import schema
+
+        try:
+            schema.check(self.command, cfg)
+            self.started = True
+            return importlib.import_module(f"gantrain.commands.{self.command}").main(cfg)
+        except ConfigError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the launcher must see that this job failed
+            self.error = error  # raised later: Hydra would print a line of its own about it
+            return None
+
+
+def _run(arguments: Arguments) -> None:
+    if arguments.has("-sc", "--shell-completion"):
+        _prepare_completion(arguments)
+    else:
+        arguments.overrides = continued(arguments.overrides)
+        _default_to_quickstart(arguments)
+    job = Job(arguments.command)
+    try:
+        if arguments.sweep:
+            from gantrain import compose
+
+            compose.check_sweep(arguments.command, arguments.overrides, arguments.config_dir)
+        _hydra(arguments, job)
+    except ConfigError:
+        raise
+    except Exception as error:
+        if job.started:
+            raise
+        _explain(error, arguments)
+    if job.error:
+        raise job.error
+
+
+def _hydra(arguments: Arguments, job: Job) -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving
+    sys.argv = [sys.argv[0], *arguments.flags, *arguments.overrides]
+    import hydra
+
+    decorate = hydra.main(
+        version_base="1.3", config_path=str(paths.config_dir()), config_name=arguments.command
+    )
+    decorate(job)()
+
+
+def _explain(error: Exception, arguments: Arguments) -> NoReturn:
+    from gantrain import mistakes
+
+    problems = mistakes.explain(
+        error, arguments.command, arguments.overrides, arguments.config_dir, arguments.sweep
+    )
+    if not problems:
+        raise error
+    raise ConfigError(*problems) from error
+
+
+def _default_to_quickstart(arguments: Arguments) -> None:
+    keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
+    if arguments.command != "train" or keys & WHAT_TO_TRAIN:
+        return
+    arguments.overrides.insert(0, "experiment=quickstart")
+    if os.environ.get("RANK", "0") == "0":
+        print(
+            "No model, data, experiment or resume given: running experiment=quickstart, a demo.",
+            file=sys.stderr,
+        )
+
+
+def _prepare_completion(arguments: Arguments) -> None:
+    """Hydra completes overrides only: take the command's name out of the line it looks at."""
+    program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
+    command, space, overrides = rest.lstrip().partition(" ")
+    if space and command in paths.commands():
+        arguments.command = command
+        os.environ["COMP_LINE"] = f"{program} {overrides}"
+
+
+def _report(problems: tuple[str, ...]) -> None:
+    if len(problems) == 1:
+        print(f"Error: {problems[0]}", file=sys.stderr)
+        return
+    print(f"Error: {len(problems)} problems", file=sys.stderr)
+    for problem in problems:
+        print(f"  - {problem}", file=sys.stderr)
