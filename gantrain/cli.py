@@ -70,6 +70,7 @@ def _run(arguments: Arguments) -> None:
     else:
         arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
+        _switch_off(arguments.overrides)
     job = Job(arguments.command)
     try:
         if arguments.sweep:
@@ -119,6 +120,15 @@ def _default_to_quickstart(arguments: Arguments) -> None:
             "No model, data, experiment or resume given: running experiment=quickstart, a demo.",
             file=sys.stderr,
         )
+
+
+def _switch_off(overrides: list[str]) -> None:
+    """experiment=null, debug=null: Hydra knows no null choice, so take out what they cancel."""
+    for group in ("experiment", "debug"):
+        if f"{group}=null" in overrides:
+            last = len(overrides) - overrides[::-1].index(f"{group}=null")
+            kept = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
+            overrides[:last] = kept
 
 
 def _prepare_completion(arguments: Arguments) -> None:

@@ -62,7 +62,7 @@ def _choice_problems(source: ConfigLoaderImpl, override: Override) -> list[str]:
     return [
         _not_a_choice(group, values.show(choice), options)
         for choice in chosen
-        if choice is not None and str(choice) not in (*options, "null")
+        if str(choice) not in options
     ]
 
 

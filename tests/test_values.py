@@ -1,0 +1,81 @@
+"""Values against annotations, and the sentences about misfits."""
+
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from gantrain.types import Range, Schedule
+from gantrain.values import accepts, closest, describe, problem
+
+UNIT = Annotated[float, Range(0, 1, open_high=True)]
+OPTIONAL = int | None
+WEIGHT = Annotated[Schedule, Range(0)]
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (3, int),
+        (3, float),
+        (None, int | None),
+        (True, bool),
+        (0.5, UNIT),
+        ([0.5, 0.999], tuple[UNIT, UNIT]),
+        (1, Literal[1, 3, 4]),
+        (10, WEIGHT),
+        ([[0, 1], [5, 2.5]], WEIGHT),
+        ([256, 320], Annotated[int | list[int], Range(1)]),
+        ({"any": "thing"}, dict),
+        (object(), Any),
+    ],
+)
+def test_accepts(value: Any, annotation: Any) -> None:
+    assert accepts(value, annotation)
+    assert problem("key", value, annotation) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (True, int),
+        (4.0, int),
+        ("3", float),
+        (float("nan"), float),
+        (float("inf"), float),
+        (1, bool),
+        (None, int),
+        (1.0, UNIT),
+        ([0.5], tuple[float, float]),
+        ([0.5, 1.5], tuple[UNIT, UNIT]),
+        (True, Literal[1, 3, 4]),
+        (-1, WEIGHT),
+        ([], WEIGHT),
+        ([[0, 1], [0, 2]], WEIGHT),
+        ([[5, 1], [0, 2]], WEIGHT),
+        ([[0, 1], [5, -2]], WEIGHT),
+        ([[-1, 1]], WEIGHT),
+        ([[0, 1, 2]], WEIGHT),
+        ([256, 0], Annotated[int | list[int], Range(1)]),
+    ],
+)
+def test_refuses(value: Any, annotation: Any) -> None:
+    assert not accepts(value, annotation)
+    assert problem("key", value, annotation)
+
+
+def test_sentences() -> None:
+    norm = Literal["instance", "batch", "none"]
+    assert problem("model.norm", "instanc", norm) == (
+        "model.norm=instanc is not a choice. Did you mean model.norm=instance? "
+        "Choices: instance, batch, none."
+    )
+    assert problem("n", 0, Annotated[int, Range(1)]) == (
+        "n=0 is out of range: n must be an integer of at least 1."
+    )
+    assert problem("n", "x", OPTIONAL) == ("n=x is not allowed: n must be an integer or null.")
+    assert "rising kimg, values of at least 0" in describe(WEIGHT)
+
+
+def test_closest_knows_when_nothing_is_close() -> None:
+    assert closest("adan", ["adam", "sgd"]) == "adam"
+    assert closest("zzz", ["adam", "sgd"]) is None
