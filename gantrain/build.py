@@ -18,7 +18,7 @@ from gantrain.tracking.tracker import JsonLines, Sink, TensorBoard, Tracker
 
 
 def target(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """(what the section's `_target_` names, its other settings). Raises ConfigError off the allow-list."""
+    """(what the section's `_target_` names, its other settings)."""
     path: str = section["_target_"]
     if not allowed(path):
         raise ConfigError(f"_target_={path} is not allowed; see GANTRAIN_PLUGINS.")
@@ -137,5 +137,3 @@ def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
         batch[stream] = [torch.from_numpy(x) for x in items if x.shape == items[0].shape]
     rows = min(len(images) for images in batch.values())
     return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}
-
-

@@ -45,7 +45,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a zip-based file (torch.save's format) is complete: every record matches its CRC-32."""
+    """Whether a file of torch.save's (a zip) is complete: every record matches its CRC-32."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

@@ -1,4 +1,4 @@
-"""Adversarial losses and penalties by their names. Logits of any shape; every loss is a mean over them."""
+"""Adversarial losses and penalties by their names; means over logits of any shape."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantrain.ops.widen import widen
+
 Loss = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What D descends on logits of real and of fake images, and what G descends on logits of fakes."""
+    """What D descends on logits of real and of fake images, and G on logits of fakes."""
 
     real: Loss
     fake: Loss
@@ -21,7 +23,7 @@ class AdversarialLoss:
 
 def _mean(loss: Loss) -> Loss:
     # Losses stay in float32 whatever precision the networks ran in.
-    return lambda logits: loss(logits.float()).mean()
+    return lambda logits: loss(widen(logits)).mean()
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
@@ -53,7 +55,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """E[(||grad_x D(x)||_2 - 1)^2] at random points x between real and fake (Gulrajani et al. 2017).
+    """E[(||grad_x D(x)||_2 - 1)^2] at random x between real and fake (Gulrajani et al. 2017).
 
     Args:
         real, fake: [N, C, H, W]; one mixing weight is drawn per pair.
@@ -62,8 +64,8 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
         Scalar, differentiable in D's parameters (second-order).
     """
     with torch.autocast(real.device.type, enabled=False):  # second-order terms stay in float32
-        t = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
-        x = torch.lerp(real.float(), fake.float(), t).requires_grad_(True)
+        t = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=widen(real).dtype)
+        x = torch.lerp(widen(real), widen(fake), t).requires_grad_(True)
         logits = discriminator(x)
         # A patch discriminator gives many scores an image: the image's score is their mean.
         score = logits.flatten(1).mean(1).sum()

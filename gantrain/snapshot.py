@@ -1,4 +1,4 @@
-"""The inference file: generator weights and how to rebuild the networks. Needs no config to be used."""
+"""The inference file: generator weights and how to rebuild the networks; needs no config."""
 
 import importlib
 import os

@@ -1,7 +1,14 @@
 """Settings every test shares."""
 
+import os
+
 import pytest
 import torch
+
+# The tensors here are tiny: a second thread costs more than it gives, and two test processes (or a
+# training beside them) that both spin on all cores are many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

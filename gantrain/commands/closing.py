@@ -37,7 +37,7 @@ def closing_words(directory: RunDirectory, numbers: Numbers, config: RunConfig) 
     snapshots = sorted(directory.snapshots.glob("snapshot-*.pt"))
     if snapshots:
         lines.append(f"Generators for use: {snapshots[-1]}")
-    return lines + ["Next:", *(f"  {command}" for command in _next_commands(directory, config))]
+    return [*lines, "Next:", *(f"  {command}" for command in _next_commands(directory, config))]
 
 
 WHO = (("this model", "model"), ("do nothing", "baseline"))

@@ -30,7 +30,7 @@ PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard"
 
 
 def main(cfg: DictConfig) -> float | None:
-    """Train, or go on with a run. Returns the run's headline number (lower is better) if it has one.
+    """Train, or go on with a run. Returns its headline number (lower is better) if it has one.
 
     Raises:
         ConfigError: something in config or data does not work; nothing was started.

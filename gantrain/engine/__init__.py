@@ -1,1 +1,1 @@
-"""Everything that is the same for every GAN: loop, precision, optimisers, EMA, checkpoints, seeds."""
+"""What is the same for every GAN: loop, precision, optimizers, EMA, checkpoints, seeds."""

@@ -6,7 +6,7 @@ import torch
 
 
 def peak_gigabytes(device: torch.device) -> float:
-    """Peak memory in 10^9 bytes: allocated on a CUDA device, else of the whole process (0: unknown)."""
+    """Peak memory in 10^9 bytes: of a CUDA device, else of the whole process (0: unknown)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:

@@ -89,7 +89,7 @@ class PhaseRunner:
         self.optimizers[phase.player].step()
 
     def check(self) -> None:
-        """Raise NonFiniteGradient if a gradient was not finite since the last check (policy halt)."""
+        """Raise NonFiniteGradient if a gradient was not finite since the last check."""
         for phase, first in self._first_bad.items():
             if (index := float(first)) != float("inf"):
                 raise NonFiniteGradient(

@@ -22,7 +22,7 @@ def seed_all(seed: int, stream: str, rank: int = 0, step: int = 0) -> None:
 
 @contextmanager
 def stream(seed: int, name: str, rank: int = 0, step: int = 0) -> Iterator[None]:
-    """Run a block in a stream of its own; torch's generators go on afterwards as if it had not run."""
+    """Run a block in a stream of its own; torch's generators go on as if it had not run."""
     with torch.random.fork_rng():
         seed_all(seed, name, rank, step)
         yield

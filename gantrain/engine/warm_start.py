@@ -72,8 +72,8 @@ def _read(file: Path) -> dict[str, Weights]:
 def _mismatches(name: str, network: nn.Module, weights: Weights) -> list[str]:
     own = network.state_dict()
     return [
-        f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file, {_shape(own.get(key))} "
-        "in this model; use the file's model settings."
+        f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file, "
+        f"{_shape(own.get(key))} in this model; use the file's model settings."
         for key in dict.fromkeys([*own, *weights])
         if _shape(own.get(key)) != _shape(weights.get(key))
     ]

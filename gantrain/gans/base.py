@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What the data set delivers: channels per stream ("a", "b", or one stream) and the crop (h, w)."""
+    """What the data set delivers: channels per stream ("a", "b") and the crop (h, w)."""
 
     channels: dict[str, int]
     resolution: tuple[int, int]
@@ -47,7 +47,7 @@ class Phase:
 
 
 class GAN(nn.Module):
-    """Networks are children, algorithm state is buffers (or extra state). There is nothing else to save.
+    """Networks are children, algorithm state is buffers or extra state; nothing else is saved.
 
     Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
     constructor takes `images: ImageSpec` first and plain keyword settings after it.
@@ -62,7 +62,7 @@ class GAN(nn.Module):
         raise NotImplementedError
 
     def adapt(self, means: dict[str, float], step: Step) -> None:
-        """Change algorithm state from the means logged since the last report (ADA). Default: nothing."""
+        """Change algorithm state from the means since the last report. Default: nothing."""
 
     def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Named columns of pictures for the sample grid, each [N, C, H, W] in [-1, 1].

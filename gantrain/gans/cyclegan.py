@@ -16,6 +16,7 @@ from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty
 from gantrain.networks.layers import init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
+from gantrain.ops.widen import widen
 from gantrain.schedule import value_at
 from gantrain.types import Range, Schedule
 
@@ -163,5 +164,5 @@ class CycleGAN(GAN):
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """mean |x - y|, in float32."""
-    return (x.float() - y.float()).abs().mean()
+    """mean |x - y|, never in half precision."""
+    return (widen(x) - widen(y)).abs().mean()

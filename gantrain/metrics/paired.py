@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference per image, in 8-bit levels [0, 255]. x, y: uint8 [N, C, H, W] -> [N]."""
+    """Mean absolute difference in 8-bit levels: uint8 [N, C, H, W] twice -> [N] in [0, 255]."""
     return (x.double() - y.double()).abs().flatten(1).mean(1)
 
 

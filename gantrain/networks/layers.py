@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.ops.pad import reflect_pad
+from gantrain.ops.widen import widen
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
@@ -26,7 +27,7 @@ class ReflectionPad(nn.Module):
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Normalisation of [N, channels, H, W]; instance norm has no parameters and no running state."""
+    """Normalisation of [N, channels, H, W]; instance norm has no parameters and no state."""
     if norm == "instance":
         return nn.InstanceNorm2d(channels)
     if norm == "batch":
@@ -35,7 +36,7 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
 
 
 def uses_bias(norm: Norm) -> bool:
-    """Batch norm has its own bias. (The reference also drops it for "none", which leaves no bias at all.)"""
+    """Batch norm has its own bias. (The reference drops it for "none" too: no bias at all.)"""
     return norm != "batch"
 
 
@@ -69,4 +70,4 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
     bfloat16 near +-1 has steps of half an 8-bit level: an output computed in it shows bands.
     """
     with torch.autocast(x.device.type, enabled=False):
-        return layers(x.float())
+        return layers(widen(x))

@@ -1,4 +1,4 @@
-"""Discriminators that judge patches (Isola et al. 2017, section 3.2.2; Zhu et al. 2017, section 7.2)."""
+"""Discriminators that judge patches (Isola et al. 2017, section 3.2.2; Zhu et al. 2017, 7.2)."""
 
 from torch import Tensor, nn
 

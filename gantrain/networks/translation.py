@@ -13,14 +13,14 @@ _UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
 def make_generator(
     name: str, in_channels: int, out_channels: int, ngf: int, blocks: int, norm: Norm, dropout: bool
 ) -> nn.Module:
-    """ "resnet" with `blocks` residual blocks, "unet_128" or "unet_256": image [-1, 1] to image [-1, 1]."""
+    """Image to image, both [-1, 1]: "resnet" with `blocks` blocks, "unet_128" or "unet_256"."""
     if name == "resnet":
         return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout)
     return UnetGenerator(in_channels, out_channels, ngf, _UNET_DOWNS[name], norm, dropout)
 
 
 def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm: Norm) -> nn.Module:
-    """ "patch" with `layers` stride-2 layers, or "pixel": image to a map of logits."""
+    """Image to a map of logits: "patch" with `layers` stride-2 layers, or "pixel"."""
     if name == "patch":
         return PatchDiscriminator(in_channels, ndf, layers, norm)
     return PixelDiscriminator(in_channels, ndf, norm)

@@ -19,7 +19,7 @@ class _Level(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
-        # An innermost map can be 1x1, where a per-image norm would erase it: no norm on the way down.
+        # An innermost map can be 1x1, which a per-image norm would erase: no norm downwards.
         down_norm = [] if below is None else [make_norm(norm, inner)]
         middle = [] if below is None else [below]
         from_below = inner if below is None else 2 * inner

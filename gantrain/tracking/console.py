@@ -39,7 +39,7 @@ class PlainLines(Quiet):
 
     def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
         self.stream, self.total = stream, total
-        self.log = open(log, "a", encoding="utf-8")
+        self.log = log.open("a", encoding="utf-8")
         self._last = 0.0
         self._begin: tuple[float, int] | None = None
 

@@ -1,9 +1,8 @@
-"""The directory of a run: where everything about it lies, and the rule that nothing is overwritten."""
+"""The directory of a run: where everything lies, and that nothing is overwritten."""
 
 import json
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +77,12 @@ def _nimg_of(line: str) -> float:
         return float("inf")
 
 
-def environment(versions: dict[str, str], command: Sequence[str] = tuple(sys.argv)) -> dict[str, Any]:
+def environment(
+    versions: dict[str, str],
+) -> dict[str, Any]:
     """What a run ran on: versions of the packages given, Python, system, command line."""
     return {
-        "command": list(command),
+        "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,

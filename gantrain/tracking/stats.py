@@ -17,7 +17,9 @@ class Stats:
     def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
         """Count scalar `value` (detached here) `weight` times."""
         value = value.detach().double() if value.device.type == "cpu" else value.detach().float()
-        self._sums[name] = self._sums[name] + value * weight if name in self._sums else value * weight
+        self._sums[name] = (
+            self._sums[name] + value * weight if name in self._sums else value * weight
+        )
         self._counts[name] = self._counts.get(name, 0.0) + weight
 
     def collect(self) -> dict[str, float]:

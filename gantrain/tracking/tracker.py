@@ -78,7 +78,7 @@ class JsonLines(Quiet):
     """metrics.jsonl: one object a tick, {"nimg": ..., "loss/G/...": ...}; NaN becomes null."""
 
     def __init__(self, path: Path) -> None:
-        self.file = open(path, "a", encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8")
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         row: dict[str, Any] = {"nimg": nimg}

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from gantrain.ops.pad import _reflect_by_slices, reflect_pad
+from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.widen import widen
+
+
+def test_every_pixel_value_survives_the_round_trip() -> None:
+    values = torch.arange(256, dtype=torch.uint8)
+    floats = to_float(values)
+    assert floats[0] == -1 and floats[255] == 1
+    assert torch.equal(to_uint8(floats), values)
+    assert torch.equal(to_uint8(to_float(to_uint8(floats.to(torch.float64)))), values)
+
+
+def test_to_uint8_rounds_and_clamps() -> None:
+    x = torch.tensor([-1.5, -1.0, 0.0, 0.0039, 1.0, 7.0])
+    assert to_uint8(x).tolist() == [0, 0, 128, 128, 255, 255]
+
+
+@pytest.mark.parametrize("padding", [1, 3])
+def test_deterministic_padding_is_the_same_function(padding: int) -> None:
+    x = torch.randn(2, 3, 7, 5, dtype=torch.float64, requires_grad=True)
+    y, z = reflect_pad(x, padding), _reflect_by_slices(x, padding)
+    assert torch.equal(y, z)
+    weight = torch.randn_like(y)
+    (gy,), (gz,) = (torch.autograd.grad((t * weight).sum(), x) for t in (y, z))
+    torch.testing.assert_close(gy, gz)
+
+
+def test_widen_only_leaves_half_precision() -> None:
+    for given, got in (
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
+        assert widen(torch.zeros(1, dtype=given)).dtype == got
