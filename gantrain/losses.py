@@ -54,6 +54,11 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 }
 
 
+def l1(x: Tensor, y: Tensor) -> Tensor:
+    """mean |x - y|, never in half precision."""
+    return (widen(x) - widen(y)).abs().mean()
+
+
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E[(||grad_x D(x)||_2 - 1)^2] at random x between real and fake (Gulrajani et al. 2017).
 

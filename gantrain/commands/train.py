@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,14 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from gantrain import __version__, build, schema
 from gantrain.commands.closing import closing_words, final_numbers, headline
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.precision import Precision
 from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.engine.warm_start import load_weights
@@ -25,6 +28,7 @@ from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.run_directory import RunDirectory, environment
+from gantrain.tracking.tracker import Tracker
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")
 
@@ -50,6 +54,33 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     if existing:
         _compare(existing, settings, config.resume_force)
     precision = build.make_precision(config.runtime)
+    gan, data = _gan_and_data(config)
+    plan = build.make_plan(config, data.images_per_epoch)
+    build.prepare_networks(gan, config.runtime, precision.device)
+
+    directory = existing or _create(config)
+    store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
+    found = store.newest() if existing else None
+    resumed_at: int | None = found[1]["nimg"] if found else None
+    _record(directory, settings, overrides, plan, fresh=existing is None)
+    if resumed_at is not None:
+        directory.truncate_metrics(resumed_at)
+    live = sys.stdout.isatty()
+    flat = _flat(settings)
+    tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
+    try:
+        for line in _introduction(config, directory, plan, gan, precision.device, resumed_at):
+            tracker.say(line)
+        trainer = _trainer(config, settings, gan, data, precision, plan, tracker, store, directory)
+        if found:
+            trainer.load_state_dict(found[1])
+        return _train(trainer, config, data, directory, tracker)
+    finally:
+        tracker.close()
+
+
+def _gan_and_data(config: RunConfig) -> tuple[GAN, Any]:
+    """The GAN with its first weights, and the data set, checked and cached."""
     data = build.make_data(config)
     seeding.seed_all(config.seed, seeding.INIT)
     gan = build.make_gan(config, ImageSpec(dict(data.channels), tuple(data.resolution)))
@@ -57,45 +88,45 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         loaded = load_weights(gan, Path(config.init_from))
         print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
     data.prepare(batch=config.train.batch, multiple=gan.size_multiple, log=print)
-    plan = build.make_plan(config, data.images_per_epoch)
-    build.prepare_networks(gan, config.runtime, precision.device)
+    return gan, data
 
-    directory = existing or _create(config)
-    store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
-    found = store.newest() if existing else None
-    state = found[1] if found else None
-    resumed_at = state["nimg"] if state else None
-    _record(directory, settings, overrides, plan, fresh=existing is None)
-    if resumed_at is not None:
-        directory.truncate_metrics(resumed_at)
-    live = sys.stdout.isatty()
-    tracker = build.make_tracker(
-        config, directory, plan, _flat(settings), live, resumed_at, sys.stdout
-    )
-    description = data.describe()
+
+def _trainer(
+    config: RunConfig,
+    settings: dict[str, Any],
+    gan: GAN,
+    data: Any,
+    precision: Precision,
+    plan: Plan,
+    tracker: Tracker,
+    store: CheckpointStore,
+    directory: RunDirectory,
+) -> Trainer:
     kept = {"settings": settings, "versions": versions()}
+    description = data.describe()
+    specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def snapshot(nimg: int, generator: nn.Module) -> None:
         meta = {"nimg": nimg, "gan": config.model["_target_"], "data": description, **kept}
         meta["ema"] = plan.ema_half_life > 0
-        networks = networks_of(generator, "G")
-        specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
         path = directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt"
-        save_snapshot(path, networks, specs, meta)
+        save_snapshot(path, networks_of(generator, "G"), specs, meta)
 
-    workers = config.runtime.workers
-    trainer = Trainer(
+    def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
+        return batches(
+            data,
+            start=nimg,
+            batch=plan.batch,
+            workers=config.runtime.workers,
+            pin_memory=precision.device.type == "cuda",
+        )
+
+    return Trainer(
         gan,
         build.make_optimizers(config, gan),
         precision,
         plan,
-        batches=lambda nimg: batches(
-            data,
-            start=nimg,
-            batch=plan.batch,
-            workers=workers,
-            pin_memory=precision.device.type == "cuda",
-        ),
+        batches=stream,
         tracker=tracker,
         store=store,
         snapshot=snapshot,
@@ -103,24 +134,24 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         channels_last=config.runtime.channels_last,
         note=kept,
     )
-    if state:
-        trainer.load_state_dict(state)
-    for line in _introduction(config, directory, plan, gan, precision.device, resumed_at):
+
+
+def _train(
+    trainer: Trainer, config: RunConfig, data: Any, directory: RunDirectory, tracker: Tracker
+) -> float | None:
+    """Train to the end and say how it went, or leave with 75 when asked to stop."""
+    with stop_on_signal() as stop:
+        done = trainer.train(lambda: bool(stop))
+    if not done:
+        reason = stop.signal.name if stop.signal else "request"
+        tracker.say(f"Stopped by {reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
+        tracker.say(f"Continue: gantrain resume={directory.path}")
+        raise SystemExit(EXIT_STOPPED)
+    numbers = final_numbers(trainer, data, config.evaluation.test_images)
+    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
+    directory.write_json(directory.result, result)
+    for line in closing_words(directory, numbers, config):
         tracker.say(line)
-    try:
-        with stop_on_signal() as stop:
-            done = trainer.train(lambda: bool(stop))
-        if not done:
-            tracker.say(f"Stopped by {stop.signal.name if stop.signal else 'request'}; saved.")
-            tracker.say(f"Continue: gantrain resume={directory.path}")
-            raise SystemExit(EXIT_STOPPED)
-        numbers = final_numbers(trainer, data, config.evaluation.test_images)
-        result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
-        directory.write_json(directory.result, result)
-        for line in closing_words(directory, numbers, config):
-            tracker.say(line)
-    finally:
-        tracker.close()
     return result["headline"]
 
 
@@ -130,8 +161,6 @@ def versions() -> dict[str, str]:
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
-    from dataclasses import asdict
-
     settings = asdict(config)
     settings.pop("warnings")
     return settings
@@ -184,8 +213,6 @@ def _record(
     fresh: bool,
 ) -> None:
     """Settings, overrides and versions; those of a resumed run lie beside the first ones."""
-    from dataclasses import asdict
-
     derived = {k: v for k, v in asdict(plan).items() if k != "rate"}
     content = {**settings, "derived": derived}
     text = yaml.safe_dump(content, sort_keys=False)

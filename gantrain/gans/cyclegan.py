@@ -1,8 +1,7 @@
 """CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, arXiv 1703.10593).
 
 G["ab"] translates domain a to b and G["ba"] back (the paper's G and F); D["b"] scores images of
-domain b (D_Y) and D["a"] those of a (D_X). G descends the losses of the D of the step before, and
-D those of fakes by the G of the step before: a simultaneous update, as in the reference.
+domain b (D_Y), D["a"] those of a (D_X). G and D descend each other's state of the step before.
 """
 
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.image_pool import ImagePool
-from gantrain.losses import ADVERSARIAL, gradient_penalty
+from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
 from gantrain.networks.layers import init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
-from gantrain.ops.widen import widen
 from gantrain.schedule import value_at
 from gantrain.types import Range, Schedule
 
@@ -62,16 +60,16 @@ class CycleGAN(GAN):
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         ch = images.channels
 
-        def new_generator(src: str, dst: str) -> nn.Module:
+        def g(src: str, dst: str) -> nn.Module:
             net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout)
             return init_weights(net, init, init_gain)
 
-        def new_discriminator(domain: str) -> nn.Module:
+        def d(domain: str) -> nn.Module:
             net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm)
             return init_weights(net, init, init_gain)
 
-        self.G = nn.ModuleDict({"ab": new_generator("a", "b"), "ba": new_generator("b", "a")})
-        self.D = nn.ModuleDict({"a": new_discriminator("a"), "b": new_discriminator("b")})
+        self.G = nn.ModuleDict({"ab": g("a", "b"), "ba": g("b", "a")})
+        self.D = nn.ModuleDict({"a": d("a"), "b": d("b")})
         self.pool = nn.ModuleDict({"a": ImagePool(pool_size), "b": ImagePool(pool_size)})
         self.size_multiple = size_multiple(generator)
         self.adversarial = ADVERSARIAL[loss]
@@ -82,17 +80,13 @@ class CycleGAN(GAN):
         self.batched = mode == "fast" and norm != "batch"
 
     def phases(self) -> list[Phase]:
-        penalised = self.gp_weight > 0
-        return [
-            Phase("G", "G", self.generator_losses),
-            Phase("D", "D", self.discriminator_losses, double_backward=penalised),
-        ]
+        D = Phase("D", "D", self.discriminator_losses, double_backward=self.gp_weight > 0)
+        return [Phase("G", "G", self.generator_losses), D]
 
     def weights(self, nimg: int) -> tuple[float, float, float]:
         """(adversarial, cycle, identity) after `nimg` images; identity already times cycle."""
         adversarial, cycle, identity = (value_at(weight, nimg) for weight in self.lambdas)
-        if nimg < self.adversarial_nimg:
-            cycle = 0.0
+        cycle = 0.0 if nimg < self.adversarial_nimg else cycle
         return adversarial, cycle, cycle * identity
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
@@ -101,14 +95,14 @@ class CycleGAN(GAN):
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """
         w_adv, w_cyc, w_idt = self.weights(step.nimg)
-        images = self.translate(batch, cycle=w_cyc > 0, identity=w_idt > 0)
+        images = self.translate(self.G, batch, cycle=w_cyc > 0, identity=w_idt > 0)
         losses = {}
         for domain in ("b", "a"):
             fake, real = images[f"fake_{domain}"], batch[domain]
             batch[f"fake_{domain}"] = fake.detach()  # for D, in this step
             if w_adv > 0:
-                logits = self.D[domain](fake)
-                losses[f"adversarial_{domain}"] = w_adv * self.adversarial.generator(logits)
+                on_fake = self.adversarial.generator(self.D[domain](fake))
+                losses[f"adversarial_{domain}"] = w_adv * on_fake
             if w_cyc > 0:
                 losses[f"cycle_{domain}"] = w_cyc * l1(images[f"cycle_{domain}"], real)
             if w_idt > 0:
@@ -130,39 +124,28 @@ class CycleGAN(GAN):
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
             yield losses
 
-    def translate(
-        self, batch: Batch, cycle: bool, identity: bool, G: nn.Module | None = None
-    ) -> Batch:
+    def translate(self, G: nn.Module, batch: Batch, cycle: bool, identity: bool) -> Batch:
         """fake_, cycle_ and identity_ images of both domains, each [N, C, H, W] in [-1, 1]."""
-        nets = self.G if G is None else G
-        images: Batch = {}
+        out: Batch = {}
         for src, dst in (("a", "b"), ("b", "a")):
-            forth, same = nets[src + dst], batch[dst]
-            if identity and self.batched and same.shape == batch[src].shape:
-                both = forth(torch.cat([batch[src], same]))
-                images[f"fake_{dst}"], images[f"identity_{dst}"] = both.chunk(2)
+            forth, x, same = G[src + dst], batch[src], batch[dst]
+            if identity and self.batched and x.shape == same.shape:
+                out[f"fake_{dst}"], out[f"identity_{dst}"] = forth(torch.cat([x, same])).chunk(2)
             else:
-                images[f"fake_{dst}"] = forth(batch[src])
+                out[f"fake_{dst}"] = forth(x)
                 if identity:
-                    images[f"identity_{dst}"] = forth(same)
-        for src, dst in (("a", "b"), ("b", "a")):
-            if cycle:
-                images[f"cycle_{src}"] = nets[dst + src](images[f"fake_{dst}"])
-        return images
+                    out[f"identity_{dst}"] = forth(same)
+        if cycle:
+            out["cycle_a"], out["cycle_b"] = G["ba"](out["fake_b"]), G["ab"](out["fake_a"])
+        return out
 
-    def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def preview(self, G: nn.Module, batch: Batch) -> Batch:
         """Columns real a, fake b, cycle a, identity a; then the same from b."""
         same_channels = batch["a"].shape[1] == batch["b"].shape[1]
-        images = self.translate(batch, cycle=True, identity=same_channels, G=G)
-        columns = {}
-        for src, dst in (("a", "b"), ("b", "a")):
+        images = self.translate(G, batch, cycle=True, identity=same_channels)
+        columns: Batch = {}
+        for src, dst in ("ab", "ba"):
             columns[f"real {src}"] = batch[src]
-            for kind in (f"fake_{dst}", f"cycle_{src}", f"identity_{src}"):
-                if kind in images:
-                    columns[kind.replace("_", " ")] = images[kind]
+            names = (f"fake_{dst}", f"cycle_{src}", f"identity_{src}")
+            columns |= {name.replace("_", " "): images[name] for name in names if name in images}
         return columns
-
-
-def l1(x: Tensor, y: Tensor) -> Tensor:
-    """mean |x - y|, never in half precision."""
-    return (widen(x) - widen(y)).abs().mean()
