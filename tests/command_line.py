@@ -1,0 +1,92 @@
+"""gantrain as a user runs it: in a process of its own, on tiny settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TINY = [
+    "data=shapes", "data.resolution=16", "data.train_images=8", "data.test_images=2",
+    "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "model.pool_size=3",
+    "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
+    "tracking.grid_every_kimg=0", "evaluation.test_images=0",
+]  # fmt: skip
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    """`gantrain overrides...` in `folder`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gantrain", *overrides],
+        cwd=folder,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait, check the exit code, return what was printed."""
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+    return output
+
+
+def gantrain(folder: Path, *overrides: str, code: int = 0) -> str:
+    """Run to the end."""
+    return finish(start(folder, *overrides), code)
+
+
+def interrupt(
+    process: subprocess.Popen[str], run: Path, checkpoints: int, how: signal.Signals
+) -> str:
+    """Send a signal once the run has so many checkpoints: SIGKILL to the whole group."""
+    deadline = time.monotonic() + 60
+    while len(list(run.glob("checkpoints/checkpoint-*.pt"))) < checkpoints:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    if how == signal.SIGKILL:
+        os.killpg(process.pid, how)
+    else:
+        process.send_signal(how)
+    return finish(process, -9 if how == signal.SIGKILL else 75)
+
+
+def final_state(run: Path) -> dict[str, Any]:
+    """Content of the newest checkpoint."""
+    newest = sorted(run.glob("checkpoints/checkpoint-*.pt"))[-1]
+    return torch.load(newest, weights_only=True)
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    volatile = ("progress/img_per_sec", "progress/data_wait", "resources/memory_gb")
+    return [{k: v for k, v in row.items() if k not in volatile} for row in lines]
+
+
+def differences(x: Any, y: Any, path: str = "") -> list[str]:
+    """Paths at which two nested states are not bitwise equal."""
+    if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
+        return [] if x.dtype == y.dtype and torch.equal(x, y) else [path]
+    if isinstance(x, dict) and isinstance(y, dict):
+        missing = [f"{path}.{key}" for key in x.keys() ^ y.keys()]
+        return missing + [
+            d for k in x.keys() & y.keys() for d in differences(x[k], y[k], f"{path}.{k}")
+        ]
+    if isinstance(x, list | tuple) and isinstance(y, list | tuple) and len(x) == len(y):
+        return [
+            d
+            for i, (a, b) in enumerate(zip(x, y, strict=True))
+            for d in differences(a, b, f"{path}[{i}]")
+        ]
+    return [] if type(x) is type(y) and x == y else [path]

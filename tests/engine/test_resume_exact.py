@@ -1,0 +1,156 @@
+"""A run that was killed, stopped or resumed equals one that was not, bit for bit."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.command_line import TINY, differences, final_state, gantrain, interrupt, rows, start
+
+pytestmark = pytest.mark.multi
+
+# Everything that has state is on: a full pool, an average, two stages, schedules, rate decay.
+STATEFUL = [
+    *TINY,
+    "train.batch=2",
+    "train.kimg=0.4",
+    "train.ema_kimg=0.05",
+    "lr.schedule=linear",
+    "model.adversarial_kimg=0.05",
+    "model.lambda_identity=[[0.1,0.5],[0.3,0.0]]",
+    "tracking.every_kimg=0.03",  # ticks and checkpoints do not fall together
+    "checkpoint.every_kimg=0.08",
+    "checkpoint.keep=9",
+]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("straight")
+    gantrain(folder, *STATEFUL, "name=run", "tracking.tensorboard=true")
+    return folder / "runs" / "run"
+
+
+def assert_equal_runs(run: Path, reference: Path) -> None:
+    ours, theirs = final_state(run), final_state(reference)
+    ours.pop("note"), theirs.pop("note")  # settings and versions
+    assert differences(ours, theirs) == []
+    assert rows(run) == rows(reference)
+
+
+def test_the_reference_run_exercises_its_state(straight: Path) -> None:
+    state = final_state(straight)
+    assert state["nimg"] == 400 and state["index"] == 200
+    assert len(state["gan"]["pool.a._extra_state"]["images"]) == 3
+    assert state["ema"] is not None
+    assert differences(state["ema"], {k[2:]: v for k, v in state["gan"].items() if k[0] == "G"})
+    assert len(rows(straight)) == 400 // 30
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> None:
+    run = tmp_path / "runs" / "run"
+    process = start(tmp_path, *STATEFUL, "name=run", "tracking.tensorboard=true")
+    interrupt(process, run, checkpoints=2, how=signal.SIGKILL)
+    killed_at = final_state(run)["nimg"]
+    assert 160 <= killed_at < 400
+    gantrain(tmp_path, "resume=runs/run", f"runtime.workers={workers}")
+    assert_equal_runs(run, straight)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_and_resumed(straight: Path, tmp_path: Path, how: signal.Signals) -> None:
+    run = tmp_path / "runs" / "run"
+    output = interrupt(start(tmp_path, *STATEFUL, "name=run"), run, checkpoints=1, how=how)
+    assert f"Stopped by {how.name}" in output
+    assert "gantrain resume=runs/run" in output
+    assert final_state(run)["nimg"] < 400
+    gantrain(tmp_path, *STATEFUL, "name=run", "resume=auto")
+    assert_equal_runs(run, straight)
+
+
+def test_tensorboard_steps_do_not_overlap(straight: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    process = start(tmp_path, *STATEFUL, "name=run", "tracking.tensorboard=true")
+    interrupt(process, run, checkpoints=1, how=signal.SIGKILL)
+    gantrain(tmp_path, "resume=runs/run")
+    tag = "loss/G/adversarial_a"
+    found, expected = (
+        [(event.step, event.value) for event in events(path).Scalars(tag)]
+        for path in (run, straight)
+    )
+    assert found == expected
+    assert [step for step, _ in found] == sorted({step for step, _ in found})
+
+
+def events(run: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(run / "tensorboard"))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_watching_does_not_change_training(straight: Path, tmp_path: Path) -> None:
+    watched = [
+        "tracking.grid_every_kimg=0.02",
+        "tracking.grid_images=2",
+        "evaluation.test_images=2",
+    ]
+    snapshots = ["checkpoint.snapshot_every_kimg=0.05"]
+    gantrain(tmp_path, *STATEFUL, "name=run", *watched, *snapshots)
+    run = tmp_path / "runs" / "run"
+    assert len(list(run.glob("grids/*.png"))) == 21
+    assert_equal_runs(run, straight)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004")
+    return tmp_path / "runs" / "run"
+
+
+def test_changed_model_or_data_is_refused_and_listed(finished: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    changes = ["model.ngf=3", "data.flip=false", "optimizer=sgd"]
+    output = gantrain(tmp_path, "resume=runs/run", *changes, code=2)
+    for text in ("model.ngf: 2 -> 3", "data.flip: true -> false", "Adam", "SGD", "resume_force"):
+        assert text in output
+    assert "Traceback" not in output
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
+    force = ["data.flip=false", "resume_force=true", "train.kimg=0.006"]
+    assert "Resuming at 0.004 kimg" in gantrain(tmp_path, "resume=runs/run", *force)
+    assert final_state(finished)["nimg"] == 6
+
+
+def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
+    gantrain(
+        tmp_path, "resume=runs/run", "train.kimg=0.008", "optimizer.lr=0.5", "lr.schedule=constant"
+    )
+    state = final_state(finished)
+    assert state["nimg"] == 8
+    assert state["optimizers"]["G"]["param_groups"][0]["lr"] == 0.5
+    first, later = (finished / f"config{part}.yaml" for part in ("", ".resume-1"))
+    assert yaml.safe_load(first.read_text())["optimizer"]["lr"] != 0.5
+    assert yaml.safe_load(later.read_text())["optimizer"]["lr"] == 0.5
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    before = final_state(finished)
+    gantrain(tmp_path, "resume=runs/run")
+    assert differences(before, final_state(finished)) == []
+
+
+def test_a_run_is_never_overwritten(finished: Path, tmp_path: Path) -> None:
+    output = gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004", code=2)
+    assert "runs/run is there already" in output and "resume=runs/run" in output
+
+
+def test_auto_begins_and_continues(tmp_path: Path) -> None:
+    command = [*TINY, "name=run", "resume=auto"]
+    assert "Resuming" not in gantrain(tmp_path, *command, "train.kimg=0.002")
+    assert "Resuming at 0.002 kimg" in gantrain(tmp_path, *command, "train.kimg=0.004")
