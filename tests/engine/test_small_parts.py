@@ -1,0 +1,111 @@
+"""Cadence, seeds, averages, clock, precision, signals."""
+
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gantrain.engine import seeding
+from gantrain.engine.cadence import crossed
+from gantrain.engine.clock import Clock
+from gantrain.engine.ema import EMA
+from gantrain.engine.memory import peak_gigabytes
+from gantrain.engine.precision import Precision, pick_device
+from gantrain.engine.signals import stop_on_signal
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 64])
+def test_cadence_fires_once_per_interval_for_any_batch(batch: int) -> None:
+    fired = [n for n in range(0, 5000, batch) if crossed(n, n + batch, 100)]
+    assert len(fired) == (len(range(0, 5000, batch)) * batch) // 100
+    assert not crossed(0, 10**9, 0)
+
+
+def draws() -> tuple[float, float, float]:
+    return torch.rand(()).item(), float(np.random.rand()), random.random()
+
+
+def test_seeds_depend_on_all_four_values() -> None:
+    seen = []
+    for key in (
+        (0, "train", 0, 0),
+        (1, "train", 0, 0),
+        (0, "preview", 0, 0),
+        (0, "train", 1, 0),
+        (0, "train", 0, 1),
+    ):
+        seeding.seed_all(*key)
+        seen.append(draws())
+    assert len(set(seen)) == 5
+    seeding.seed_all(0, "train", 0, 0)
+    assert draws() == seen[0]
+
+
+def test_a_stream_leaves_torch_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    with seeding.stream(0, seeding.PREVIEW):
+        torch.rand(100)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_average_has_the_given_half_life() -> None:
+    source = nn.BatchNorm1d(1)
+    ema = EMA(source, half_life=1000)
+    nn.init.constant_(source.weight, 3.0)  # it was 1
+    source.running_mean.fill_(7.0)  # type: ignore[union-attr]
+    for _ in range(4):
+        ema.update(source, nimg=250)
+    assert ema.network.weight.item() == pytest.approx(3 - 2 * 0.5)  # one half-life
+    assert ema.network.running_mean.item() == 7.0  # buffers are copied
+    assert not ema.network.training and not ema.network.weight.requires_grad
+
+
+def test_clock() -> None:
+    clock = Clock()
+    clock.restart(100)
+    with clock.waiting():
+        time.sleep(0.05)
+    time.sleep(0.05)
+    values = clock.read(110)
+    assert 0.2 < values["progress/data_wait"] < 0.8
+    assert 10 < values["progress/img_per_sec"] <= 100
+
+
+def test_precision_switches() -> None:
+    cpu = torch.device("cpu")
+    Precision(cpu, "tf32")
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
+    Precision(cpu, "fp32")
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    x = torch.ones(2, 2)
+    with Precision(cpu, "bf16").autocast():
+        assert (x @ x).dtype == torch.bfloat16
+    with Precision(cpu, "fp32").autocast():
+        assert (x @ x).dtype == torch.float32
+
+
+def test_devices_and_memory() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    assert 0.01 < peak_gigabytes(torch.device("cpu")) < 100
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_asks_and_second_interrupts(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signal() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop and stop.signal == number
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(number) == before
