@@ -20,12 +20,14 @@ TINY = [
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *overrides: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """`gantrain overrides...` in `folder`, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "gantrain", *overrides],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | (environment or {}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -40,9 +42,11 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     return output
 
 
-def gantrain(folder: Path, *overrides: str, code: int = 0) -> str:
+def gantrain(
+    folder: Path, *overrides: str, code: int = 0, environment: dict[str, str] | None = None
+) -> str:
     """Run to the end."""
-    return finish(start(folder, *overrides), code)
+    return finish(start(folder, *overrides, environment=environment), code)
 
 
 def interrupt(

@@ -72,8 +72,8 @@ class PlainLines(Quiet):
 class LiveDisplay(Quiet):
     """A progress bar with the latest numbers under it, redrawn a few times a second."""
 
-    def __init__(self, total: int, start: int = 0) -> None:
-        self.console = Console()
+    def __init__(self, total: int, start: int = 0, console: Console | None = None) -> None:
+        self.console = console or Console()
         self.bar = Progress(
             TextColumn("[bold]{task.fields[kimg]}[/] kimg"),
             BarColumn(bar_width=None),

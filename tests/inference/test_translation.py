@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gantrain.data.shapes import UnpairedShapes
+from gantrain.engine.precision import Precision
+from gantrain.inference.translation import evaluate_pairs, translate
+from gantrain.ops.pixels import to_float, to_uint8
+
+CPU = Precision(torch.device("cpu"), "fp32")
+
+
+def shapes() -> UnpairedShapes:
+    data = UnpairedShapes(seed=0, resolution=32, train_images=2, test_images=5)
+    data.prepare(batch=1, multiple=4, log=lambda _: None)
+    return data
+
+
+class Oracle(nn.Module):
+    """Knows every answer."""
+
+    def __init__(self, data: UnpairedShapes, direction: str) -> None:
+        super().__init__()
+        src, dst = direction
+        self.answers = {data.test_item(src, i).tobytes(): data.test_item(dst, i) for i in range(5)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = self.answers[to_uint8(x).numpy().tobytes()]
+        return to_float(torch.from_numpy(answer))[None]
+
+
+def test_doing_nothing_gives_the_baseline() -> None:
+    numbers = evaluate_pairs({"ab": nn.Identity(), "ba": nn.Identity()}, shapes(), 5, CPU)
+    assert set(numbers) == {"ab", "ba"}
+    for scores in numbers.values():
+        assert scores["model"] == scores["baseline"]
+        assert scores["model"]["l1"] > 5
+
+
+def test_the_truth_is_perfect() -> None:
+    data = shapes()
+    networks: dict[str, nn.Module] = {d: Oracle(data, d) for d in ("ab", "ba")}
+    for scores in evaluate_pairs(networks, data, 5, CPU).values():
+        assert scores["model"]["l1"] == 0
+        assert scores["model"]["ssim"] == pytest.approx(1)
+        assert scores["model"]["psnr"] == 108
+
+
+def test_limit() -> None:
+    data = shapes()
+    numbers = evaluate_pairs({"ab": nn.Identity()}, data, 1, CPU)
+    a, b = (data.test_item(d, 0).astype(float) for d in "ab")
+    assert numbers["ab"]["model"]["l1"] == pytest.approx(np.abs(a - b).mean())
+
+
+def test_translate_rounds_and_restores_the_mode() -> None:
+    class Training(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert not self.training
+            return x + 0.3 / 127.5
+
+    network = Training().train()
+    x = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    assert torch.equal(translate(network, x, CPU), x)
+    assert network.training

@@ -1,0 +1,73 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gantrain.errors import ConfigError
+from gantrain.networks.resnet import ResnetGenerator
+from gantrain.snapshot import load_snapshot, save_snapshot
+
+
+def write(path: Path) -> ResnetGenerator:
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    save_snapshot(path, {"ab": net}, {"ab": net.spec}, {"nimg": 5, "data": {"channels": {"a": 1}}})
+    return net
+
+
+def test_a_snapshot_needs_nothing_else(tmp_path: Path) -> None:
+    net = write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    for path in (tmp_path, tmp_path / "snapshots" / "snapshot-000000.005.pt"):
+        snapshot = load_snapshot(path)
+        x = torch.randn(1, 1, 8, 8)
+        assert torch.equal(snapshot.networks["ab"](x), net(x))
+        assert not snapshot.networks["ab"].training
+        assert snapshot.meta == {"nimg": 5, "data": {"channels": {"a": 1}}}
+
+
+def test_the_newest_of_a_run_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    newest = write(tmp_path / "snapshots" / "snapshot-000010.000.pt")
+    weight = load_snapshot(tmp_path).networks["ab"].state_dict()["model.1.weight"]
+    assert torch.equal(weight, newest.state_dict()["model.1.weight"])
+
+
+def test_files_that_are_none_get_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "s.pt"
+    write(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match="damaged"):
+        load_snapshot(path)
+    torch.save({"weights": 1}, path)
+    with pytest.raises(ConfigError, match="is not a gantrain snapshot"):
+        load_snapshot(path)
+    with pytest.raises(ConfigError, match="neither a snapshot file nor a run directory"):
+        load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["torch.hub.load", "os.system", "gantrain.networksevil.X"])
+def test_only_own_networks_are_built(tmp_path: Path, target: str) -> None:
+    net = nn.Linear(1, 1)
+    save_snapshot(tmp_path / "s.pt", {"ab": net}, {"ab": {"target": target, "args": {}}}, {})
+    with pytest.raises(ConfigError, match="GANTRAIN_PLUGINS"):
+        load_snapshot(tmp_path / "s.pt")
+
+
+def test_functions_are_no_networks(tmp_path: Path) -> None:
+    spec = {"target": "gantrain.networks.layers.init_weights", "args": {}}
+    save_snapshot(tmp_path / "s.pt", {"ab": nn.Linear(1, 1)}, {"ab": spec}, {})
+    with pytest.raises(ConfigError, match="not a network class"):
+        load_snapshot(tmp_path / "s.pt")
+
+
+def test_plugins_can_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_plugin.py").write_text("from torch import nn\nclass Net(nn.Linear): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("GANTRAIN_PLUGINS", "other, my_plugin")
+    net = nn.Linear(2, 1)
+    spec = {"target": "my_plugin.Net", "args": {"in_features": 2, "out_features": 1}}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": spec}, {})
+    x = torch.ones(1, 2)
+    assert torch.equal(load_snapshot(tmp_path / "s.pt").networks["G"](x), net(x))
+    sys.modules.pop("my_plugin")
