@@ -28,7 +28,6 @@ class CycleGAN(GAN):
             the paper's rule, 9 from 256 px on and 6 below.
         loss: adversarial loss; "wgan_gp" adds gp_weight * gradient penalty to D's.
         lambda_identity: weight of the identity loss relative to lambda_cycle, as in the reference.
-        pool_size: earlier fakes kept per domain for D.
         adversarial_kimg: two-stage training: cycle and identity are off for so many kimg.
         mode: "fast" batches what is exact to batch; "reference" runs every pass by itself.
     """
@@ -86,7 +85,7 @@ class CycleGAN(GAN):
     def weights(self, nimg: int) -> tuple[float, float, float]:
         """(adversarial, cycle, identity) after `nimg` images; identity already times cycle."""
         adversarial, cycle, identity = (value_at(weight, nimg) for weight in self.lambdas)
-        cycle = 0.0 if nimg < self.adversarial_nimg else cycle
+        cycle *= nimg >= self.adversarial_nimg
         return adversarial, cycle, cycle * identity
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
@@ -118,8 +117,8 @@ class CycleGAN(GAN):
                 on_real, on_fake = D(torch.cat([real, fake])).chunk(2)
             else:
                 on_real, on_fake = D(real), D(fake)
-            halves = self.adversarial.real(on_real) + self.adversarial.fake(on_fake)
-            losses = {domain: 0.5 * halves}
+            loss = self.adversarial.real(on_real) + self.adversarial.fake(on_fake)
+            losses = {domain: 0.5 * loss}
             if self.gp_weight > 0:
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
             yield losses

@@ -1,0 +1,134 @@
+"""Every YAML in configs/ is a test: two steps, checkpoint, resume, snapshot, reload."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from gantrain import paths, schema
+from gantrain.commands.train import run
+from gantrain.snapshot import load_snapshot
+from tests.command_line import final_state
+
+CONFIGS = paths.config_dir()
+CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*.yaml"))
+TINY_MODEL = {
+    "cyclegan": [
+        "ngf=2",
+        "ndf=2",
+        "blocks=1",
+        "d_layers=1",
+        "pool_size=1",
+        "adversarial_kimg=0.001",
+    ]
+}
+NEEDS_FOLDER = (
+    "data=folder", "data=horse2zebra", "experiment=cyclegan_64px", "experiment=cyclegan_reference",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    values = np.random.default_rng(0)
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (root / folder).mkdir()
+        for i in range(3):
+            pixels = values.integers(0, 256, (300, 320, 3), np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{i}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def train(*overrides: str) -> None:
+    config = schema.load(compose("train", list(overrides)), given=[])
+    run(config, list(overrides))
+
+
+def commands(choice: str, pictures: Path) -> list[str]:
+    group, _, option = choice.partition("=")
+    overrides = [choice, "name=run", "tracking.grid_images=2"]
+    if choice == "debug=overfit":
+        overrides += [
+            "train.epochs=null",
+            "train.kimg=0.002",
+            "lr.unit=image",
+            "data.resolution=32",
+        ]
+    elif choice != "debug=smoke":
+        overrides += ["debug=smoke"]
+    if choice == "tracking=default" or group == "experiment":
+        overrides += ["tracking.tensorboard=true"]
+    if choice in NEEDS_FOLDER:
+        overrides += [f"data.root={pictures}", "data.cache=memory"]
+    for model, settings in TINY_MODEL.items():
+        if group != "model" or option == model:
+            overrides += [f"model.{setting}" for setting in settings]
+    return overrides
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_config(choice: str, pictures: Path) -> None:
+    if choice == "runtime=gpu" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device; its values are checked in test_schema.py")
+    overrides = commands(choice, pictures)
+    train(*overrides)
+    folder = Path("runs/run")
+    assert final_state(folder)["nimg"] == 2
+
+    train(*overrides, "resume=runs/run", "train.kimg=0.003")
+    assert final_state(folder)["nimg"] == 3
+
+    snapshot = load_snapshot(folder)
+    assert snapshot.meta["nimg"] == 3
+    for network in snapshot.networks.values():
+        x = torch.rand(1, 3, 32, 32) * 2 - 1
+        y = network(x)
+        assert y.shape == x.shape and torch.isfinite(y).all() and y.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.generator=unet_128", "data.resolution=128", "data.train_images=4"],
+        ["model.generator=unet_256", "data.resolution=256", "data.train_images=4"],
+        ["model.discriminator=pixel"],
+        ["model.norm=batch", "train.batch=2"],
+        ["model.norm=none"],
+        ["model.dropout=true"],
+        ["model.mode=reference"],
+        ["model.init=xavier"],
+        *[[f"model.loss={loss}"] for loss in ("vanilla", "hinge", "wgan_gp")],
+        ["train.batch=4", "train.microbatch=2", "train.kimg=0.004"],
+        ["runtime.channels_last=true"],
+        ["runtime.precision=bf16"],
+        ["runtime.deterministic=true"],
+        ["train.on_nonfinite=skip"],
+        ["lr.schedule=cosine"],
+        ["train.kimg=null", "train.epochs=0.5", "lr.unit=epoch", "data.train_images=4"],
+    ],
+    ids=" ".join,
+)
+def test_setting(settings: list[str], pictures: Path) -> None:
+    train(*commands("data=shapes", pictures), *settings)
+    assert final_state(Path("runs/run"))["nimg"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["lsgan", "wgan_gp"])
+def test_compiled(loss: str, pictures: Path) -> None:
+    train(*commands("data=shapes", pictures), "runtime.compile=true", f"model.loss={loss}")
+    assert final_state(Path("runs/run"))["nimg"] == 2

@@ -1,0 +1,117 @@
+"""The rules of the house (docs/architecture.md), read off the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gantrain
+
+PACKAGE = Path(gantrain.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+LAYERS = {
+    0: "errors types values paths files schedule losses networks ops",
+    1: "gans augment data metrics tracking snapshot",
+    2: "engine inference interop",
+    3: "build schema rules names signature",
+    4: "cli commands arguments resume compose mistakes help __main__",
+}
+LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
+MAY_CROSS = {("gans", "augment"), ("inference", "engine")}  # siblings that may see each other
+LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
+LIGHT += "errors types values paths"  # answer without torch
+
+
+def part(path: Path) -> str:
+    """Folder or module directly below gantrain/."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "gantrain":
+            yield from (f"gantrain.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def calls(path: Path, name: str) -> list[ast.Call]:
+    """Calls of `name(...)` or `anything.name(...)`."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and name in (getattr(node.func, "id", None), getattr(node.func, "attr", None))
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    here = part(path)
+    if here == "__init__":
+        return
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        there = rest.partition(".")[0]
+        if package != "gantrain" or there in ("", "__version__", here):
+            continue
+        siblings = LAYER[there] == LAYER[here] and LAYER[here] in (1, 2)
+        assert LAYER[there] <= LAYER[here], f"{here} imports {name} from above"
+        assert not siblings or (here, there) in MAY_CROSS, f"{here} imports its sibling {name}"
+        if LAYER[here] == 2:
+            assert not name.startswith("gantrain.gans.") or name == "gantrain.gans.base"
+
+
+@pytest.mark.parametrize("name", LIGHT.split())
+def test_what_answers_at_once_does_not_import_torch(name: str) -> None:
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text())
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in top if isinstance(node, ast.ImportFrom)}
+    assert not any(module.split(".")[0] in ("torch", "numpy") for module in modules)
+
+
+WHERE = {  # call: the only places it may stand in
+    "backward": ("engine/",),
+    "zero_grad": ("engine/",),
+    # networks and penalties may leave autocast for the parts that stay in float32
+    "autocast": ("engine/", "inference/", "networks/layers.py", "losses.py"),
+    "print": ("tracking/", "commands/", "cli.py", "help.py"),
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_who_may_do_what(name: str) -> None:
+    for path in FILES:
+        place = str(path.relative_to(PACKAGE))
+        if not place.startswith(WHERE[name]):
+            assert not calls(path, name), f"{place} calls {name}"
+
+
+def test_loading_is_safe() -> None:
+    loaders = {"snapshot.py", "engine/checkpoint.py", "engine/warm_start.py"}
+    found = set()
+    for path in FILES:
+        for call in calls(path, "load"):
+            if (
+                isinstance(call.func, ast.Attribute)
+                and getattr(call.func.value, "id", "") == "torch"
+            ):
+                found.add(str(path.relative_to(PACKAGE)))
+                safe = [k for k in call.keywords if k.arg == "weights_only"]
+                assert safe and getattr(safe[0].value, "value", None) is True, path
+    assert found == loaders
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_and_functions_fit_a_screen(path: Path) -> None:
+    text = path.read_text()
+    limit = 150 if path.parent.name == "gans" else 400
+    assert text.count("\n") <= limit
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
