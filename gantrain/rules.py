@@ -24,7 +24,7 @@ def problems(config: Config) -> list[str]:
         _machine,
         _sizes,
         _channels,
-        _stages,
+        _penalty,
         _momentum,
         _starting_point,
         _name,
@@ -43,6 +43,12 @@ def warnings(config: Config, given: set[str]) -> list[str]:
         found.append(
             "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
             "at a time and batch norm mixes them; model.norm=instance is the usual choice."
+        )
+    first, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
+    if first and kimg is not None and first >= kimg:
+        found.append(
+            f"model.adversarial_kimg={show(first)} leaves nothing of train.kimg={show(kimg)} for "
+            "the second stage: this run trains the adversarial losses alone."
         )
     return found
 
@@ -112,6 +118,15 @@ def _sizes(config: Config) -> Iterator[str]:
         )
 
 
+def _penalty(config: Config) -> Iterator[str]:
+    preprocess = config["data"].get("preprocess")
+    if config["model"].get("loss") == "wgan_gp" and preprocess in ("none", "scale_width"):
+        yield (
+            f"model.loss=wgan_gp mixes a picture with a translation of the same size, and "
+            f"data.preprocess={preprocess} leaves pictures of any size: use resize_and_crop."
+        )
+
+
 def _sides(size: int | list[int]) -> list[int]:
     return size if isinstance(size, list) else [size]
 
@@ -129,15 +144,6 @@ def _channels(config: Config) -> Iterator[str]:
             f"model.lambda_identity={show(config['model']['lambda_identity'])} compares a picture "
             f"with its own translation, and data.channels_a={a}, data.channels_b={b} differ: "
             "add model.lambda_identity=0."
-        )
-
-
-def _stages(config: Config) -> Iterator[str]:
-    first, kimg = config["model"].get("adversarial_kimg"), config["train"]["kimg"]
-    if first and kimg is not None and first >= kimg:
-        yield (
-            f"model.adversarial_kimg={show(first)} leaves nothing of train.kimg={show(kimg)} for "
-            "the second stage: make it smaller."
         )
 
 

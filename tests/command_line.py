@@ -35,9 +35,9 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+def finish(process: subprocess.Popen[str], code: int = 0, timeout: float = 120) -> str:
     """Wait, check the exit code, return what was printed."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=timeout)
     assert process.returncode == code, output
     return output
 

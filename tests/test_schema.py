@@ -128,7 +128,6 @@ def test_all_problems_at_once() -> None:
         (["data=folder", "data.load_size=200"], "smaller than data.resolution=256"),
         (["data=folder", "data.load_size=[300,200]"], "smaller than data.resolution=256"),
         (["data=folder", "data.channels_a=1"], "add model.lambda_identity=0"),
-        (["experiment=cyclegan_two_stage", "model.adversarial_kimg=99"], "second stage"),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "momentum above 0"),
         (["resume=auto"], "add name="),
         (["resume=runs/a", "init_from=runs/b"], "exclude each other"),
@@ -203,3 +202,13 @@ def test_a_plugin_package_is_allowed_when_named(
     plain["model"] = {"_target_": "mygans.G"}
     with pytest.raises(ConfigError, match=r"model\.k is missing"):
         schema.load(OmegaConf.create(plain), ())
+
+
+def test_penalty_needs_equal_sizes() -> None:
+    (text,) = problems("data=folder", "data.preprocess=none", "model.loss=wgan_gp")
+    assert "data.preprocess=none leaves pictures of any size" in text
+
+
+def test_a_first_stage_that_takes_all_is_said() -> None:
+    (text,) = load("experiment=cyclegan_two_stage", "model.adversarial_kimg=99").warnings
+    assert "leaves nothing of train.kimg=16" in text

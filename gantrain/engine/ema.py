@@ -23,6 +23,6 @@ class EMA:
         weight = 1 - 0.5 ** (nimg / self.half_life)
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]
-        torch._foreach_lerp_(average, current, weight)
+        torch._foreach_lerp_(average, current, weight)  # pyright: ignore[reportPrivateImportUsage]
         for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
             mine.copy_(theirs)

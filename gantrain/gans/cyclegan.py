@@ -23,14 +23,15 @@ class CycleGAN(GAN):
     """Two generators, two discriminators; adversarial, cycle and identity losses.
 
     Args:
-        images: channels of domains "a" and "b", and the training size.
         generator, blocks, ngf, norm, dropout: see `gantrain.networks.translation`; blocks None is
             the paper's rule, 9 from 256 px on and 6 below.
-        loss: adversarial loss; "wgan_gp" adds gp_weight * gradient penalty to D's.
         lambda_identity: weight of the identity loss relative to lambda_cycle, as in the reference.
         adversarial_kimg: two-stage training: cycle and identity are off for so many kimg.
         mode: "fast" batches what is exact to batch; "reference" runs every pass by itself.
     """
+
+    G: nn.ModuleDict
+    D: nn.ModuleDict
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class CycleGAN(GAN):
         self.D = nn.ModuleDict({"a": d("a"), "b": d("b")})
         self.pool = nn.ModuleDict({"a": ImagePool(pool_size), "b": ImagePool(pool_size)})
         self.size_multiple = size_multiple(generator)
-        self.adversarial = ADVERSARIAL[loss]
+        self.loss = ADVERSARIAL[loss]
         self.gp_weight = gp_weight if loss == "wgan_gp" else 0.0
         self.lambdas = (lambda_adversarial, lambda_cycle, lambda_identity)
         self.adversarial_nimg = round(adversarial_kimg * 1000)
@@ -100,8 +101,7 @@ class CycleGAN(GAN):
             fake, real = images[f"fake_{domain}"], batch[domain]
             batch[f"fake_{domain}"] = fake.detach()  # for D, in this step
             if w_adv > 0:
-                on_fake = self.adversarial.generator(self.D[domain](fake))
-                losses[f"adversarial_{domain}"] = w_adv * on_fake
+                losses[f"adversarial_{domain}"] = w_adv * self.loss.generator(self.D[domain](fake))
             if w_cyc > 0:
                 losses[f"cycle_{domain}"] = w_cyc * l1(images[f"cycle_{domain}"], real)
             if w_idt > 0:
@@ -112,18 +112,17 @@ class CycleGAN(GAN):
         """L_D = 1/2 [real(D(x)) + fake(D(pool(G(y))))] (+ gp_weight * penalty), for each domain."""
         for domain in ("b", "a"):
             D, real = self.D[domain], batch[domain]
-            fake = self.pool[domain].query(batch[f"fake_{domain}"])
+            fake = self.pool[domain](batch[f"fake_{domain}"])
             if self.batched and real.shape == fake.shape:
                 on_real, on_fake = D(torch.cat([real, fake])).chunk(2)
             else:
                 on_real, on_fake = D(real), D(fake)
-            loss = self.adversarial.real(on_real) + self.adversarial.fake(on_fake)
-            losses = {domain: 0.5 * loss}
+            losses = {domain: 0.5 * (self.loss.real(on_real) + self.loss.fake(on_fake))}
             if self.gp_weight > 0:
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
             yield losses
 
-    def translate(self, G: nn.Module, batch: Batch, cycle: bool, identity: bool) -> Batch:
+    def translate(self, G: nn.ModuleDict, batch: Batch, cycle: bool, identity: bool) -> Batch:
         """fake_, cycle_ and identity_ images of both domains, each [N, C, H, W] in [-1, 1]."""
         out: Batch = {}
         for src, dst in (("a", "b"), ("b", "a")):
@@ -140,6 +139,7 @@ class CycleGAN(GAN):
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
         """Columns real a, fake b, cycle a, identity a; then the same from b."""
+        assert isinstance(G, nn.ModuleDict)
         same_channels = batch["a"].shape[1] == batch["b"].shape[1]
         images = self.translate(G, batch, cycle=True, identity=same_channels)
         columns: Batch = {}

@@ -19,16 +19,16 @@ class ImagePool(nn.Module):
         self.size = size
         self.images: list[Tensor] = []
 
-    def query(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """[N, C, H, W] detached images -> [N, C, H, W], the same or earlier ones.
 
         The draws come from torch's CPU generator, so nothing waits for an accelerator.
         """
         if self.size == 0:
             return images
-        return torch.stack([self._query_one(image) for image in images])
+        return torch.stack([self._query(image) for image in images])
 
-    def _query_one(self, image: Tensor) -> Tensor:
+    def _query(self, image: Tensor) -> Tensor:
         if len(self.images) < self.size:
             self.images.append(image.clone())  # a view would keep the whole batch alive
             return image

@@ -36,7 +36,8 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_equal_runs(run: Path, reference: Path) -> None:
     ours, theirs = final_state(run), final_state(reference)
-    ours.pop("note"), theirs.pop("note")  # settings and versions
+    for state in (ours, theirs):
+        state.pop("note")  # settings and versions
     assert differences(ours, theirs) == []
     assert rows(run) == rows(reference)
 

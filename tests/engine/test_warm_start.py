@@ -23,7 +23,7 @@ def equal(x: torch.nn.Module, y: torch.nn.Module) -> bool:
 
 def test_from_a_checkpoint_everything_but_the_pool(tmp_path: Path) -> None:
     old, new = make(), make()
-    old.pool["a"].query(torch.ones(1, 3, 16, 16))
+    old.pool["a"](torch.ones(1, 3, 16, 16))
     CheckpointStore(tmp_path / "checkpoints", 1).save(7, {"gan": old.state_dict(), "nimg": 7})
     assert load_weights(new, tmp_path) == ["G.ab", "G.ba", "D.a", "D.b"]
     assert equal(old, new)

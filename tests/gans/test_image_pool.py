@@ -28,7 +28,7 @@ def test_pool_equals_the_published_procedure() -> None:
     for batch in images:  # batches larger than the pool: images of one batch meet each other
         with torch.random.fork_rng():
             expected = literal(stored, 3, batch)
-        got = pool.query(batch)
+        got = pool(batch)
         assert torch.equal(got, torch.stack(expected))
         earlier += int((got != batch).sum())
     assert 20 < earlier < 50  # about half of 77
@@ -37,28 +37,28 @@ def test_pool_equals_the_published_procedure() -> None:
 def test_first_images_come_back_and_later_ones_from_the_past() -> None:
     pool = ImagePool(50)
     first = torch.randn(50, 1, 2, 2)
-    assert torch.equal(pool.query(first), first)
-    later = pool.query(torch.zeros(400, 1, 2, 2))
+    assert torch.equal(pool(first), first)
+    later = pool(torch.zeros(400, 1, 2, 2))
     share = (later.flatten(1).abs().sum(1) > 0).float().mean()
     assert 0.05 < share < 0.3  # 50 old ones leave within the 400
 
 
 def test_size_zero_is_off() -> None:
     x = torch.randn(2, 3, 4, 4)
-    assert ImagePool(0).query(x) is x
+    assert ImagePool(0)(x) is x
 
 
 def test_pool_does_not_keep_batches_alive() -> None:
     pool = ImagePool(2)
-    pool.query(torch.randn(2, 3, 4, 4))
+    pool(torch.randn(2, 3, 4, 4))
     assert all(image.untyped_storage().nbytes() == 3 * 4 * 4 * 4 for image in pool.images)
 
 
 def test_state_travels() -> None:
     pool, other = ImagePool(4), ImagePool(4)
-    pool.query(torch.randn(3, 1, 2, 2))
+    pool(torch.randn(3, 1, 2, 2))
     other.load_state_dict(pool.state_dict())
     x = torch.randn(6, 1, 2, 2)
     with torch.random.fork_rng():
-        expected = pool.query(x)
-    assert torch.equal(other.query(x), expected)
+        expected = pool(x)
+    assert torch.equal(other(x), expected)
