@@ -1,6 +1,7 @@
 """From a checked config to objects. The only place that imports what a `_target_` names."""
 
 import importlib
+import os
 from typing import Any
 
 import torch
@@ -58,6 +59,8 @@ def make_precision(runtime: RuntimeConfig) -> Precision:
         )
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
+    if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)

@@ -20,7 +20,7 @@ class Snapshot:
     """What a snapshot file holds, ready to use.
 
     networks: name ("ab", "ba", or "G") to module in eval mode, image [-1, 1] to image [-1, 1].
-    meta: plain values: gan, nimg, ema, data (channels, resolution, preprocessing), versions.
+    meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
     """
 
     networks: dict[str, nn.Module]

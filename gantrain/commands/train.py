@@ -1,6 +1,7 @@
 """gantrain train: data, networks and engine put together, from config to finished run."""
 
 import importlib.metadata
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from gantrain.commands.closing import closing_words, final_numbers, headline
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
 from gantrain.engine.trainer import Plan, Trainer
@@ -62,7 +64,8 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = store.newest() if existing else None
     resumed_at: int | None = found[1]["nimg"] if found else None
-    _record(directory, settings, overrides, plan, fresh=existing is None)
+    derived = _derived(plan, gan, data)
+    _record(directory, {**settings, "derived": derived}, overrides, fresh=existing is None)
     if resumed_at is not None:
         directory.truncate_metrics(resumed_at)
     live = sys.stdout.isatty()
@@ -71,6 +74,9 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     try:
         for line in _introduction(config, directory, plan, gan, precision.device, resumed_at):
             tracker.say(line)
+        for name, spec in derived["networks"].items():
+            arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
+            tracker.say(f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}")
         trainer = _trainer(config, settings, gan, data, precision, plan, tracker, store, directory)
         if found:
             trainer.load_state_dict(found[1])
@@ -102,13 +108,13 @@ def _trainer(
     store: CheckpointStore,
     directory: RunDirectory,
 ) -> Trainer:
-    kept = {"settings": settings, "versions": versions()}
-    description = data.describe()
+    # A snapshot is passed on to others: it says nothing of where the pictures lie.
+    description = {key: value for key, value in data.describe().items() if key != "folders"}
+    about = {"model": config.model, "data": description, "versions": versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def snapshot(nimg: int, generator: nn.Module) -> None:
-        meta = {"nimg": nimg, "gan": config.model["_target_"], "data": description, **kept}
-        meta["ema"] = plan.ema_half_life > 0
+        meta = {"nimg": nimg, "ema": plan.ema_half_life > 0, **about}
         path = directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt"
         save_snapshot(path, networks_of(generator, "G"), specs, meta)
 
@@ -132,7 +138,7 @@ def _trainer(
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images),
         channels_last=config.runtime.channels_last,
-        note=kept,
+        note={"settings": settings, "versions": versions()},
     )
 
 
@@ -140,8 +146,12 @@ def _train(
     trainer: Trainer, config: RunConfig, data: Any, directory: RunDirectory, tracker: Tracker
 ) -> float | None:
     """Train to the end and say how it went, or leave with 75 when asked to stop."""
-    with stop_on_signal() as stop:
-        done = trainer.train(lambda: bool(stop))
+    try:
+        with stop_on_signal() as stop:
+            done = trainer.train(lambda: bool(stop))
+    except NonFiniteGradient as error:
+        tracker.say(str(error))
+        raise SystemExit(1) from None
     if not done:
         reason = stop.signal.name if stop.signal else "request"
         tracker.say(f"Stopped by {reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
@@ -205,16 +215,23 @@ def _data_name(config: RunConfig) -> str:
     return str(choice or config.data["_target_"].split(".")[-2])
 
 
+def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
+    """What follows from the config and the data: budgets in images, networks, sizes, counts."""
+    networks = {
+        f"{player}.{name}": network.spec
+        for player in ("G", "D")
+        for name, network in networks_of(getattr(gan, player), player).items()
+        if isinstance(getattr(network, "spec", None), dict)
+    }
+    # Through JSON: tuples and paths become what YAML's safe dialect knows.
+    plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
+    return json.loads(json.dumps(plain, default=str))
+
+
 def _record(
-    directory: RunDirectory,
-    settings: dict[str, Any],
-    overrides: list[str],
-    plan: Plan,
-    fresh: bool,
+    directory: RunDirectory, content: dict[str, Any], overrides: list[str], fresh: bool
 ) -> None:
     """Settings, overrides and versions; those of a resumed run lie beside the first ones."""
-    derived = {k: v for k, v in asdict(plan).items() if k != "rate"}
-    content = {**settings, "derived": derived}
     text = yaml.safe_dump(content, sort_keys=False)
     name = "" if fresh else f".resume-{len(list(directory.path.glob('config.resume-*'))) + 1}"
     directory.write_text(directory.path / f"config{name}.yaml", text)

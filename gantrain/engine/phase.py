@@ -82,7 +82,7 @@ class PhaseRunner:
             self.skipped += 1
             return
         if self.on_nonfinite == "halt":
-            never = torch.full_like(norm, torch.inf, dtype=torch.float64)
+            never = torch.full_like(norm, torch.inf)
             now = torch.where(finite, never, float(step.index))
             self._first_bad[phase.name] = torch.minimum(self._first_bad.get(phase.name, never), now)
         self.stats.add(f"grad_norm/{phase.name}", norm)
