@@ -1,48 +1,38 @@
-"""From a checked config to objects. The only place that imports what a `_target_` names."""
+"""From a checked config to objects."""
 
-import importlib
 import os
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gantrain import targets
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.precision import Precision, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
-from gantrain.schema import RunConfig, RuntimeConfig, allowed
+from gantrain.schema import RunConfig, RuntimeConfig
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import JsonLines, Sink, TensorBoard, Tracker
 
 
-def target(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """(what the section's `_target_` names, its other settings)."""
-    path: str = section["_target_"]
-    if not allowed(path):
-        raise ConfigError(f"_target_={path} is not allowed; see GANTRAIN_PLUGINS.")
-    module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name)
-    return found, {key: value for key, value in section.items() if key != "_target_"}
-
-
 def make_data(config: RunConfig) -> Any:
     """The data set, not yet prepared."""
-    cls, settings = target(config.data)
+    cls, settings = targets.resolve(config.data)
     return cls(seed=config.seed, **settings)
 
 
 def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
     """The GAN on the CPU, weights initialised from torch's current random state."""
-    cls, settings = target(config.model)
+    cls, settings = targets.resolve(config.model)
     return cls(images, **settings)
 
 
 def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
     """One optimizer per player."""
-    optimizer, settings = target(config.optimizer)
+    optimizer, settings = targets.resolve(config.optimizer)
     return build_optimizers(gan, optimizer, settings)
 
 

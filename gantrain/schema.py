@@ -8,13 +8,13 @@ combinations (`gantrain.rules`). All problems are raised together in one ConfigE
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
-from gantrain import names, rules, signature, values
+from gantrain import early, names, rules, signature, values
 from gantrain.errors import ConfigError
+from gantrain.targets import allowed
 from gantrain.types import Range
 
 if TYPE_CHECKING:
@@ -146,9 +146,9 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
 
 
 def check(command: str, cfg: DictConfig) -> None:
-    """Raise ConfigError when `cfg` is not a valid config of `command`."""
+    """Raise ConfigError when `cfg` is not a valid config of `command`, or cannot be run here."""
     if command == "train":
-        load(cfg, given=())
+        early.check(load(cfg, given=()))
 
 
 def differences(
@@ -165,13 +165,6 @@ def differences(
         for key in dict.fromkeys([*before, *after])
         if key not in NEUTRAL and _shown(before, key) != _shown(after, key)
     ]
-
-
-def allowed(target: str) -> bool:
-    """Whether a config may name this `_target_`: its code would run."""
-    plugins = [name.strip() for name in os.environ.get("GANTRAIN_PLUGINS", "").split(",")]
-    prefixes = ("gantrain.", "torch.optim.", *(f"{name}." for name in plugins if name))
-    return target.startswith(prefixes)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The inference file: generator weights and how to rebuild the networks; needs no config."""
 
 import importlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write, is_whole
+from gantrain.targets import plugin
 
 FORMAT = "gantrain-snapshot-1"
 
@@ -72,10 +72,9 @@ def find_snapshot(path: Path) -> Path:
 
 def _network_class(target: str) -> type[nn.Module]:
     """The class named in a file, from gantrain.networks or a plug-in the user has named, only."""
-    plugins = [name.strip() for name in os.environ.get("GANTRAIN_PLUGINS", "").split(",")]
-    allowed = ("gantrain.networks.", *(f"{name}." for name in plugins if name))
     module, _, name = target.rpartition(".")
-    if not target.startswith(allowed):
+    own = target.startswith("gantrain.networks.")
+    if not own and not plugin(target):
         raise ConfigError(
             f"The snapshot wants the class {target}; only gantrain's own networks are loaded. "
             f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."

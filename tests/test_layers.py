@@ -11,16 +11,16 @@ import gantrain
 PACKAGE = Path(gantrain.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
-    0: "errors types values paths files schedule losses networks ops",
+    0: "errors types values targets paths files schedule losses networks ops",
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
-    3: "build schema rules names signature",
+    3: "build schema early rules names signature",
     4: "cli commands arguments resume compose mistakes help __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 MAY_CROSS = {("gans", "augment"), ("inference", "engine")}  # siblings that may see each other
 LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
-LIGHT += "errors types values paths"  # answer without torch
+LIGHT += "early targets errors types values paths"  # answer without torch
 
 
 def part(path: Path) -> str:

@@ -41,10 +41,7 @@ class RunDirectory:
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
-                raise ConfigError(
-                    f"{path} is there already and is not overwritten; resume={path} continues it, "
-                    "another name= starts a new run."
-                ) from None
+                raise ConfigError(occupied(path)) from None
             return cls(path)
         number = 1
         while True:
@@ -68,6 +65,14 @@ class RunDirectory:
             lines = self.metrics.read_text().splitlines(keepends=True)
             kept = [line for line in lines if _nimg_of(line) <= nimg]
             self.write_text(self.metrics, "".join(kept))
+
+
+def occupied(path: Path) -> str:
+    """The sentence about a run directory that is in use."""
+    return (
+        f"{path} is there already and is not overwritten; resume={path} continues it, "
+        "another name= starts a new run."
+    )
 
 
 def _nimg_of(line: str) -> float:
