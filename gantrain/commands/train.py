@@ -65,7 +65,7 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     found = store.newest() if existing else None
     resumed_at: int | None = found[1]["nimg"] if found else None
     derived = _derived(plan, gan, data)
-    _record(directory, {**settings, "derived": derived}, overrides, fresh=existing is None)
+    _record(directory, {**settings, "derived": derived}, overrides)
     if resumed_at is not None:
         directory.truncate_metrics(resumed_at)
     live = sys.stdout.isatty()
@@ -228,15 +228,17 @@ def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
     return json.loads(json.dumps(plain, default=str))
 
 
-def _record(
-    directory: RunDirectory, content: dict[str, Any], overrides: list[str], fresh: bool
-) -> None:
-    """Settings, overrides and versions; those of a resumed run lie beside the first ones."""
-    text = yaml.safe_dump(content, sort_keys=False)
-    name = "" if fresh else f".resume-{len(list(directory.path.glob('config.resume-*'))) + 1}"
-    directory.write_text(directory.path / f"config{name}.yaml", text)
-    directory.write_text(directory.path / f"overrides{name}.yaml", yaml.safe_dump(overrides))
-    directory.write_json(directory.path / f"environment{name}.json", environment(versions()))
+def _record(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
+    """Settings, overrides and versions as they are now; those of before a change get a number."""
+    config = yaml.safe_dump(content, sort_keys=False)
+    if directory.config.exists() and directory.config.read_text() != config:
+        number = len(list(directory.path.glob("config.*.yaml"))) + 1
+        for path in (directory.config, directory.overrides):
+            earlier = path.with_name(f"{path.stem}.{number}{path.suffix}")
+            directory.write_text(earlier, path.read_text())
+    directory.write_text(directory.overrides, yaml.safe_dump(overrides))
+    directory.write_text(directory.config, config)
+    directory.write_json(directory.path / "environment.json", environment(versions()))
 
 
 def _introduction(

@@ -126,6 +126,7 @@ def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
     force = ["data.flip=false", "resume_force=true", "train.kimg=0.006"]
     assert "Resuming at 0.004 kimg" in gantrain(tmp_path, "resume=runs/run", *force)
     assert final_state(finished)["nimg"] == 6
+    gantrain(tmp_path, "resume=runs/run")  # the forced settings are the run's own now
 
 
 def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
@@ -135,9 +136,14 @@ def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
     state = final_state(finished)
     assert state["nimg"] == 8
     assert state["optimizers"]["G"]["param_groups"][0]["lr"] == 0.5
-    first, later = (finished / f"config{part}.yaml" for part in ("", ".resume-1"))
+    first, now = (finished / f"config{part}.yaml" for part in (".1", ""))
     assert yaml.safe_load(first.read_text())["optimizer"]["lr"] != 0.5
-    assert yaml.safe_load(later.read_text())["optimizer"]["lr"] == 0.5
+    assert yaml.safe_load(now.read_text())["optimizer"]["lr"] == 0.5
+    # The next resume goes on with what is in force now, not with what was typed first.
+    gantrain(tmp_path, "resume=runs/run")
+    assert final_state(finished)["nimg"] == 8
+    assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["kimg"] == 0.008
+    assert not (finished / "config.2.yaml").exists()
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
