@@ -20,11 +20,16 @@ class CheckpointStore:
         remove_leftovers(folder)
 
     def save(self, nimg: int, state: dict[str, Any]) -> Path:
-        """Write atomically, then delete the oldest ones beyond `keep`."""
+        """Write atomically, then delete the oldest ones beyond `keep`, never this one.
+
+        Later ones are damaged, else training would have gone on from them: they go, too.
+        """
         path = self.folder / f"checkpoint-{kimg_label(nimg)}.pt"
         with atomic_write(path) as file:
             torch.save(state, file)
-        for old in self.paths()[: -self.keep]:
+        paths = self.paths()
+        end = paths.index(path) + 1
+        for old in paths[: max(0, end - self.keep)] + paths[end:]:
             old.unlink(missing_ok=True)
         return path
 
@@ -40,11 +45,21 @@ class CheckpointStore:
         """
         paths = self.paths()
         for path in reversed(paths):
-            if is_whole(path):
-                return path, torch.load(path, map_location="cpu", weights_only=True)
+            if (state := _read(path)) is not None:
+                return path, state
         if paths:
             raise ConfigError(
                 f"None of the {len(paths)} checkpoints in {self.folder} is whole; "
                 "start anew under another name, or take a snapshot's weights with init_from=."
             )
+        return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Content on the CPU, or None if the file is torn."""
+    if not is_whole(path):
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError):  # torch looks at more of a zip's directory than Python does
         return None

@@ -50,6 +50,76 @@ def test_a_torn_file_is_passed_over(tmp_path: Path, share: float) -> None:
     assert found and found[1]["nimg"] == 1000
 
 
+def test_a_flipped_bit_anywhere_never_gives_a_wrong_state(tmp_path: Path) -> None:
+    small = {"nimg": 2000, "weights": torch.arange(20.0)}
+    store = CheckpointStore(tmp_path, keep=5)
+    store.save(1000, {"nimg": 1000})
+    path = store.save(2000, small)
+    whole = path.read_bytes()
+    passed_over = 0
+    directory = whole.index(b"PK\x01\x02")  # what the zip says about its records: every byte
+    positions = [*range(0, directory, 5), *range(directory, len(whole))]
+    for position in positions:
+        torn = bytearray(whole)
+        torn[position] ^= 1 << position % 8
+        path.write_bytes(torn)
+        found = store.newest()
+        assert found
+        if found[1]["nimg"] == 2000:  # a bit that says nothing, such as padding
+            assert torch.equal(found[1]["weights"], small["weights"])
+        passed_over += found[1]["nimg"] == 1000
+    assert passed_over > len(positions) / 3
+
+
+def test_a_record_marked_as_a_folder_is_passed_over(tmp_path: Path) -> None:
+    store, path = store_of_two(tmp_path)
+    whole = bytearray(path.read_bytes())
+    record = whole.rindex(b"PK\x01\x02", 0, whole.rindex(b"/data/0"))
+    whole[record + 38] |= 0x10  # torch would skip reading it and return memory as it was
+    path.write_bytes(whole)
+    found = store.newest()
+    assert found and found[1]["nimg"] == 1000
+
+
+def test_a_file_cut_at_any_byte_is_passed_over(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=5)
+    store.save(1000, {"nimg": 1000})
+    path = store.save(2000, {"nimg": 2000, "weights": torch.arange(20.0)})
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 5), *range(len(whole) - 30, len(whole))]:
+        path.write_bytes(whole[:length])
+        found = store.newest()
+        assert found and found[1]["nimg"] == 1000
+
+
+def test_a_torn_later_file_never_pushes_out_a_good_one(tmp_path: Path) -> None:
+    store, torn = store_of_two(tmp_path)
+    torn.write_bytes(b"PK")
+    store.keep = 1
+    store.save(1500, state(1500))  # resumed at 1000, stopped before 2000
+    assert [kimg_label(1500) in p.name for p in store.paths()] == [True]
+    found = store.newest()
+    assert found and found[1]["nimg"] == 1500
+
+
+def test_leftovers_of_a_killed_writer_are_cleared(tmp_path: Path) -> None:
+    store, _ = store_of_two(tmp_path)
+    left = tmp_path / ".checkpoint-000003.000.pt.4711.tmp"
+    left.write_bytes(b"PK")
+    assert len(store.paths()) == 2  # never taken for a checkpoint
+    CheckpointStore(tmp_path, keep=5)
+    assert not left.exists()
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
+    store, path = store_of_two(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="pickle"):
+        store.save(2000, {"nimg": 2000, "weights": lambda: None})
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     store, path = store_of_two(tmp_path)
     whole = bytearray(path.read_bytes())
