@@ -1,6 +1,7 @@
 """The inference file: generator weights and how to rebuild the networks; needs no config."""
 
 import importlib
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,36 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
         ConfigError: no such file, a torn file, not a snapshot, or networks of an unknown package.
     """
     file = find_snapshot(Path(path))
-    if not is_whole(file):
+    content = read_plain(file)
+    if content is None:
         raise ConfigError(f"{file} is damaged or not a snapshot; use another one of the same run.")
-    content = torch.load(file, map_location=device, weights_only=True)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if content.get("format") != FORMAT:
         raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
     networks = {}
     for name, spec in content["specs"].items():
-        network = _network_class(spec["target"])(**spec["args"]).to(device)
-        network.load_state_dict(content["weights"][name])
-        networks[name] = network.eval().requires_grad_(False)
+        try:
+            network = _network_class(spec["target"])(**spec["args"])
+            network.load_state_dict(content["weights"][name])
+        except (ImportError, AttributeError, TypeError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            version = content["meta"].get("versions", {}).get("gantrain", "unknown")
+            raise ConfigError(
+                f"{file}: {spec['target']} cannot be rebuilt ({why}); it was written by gantrain "
+                f"{version}, use that version."
+            ) from None
+        networks[name] = network.to(device).eval().requires_grad_(False)
     return Snapshot(networks, content["meta"])
+
+
+def read_plain(file: Path) -> dict[str, Any] | None:
+    """Content of a file of torch.save's, on the CPU; None if torn or no dict of plain values."""
+    if not is_whole(file):
+        return None
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, pickle.UnpicklingError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def find_snapshot(path: Path) -> Path:

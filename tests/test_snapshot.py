@@ -1,4 +1,5 @@
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,38 @@ def test_files_that_are_none_get_a_sentence(tmp_path: Path) -> None:
         load_snapshot(path)
     with pytest.raises(ConfigError, match="neither a snapshot file nor a run directory"):
         load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1], {"model.1.weight": torch.ones(1)}, nn.Linear(1, 1)])
+def test_other_programs_files_get_a_sentence(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "s.pt")
+    with pytest.raises(ConfigError, match=r"not a gantrain snapshot|not a snapshot"):
+        load_snapshot(tmp_path / "s.pt")
+
+
+def test_a_zip_of_something_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "s.pt", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ConfigError, match="not a snapshot"):
+        load_snapshot(tmp_path / "s.pt")
+
+
+@pytest.mark.parametrize(
+    ("target", "args"),
+    [
+        ("gantrain.networks.missing.Net", {}),
+        ("gantrain.networks.resnet.Missing", {}),
+        ("gantrain.networks.resnet.ResnetGenerator", {"unknown": 1}),
+        ("gantrain.networks.resnet.ResnetGenerator", {"in_channels": 2, "out_channels": 3}),
+    ],
+)
+def test_networks_of_another_version(tmp_path: Path, target: str, args: dict[str, int]) -> None:
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    spec = {"target": target, "args": args}
+    save_snapshot(tmp_path / "s.pt", {"ab": net}, {"ab": spec}, {"versions": {"gantrain": "9"}})
+    with pytest.raises(ConfigError, match=r"cannot be rebuilt.*written by gantrain 9") as error:
+        load_snapshot(tmp_path / "s.pt")
+    assert len(error.value.problems) == 1 and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("target", ["torch.hub.load", "os.system", "gantrain.networksevil.X"])

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.files import is_whole
 from gantrain.gans.base import GAN, networks_of
-from gantrain.snapshot import FORMAT
+from gantrain.snapshot import FORMAT, read_plain
 
 Weights = dict[str, Tensor]
 
@@ -54,9 +53,14 @@ def _pick(path: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Weights]:
     """Network name ("G.ab") to state dict, from a snapshot or a checkpoint."""
-    if not is_whole(file):
+    content = read_plain(file)
+    if content is None:
         raise ConfigError(f"init_from={file} is damaged, or no snapshot or checkpoint.")
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    if not (content.get("format") == FORMAT or isinstance(content.get("gan"), dict)):
+        raise ConfigError(
+            f"init_from={file} is no snapshot or checkpoint of gantrain's: give a file from a "
+            "run's snapshots/ or checkpoints/, or the run directory."
+        )
     if content.get("format") == FORMAT:
         return {f"G.{name}": weights for name, weights in content["weights"].items()}
     networks: dict[str, Weights] = {}

@@ -57,6 +57,22 @@ def test_nothing_there(tmp_path: Path) -> None:
         load_weights(make(), tmp_path / "x.pt")
 
 
+@pytest.mark.parametrize("content", [[1], {"model.1.weight": torch.ones(1)}, torch.nn.ReLU()])
+def test_other_programs_files_get_a_sentence(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(ConfigError, match=r"no snapshot or checkpoint"):
+        load_weights(make(), tmp_path / "x.pt")
+
+
+def test_a_run_directory_gives_its_newest_whole_checkpoint(tmp_path: Path) -> None:
+    old, store = make(), CheckpointStore(tmp_path / "checkpoints", 2)
+    store.save(1, {"gan": old.state_dict()})
+    store.save(2, {"gan": make().state_dict()}).write_bytes(b"PK")
+    new = make()
+    load_weights(new, tmp_path)
+    assert equal(old, new)
+
+
 @pytest.mark.multi
 def test_through_the_command_line(tmp_path: Path) -> None:
     gantrain(tmp_path, *TINY, "name=old", "train.kimg=0.003")
