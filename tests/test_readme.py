@@ -1,45 +1,52 @@
 """Every command and every snippet of the documentation is run."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command_line import gantrain
+from tests.command_line import ENVIRONMENT, gantrain
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 # What makes a documented command small: any size of network is the same code.
+SMALL_MODEL = ["model.ngf=2", "model.ndf=2", "model.blocks=1"]
 SMALL = [
-    "model.ngf=2", "model.ndf=2", "model.blocks=1", "train.epochs=null", "train.kimg=0.004",
-    "lr.unit=image", "data.resolution=32", "tracking.tensorboard=false", "evaluation.test_images=1",
+    "train.epochs=null", "train.kimg=0.004", "lr.unit=image", "data.resolution=32",
+    "tracking.tensorboard=false", "evaluation.test_images=1",
 ]  # fmt: skip
+STRIPES = "gantrain name=stripes"  # the run that other commands go on with
+SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 
 
 def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(), flags=re.DOTALL)
 
 
-def documented() -> list[str]:
-    """Every line that begins with gantrain, in code blocks and in tables."""
-    lines: list[str] = []
+def lines(program: str) -> list[str]:
+    """Every line that begins with `program`, in code blocks and in tables, without its comment."""
+    found: list[str] = []
     for document in DOCUMENTS:
-        lines += [line for block in blocks(document, "bash") for line in block.splitlines()]
-        lines += re.findall(r"`(gantrain [^`]+)`", document.read_text())
-    found = [line.split("  #")[0].strip() for line in lines if line.startswith("gantrain ")]
-    return list(dict.fromkeys(found))
+        found += [line for block in blocks(document, "bash") for line in block.splitlines()]
+        found += re.findall(rf"`({program} [^`]+)`", document.read_text())
+    kept = [line.split("  #")[0].strip() for line in found if line.startswith(f"{program} ")]
+    return list(dict.fromkeys(kept))
 
 
-COMMANDS = documented()
-SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
+COMMANDS = lines("gantrain")
+EXPORTS = dict(word.split("=", 1) for line in lines("export") for word in line.split()[1:])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place with the pictures the documents speak of, and the runs as they come into being."""
+    """A place with the pictures and files the documents speak of."""
     home = tmp_path_factory.mktemp("readme")
     values = np.random.default_rng(0)
     for root in ("my_photos", "datasets/horse2zebra"):
@@ -47,44 +54,86 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = home / root / name
             path.mkdir(parents=True)
             for i in range(2):
-                Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(
-                    path / f"{i}.png"
-                )
+                pixels = values.integers(0, 256, (40, 48, 3), np.uint8)
+                Image.fromarray(pixels).save(path / f"{i}.png")
+    for text in (
+        b for document in DOCUMENTS for kind in ("python", "yaml") for b in blocks(document, kind)
+    ):
+        if name := re.match(r"# (my_\S+\.(?:py|yaml))\n", text):  # "# my_gan.py" is its file name
+            (home / name[1]).parent.mkdir(parents=True, exist_ok=True)
+            (home / name[1]).write_text(text)
     return home
+
+
+@pytest.fixture(scope="module")
+def stripes(folder: Path) -> Path:
+    gantrain(folder, *small(STRIPES), "tracking.tensorboard=true", "tracking.every_kimg=0.001")
+    return folder / "runs/stripes"
+
+
+def small(command: str) -> list[str]:
+    """The command's words, then what makes it small (the last setting of a key wins)."""
+    words = shlex.split(command)[1:]
+    if any(word.startswith("resume=runs/") for word in words):
+        return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
+    own = any(word == "model=my_gan" for word in words)  # has no such keys
+    budget = ["train.kimg=0.008"] if "resume=auto" in words else []
+    return [*words, *([] if own else SMALL_MODEL), *SMALL, *budget]
 
 
 def test_the_documents_name_commands() -> None:
     assert len(COMMANDS) > 12
-    assert "gantrain name=stripes" in COMMANDS
+    assert STRIPES in COMMANDS
 
 
 @pytest.mark.multi
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command: str, folder: Path) -> None:
-    words = shlex.split(command)[1:]
-    if any(word in SHOWS for word in words):
-        assert gantrain(folder, *words).strip()
+def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> None:
+    if any(word in SHOWS for word in shlex.split(command)):
+        assert gantrain(folder, *shlex.split(command)[1:]).strip()
         return
-    typed = {word.partition("=")[0] for word in words}
-    small = [word for word in SMALL if word.partition("=")[0] not in typed]
-    if any(word.startswith("resume=runs/") for word in words):
-        small = []  # the run as it was begun: already small
-    gantrain(folder, *[w for w in words if not w.startswith("train.kimg=")], *small)
+    if "stripes" in command:
+        request.getfixturevalue("stripes")
+    if command != STRIPES:
+        output = gantrain(folder, *small(command), environment=EXPORTS)
+        assert "has no effect" not in output
+    if "resume=" in command:
+        assert json.loads((folder / "runs/stripes/result.json").read_text())["nimg"] == 8
 
 
 @pytest.mark.multi
-def test_python_snippets_of_the_readme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (folder / "runs/stripes").exists():  # when this test runs alone
-        gantrain(folder, "name=stripes", *SMALL)
+@pytest.mark.parametrize("command", lines("tensorboard"))
+def test_tensorboard_finds_the_run(command: str, folder: Path, stripes: Path) -> None:
+    words = ["-m", "tensorboard.main", *command.split()[1:], "--inspect"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "runs/stripes/tensorboard" in done.stdout and "loss/G/cycle_a" in done.stdout
+
+
+@pytest.mark.multi
+def test_python_snippets_of_the_readme(
+    folder: Path, stripes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
-    for snippet in blocks(ROOT / "README.md", "python"):
+    for snippet in blocks(README, "python"):
         scope: dict[str, object] = {}
         exec(snippet, scope)
         assert scope["y"].shape == scope["x"].shape  # type: ignore[attr-defined]
 
 
+@pytest.mark.multi
+def test_a_run_leaves_what_the_readme_lists(stripes: Path) -> None:
+    section = README.read_text().split("## What a run leaves\n")[1].split("```")[0]
+    names = re.findall(r"`([a-z]+(?:\.[a-z]+|/(?:\*\.png)?))`", section)
+    assert len(names) == 10
+    for name in names:
+        assert list(stripes.glob(name.rstrip("/"))), name
+
+
 def test_the_readme_names_its_two_commands() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = README.read_text()
     for marker, command in (("run", ".venv/bin/gantrain"), ("tests", ".venv/bin/python -m pytest")):
         block = text.split(f"<!-- {marker} -->\n```bash\n")[1].split("```")[0]
         assert block.startswith("python3 -m venv .venv && .venv/bin/pip install")
@@ -93,6 +142,6 @@ def test_the_readme_names_its_two_commands() -> None:
 
 def test_links_of_the_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\"]+)\"", document.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)|src=\"([^\"]+)\"", document.read_text()):
             target = document.parent / (link[0] or link[1])
             assert target.exists(), f"{document.name}: {target}"
