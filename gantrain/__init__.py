@@ -1,3 +1,3 @@
-"""gantrain: train, resume, judge and use image GANs from Hydra configs."""
+"""gantrain: train, resume and measure image GANs from Hydra configs."""
 
 __version__ = "0.1.0.dev0"

@@ -112,6 +112,8 @@ def _explain(error: Exception, arguments: Arguments) -> NoReturn:
 
 def _default_to_quickstart(arguments: Arguments) -> None:
     keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
+    if "resume=auto" in arguments.overrides:
+        keys.discard("resume")  # begins the run where there is none, as the same command without it
     if arguments.command != "train" or keys & WHAT_TO_TRAIN:
         return
     arguments.overrides.insert(0, "experiment=quickstart")

@@ -8,7 +8,7 @@ from pathlib import Path
 from gantrain import __version__, paths
 
 HEAD = """\
-gantrain {version}: train, resume, judge and use image GANs.
+gantrain {version}: train, resume and measure image GANs.
 
 Usage: gantrain [command] [key=value ...] [flags]
 """

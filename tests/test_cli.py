@@ -130,6 +130,11 @@ def test_bare_command_is_the_demonstration_and_says_so(gantrain: Run, trained: l
     assert "hydra" not in trained[0] and os.listdir() == []
 
 
+def test_resume_auto_begins_the_same_run_as_without_it(gantrain: Run, trained: list[Any]) -> None:
+    gantrain("name=a", "resume=auto")
+    assert trained[0].train.epochs is None and trained[0].data.resolution == 32
+
+
 @pytest.mark.parametrize(
     "argv",
     [["train", "model=cyclegan"], ["data=shapes"], ["experiment=null"], ["+data@data=shapes"]],
