@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ TINY = [
     "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
     "tracking.grid_every_kimg=0", "evaluation.test_images=0",
 ]  # fmt: skip
+VOLATILE = ("progress/img_per_sec", "progress/data_wait", "resources/memory_gb")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -49,15 +51,20 @@ def gantrain(
     return finish(start(folder, *overrides, environment=environment), code)
 
 
+def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Until `condition()` while the process runs."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def interrupt(
     process: subprocess.Popen[str], run: Path, checkpoints: int, how: signal.Signals
 ) -> str:
     """Send a signal once the run has so many checkpoints: SIGKILL to the whole group."""
-    deadline = time.monotonic() + 60
-    while len(list(run.glob("checkpoints/checkpoint-*.pt"))) < checkpoints:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for(process, lambda: len(list(run.glob("checkpoints/checkpoint-*.pt"))) >= checkpoints)
     if how == signal.SIGKILL:
         os.killpg(process.pid, how)
     else:
@@ -74,8 +81,7 @@ def final_state(run: Path) -> dict[str, Any]:
 def rows(run: Path) -> list[dict[str, Any]]:
     """metrics.jsonl without what depends on the clock."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    volatile = ("progress/img_per_sec", "progress/data_wait", "resources/memory_gb")
-    return [{k: v for k, v in row.items() if k not in volatile} for row in lines]
+    return [{k: v for k, v in row.items() if k not in VOLATILE} for row in lines]
 
 
 def differences(x: Any, y: Any, path: str = "") -> list[str]:

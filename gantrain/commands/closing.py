@@ -3,8 +3,9 @@
 from typing import Any
 
 from gantrain.engine.trainer import Trainer
-from gantrain.gans.base import networks_of
-from gantrain.inference.translation import evaluate_pairs
+from gantrain.errors import ConfigError
+from gantrain.gans.base import GAN, networks_of
+from gantrain.inference.translation import evaluate_pairs, pair_problems
 from gantrain.schema import RunConfig
 from gantrain.tracking.run_directory import RunDirectory
 
@@ -13,10 +14,21 @@ Numbers = dict[str, dict[str, dict[str, float]]]
 
 def final_numbers(trainer: Trainer, data: Any, limit: int) -> Numbers:
     """L1, PSNR and SSIM of the test translations where their true partners are known, else {}."""
-    networks = networks_of(trainer.generator, "G")
-    if not limit or not getattr(data, "has_pairs", False) or set(networks) != {"ab", "ba"}:
+    if not limit or not _comparable(trainer.gan, data):
         return {}
-    return evaluate_pairs(networks, data, limit, trainer.precision)
+    return evaluate_pairs(networks_of(trainer.generator, "G"), data, limit, trainer.precision)
+
+
+def check_pairs(gan: GAN, data: Any, limit: int) -> None:
+    """Raise ConfigError before the first step if `final_numbers` would fail after the last."""
+    problems = pair_problems(data, limit) if _comparable(gan, data) else []
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _comparable(gan: GAN, data: Any) -> bool:
+    """Whether the generators translate between two domains whose test images have partners."""
+    return getattr(data, "has_pairs", False) and set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
 def headline(numbers: Numbers) -> float | None:

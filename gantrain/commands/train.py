@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantrain import __version__, build, schema
-from gantrain.commands.closing import closing_words, final_numbers, headline
+from gantrain.commands.closing import check_pairs, closing_words, final_numbers, headline
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
@@ -94,6 +94,7 @@ def _gan_and_data(config: RunConfig) -> tuple[GAN, Any]:
         loaded = load_weights(gan, Path(config.init_from))
         print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
     data.prepare(batch=config.train.batch, multiple=gan.size_multiple, log=print)
+    check_pairs(gan, data, config.evaluation.test_images)
     return gan, data
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
-from gantrain.metrics.paired import l1, psnr, ssim
+from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
 from gantrain.ops.pixels import to_float, to_uint8
 
 METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
@@ -19,6 +19,7 @@ class PairedTest(Protocol):
 
     def test_count(self, domain: str) -> int: ...
     def test_item(self, domain: str, index: int) -> np.ndarray: ...
+    def test_name(self, domain: str, index: int) -> str: ...
 
 
 @torch.no_grad()
@@ -50,6 +51,20 @@ def evaluate_pairs(
                 scores["baseline"].append(_score(source, truth))
         results[direction] = {who: _mean(rows) for who, rows in scores.items() if rows}
     return results
+
+
+def pair_problems(data: PairedTest, limit: int) -> list[str]:
+    """One sentence for each of the first `limit` test pairs that cannot be compared."""
+    problems = []
+    for i in range(min(limit, data.test_count("a"), data.test_count("b"))):
+        (ha, wa), (hb, wb) = (data.test_item(domain, i).shape[-2:] for domain in "ab")
+        if (ha, wa) != (hb, wb) or min(ha, wa) < WINDOW:
+            problems.append(
+                f"The test pair {data.test_name('a', i)} is {wa}x{ha} in domain a and {wb}x{hb} in "
+                f"b: comparing needs one size of {WINDOW}x{WINDOW} or more; change the pictures or "
+                "data.preprocess, or set evaluation.test_images=0."
+            )
+    return problems
 
 
 def _pairs(data: PairedTest, direction: str, count: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+WINDOW = 11  # side of SSIM's window in pixels
+
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """Mean absolute difference in 8-bit levels: uint8 [N, C, H, W] twice -> [N] in [0, 255]."""
@@ -24,8 +26,10 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
     Raises ValueError for images smaller than the window.
     """
-    if min(x.shape[-2:]) < 11:
-        raise ValueError(f"SSIM needs images of at least 11x11 pixels, not {tuple(x.shape[-2:])}.")
+    if min(x.shape[-2:]) < WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {WINDOW}x{WINDOW} pixels, not {tuple(x.shape[-2:])}."
+        )
     x, y = x.double(), y.double()
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_x, mean_y = _blur(x), _blur(y)

@@ -104,9 +104,9 @@ class TensorBoard(Quiet):
         from torch.utils.tensorboard.summary import hparams
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        purge = None if resumed_at is None else resumed_at + 1
+        purge = resumed_at + 1 if resumed_at else resumed_at  # 0: begun again, all of it
         self.writer = SummaryWriter(str(folder), purge_step=purge)
-        if resumed_at is None:
+        if not resumed_at:
             shown = {
                 key: value if isinstance(value, bool | int | float | str) else str(value)
                 for key, value in hyperparameters.items()
@@ -120,6 +120,7 @@ class TensorBoard(Quiet):
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, nimg)
+        self.writer.flush()  # before the checkpoint that says these are written
 
     def grid(self, nimg: int, image: Image.Image) -> None:
         self.writer.add_image("grid", np.asarray(image), nimg, dataformats="HWC")

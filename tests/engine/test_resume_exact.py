@@ -1,5 +1,7 @@
 """A run that was killed, stopped or resumed equals one that was not, bit for bit."""
 
+import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -7,7 +9,19 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.command_line import TINY, differences, final_state, gantrain, interrupt, rows, start
+from gantrain.snapshot import load_snapshot
+from tests.command_line import (
+    TINY,
+    VOLATILE,
+    differences,
+    final_state,
+    finish,
+    gantrain,
+    interrupt,
+    rows,
+    start,
+    wait_for,
+)
 
 pytestmark = pytest.mark.multi
 
@@ -60,6 +74,40 @@ def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> Non
     assert 160 <= killed_at < 400
     gantrain(tmp_path, "resume=runs/run", f"runtime.workers={workers}")
     assert_equal_runs(run, straight)
+    assert events(run) == events(straight)
+
+
+def test_killed_before_the_first_checkpoint(straight: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    command = [*STATEFUL, "name=run", "tracking.tensorboard=true", "checkpoint.every_kimg=10"]
+    process = start(tmp_path, *command)
+    wait_for(process, lambda: len(lines(run / "metrics.jsonl")) >= 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process, -9)
+    assert not list(run.glob("checkpoints/*")) and lines(run / "metrics.jsonl")
+    gantrain(tmp_path, "resume=runs/run")
+    assert_equal_runs(run, straight)
+    assert events(run) == events(straight)
+
+
+def test_a_torn_checkpoint_costs_one_interval(straight: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    shutil.copytree(straight, run)
+    *_, before, last = sorted(run.glob("checkpoints/*.pt"))
+    for path in (last, before):
+        path.write_bytes(path.read_bytes()[:-1])
+    output = gantrain(tmp_path, "resume=runs/run")
+    assert f"{last.name} is damaged" in output and "Resuming at 0.24 kimg" in output
+    assert_equal_runs(run, straight)
+    assert events(run) == events(straight)
+
+
+def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path) -> None:
+    for path in finished.glob("checkpoints/*.pt"):
+        path.write_bytes(b"PK")
+    before = content(finished)
+    assert "None of the 1 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
+    assert content(finished) == before
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -73,24 +121,21 @@ def test_stopped_and_resumed(straight: Path, tmp_path: Path, how: signal.Signals
     assert_equal_runs(run, straight)
 
 
-def test_tensorboard_steps_do_not_overlap(straight: Path, tmp_path: Path) -> None:
-    run = tmp_path / "runs" / "run"
-    process = start(tmp_path, *STATEFUL, "name=run", "tracking.tensorboard=true")
-    interrupt(process, run, checkpoints=1, how=signal.SIGKILL)
-    gantrain(tmp_path, "resume=runs/run")
-    tag = "loss/G/adversarial_a"
-    found, expected = (
-        [(event.step, event.value) for event in events(path).Scalars(tag)]
-        for path in (run, straight)
-    )
-    assert found == expected
-    assert [step for step, _ in found] == sorted({step for step, _ in found})
-
-
-def events(run: Path) -> EventAccumulator:
+def events(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values of every TensorBoard scalar that does not depend on the clock."""
     accumulator = EventAccumulator(str(run / "tensorboard"))
     accumulator.Reload()
-    return accumulator
+    found = {}
+    for tag in accumulator.Tags()["scalars"]:
+        found[tag] = [(event.step, event.value) for event in accumulator.Scalars(tag)]
+        steps = [step for step, _ in found[tag]]
+        assert steps == sorted(set(steps)), tag
+    assert len(found["loss/G/adversarial_a"]) == 400 // 30
+    return {tag: values for tag, values in found.items() if tag not in VOLATILE}
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_watching_does_not_change_training(straight: Path, tmp_path: Path) -> None:
@@ -112,14 +157,18 @@ def finished(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "run"
 
 
+def content(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 def test_changed_model_or_data_is_refused_and_listed(finished: Path, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    before = content(finished)
     changes = ["model.ngf=3", "data.flip=false", "optimizer=sgd"]
     output = gantrain(tmp_path, "resume=runs/run", *changes, code=2)
     for text in ("model.ngf: 2 -> 3", "data.flip: true -> false", "Adam", "SGD", "resume_force"):
         assert text in output
     assert "Traceback" not in output
-    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+    assert content(finished) == before
 
 
 def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
@@ -147,13 +196,19 @@ def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path, tmp_path: Path) -> None:
-    before = final_state(finished)
+    before, reports = final_state(finished), rows(finished)
     gantrain(tmp_path, "resume=runs/run")
     assert differences(before, final_state(finished)) == []
+    assert rows(finished) == reports
+    generator = load_snapshot(finished).networks["ab"].state_dict()
+    ours = {k.removeprefix("G.ab."): v for k, v in before["gan"].items() if k.startswith("G.ab.")}
+    assert differences(dict(generator), ours) == []
 
 
 def test_a_run_is_never_overwritten(finished: Path, tmp_path: Path) -> None:
+    before = content(finished)
     output = gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004", code=2)
+    assert content(finished) == before
     assert "runs/run is there already" in output and "resume=runs/run" in output
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gantrain.data.shapes import UnpairedShapes
 from gantrain.engine.precision import Precision
-from gantrain.inference.translation import evaluate_pairs, translate
+from gantrain.inference.translation import evaluate_pairs, pair_problems, translate
 from gantrain.ops.pixels import to_float, to_uint8
 
 CPU = Precision(torch.device("cpu"), "fp32")
@@ -52,6 +52,34 @@ def test_limit() -> None:
     numbers = evaluate_pairs({"ab": nn.Identity()}, data, 1, CPU)
     a, b = (data.test_item(d, 0).astype(float) for d in "ab")
     assert numbers["ab"]["model"]["l1"] == pytest.approx(np.abs(a - b).mean())
+
+
+class Pairs:
+    """Test images of the given (h, w)."""
+
+    def __init__(self, **sizes: list[tuple[int, int]]) -> None:
+        self.sizes = sizes
+
+    def test_count(self, domain: str) -> int:
+        return len(self.sizes[domain])
+
+    def test_item(self, domain: str, index: int) -> np.ndarray:
+        channels = {"a": 1, "b": 3}[domain]  # other channels can be compared
+        return np.zeros((channels, *self.sizes[domain][index]), np.uint8)
+
+    def test_name(self, domain: str, index: int) -> str:
+        return f"picture {index}"
+
+
+def test_pairs_that_cannot_be_compared_are_all_listed() -> None:
+    good = [(16, 20), (11, 11)]
+    assert pair_problems(Pairs(a=good, b=good), 9) == []
+    data = Pairs(a=[*good, (16, 20), (10, 40)], b=[*good, (20, 16), (10, 40), (1, 1)])
+    unequal, small = pair_problems(data, 9)
+    assert "picture 2 is 20x16 in domain a and 16x20 in b" in unequal
+    assert "picture 3 is 40x10" in small and "11x11" in small
+    assert pair_problems(data, 3) == [unequal]
+    assert pair_problems(data, 0) == []
 
 
 def test_translate_rounds_and_restores_the_mode() -> None:
