@@ -63,7 +63,8 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     directory = existing or _create(config)
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = store.newest() if existing else None
-    resumed_at: int | None = found[1]["nimg"] if found else None
+    # A run that was killed before its first checkpoint begins again from nothing.
+    resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
     _record(directory, {**settings, "derived": derived}, overrides)
     if resumed_at is not None:
@@ -79,6 +80,8 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
             tracker.say(f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}")
         trainer = _trainer(config, settings, gan, data, precision, plan, tracker, store, directory)
         if found:
+            if (last := store.paths()[-1]) != found[0]:
+                tracker.say(f"{last} is damaged; going on from the one before it.")
             trainer.load_state_dict(found[1])
         return _train(trainer, config, data, directory, tracker)
     finally:
