@@ -80,10 +80,20 @@ def commands(choice: str, pictures: Path) -> list[str]:
     return overrides
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+NEEDS_CUDA = ("runtime=gpu",)
+
+
+@pytest.mark.parametrize("choice", NEEDS_CUDA)
+def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
+    config = schema.load(compose("train", [choice]), given=[])
+    assert config.runtime.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [pytest.param(c, marks=pytest.mark.gpu if c in NEEDS_CUDA else ()) for c in CHOICES],
+)
 def test_config(choice: str, pictures: Path) -> None:
-    if choice == "runtime=gpu" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device; its values are checked in test_schema.py")
     overrides = commands(choice, pictures)
     train(*overrides)
     folder = Path("runs/run")

@@ -179,9 +179,11 @@ def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
 
 
 def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
-    gantrain(
-        tmp_path, "resume=runs/run", "train.kimg=0.008", "optimizer.lr=0.5", "lr.schedule=constant"
-    )
+    changes = ["train.kimg=0.008", "optimizer.lr=0.5", "lr.schedule=constant"]
+    shown = ["tracking.tensorboard=true", "tracking.every_kimg=0.002"]
+    gantrain(tmp_path, "resume=runs/run", *changes, *shown)
+    assert [row["nimg"] for row in rows(finished)] == [6, 8]
+    assert list(finished.glob("tensorboard/*"))
     state = final_state(finished)
     assert state["nimg"] == 8
     assert state["optimizers"]["G"]["param_groups"][0]["lr"] == 0.5
