@@ -177,6 +177,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> N
         written = int(rest[-1]) if rest else written
         store = CheckpointStore(tmp_path, keep=2)  # clears what the killed writer left
         assert not list(tmp_path.glob(".*.tmp"))
+        assert all(is_whole(path) for path in store.paths())  # whole or not there
         found = store.newest()
         assert found is not None
         n = found[1]["nimg"]
