@@ -112,7 +112,7 @@ class TensorBoard(Quiet):
                 for key, value in hyperparameters.items()
             }
             file_writer = self.writer._get_file_writer()
-            for summary in hparams(shown, {"loss/G": 0}):
+            for summary in hparams(shown, {}):
                 file_writer.add_summary(summary)
             rows = "\n".join(f"| {key} | {value} |" for key, value in shown.items())
             self.writer.add_text("config", f"| key | value |\n|---|---|\n{rows}", 0)
