@@ -69,6 +69,7 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
 def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:
     """Every "kimg" and "epochs" of the config in images."""
     train, lr = config.train, config.lr
+    batch = train.batch or 1
     total = (
         round(train.kimg * 1000)
         if train.kimg is not None
@@ -86,10 +87,11 @@ def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:
     return Plan(
         seed=config.seed,
         total=total,
-        batch=train.batch,
-        microbatch=train.microbatch or train.batch,
+        batch=batch,
+        microbatch=train.microbatch or batch,
         rate=rate,
-        ema_half_life=train.ema_kimg * 1000,
+        ema_half_life=(train.ema_kimg or 0) * 1000,
+        ema_rampup=train.ema_rampup,
         on_nonfinite=train.on_nonfinite,
         tick=max(1, round(config.tracking.every_kimg * 1000)),
         grid_every=round(config.tracking.grid_every_kimg * 1000),
@@ -119,14 +121,17 @@ def make_tracker(
 
 
 def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
-    """The first `count` test images of every stream, uint8 [N, C, H, W]: the fixed grid inputs.
+    """The first `count` test images of every stream, uint8 [N, C, H, W]
+    (and float32 labels): the fixed grid inputs.
 
     Streams of different length repeat their images; pictures of unequal size: as many as share
     the first one's.
     """
     batch = {}
-    for stream in data.channels:
-        items = [data.test_item(stream, i % data.test_count(stream)) for i in range(count)]
+    labels = ["label"] if getattr(data, "label_dim", 0) else []
+    for stream in [*data.channels, *labels]:
+        total = data.test_count("image" if stream == "label" else stream)
+        items = [data.test_item(stream, i % total) for i in range(count)]
         batch[stream] = [torch.from_numpy(x) for x in items if x.shape == items[0].shape]
     rows = min(len(images) for images in batch.values())
     return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}

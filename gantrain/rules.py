@@ -68,7 +68,7 @@ def _budget(config: Config) -> Iterator[str]:
         )
     if kimg is None and epochs is None:
         yield "train.kimg and train.epochs are both null: give one, for example train.kimg=100."
-    if micro and batch % micro:
+    if micro and batch and batch % micro:
         fits = [n for n in range(1, batch + 1) if batch % n == 0]
         near = min(fits, key=lambda n: abs(n - micro))
         yield (

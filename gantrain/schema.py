@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
-from gantrain import early, names, rules, signature, values
+from gantrain import early, kinds, names, rules, signature, values
 from gantrain.errors import ConfigError
 from gantrain.targets import allowed
 from gantrain.types import Range
@@ -28,13 +28,17 @@ AtLeastOne = Annotated[int, Range(1)]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How much and in what portions. Exactly one of `kimg` and `epochs` is not None."""
+    """How much and in what portions. Exactly one of `kimg` and `epochs` is not None.
 
-    batch: AtLeastOne
+    `batch` and `ema_kimg` None: see `gantrain.auto`.
+    """
+
+    batch: AtLeastOne | None
     microbatch: AtLeastOne | None
     kimg: Positive | None
     epochs: Positive | None
-    ema_kimg: NotNegative
+    ema_kimg: NotNegative | None
+    ema_rampup: Positive | None
     on_nonfinite: Literal["halt", "skip"]
 
 
@@ -135,6 +139,10 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     """
     plain = _plain(cfg)
     problems = list(_missing(plain))
+    useless: dict[str, str] = {}
+    if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
+        plain["data"], useless, misfits = kinds.fit(plain["model"], plain["data"])
+        problems += misfits
     problems += _check(plain)
     if not problems:
         problems += rules.problems(plain)
@@ -142,13 +150,21 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
         raise ConfigError(*problems)
     typed = set(_given() if given is None else given)
     sections = {name: kind(**_floats(kind, plain[name])) for name, kind in _sections().items()}
-    return RunConfig(**{**plain, **sections}, warnings=tuple(rules.warnings(plain, typed)))
+    warnings = [
+        f"data.{key} has no effect: {why}." for key, why in useless.items() if f"data.{key}" in typed
+    ]
+    warnings += rules.warnings(plain, typed)
+    return RunConfig(**{**plain, **sections}, warnings=tuple(warnings))
 
 
 def check(command: str, cfg: DictConfig) -> None:
     """Raise ConfigError when `cfg` is not a valid config of `command`, or cannot be run here."""
     if command == "train":
         early.check(load(cfg, given=()))
+    elif command == "generate":
+        from gantrain.settings import load_generate  # it stands on this module
+
+        load_generate(cfg)
 
 
 def differences(

@@ -46,6 +46,28 @@ class Signature:
 
 def read(target: str) -> Signature:
     """The signature of `package.module.Name`. Raises ConfigError when there is no such thing."""
+    home, node = _find(target)
+    if isinstance(node, ast.ClassDef):
+        return _from_class(home, node)
+    return _from_function(home, node, skip=0)
+
+
+def class_constant(target: str, name: str) -> str | None:
+    """The string that the class `target`, or a base of it, assigns to `name`; None: none does."""
+    found: tuple[Module, ast.AST] | None = _find(target)
+    while found and isinstance(found[1], ast.ClassDef):
+        home, node = found
+        for statement in node.body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+            value = getattr(statement, "value", None)
+            if name in map(ast.unparse, targets) and isinstance(value, ast.Constant):
+                return str(value.value)
+        found = home.find(ast.unparse(node.bases[0]).rpartition(".")[2]) if node.bases else None
+    return None
+
+
+def _find(target: str) -> tuple[Module, ast.ClassDef | ast.FunctionDef]:
     module_name, _, name = target.rpartition(".")
     module = _module(module_name) if module_name else None
     if module is None:
@@ -55,11 +77,7 @@ def read(target: str) -> Signature:
         close = closest(name, module.names())
         hint = f" Did you mean {module_name}.{close}?" if close else ""
         raise ConfigError(f"_target_={target}: {module_name} has no class {name}.{hint}")
-    home, node = found
-    if isinstance(node, ast.ClassDef):
-        return _from_class(home, node)
-    assert isinstance(node, ast.FunctionDef)
-    return _from_function(home, node, skip=0)
+    return found[0], found[1]
 
 
 @dataclass(frozen=True)

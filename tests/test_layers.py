@@ -14,13 +14,13 @@ LAYERS = {
     0: "errors types values targets paths files schedule losses networks ops",
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
-    3: "build schema early rules names signature",
+    3: "build schema early rules names signature kinds auto settings",
     4: "cli commands arguments resume compose mistakes help __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 # Siblings that may see each other, and what of the other.
 MAY_CROSS = {("gans", "gantrain.augment"), ("inference", "gantrain.engine.precision")}
-LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
+LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature kinds "
 LIGHT += "early targets errors types values paths"  # answer without torch
 
 

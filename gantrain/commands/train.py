@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import __version__, build, schema
+from gantrain import __version__, auto, build, schema
 from gantrain.commands.closing import check_pairs, closing_words, final_numbers, headline
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
@@ -56,7 +56,7 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     if existing:
         _compare(existing, settings, config.resume_force)
     precision = build.make_precision(config.runtime)
-    gan, data = _gan_and_data(config)
+    gan, data, config = _gan_and_data(config)
     plan = build.make_plan(config, data.images_per_epoch)
     build.prepare_networks(gan, config.runtime, precision.device)
 
@@ -78,6 +78,8 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         for name, spec in derived["networks"].items():
             arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
             tracker.say(f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}")
+        for name, value in derived["model"].items():
+            tracker.say(f"  {name}: {value}")
         trainer = _trainer(config, settings, gan, data, precision, plan, tracker, store, directory)
         if found:
             if (last := store.paths()[-1]) != found[0]:
@@ -88,17 +90,22 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         tracker.close()
 
 
-def _gan_and_data(config: RunConfig) -> tuple[GAN, Any]:
-    """The GAN with its first weights, and the data set, checked and cached."""
+def _gan_and_data(config: RunConfig) -> tuple[GAN, Any, RunConfig]:
+    """The GAN with its first weights, the data set, checked and cached, and the full config."""
     data = build.make_data(config)
+    config = auto.complete(config, data.resolution)
+    batch = config.train.batch or 1
     seeding.seed_all(config.seed, seeding.INIT)
-    gan = build.make_gan(config, ImageSpec(dict(data.channels), tuple(data.resolution)))
+    images = ImageSpec(
+        dict(data.channels), tuple(data.resolution), getattr(data, "label_dim", 0), batch
+    )
+    gan = build.make_gan(config, images)
     if config.init_from:
         loaded = load_weights(gan, Path(config.init_from))
         print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
-    data.prepare(batch=config.train.batch, multiple=gan.size_multiple, log=print)
+    data.prepare(batch=batch, multiple=gan.size_multiple, log=print)
     check_pairs(gan, data, config.evaluation.test_images)
-    return gan, data
+    return gan, data, config
 
 
 def _trainer(
@@ -229,6 +236,7 @@ def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
     }
     # Through JSON: tuples and paths become what YAML's safe dialect knows.
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
+    plain["model"] = gan.derived()
     return json.loads(json.dumps(plain, default=str))
 
 

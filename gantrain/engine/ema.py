@@ -10,17 +10,20 @@ class EMA:
     """`network` follows a source module with a half-life counted in images.
 
     After a step of n images: average <- lerp(source, average, 0.5 ** (n / half_life)); buffers and
-    everything that is no floating-point number are copied.
+    everything that is no floating-point number are copied. With a `rampup` the half-life is at most
+    so large a share of the images seen, so that the first weights are soon forgotten.
     """
 
-    def __init__(self, source: nn.Module, half_life: float) -> None:
-        self.half_life = half_life
+    def __init__(self, source: nn.Module, half_life: float, rampup: float | None = None) -> None:
+        self.half_life, self.rampup = half_life, rampup
         self.network = copy.deepcopy(source).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, source: nn.Module, nimg: int) -> None:
-        """Take in the source's weights after a step of `nimg` images."""
-        weight = 1 - 0.5 ** (nimg / self.half_life)
+    def update(self, source: nn.Module, nimg: int, seen: int = 0) -> None:
+        """Take in the source's weights after a step of `nimg` images, `seen` images before it."""
+        ramp = self.half_life if self.rampup is None else seen * self.rampup
+        half_life = max(min(self.half_life, ramp), 1e-8)
+        weight = 1 - 0.5 ** (nimg / half_life)
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]
         torch._foreach_lerp_(average, current, weight)  # pyright: ignore[reportPrivateImportUsage]

@@ -7,15 +7,42 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from gantrain.gans.base import GAN
+from gantrain.gans.base import GAN, Phase
 
 
 def build_optimizers(
     gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any]
 ) -> dict[str, Optimizer]:
-    """{"G": ..., "D": ...}: `optimizer(parameters, **settings)` for every player of the phases."""
+    """{"G": ..., "D": ...}: `optimizer(parameters, **settings)` for every player of the phases.
+
+    A player with lazily regularised phases takes more than one optimizer step per training step:
+    its rate and betas are corrected (`lazily`).
+    """
     players = dict.fromkeys(phase.player for phase in gan.phases())
-    return {name: optimizer(getattr(gan, name).parameters(), **settings) for name in players}
+    return {
+        name: optimizer(
+            getattr(gan, name).parameters(), **lazily(settings, steps_ratio(gan.phases(), name))
+        )
+        for name in players
+    }
+
+
+def steps_ratio(phases: list[Phase], player: str) -> float:
+    """Main steps of `player` over all its optimizer steps: k / (k + 1) for one phase every k."""
+    intervals = [phase.interval for phase in phases if phase.player == player]
+    main = intervals.count(1)
+    return main / sum(1 / k for k in intervals) if main else 1.0
+
+
+def lazily(settings: dict[str, Any], ratio: float) -> dict[str, Any]:
+    """lr <- c lr, beta <- beta^c: c optimizer steps decay as far as one did (Karras et al. 2020,
+    arXiv 1912.04958, appendix B)."""
+    corrected: dict[str, Any] = {}
+    if ratio != 1:
+        corrected = {"lr": settings["lr"] * ratio} if "lr" in settings else {}
+        if "betas" in settings:
+            corrected["betas"] = tuple(beta**ratio for beta in settings["betas"])
+    return {**settings, **corrected}
 
 
 @dataclass(frozen=True)

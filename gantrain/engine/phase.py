@@ -66,9 +66,11 @@ class PhaseRunner:
             if not terms:
                 continue
             for name, value in terms.items():
-                self.stats.add(f"loss/{phase.name}/{name}", value, share)
-            total = torch.stack(list(terms.values())).sum()
-            (total * (share * phase.interval)).backward()
+                kind = "loss" if value.requires_grad else "score"
+                self.stats.add(f"{kind}/{phase.name}/{name}", value, share)
+            descended = [value for value in terms.values() if value.requires_grad]
+            if descended:
+                (torch.stack(descended).sum() * (share * phase.interval)).backward()
 
     def _descend(self, phase: Phase, step: Step) -> None:
         gradients = [

@@ -36,6 +36,7 @@ class Plan:
     grid_every: int  # 0: no grids
     checkpoint_every: int
     snapshot_every: int  # 0: at the end only
+    ema_rampup: float | None = None  # the half-life is at most this share of the images seen
 
 
 class Tracker(Protocol):
@@ -50,7 +51,8 @@ class Trainer:
     """Trains `gan`.
 
     Args:
-        batches: nimg -> endless uint8 batches [batch, C, H, W] per stream, from that image on.
+        batches: nimg -> endless batches from that image on: uint8 [batch, C, H, W] per stream of
+            pictures, float32 [batch, label_dim] labels.
         preview: fixed uint8 inputs for the grids; None: no grids.
         snapshot: (nimg, generator) -> None, writes the inference file.
         note: plain values kept in every checkpoint (config, versions).
@@ -76,7 +78,9 @@ class Trainer:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.layout: torch.memory_format = layout
         self.preview = None if preview is None else self._to_device(preview)
-        self.ema = EMA(gan.G, plan.ema_half_life) if plan.ema_half_life else None
+        self.ema = (
+            EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
+        )
         self.runner = PhaseRunner(gan, optimizers, precision, plan.on_nonfinite)
         self.nimg = 0
         self.index = 0
@@ -119,9 +123,11 @@ class Trainer:
             {name: x[i : i + size] for name, x in images.items()}
             for i in range(0, self.plan.batch, size)
         ]
-        self.runner.step(parts, Step(self.index, self.nimg))
+        step = Step(self.index, self.nimg)
+        self.runner.step(parts, step)
         if self.ema:
-            self.ema.update(self.gan.G, self.plan.batch)
+            self.ema.update(self.gan.G, self.plan.batch, self.nimg)
+        self.gan.adapt(step)
         self.nimg += self.plan.batch
         self.index += 1
 
@@ -143,8 +149,8 @@ class Trainer:
     def _report(self) -> None:
         self.runner.check()
         means = self.runner.stats.collect()
-        self.gan.adapt(means, Step(self.index, self.nimg))
-        values = {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        values = {**self.gan.report()}
+        values |= {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         values["progress/skipped_steps"] = float(self.runner.skipped)
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
         self.tracker.scalars(self.nimg, {**means, **values, **self._clock.read(self.nimg)})
@@ -171,7 +177,10 @@ class Trainer:
     def _to_device(self, images: dict[str, Tensor]) -> Batch:
         device = self.precision.device
         moved = {name: x.to(device, non_blocking=True) for name, x in images.items()}
-        return {n: to_float(x).contiguous(memory_format=self.layout) for n, x in moved.items()}
+        return {
+            name: to_float(x).contiguous(memory_format=self.layout) if x.dtype == torch.uint8 else x
+            for name, x in moved.items()  # labels are float already
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to go on as if nothing had happened."""

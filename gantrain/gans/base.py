@@ -6,7 +6,7 @@ rank, no precision and no file; the engine knows no GAN.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -23,10 +23,18 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What the data set delivers: channels per stream ("a", "b") and the crop (h, w)."""
+    """What the data set delivers, and in what portions.
+
+    channels: per stream: "a" and "b" of an unpaired set, "image" of a set of single pictures.
+    resolution: the crop (h, w).
+    label_dim: entries of a picture's label, the stream "label"; 0: no labels.
+    batch: images per optimizer step.
+    """
 
     channels: dict[str, int]
     resolution: tuple[int, int]
+    label_dim: int = 0
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,10 @@ class Phase:
     """`player` descends `losses` once every `interval` steps.
 
     `losses` is a generator: each dict it yields is one backward pass. Its entries are scalar means
-    over the microbatch; they are summed for the gradient and logged as "<phase>/<name>". Code after
-    a yield runs after that backward, so graphs of two yields must not share nodes. A phase may
-    leave detached tensors in the batch for later phases of the same step.
+    over the microbatch; they are summed for the gradient and logged as "loss/<phase>/<name>". An
+    entry without a gradient is only logged, as "score/<phase>/<name>". Code after a yield runs
+    after that backward, so graphs of two yields must not share nodes. A phase may leave detached
+    tensors in the batch for later phases of the same step.
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
@@ -53,6 +62,7 @@ class GAN(nn.Module):
     constructor takes `images: ImageSpec` first and plain keyword settings after it.
     """
 
+    takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
     G: nn.Module
     D: nn.Module
     size_multiple: int = 1  # image sides must be multiples of it
@@ -61,8 +71,16 @@ class GAN(nn.Module):
         """The phases of one step, in order."""
         raise NotImplementedError
 
-    def adapt(self, means: dict[str, float], step: Step) -> None:
-        """Change algorithm state from the means since the last report. Default: nothing."""
+    def adapt(self, step: Step) -> None:
+        """Change algorithm state after the phases of every step. Default: nothing."""
+
+    def report(self) -> dict[str, float]:
+        """Algorithm state for the reports, such as {"augment/p": 0.3}. Default: nothing."""
+        return {}
+
+    def derived(self) -> dict[str, Any]:
+        """Plain settings that the GAN worked out by itself, to be shown and recorded."""
+        return {}
 
     def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Named columns of pictures for the sample grid, each [N, C, H, W] in [-1, 1].

@@ -1,0 +1,74 @@
+"""DCGAN: a plain convolutional GAN (Radford, Metz & Chintala 2016, arXiv 1511.06434)."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.losses import ADVERSARIAL
+from gantrain.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from gantrain.types import Range
+
+
+class DCGAN(GAN):
+    """min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], with the non-saturating G; z ~ N(0, 1).
+
+    Args:
+        z_dim: entries of the latent vector.
+        g_width: channels of the generator's first maps (halved twice on the way to the picture).
+        d_width: channels of the discriminator's first layer (doubled twice).
+        dropout: in every layer of the discriminator.
+    """
+
+    takes: ClassVar[Literal["unpaired", "images"]] = "images"
+    size_multiple = 4
+
+    def __init__(
+        self,
+        images: ImageSpec,
+        *,
+        z_dim: Annotated[int, Range(1)] = 100,
+        g_width: Annotated[int, Range(4)] = 512,
+        d_width: Annotated[int, Range(1)] = 64,
+        dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.25,
+        loss: Literal["vanilla", "lsgan", "hinge"] = "vanilla",
+    ) -> None:
+        super().__init__()
+        shape = (list(images.resolution), images.channels["image"], images.label_dim)
+        self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
+        self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)
+        self.loss = ADVERSARIAL[loss]
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("D", "D", self.discriminator_losses),
+            Phase("G", "G", self.generator_losses),
+        ]
+
+    def fakes(self, G: nn.Module, batch: Batch) -> Tensor:
+        """G(z, c): as many pictures as the batch has, of the same labels; [N, C, H, W]."""
+        x = batch["image"]
+        z = torch.randn(len(x), self.G.z_dim, device=x.device)  # pyright: ignore
+        return G(z, batch.get("label"))
+
+    def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)                          (paper, section 3)"""
+        c = batch.get("label")
+        with torch.no_grad():
+            fake = self.fakes(self.G, batch)
+        yield {
+            "real": self.loss.real(self.D(batch["image"], c)),
+            "fake": self.loss.fake(self.D(fake, c)),
+        }
+
+    def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        """L_G = BCE(D(G(z)), 1)"""
+        fake = self.fakes(self.G, batch)
+        yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
+
+    def preview(self, G: nn.Module, batch: Batch) -> Batch:
+        """Real pictures, then six columns of samples with the labels of the real ones."""
+        samples = {f"sample {i}": self.fakes(G, batch) for i in range(1, 7)}
+        return {"real": batch["image"], **samples}
