@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gantrain.ops.widen import widen
 
@@ -59,7 +59,7 @@ def l1(x: Tensor, y: Tensor) -> Tensor:
     return (widen(x) - widen(y)).abs().mean()
 
 
-def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
     """E[(||grad_x D(x)||_2 - 1)^2] at random x between real and fake (Gulrajani et al. 2017).
 
     Args:
@@ -76,3 +76,32 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
         score = logits.flatten(1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    """R1's ||grad_x D(x)||^2 of every image (Mescheder et al. 2018).
+
+    Args:
+        logits: [N], D's scores of x in float32.
+        x: [N, C, H, W] with requires_grad.
+
+    Returns:
+        [N], differentiable in D's parameters (second-order).
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return gradient.square().flatten(1).sum(1)
+
+
+def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """||J_w^T y||: how far a step in w moves the picture (Karras et al. 2020, arXiv 1912.04958).
+
+    Args:
+        images: [N, C, H, W] made from ws, in float32.
+        ws: [N, num_ws, w_dim]; the norm is over w_dim, its square is averaged over num_ws.
+        noise: y, like images, of standard deviation 1 / sqrt(H W).
+
+    Returns:
+        [N], differentiable in G's parameters (second-order).
+    """
+    (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()

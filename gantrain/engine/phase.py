@@ -1,7 +1,8 @@
 """One optimizer step of one player: accumulate, check, step. The only place that calls backward."""
 
 from collections.abc import Sequence
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class PhaseRunner:
         stance = "force_eager" if phase.double_backward else "default"
         while True:
             # torch.compile and double backward exclude each other.
-            with torch.compiler.set_stance(stance), self.precision.autocast():
+            with torch.compiler.set_stance(stance), self._context(phase):
                 terms = next(losses, None)
             if terms is None:
                 return
@@ -71,6 +72,9 @@ class PhaseRunner:
             descended = [value for value in terms.values() if value.requires_grad]
             if descended:
                 (torch.stack(descended).sum() * (share * phase.interval)).backward()
+
+    def _context(self, phase: Phase) -> AbstractContextManager[Any]:
+        return nullcontext() if phase.full_precision else self.precision.autocast()
 
     def _descend(self, phase: Phase, step: Step) -> None:
         gradients = [

@@ -78,9 +78,7 @@ class Trainer:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.layout: torch.memory_format = layout
         self.preview = None if preview is None else self._to_device(preview)
-        self.ema = (
-            EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
-        )
+        self.ema = EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
         self.runner = PhaseRunner(gan, optimizers, precision, plan.on_nonfinite)
         self.nimg = 0
         self.index = 0

@@ -53,6 +53,7 @@ class Phase:
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
     interval: int = 1  # > 1: lazy regularisation; the engine multiplies the loss by it
     double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
+    full_precision: bool = False  # a penalty: the engine runs it outside autocast
 
 
 class GAN(nn.Module):
