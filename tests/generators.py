@@ -1,0 +1,51 @@
+"""Snapshots of tiny untrained generators."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gantrain.gans.base import spec_of
+from gantrain.networks.dcgan import DCGANGenerator
+from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.snapshot import save_snapshot
+
+ANIMALS = {"dim": 3, "kind": "class", "names": ["cat", "dog", "7"]}
+
+
+def write(run: Path, model: str, networks: dict[str, nn.Module], **data: Any) -> Path:
+    """Save as the run's newest snapshot and return the run directory."""
+    path = run / "snapshots" / "snapshot-000012.500.pt"
+    meta = {"nimg": 12500, "ema": True, "model": {"_target_": model}, "data": data}
+    save_snapshot(path, networks, {k: spec_of(net) for k, net in networks.items()}, meta)
+    return run
+
+
+def stylegan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:
+    """16 x 16 pixels, 6 layers; with noise that shows and a mean w, as after training."""
+    torch.manual_seed(0)
+    dim = labels["dim"] if labels else 0
+    sizes = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 256, "channel_max": 16}
+    generator = StyleGAN2Generator([16, 16], channels, dim, **sizes)
+    for name, weight in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            weight.data.fill_(0.3)
+    generator.mapping(torch.randn(64, 16), torch.rand(64, dim), update_w_avg=True)
+    generator.mapping.w_avg.mul_(50)
+    return write(run, "gantrain.gans.stylegan.StyleGAN", {"G": generator}, labels=labels)
+
+
+def dcgan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:
+    torch.manual_seed(0)
+    dim = labels["dim"] if labels else 0
+    generator = DCGANGenerator([8, 12], channels, dim, z_dim=4, width=8)
+    for weight in generator.parameters():
+        weight.data *= 15 if weight.ndim > 1 else 1  # new, it makes pictures of one grey
+    return write(run, "gantrain.gans.dcgan.DCGAN", {"G": generator}, labels=labels)
+
+
+def cyclegan(run: Path) -> Path:
+    networks = {name: ResnetGenerator(1, 1, ngf=2, blocks=1) for name in ("ab", "ba")}
+    return write(run, "gantrain.gans.cyclegan.CycleGAN", dict(networks))

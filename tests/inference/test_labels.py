@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+import torch
+
+from gantrain.errors import ConfigError
+from gantrain.inference.labels import cycled, label_vector
+
+CLASSES = {"dim": 3, "kind": "class", "names": ["cat", "dog", "7"]}
+TAGS = {"dim": 3, "kind": "multi", "names": ["red", "round", "big"]}
+NUMBERS = {"dim": 2, "kind": "float", "names": []}
+
+
+@pytest.mark.parametrize(
+    ("label", "about", "vector"),
+    [
+        (1, CLASSES, [0, 1, 0]),
+        (1, None, [0, 1, 0]),
+        ("dog", CLASSES, [0, 1, 0]),
+        ("2", CLASSES, [0, 0, 1]),
+        (7, CLASSES, [0, 0, 1]),  # a class called 7
+        ([0.5, 0, 0.5], CLASSES, [0.5, 0, 0.5]),
+        ([0, 1, 1], TAGS, [0, 1, 1]),
+        (["red", "big"], TAGS, [1, 0, 1]),
+        ("round", TAGS, [0, 1, 0]),
+        ([0.3, -2], NUMBERS, [0.3, -2]),
+        (1.5, {"kind": "float"}, [1.5]),
+        (0, {"kind": "class"}, [1]),
+    ],
+)
+def test_vectors(label: Any, about: dict[str, Any] | None, vector: list[float]) -> None:
+    found = label_vector(label, len(vector), about)
+    assert found.dtype == torch.float32 and torch.equal(found, torch.tensor(vector).float())
+
+
+@pytest.mark.parametrize(
+    ("label", "about", "said"),
+    [
+        ("dgo", CLASSES, "Did you mean class=dog? Classes: cat, dog, 7."),
+        (3, CLASSES, "class=3 is not a class of this snapshot. Classes: cat, dog, 7."),
+        (3, None, "Classes: 0 to 2."),
+        ("cat", None, "Classes: 0 to 2."),
+        (["cat", "dog"], CLASSES, "one class"),
+        ([1, 0], CLASSES, "a class number from 0 to 2, its name, or a list of 3 numbers"),
+        ([1, 0], TAGS, "or a list of names, or a list of 3 numbers"),
+        (0.5, CLASSES, "does not fit"),
+        ([], CLASSES, "does not fit"),
+        (1, NUMBERS | {"dim": 3}, "give a list of 3 numbers, the label"),
+    ],
+)
+def test_refusals(label: Any, about: dict[str, Any] | None, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        label_vector(label, 3, about)
+    assert said in str(error.value)
+
+
+def test_classes_cycle_by_seed() -> None:
+    assert cycled([0, 4, 2], 3, None).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    with pytest.raises(ConfigError, match="needs class=: give a list of 2 numbers"):
+        cycled([0], 2, NUMBERS)
