@@ -73,7 +73,7 @@ def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
         x = torch.lerp(widen(real), widen(fake), t).requires_grad_(True)
         logits = discriminator(x)
         # A patch discriminator gives many scores an image: the image's score is their mean.
-        score = logits.flatten(1).mean(1).sum()
+        score = logits.reshape(len(logits), -1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 

@@ -124,7 +124,7 @@ def _other_choice(key: str, value: str, known: set[str]) -> str | None:
     if meant in known or not name:
         return None
     files = sorted((paths.config_dir() / group).glob("*.yaml"))
-    line = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
+    line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
     owners = [file.stem for file in files if line.search(file.read_text(encoding="utf-8"))]
     if not owners:
         return None

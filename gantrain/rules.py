@@ -192,6 +192,21 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         lambda get: get("model.lambda_cycle") == 0,
         "it is relative to model.lambda_cycle, which is 0",
     ),
+    **dict.fromkeys(
+        ("model.ada_target", "model.ada_kimg", "model.ada_max_p"),
+        (lambda get: get("model.augment") != "ada", "it belongs to model.augment=ada"),
+    ),
+    **dict.fromkeys(
+        ("model.augment_p", "model.augment_spec"),
+        (lambda get: get("model.augment") == "none", "model.augment=none"),
+    ),
+    "model.r1_interval": (lambda get: get("model.r1_gamma") == 0, "model.r1_gamma=0"),
+    "model.pl_interval": (lambda get: get("model.pl_weight") == 0, "model.pl_weight=0"),
+    "model.adversarial_kimg": (
+        lambda get: get("model.lambda_latent") == 0 and get("model.lambda_image") == 0,
+        "model.lambda_latent=0 and model.lambda_image=0: there is no second stage",
+    ),
+    "train.ema_rampup": (lambda get: get("train.ema_kimg") == 0, "train.ema_kimg=0"),
     "lr.decay": (
         lambda get: get("lr.schedule") in ("constant", "step"),
         "only lr.schedule=linear and cosine decay over a share of the budget",

@@ -119,3 +119,12 @@ def test_optimizers_of_torch_without_torch() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
     assert "float" in done.stdout and done.stdout.split()[-1] == "False"
+
+
+def test_class_constants_are_read_through_bases() -> None:
+    target = "gantrain.gans.stylegan.StyleGAN"
+    assert signature.class_constant(target, "takes") == "images"
+    assert signature.class_constant("gantrain.gans.cyclegan.CycleGAN", "takes") == "unpaired"
+    assert signature.class_constant(target, "nothing") is None
+    with pytest.raises(ConfigError, match="no class"):
+        signature.class_constant("gantrain.gans.stylegan.StileGAN", "takes")

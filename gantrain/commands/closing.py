@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gantrain import kinds
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
@@ -70,4 +71,6 @@ def _next_commands(directory: RunDirectory, config: RunConfig) -> list[str]:
     commands = [f"gantrain resume={directory.path} {budget}"]
     if config.tracking.tensorboard:
         commands.append(f"tensorboard --logdir {directory.path}")
+    if kinds.constant(config.model["_target_"], "takes") == "images":
+        return [*commands, f"gantrain generate run={directory.path} seeds=0-31"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
+from gantrain.engine.optim import (
+    LearningRate,
+    lazily,
+    restore_optimizer,
+    set_rate,
+    steps_ratio,
+)
+from gantrain.gans.base import Phase
 
 IMAGES = 1334  # horse2zebra: images an epoch
 TOTAL = 200 * IMAGES
@@ -71,3 +78,16 @@ def test_restoring_keeps_moments_from_the_file_and_settings_from_the_config() ->
     assert set_rate(fresh, 1.0) == 0.7
     moments = fresh.state[p]
     assert moments["step"] == 1 and torch.equal(moments["exp_avg"], torch.full((3,), 0.1))
+
+
+PHASES = [("G", 1), ("G", 4), ("D", 1), ("D", 16), ("E", 2)]
+
+
+@pytest.mark.parametrize(("player", "ratio"), [("G", 4 / 5), ("D", 16 / 17), ("E", 1)])
+def test_lazy_phases_correct_rate_and_betas(player: str, ratio: float) -> None:
+    phases = [Phase(f"{p}{k}", p, lambda batch, step: iter(()), k) for p, k in PHASES]
+    assert steps_ratio(phases, player) == pytest.approx(ratio)
+    settings = lazily({"lr": 0.01, "betas": [0.0, 0.99], "eps": 1e-8}, ratio)
+    assert settings["lr"] == pytest.approx(0.01 * ratio) and settings["eps"] == 1e-8
+    assert list(settings["betas"]) == pytest.approx([0.0, 0.99**ratio])
+    assert lazily({"rho": 0.9}, ratio) == {"rho": 0.9}

@@ -154,3 +154,34 @@ def test_gradient_norms_are_reported() -> None:
     run = runner(Toy(mean_output))
     run.step([column(3.0)], Step(0, 0))
     assert run.stats.collect()["grad_norm/G"] == pytest.approx(3.0)
+
+
+def test_entries_without_a_gradient_are_only_logged() -> None:
+    def losses(gan: Toy, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        y = gan.G(batch["x"]).mean()
+        yield {"x": y, "logit": y.detach() * 10}
+        yield {"sign": y.detach().sign()}
+
+    gan = Toy(losses)
+    run = runner(gan)
+    run.step([column(1.0), column(3.0)], Step(0, 0))
+    assert gan.G.weight.item() == pytest.approx(2 - 2)
+    means = run.stats.collect()
+    assert means["score/G/logit"] == pytest.approx(40) and means["score/G/sign"] == 1
+    assert means["loss/G/x"] == pytest.approx(4) and "loss/G/logit" not in means
+
+
+def test_penalties_run_outside_autocast() -> None:
+    seen: dict[str, bool] = {}
+
+    def note(name: str) -> Callable[[Batch, Step], Iterator[dict[str, Tensor]]]:
+        def losses(batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+            seen[name] = torch.is_autocast_enabled("cpu")
+            yield {"x": gan.G(batch["x"]).mean()}
+
+        return losses
+
+    gan = Toy(mean_output)
+    gan._phases = [Phase("G", "G", note("G")), Phase("R", "G", note("R"), full_precision=True)]
+    runner(gan, precision="bf16").step([column(1.0)], Step(0, 0))
+    assert seen == {"G": True, "R": False}

@@ -68,6 +68,17 @@ def test_average_has_the_given_half_life() -> None:
     assert not ema.network.training and not ema.network.weight.requires_grad
 
 
+def test_rampup_bounds_the_half_life_by_the_images_seen() -> None:
+    source = nn.Linear(1, 1, bias=False)
+    ema = EMA(source, half_life=1000, rampup=0.05)
+    for seen, half_life in ((0, 0), (400, 20), (4000, 200), (40_000, 1000)):
+        before = ema.network.weight.item()
+        nn.init.constant_(source.weight, before + 1)
+        ema.update(source, nimg=10, seen=seen)
+        kept = 0.5 ** (10 / half_life) if half_life else 0
+        assert ema.network.weight.item() - before == pytest.approx(1 - kept, abs=1e-6)
+
+
 def test_clock() -> None:
     clock = Clock()
     clock.restart(100)

@@ -113,4 +113,4 @@ def test_final_tensors(trained: Trained, which: str) -> None:
         assert tensor.norm().item() == pytest.approx(norm.item(), rel=1e-4), name
         assert tensor.mean().item() == pytest.approx(mean.item(), rel=1e-4, abs=2e-5), name
         compared += 1
-    assert compared > 20
+    assert compared >= 18
