@@ -1,4 +1,4 @@
-"""Pieces shared by the CycleGAN networks: norms, padding, weight initialisation."""
+"""Pieces shared by the networks: norms, padding, weight initialisation, precision."""
 
 from typing import Literal
 
@@ -71,3 +71,19 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
     """
     with torch.autocast(x.device.type, enabled=False):
         return layers(widen(x))
+
+
+def without_autocast(x: Tensor) -> torch.autocast:
+    """Context in which every tensor keeps the dtype it has, on the device of x."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def half_dtype(x: Tensor) -> torch.dtype | None:
+    """What autocast would compute in on the device of x; None outside of autocast.
+
+    float64 stays float64, as in autocast itself.
+    """
+    device = x.device.type
+    if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)

@@ -1,0 +1,102 @@
+"""StyleGAN2's discriminator (Karras et al. 2020)."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.spec import self_describing
+from gantrain.networks.stylegan2.mapping import LabelMapping, require_labels
+from gantrain.networks.stylegan2.sizes import block_sizes
+from gantrain.networks.stylegan2.trunk import (
+    DiscriminatorArchitecture,
+    DownBlock,
+    Epilogue,
+    down_blocks,
+    run_blocks,
+)
+from gantrain.ops.widen import widen
+
+
+@self_describing
+class StyleGAN2Discriminator(nn.Module):
+    """image [N, channels, H, W] about [-1, 1], labels c [N, label_dim] -> logits [N].
+
+    With labels the logit is the projection of the image's features on the label's (Miyato and
+    Koyama 2018).
+
+    Args:
+        resolution, channels, label_dim, channel_base, channel_max, half_resolutions, conv_clamp:
+            as in `StyleGAN2Generator`.
+        architecture: "resnet" (residual blocks), "skip" (every block reads the image, filtered
+            down to its size) or "orig" (neither).
+        mbstd_group, mbstd_channels: see `minibatch_stddev`. A batch that is no multiple of the
+            group is split into smaller groups, the largest that fit.
+        freeze_layers: this many layers, from the image on, do not learn (Mo et al. 2020, "Freeze
+            the discriminator"): they are buffers. A block counts fromrgb (where it has one), conv0,
+            conv1 and skip; 10 and 13 are good values for fine-tuning.
+
+    Raises:
+        ConfigError: the resolution is impossible.
+
+    Parameter names are those of the reference's checkpoints.
+    """
+
+    def __init__(
+        self,
+        resolution: list[int],
+        channels: int = 3,
+        label_dim: int = 0,
+        *,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        architecture: DiscriminatorArchitecture = "resnet",
+        half_resolutions: int = 4,
+        conv_clamp: float | None = 256.0,
+        mbstd_group: int = 4,
+        mbstd_channels: int = 1,
+        freeze_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        sizes = block_sizes(resolution, channel_base, channel_max, half_resolutions)
+        self.resolution, self.channels = (sizes[-1].height, sizes[-1].width), channels
+        self.label_dim, features = label_dim, sizes[0].channels
+        blocks = down_blocks(sizes, channels, architecture, conv_clamp)
+        self.names = list(blocks)
+        for name, block in blocks.items():
+            self.add_module(name, block)
+        if label_dim:
+            self.mapping = LabelMapping(label_dim, features)
+        self.b4 = Epilogue(
+            sizes[0],
+            features if label_dim else 1,
+            image_channels=channels if architecture == "skip" else 0,
+            mbstd_group=mbstd_group,
+            mbstd_channels=mbstd_channels,
+        )
+        _freeze(blocks.values(), freeze_layers)
+
+    def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
+        """Raises ValueError if the network is conditional and there is no c."""
+        half = half_dtype(image)
+        with without_autocast(image):
+            image = widen(image)
+            x = self.b4(*run_blocks((getattr(self, name) for name in self.names), image, half))
+            if not self.label_dim:
+                return x[:, 0]
+            target = self.mapping(require_labels(c, self.label_dim, image))
+            return (x * target).sum(dim=1) / target.shape[1] ** 0.5
+
+
+def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
+    """Turn the weights and biases of the first `count` layers into buffers of the same names."""
+    layers = [
+        getattr(block, name)
+        for block in blocks
+        for name in ("fromrgb", "conv0", "conv1", "skip")
+        if hasattr(block, name)
+    ]
+    for layer in layers[:count]:
+        for name, parameter in list(layer.named_parameters()):
+            delattr(layer, name)
+            layer.register_buffer(name, parameter.detach())

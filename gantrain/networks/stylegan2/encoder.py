@@ -1,0 +1,55 @@
+"""From an image back to the w of a StyleGAN2 generator."""
+
+from torch import Tensor, nn
+
+from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.spec import self_describing
+from gantrain.networks.stylegan2.sizes import block_sizes
+from gantrain.networks.stylegan2.trunk import Epilogue, down_blocks, run_blocks
+from gantrain.ops.widen import widen
+
+
+@self_describing
+class StyleGAN2Encoder(nn.Module):
+    """image [N, channels, H, W] about [-1, 1] -> ws [N, num_ws, w_dim].
+
+    The residual discriminator without the statistics of the batch, so that every image is encoded
+    on its own.
+
+    Args:
+        num_ws, w_dim: those of the generator.
+        resolution, channels, channel_base, channel_max, half_resolutions, conv_clamp: as in
+            `StyleGAN2Generator`.
+
+    Raises:
+        ConfigError: the resolution is impossible.
+    """
+
+    def __init__(
+        self,
+        resolution: list[int],
+        channels: int = 3,
+        *,
+        num_ws: int,
+        w_dim: int,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        half_resolutions: int = 4,
+        conv_clamp: float | None = 256.0,
+    ) -> None:
+        super().__init__()
+        sizes = block_sizes(resolution, channel_base, channel_max, half_resolutions)
+        self.resolution, self.channels = (sizes[-1].height, sizes[-1].width), channels
+        self.num_ws, self.w_dim = num_ws, w_dim
+        blocks = down_blocks(sizes, channels, "resnet", conv_clamp)
+        self.names = list(blocks)
+        for name, block in blocks.items():
+            self.add_module(name, block)
+        self.b4 = Epilogue(sizes[0], num_ws * w_dim, mbstd_channels=0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        half = half_dtype(image)
+        with without_autocast(image):
+            blocks = (getattr(self, name) for name in self.names)
+            x = self.b4(*run_blocks(blocks, widen(image), half))
+        return x.unflatten(1, (self.num_ws, self.w_dim))

@@ -1,0 +1,191 @@
+"""Layers with an equalised learning rate: weights ~ N(0, 1), scaled when they are used.
+
+Karras et al. 2018, "Progressive growing of GANs", section 4.1.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gantrain.ops import bias_act, fir, modulated_conv
+from gantrain.ops.bias_act import Activation
+
+NoiseMode = Literal["random", "const", "none"]
+RESIDUAL_GAIN = 0.5**0.5  # a sum of two branches keeps its variance
+_GAIN = {"lrelu": 2**0.5, "linear": 1.0}
+
+
+def resample_taps() -> Tensor:
+    """The binomial filter of all resampling in StyleGAN2: [4, 4], sum 1."""
+    taps = fir.fir_taps([1, 3, 3, 1])
+    return torch.outer(taps, taps)
+
+
+def normalise(x: Tensor) -> Tensor:
+    """[N, F] -> every row scaled to a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class FullyConnected(nn.Module):
+    """[N, in_features] -> [N, out_features].
+
+    lr_multiplier: the weights and biases learn that much slower; bias_init: the biases' start.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        activation: Activation = "linear",
+        *,
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
+        self.activation: Activation = activation
+        self.lr_multiplier = lr_multiplier
+        self.scale = lr_multiplier / in_features**0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.addmm(self.bias, x, self.weight.T, beta=self.lr_multiplier, alpha=self.scale)
+        return bias_act.bias_act(x, None, self.activation, gain=_GAIN[self.activation])
+
+
+class ConvLayer(nn.Module):
+    """A k x k convolution, "same" size, doubled (up 2) or halved (down 2) with a smooth filter.
+
+    conv_clamp: largest absolute output when x is in half precision.
+    Shape: [N, in_channels, H, W] -> [N, out_channels, H * up / down, W * up / down].
+    """
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        activation: Activation = "linear",
+        *,
+        bias: bool = True,
+        up: int = 1,
+        down: int = 1,
+        conv_clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.activation: Activation = activation
+        self.up, self.down, self.conv_clamp = up, down, conv_clamp
+        self.scale = 1 / (in_channels * kernel**2) ** 0.5
+        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        x = self._convolve(x, self.weight.to(x.dtype))
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        gain_here = _GAIN[self.activation] * gain
+        clamp = clamp_in_half(x, self.conv_clamp, gain)
+        return bias_act.bias_act(
+            x, bias, self.activation, scale=self.scale, gain=gain_here, clamp=clamp
+        )
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        pointwise = weight.shape[-1] == 1
+        if self.down == 2 and not pointwise:
+            x = fir.upfirdn2d(x, self.resample_filter, padding=2)
+            return F.conv2d(x, weight, stride=2)
+        if self.down == 2:  # a 1x1 convolution and the filter commute: the small picture is cheaper
+            x = fir.downsample2d(x, self.resample_filter)
+        x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        return fir.upsample2d(x, self.resample_filter) if self.up == 2 else x
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU.
+
+    Args:
+        size: (height, width) of the output in pixels.
+        up: 2 doubles the size.
+        conv_clamp: as in `ConvLayer`.
+
+    Shape: x [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, *size].
+    """
+
+    noise_const: Tensor
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        size: tuple[int, int],
+        *,
+        up: int = 1,
+        conv_clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.register_buffer("noise_const", torch.randn(size))
+        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.up, self.size, self.conv_clamp = up, size, conv_clamp
+
+    def forward(
+        self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random", gain: float = 1.0
+    ) -> Tensor:
+        x = modulated_conv.modulated_conv2d(
+            x,
+            self.weight,
+            self.affine(w),
+            up=self.up,
+            taps=self.resample_filter,
+            noise=self._noise(len(x), noise_mode),
+        )
+        clamp = clamp_in_half(x, self.conv_clamp, gain)
+        return bias_act.bias_act(x, self.bias.to(x.dtype), gain=_GAIN["lrelu"] * gain, clamp=clamp)
+
+    def _noise(self, n: int, mode: NoiseMode) -> Tensor | None:
+        """[n or 1, 1, H, W], its strength applied."""
+        if mode == "none":
+            return None
+        if mode == "const":
+            return (self.noise_const * self.noise_strength)[None, None]
+        strength = self.noise_strength
+        noise = torch.randn(n, 1, *self.size, device=strength.device, dtype=strength.dtype)
+        return noise * strength
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the image's channels, without demodulation.
+
+    Shape: x [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, H, W].
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, conv_clamp: float | None = None
+    ) -> None:
+        super().__init__()
+        self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.conv_clamp = conv_clamp
+        self.scale = 1 / in_channels**0.5
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = self.affine(w) * self.scale
+        x = modulated_conv.modulated_conv2d(x, self.weight, styles, demodulate=False)
+        clamp = clamp_in_half(x, self.conv_clamp)
+        return bias_act.bias_act(x, self.bias.to(x.dtype), "linear", clamp=clamp)
+
+
+def clamp_in_half(x: Tensor, clamp: float | None, gain: float = 1.0) -> float | None:
+    """The limit of a layer's output: only where half precision might overflow."""
+    narrow = x.dtype in (torch.float16, torch.bfloat16)
+    return clamp * gain if narrow and clamp is not None else None

@@ -1,0 +1,152 @@
+"""From w to the image (Karras et al. 2020, "Analyzing and improving ... StyleGAN")."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.stylegan2.layers import (
+    RESIDUAL_GAIN,
+    ConvLayer,
+    NoiseMode,
+    SynthesisLayer,
+    ToRGB,
+    resample_taps,
+)
+from gantrain.networks.stylegan2.sizes import BlockSize
+from gantrain.ops import fir
+from gantrain.ops.widen import widen
+
+GeneratorArchitecture = Literal["skip", "resnet", "orig"]
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: a learned constant or a doubling layer, one more layer, maybe an image.
+
+    Args:
+        in_channels: of the block below; 0: the first block, which has the constant instead.
+        size: this block's.
+        last: the highest resolution, which always has a `ToRGB`.
+    """
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        size: BlockSize,
+        w_dim: int,
+        image_channels: int,
+        *,
+        last: bool,
+        architecture: GeneratorArchitecture,
+        conv_clamp: float | None,
+    ) -> None:
+        super().__init__()
+        channels, pixels = size.channels, (size.height, size.width)
+        self.may_be_half, self.architecture = size.half, architecture
+        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.first = in_channels == 0
+        if self.first:
+            self.const = nn.Parameter(torch.randn(channels, *pixels))
+        else:
+            self.conv0 = SynthesisLayer(
+                in_channels, channels, w_dim, pixels, up=2, conv_clamp=conv_clamp
+            )
+        self.conv1 = SynthesisLayer(channels, channels, w_dim, pixels, conv_clamp=conv_clamp)
+        self.makes_image = last or architecture == "skip"
+        if self.makes_image:
+            self.torgb = ToRGB(channels, image_channels, w_dim, conv_clamp)
+        if architecture == "resnet" and not self.first:
+            self.skip = ConvLayer(in_channels, channels, 1, bias=False, up=2)
+        self.num_conv = 1 if self.first else 2
+
+    def forward(
+        self,
+        x: Tensor | None,
+        image: Tensor | None,
+        ws: Sequence[Tensor],
+        noise_mode: NoiseMode,
+        half: torch.dtype | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(features, image) of the resolution below -> those of this one.
+
+        Args:
+            x: [N, in_channels, H/2, W/2]; None for the first block.
+            image: [N, image_channels, H/2, W/2] in full precision, or None.
+            ws: one [N, w_dim] for each layer, the `ToRGB` last.
+            half: dtype of the blocks that may run in half precision; None: full precision.
+        """
+        w = iter(ws)
+        full = ws[0].dtype
+        dtype = half if half is not None and self.may_be_half else full
+        if self.first:
+            start = self.const.to(dtype).expand(len(ws[0]), -1, -1, -1)
+            features: Tensor = self.conv1(start, next(w), noise_mode)
+        else:
+            assert x is not None
+            features = self._double(x.to(dtype), w, noise_mode)
+        if image is not None:
+            image = fir.upsample2d(image, self.resample_filter)
+        if self.makes_image:
+            rgb = self.torgb(features, next(w)).to(full)
+            image = rgb if image is None else image + rgb
+        return features, image
+
+    def _double(self, x: Tensor, w: Iterator[Tensor], noise_mode: NoiseMode) -> Tensor:
+        if self.architecture != "resnet":
+            return self.conv1(self.conv0(x, next(w), noise_mode), next(w), noise_mode)
+        shortcut = self.skip(x, RESIDUAL_GAIN)
+        x = self.conv0(x, next(w), noise_mode)
+        return shortcut + self.conv1(x, next(w), noise_mode, RESIDUAL_GAIN)
+
+
+class SynthesisNetwork(nn.Module):
+    """ws [N, num_ws, w_dim] -> image [N, image_channels, H, W], values about [-1, 1], unbounded.
+
+    Every convolution has a w of its own. The `ToRGB` of a block shares the w of the next block's
+    first convolution; the last one has its own: num_ws = 2 * (doublings + 1).
+    """
+
+    def __init__(
+        self,
+        sizes: list[BlockSize],
+        w_dim: int,
+        image_channels: int,
+        *,
+        architecture: GeneratorArchitecture = "skip",
+        conv_clamp: float | None = 256.0,
+    ) -> None:
+        super().__init__()
+        self.names = [size.name for size in sizes]
+        below = 0
+        for size in sizes:
+            block = SynthesisBlock(
+                below,
+                size,
+                w_dim,
+                image_channels,
+                last=size is sizes[-1],
+                architecture=architecture,
+                conv_clamp=conv_clamp,
+            )
+            self.add_module(size.name, block)
+            below = size.channels
+        self.num_ws = 2 * len(sizes)
+
+    def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+        """noise_mode: "random" is fresh noise, "const" the stored one, "none" leaves it out."""
+        half = half_dtype(ws)
+        x = image = None
+        index = 0
+        with without_autocast(ws):
+            each = widen(ws).unbind(dim=1)
+            for name in self.names:
+                block: SynthesisBlock = getattr(self, name)
+                used = each[index : index + block.num_conv + 1]
+                x, image = block(x, image, used, noise_mode, half)
+                index += block.num_conv
+        assert image is not None
+        return image

@@ -1,0 +1,165 @@
+"""What looks at images: the halving blocks that discriminator and encoder share, and their end."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.networks.stylegan2.layers import (
+    RESIDUAL_GAIN,
+    ConvLayer,
+    FullyConnected,
+    resample_taps,
+)
+from gantrain.networks.stylegan2.sizes import BlockSize
+from gantrain.ops import fir
+
+DiscriminatorArchitecture = Literal["resnet", "skip", "orig"]
+
+
+class DownBlock(nn.Module):
+    """One resolution: two convolutions, the second halves the picture.
+
+    Args:
+        size: this block's; channels: of what comes in.
+        out_channels: of the next lower resolution.
+        image_channels: of the image, which is read by the first block (and by all, if "skip").
+        first: the highest resolution.
+    """
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        size: BlockSize,
+        out_channels: int,
+        image_channels: int,
+        *,
+        first: bool,
+        architecture: DiscriminatorArchitecture,
+        conv_clamp: float | None,
+    ) -> None:
+        super().__init__()
+        channels = size.channels
+        self.may_be_half, self.architecture = size.half, architecture
+        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.reads_image = first or architecture == "skip"
+        if self.reads_image:
+            self.fromrgb = ConvLayer(image_channels, channels, 1, "lrelu", conv_clamp=conv_clamp)
+        self.conv0 = ConvLayer(channels, channels, 3, "lrelu", conv_clamp=conv_clamp)
+        self.conv1 = ConvLayer(channels, out_channels, 3, "lrelu", down=2, conv_clamp=conv_clamp)
+        if architecture == "resnet":
+            self.skip = ConvLayer(channels, out_channels, 1, bias=False, down=2)
+
+    def forward(
+        self, x: Tensor | None, image: Tensor, half: torch.dtype | None
+    ) -> tuple[Tensor, Tensor]:
+        """(features [N, C, H, W] or None, image) -> (features, image) of half the size.
+
+        The image keeps its dtype, and its size where no lower block reads it.
+        """
+        dtype = half if half is not None and self.may_be_half else image.dtype
+        x = None if x is None else x.to(dtype)
+        if self.reads_image:
+            y = self.fromrgb(image.to(dtype))
+            x = y if x is None else x + y
+        assert x is not None
+        if self.architecture == "resnet":
+            shortcut = self.skip(x, RESIDUAL_GAIN)
+            return shortcut + self.conv1(self.conv0(x), RESIDUAL_GAIN), image
+        if self.architecture == "skip":
+            image = fir.downsample2d(image, self.resample_filter)
+        return self.conv1(self.conv0(x)), image
+
+
+def down_blocks(
+    sizes: list[BlockSize],
+    image_channels: int,
+    architecture: DiscriminatorArchitecture,
+    conv_clamp: float | None,
+) -> dict[str, DownBlock]:
+    """Blocks by name from the highest resolution to the one above the base."""
+    blocks = {}
+    for size, below in zip(sizes[:0:-1], sizes[-2::-1], strict=True):
+        blocks[size.name] = DownBlock(
+            size,
+            below.channels,
+            image_channels,
+            first=size is sizes[-1],
+            architecture=architecture,
+            conv_clamp=conv_clamp,
+        )
+    return blocks
+
+
+def run_blocks(
+    blocks: Iterable[DownBlock], image: Tensor, half: torch.dtype | None
+) -> tuple[Tensor, Tensor]:
+    """image [N, C, H, W] -> (features at the base, the image as the lowest block leaves it).
+
+    half: dtype of the blocks that may run in half precision, None: full precision. The caller has
+    left autocast; what comes back has the image's dtype.
+    """
+    x = None
+    for block in blocks:
+        x, image = block(x, image, half)
+    assert x is not None
+    return x.to(image.dtype), image
+
+
+class Epilogue(nn.Module):
+    """The base resolution: statistics of the batch, a convolution, two fully connected layers.
+
+    Args:
+        size: of the base.
+        out_features: of the last, linear layer.
+        image_channels: of the image it reads; 0: none is read.
+        mbstd_group, mbstd_channels: see `minibatch_stddev`; 0 channels leave it out.
+
+    Shape: [N, size.channels, *size] -> [N, out_features].
+    """
+
+    def __init__(
+        self,
+        size: BlockSize,
+        out_features: int,
+        *,
+        image_channels: int = 0,
+        mbstd_group: int = 4,
+        mbstd_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        channels = size.channels
+        self.reads_image = image_channels > 0
+        self.mbstd_group, self.mbstd_channels = mbstd_group, mbstd_channels
+        if self.reads_image:
+            self.fromrgb = ConvLayer(image_channels, channels, 1, "lrelu")
+        self.conv = ConvLayer(channels + mbstd_channels, channels, 3, "lrelu")
+        self.fc = FullyConnected(channels * size.height * size.width, channels, "lrelu")
+        self.out = FullyConnected(channels, out_features)
+
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        if self.reads_image:
+            x = x + self.fromrgb(image)
+        if self.mbstd_channels:
+            x = minibatch_stddev(x, self.mbstd_group, self.mbstd_channels)
+        return self.out(self.fc(self.conv(x).flatten(1)))
+
+
+def minibatch_stddev(x: Tensor, group: int, channels: int = 1) -> Tensor:
+    """Append `channels` constant maps: how much a group of samples varies (Karras et al. 2018).
+
+    x: [N, C, H, W] -> [N, C + channels, H, W]. A group has `group` samples, or, if N is no
+    multiple of that, as many as the largest divisor of N below it. Sample j belongs to group
+    j mod (N / group). With several channels each one describes its share of the features (C must
+    be a multiple of `channels`).
+    """
+    n, c, h, w = x.shape
+    group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
+    y = x.reshape(group, n // group, channels, c // channels, h, w)
+    # Not torch.var: its second derivative is less accurate.
+    y = (y - y.mean(dim=0)).square().mean(dim=0)
+    y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))
+    y = y[:, :, None, None].repeat(group, 1, h, w)
+    return torch.cat([x, y], dim=1)

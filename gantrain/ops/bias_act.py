@@ -1,0 +1,46 @@
+"""Bias, activation, gain and clamp in one step, differentiable any number of times."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Activation = Literal["lrelu", "linear"]
+SLOPE = 0.2
+
+
+def bias_act(
+    x: Tensor,
+    bias: Tensor | None,
+    act: Activation = "lrelu",
+    *,
+    scale: float = 1.0,
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> Tensor:
+    """clamp(gain * act(scale * x + bias)), act: leaky ReLU of slope 0.2, or nothing ("linear").
+
+    `scale` is where a layer's equalised learning rate goes: scaling its output costs nothing here,
+    scaling its weights would cost a copy of them in every forward and backward pass.
+
+    Args:
+        x: [N, C, ...], any range.
+        bias: [C] in the dtype of x, or None.
+        scale, gain: positive.
+        clamp: largest absolute value of the result; None: no limit.
+
+    Returns:
+        A tensor like x.
+    """
+    y = _affine(x, bias, scale * gain, gain)  # gain > 0, so it may go in front of the activation
+    if act == "lrelu":
+        y = F.leaky_relu(y, SLOPE, inplace=y is not x)
+    return y if clamp is None else y.clamp(-clamp, clamp)
+
+
+def _affine(x: Tensor, bias: Tensor | None, x_gain: float, bias_gain: float) -> Tensor:
+    if bias is None:
+        return x if x_gain == 1 else x * x_gain
+    bias = bias.view(-1, *[1] * (x.ndim - 2))
+    return torch.add(bias * bias_gain, x, alpha=x_gain)

@@ -1,0 +1,87 @@
+"""Convolution whose input channels are scaled per sample (Karras et al. 2020, section 2.2).
+
+The paper scales the weights: w'[n, o, i, k] = s[n, i] w[o, i, k], and demodulates, i.e. divides by
+the norm of w'[n, o]. Scaling the input by s before and the output by 1/norm after one ordinary
+convolution is the same function without a set of weights for every sample.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gantrain.ops import fir
+
+_EPS = 1e-8
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    taps: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """x * s, convolved ("same" size, doubled when up is 2), divided by |s w|, plus noise.
+
+    Args:
+        x: [N, I, H, W], any range. Its dtype is that of the result and of the convolution.
+        weight: [O, I, k, k], k odd; a doubling needs k = 3.
+        styles: [N, I]. In half precision weights and styles are normalised first, which the
+            demodulation undoes.
+        up: 1, or 2: a transposed convolution of stride 2, smoothed by the filter `taps`.
+        noise: [N or 1, 1, H', W'], or None.
+
+    Returns:
+        [N, O, H', W'].
+    """
+    if demodulate and x.dtype in (torch.float16, torch.bfloat16):
+        weight, styles = _normalised(weight, styles)
+    if weight.shape[-1] == 1 and not demodulate and noise is None:
+        return _pointwise(x, weight[:, :, 0, 0], styles)
+    y = _convolve(x * _channels(styles, x), weight.to(x.dtype), up, taps)
+    if not demodulate:
+        return y if noise is None else y + noise.to(y.dtype)
+    d = _channels(demodulation(weight, styles), y)
+    return y * d if noise is None else torch.addcmul(noise.to(y.dtype), y, d)
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """1 / sqrt(sum over i and k of (s[n, i] w[o, i, k])^2 + 1e-8): [N, O].
+
+    weight: [O, I, k, k]; styles: [N, I]. One small matrix product instead of [N, O, I, k, k].
+    """
+    energy = weight.square().sum(dim=(2, 3))
+    return (styles.square() @ energy.T + _EPS).rsqrt()
+
+
+def _channels(scale: Tensor, like: Tensor) -> Tensor:
+    """[N, C] -> [N, C, 1, 1] in the dtype of `like`."""
+    return scale.to(like.dtype)[:, :, None, None]
+
+
+def _normalised(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Into a range where a sum over the inputs cannot overflow half precision."""
+    fan_in = weight[0].numel()
+    weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * fan_in**0.5)
+    return weight, styles / styles.abs().amax(dim=1, keepdim=True)
+
+
+def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor:
+    if up == 1:
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    assert up == 2 and taps is not None
+    # The weight as stored: it multiplies sample (i, j) into the outputs (2i.., 2j..) unflipped.
+    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return fir.upfirdn2d(y, taps, padding=1, gain=4.0)
+
+
+def _pointwise(x: Tensor, weight: Tensor, styles: Tensor) -> Tensor:
+    """A 1x1 convolution to few channels: here the weights per sample are smaller than x * s.
+
+    x: [N, I, H, W], weight: [O, I].
+    """
+    per_sample = (weight * styles[:, None, :]).to(x.dtype)
+    return torch.bmm(per_sample, x.flatten(2)).unflatten(2, x.shape[2:])
