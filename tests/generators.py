@@ -9,6 +9,7 @@ from torch import nn
 from gantrain.gans.base import spec_of
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.snapshot import save_snapshot
 
@@ -23,7 +24,9 @@ def write(run: Path, model: str, networks: dict[str, nn.Module], **data: Any) ->
     return run
 
 
-def stylegan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:
+def stylegan(
+    run: Path, labels: dict[str, Any] | None = None, channels: int = 3, *, encoder: bool = False
+) -> Path:
     """16 x 16 pixels, 6 layers; with noise that shows and a mean w, as after training."""
     torch.manual_seed(0)
     dim = labels["dim"] if labels else 0
@@ -34,7 +37,11 @@ def stylegan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3)
             weight.data.fill_(0.3)
     generator.mapping(torch.randn(64, 16), torch.rand(64, dim), update_w_avg=True)
     generator.mapping.w_avg.mul_(50)
-    return write(run, "gantrain.gans.stylegan.StyleGAN", {"G": generator}, labels=labels)
+    networks: dict[str, nn.Module] = {"G": generator}
+    if encoder:
+        width = {"channel_base": 256, "channel_max": 16}
+        networks["E"] = StyleGAN2Encoder([16, 16], channels, num_ws=6, w_dim=16, **width)
+    return write(run, "gantrain.gans.stylegan.StyleGAN", networks, labels=labels)
 
 
 def dcgan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:

@@ -12,6 +12,7 @@ from PIL import Image
 from gantrain.files import atomic_write
 
 Format = Literal["webp", "gif", "mp4"]
+SMALL = 128  # pixels: below, WebP's halved colour resolution would show
 GIF_TICK = 10  # milliseconds: a GIF counts in hundredths of a second
 
 
@@ -36,7 +37,7 @@ def write_animation(
     elif kind == "webp":
         settings["loop"] = 1  # a GIF that plays once has no entry about it
     if kind == "webp":
-        settings |= {"quality": 90, "method": 4}
+        settings |= {"quality": 90, "method": 4, "lossless": min(first.size) < SMALL}
         first, settings["append_images"] = _rgb(first), (_rgb(frame) for frame in rest)
     with atomic_write(path) as file:
         first.save(file, format=kind.upper(), save_all=True, **settings)

@@ -33,6 +33,13 @@ def test_every_frame_is_there(tmp_path: Path, kind: Literal["webp", "gif"], mode
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_large_pictures_are_stored_small(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(128, 20, (2, 128, 128, 3)).astype(np.uint8)
+    pictures = [Image.fromarray(image) for image in values]
+    write_animation(tmp_path / "v", pictures, "webp", fps=30, loop=True)
+    assert (tmp_path / "v").stat().st_size < 0.7 * values.size
+
+
 @pytest.mark.parametrize("kind", ["webp", "gif"])
 def test_an_open_path_plays_once(tmp_path: Path, kind: Literal["webp", "gif"]) -> None:
     write_animation(tmp_path / "v", frames(), kind, fps=200, loop=False)
