@@ -21,6 +21,8 @@ Examples:
   gantrain data=folder data.root=my_photos train.batch=4 optimizer.lr=4e-4 name=first
   gantrain resume=runs/first                        go on where it stopped
   gantrain -m seed=0,1,2 data=shapes                one run after the other
+  gantrain generate run=runs/first seeds=0-31       pictures of its newest snapshot
+  gantrain generate run=runs/first --cfg job        what else it can make: every key
 
 Flags:
   --cfg job              show the whole config, with every key, instead of running
