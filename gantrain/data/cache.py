@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import PIL
 
+from gantrain.data.archive import Picture
 from gantrain.errors import ConfigError
 
 CacheMode = Literal["auto", "memory", "disk", "none"]
@@ -106,7 +108,7 @@ def cache_folder(cache_dir: str | None) -> Path:
     return Path(cache_dir or os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain").expanduser()
 
 
-def cache_key(settings: list[object], files: list[Path]) -> str:
+def cache_key(settings: list[object], files: Sequence[Picture]) -> str:
     """A name that changes with the settings, the files' paths, sizes and times, and Pillow."""
     facts = [_VERSION, PIL.__version__, settings, [_file_facts(path) for path in files]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
@@ -147,7 +149,7 @@ def choose_mode(mode: CacheMode, total: int, cache_gb: float, folder: Path) -> C
     return mode
 
 
-def _file_facts(path: Path) -> list[object]:
+def _file_facts(path: Picture) -> list[object]:
     try:
         facts = path.stat()
     except OSError:

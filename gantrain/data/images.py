@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from gantrain.data.archive import Picture, opened
+
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -30,14 +32,19 @@ def list_images(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if _is_image(name)]
+        found += [Path(parent, name) for name in names if is_image(name)]
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+def image_size(path: Picture) -> tuple[int, int]:
     """(height, width) after EXIF rotation, from the header alone. Raises ImageFault."""
     try:
-        with Image.open(path) as image:
+        with Image.open(opened(path)) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception as error:  # decoders raise whatever a broken file leads them to
@@ -45,7 +52,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def load_image(path: Path, channels: int) -> Image.Image:
+def load_image(path: Picture, channels: int) -> Image.Image:
     """The upright picture in mode L, RGB or RGBA for `channels` 1, 3 or 4; first frame only.
 
     Gray becomes RGB by repetition, RGB becomes gray by the ITU-R 601 luma weights, a missing alpha
@@ -53,7 +60,7 @@ def load_image(path: Path, channels: int) -> Image.Image:
     and for what 8 bits and `channels` cannot hold: 16 bit, float, CMYK, transparency.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(opened(path)) as image:
             deep = _is_deep(image)
             image.load()
             upright = ImageOps.exif_transpose(image)
@@ -62,10 +69,6 @@ def load_image(path: Path, channels: int) -> Image.Image:
     if deep or upright.mode.startswith(("I", "F")):
         raise ImageFault("has more than 8 bits per channel: save it as an 8-bit picture")
     return _to_channels(upright, channels)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -21,6 +21,11 @@ def raw_bits(seed: int, stream: int, index: int, count: int) -> np.ndarray:
     return np.random.Philox(key=key, counter=counter).random_raw(count)
 
 
+def permuted(seed: int, stream: int, number: int, count: int) -> np.ndarray:
+    """Permutation `number` of 0 .. count - 1 in `stream`."""
+    return np.argsort(raw_bits(seed, stream, number, count), kind="stable")
+
+
 class UnpairedOrder:
     """Maps a position (images since the start, from 0 without end) to `(index_a, index_b)`.
 
@@ -49,6 +54,5 @@ class UnpairedOrder:
     def _permuted(self, stream: int, position: int, count: int) -> int:
         number, offset = divmod(position, count)
         if stream not in self._last or self._last[stream][0] != number:
-            words = raw_bits(self.seed, stream, number, count)
-            self._last[stream] = (number, np.argsort(words, kind="stable"))
+            self._last[stream] = (number, permuted(self.seed, stream, number, count))
         return int(self._last[stream][1][offset])

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache
+from gantrain.data.archive import Picture, from_text
 from gantrain.data.images import ImageFault, image_size, load_image
+from gantrain.data.fit import Fit
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.errors import ConfigError
 
@@ -25,7 +27,7 @@ _LOG_SECONDS = 5.0
 class Source:
     """The files of one domain's training or test images."""
 
-    files: list[Path]
+    files: Sequence[Picture]
     channels: int
     test: bool = False
 
@@ -46,7 +48,7 @@ class Checked:
     `store` is None for test sources and without a cache; its numbers are those of `files`.
     """
 
-    files: list[Path]
+    files: Sequence[Picture]
     sizes: list[Size]
     store: cache.Store | None
 
@@ -54,7 +56,7 @@ class Checked:
 @dataclass(frozen=True)
 class _Job:
     source: str
-    path: Path
+    path: Picture
     channels: int
     test: bool
     shape: cache.Shape = (0, 0, 0)  # after the resize
@@ -64,7 +66,7 @@ class _Job:
 
 def preflight(
     sources: dict[str, Source],
-    preprocess: Preprocess,
+    preprocess: Preprocess | Fit,
     settings: CacheSettings,
     skip: bool,
     log: Log,
@@ -107,10 +109,10 @@ def preflight(
 
 
 def _from_json(values: dict[str, Any]) -> _Job:
-    return _Job(**{**values, "path": Path(values["path"]), "shape": tuple(values["shape"])})
+    return _Job(**{**values, "path": from_text(values["path"]), "shape": tuple(values["shape"])})
 
 
-def _key(sources: dict[str, Source], preprocess: Preprocess) -> str:
+def _key(sources: dict[str, Source], preprocess: Preprocess | Fit) -> str:
     layout = {name: [s.channels, s.test, len(s.files)] for name, s in sources.items()}
     wanted: dict[str, Any] = {**preprocess.__dict__, "load_size": preprocess.load}
     del wanted["flip"]
@@ -118,7 +120,7 @@ def _key(sources: dict[str, Source], preprocess: Preprocess) -> str:
     return cache.cache_key([layout, wanted], files)
 
 
-def _read_headers(sources: dict[str, Source], preprocess: Preprocess) -> list[_Job]:
+def _read_headers(sources: dict[str, Source], preprocess: Preprocess | Fit) -> list[_Job]:
     """One job a file, with the size it will have and its place in the cache."""
     jobs = [
         _Job(name, path, source.channels, source.test)
@@ -134,25 +136,20 @@ def _read_headers(sources: dict[str, Source], preprocess: Preprocess) -> list[_J
     return jobs
 
 
-def _measured(job: _Job, preprocess: Preprocess) -> _Job:
+def _measured(job: _Job, preprocess: Preprocess | Fit) -> _Job:
     try:
         size = image_size(job.path)
     except ImageFault as fault:
         return replace(job, fault=str(fault))
+    if fault := preprocess.size_fault(size, job.test):
+        return replace(job, fault=fault)
     height, width = preprocess.resized(size, job.test)
-    wanted = preprocess.resolution
-    if preprocess.crops and (height < wanted[0] or width < wanted[1]):
-        return replace(
-            job,
-            fault=f"is {size[1]} x {size[0]} pixels, smaller than the crop of {wanted[1]} x "
-            f"{wanted[0]}: use data.preprocess=resize_and_crop or a smaller data.resolution",
-        )
     return replace(job, shape=(height, width, job.channels))
 
 
 def _decode_all(
     jobs: list[_Job],
-    preprocess: Preprocess,
+    preprocess: Preprocess | Fit,
     writer: cache.MemoryWriter | cache.DiskWriter | None,
     log: Log,
 ) -> list[_Job]:
@@ -169,14 +166,14 @@ def _decode_all(
     return done
 
 
-def _decoded(jobs: list[_Job], preprocess: Preprocess) -> Iterator[tuple[_Job, np.ndarray | None]]:
+def _decoded(jobs: list[_Job], preprocess: Preprocess | Fit) -> Iterator[tuple[_Job, np.ndarray | None]]:
     with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
             yield from pool.map(lambda job: _decode(job, preprocess), chunk)
 
 
-def _decode(job: _Job, preprocess: Preprocess) -> tuple[_Job, np.ndarray | None]:
+def _decode(job: _Job, preprocess: Preprocess | Fit) -> tuple[_Job, np.ndarray | None]:
     try:
         picture = load_image(job.path, job.channels)
     except ImageFault as fault:

@@ -61,6 +61,17 @@ class Preprocess:
         height = max(round(width * size[0] / size[1]), self.resolution[0])
         return (height, width) if self.crops else (self._rounded(height), width)
 
+    def size_fault(self, size: Size, test: bool = False) -> str:
+        """What is wrong with a picture of `size`, as a phrase that follows its name; "": nothing."""
+        height, width = self.resized(size, test)
+        wanted = self.resolution
+        if not self.crops or (height >= wanted[0] and width >= wanted[1]):
+            return ""
+        return (
+            f"is {size[1]} x {size[0]} pixels, smaller than the crop of {wanted[1]} x {wanted[0]}: "
+            "use data.preprocess=resize_and_crop or a smaller data.resolution"
+        )
+
     def resize(self, image: Image.Image, test: bool = False) -> np.ndarray:
         """uint8 [H, W, C] of a picture, by Pillow's bicubic filter; the same every time."""
         height, width = self.resized((image.height, image.width), test)
