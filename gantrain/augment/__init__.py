@@ -1,0 +1,1 @@
+"""Augmentations between the images and the discriminator (Karras et al. 2020)."""

@@ -1,0 +1,77 @@
+"""Bilinear sampling that is differentiable in the images any number of times."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_BILINEAR, _ZEROS, _NOT_ALIGNED = 0, 0, False  # as ATen numbers them
+
+
+def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
+    """`F.grid_sample(images, grid, align_corners=False)`, zero outside of the images.
+
+    The result is linear in `images`: the gradient is the adjoint map, whose gradient is the
+    sampling again. (torch < 2.13 cannot differentiate grid_sample twice.) `grid` is a constant.
+
+    Args:
+        images: [N, C, H, W].
+        grid: [N, h, w, 2], x and y in [-1, 1] from edge to edge of the image.
+
+    Returns:
+        [N, C, h, w].
+    """
+    if images.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return sample_by_gather(images, grid)
+    result: Tensor = _Sample.apply(images, grid)
+    return result
+
+
+def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
+    """The same by four look-ups, slower.
+
+    CUDA's gradient of grid_sample adds up in any order; that of gather has a deterministic mode.
+    """
+    n, c, height, width = images.shape
+    x = ((grid[..., 0] + 1) * width - 1) / 2
+    y = ((grid[..., 1] + 1) * height - 1) / 2
+    left, top = x.floor(), y.floor()
+    result = images.new_zeros(n, c, grid.shape[1] * grid.shape[2])
+    for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        weight = (1 - (x - column).abs()) * (1 - (y - row).abs()) * inside
+        place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        place = place.long().flatten(1)[:, None].expand(-1, c, -1)
+        result = result + weight.flatten(1)[:, None] * images.flatten(2).gather(2, place)
+    return result.view(n, c, *grid.shape[1:3])
+
+
+class _Sample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.size = images.shape
+        return F.grid_sample(images, grid, align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors
+        return _SampleAdjoint.apply(grads[0], grid, ctx.size), None
+
+
+class _SampleAdjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        # Only the shape of the images matters to this gradient, so they are one number here.
+        images = grad.new_zeros(1).expand(size)
+        mask = (True, False)
+        return torch.ops.aten.grid_sampler_2d_backward(
+            grad, images, grid, _BILINEAR, _ZEROS, _NOT_ALIGNED, mask
+        )[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors
+        return _Sample.apply(grads[0], grid), None, None

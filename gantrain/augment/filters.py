@@ -1,0 +1,100 @@
+"""Random amplification of frequency bands (Karras et al. 2020, appendix B)."""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gantrain.augment.draw import Draw, like
+from gantrain.augment.reflect import reflected
+
+_SYM2 = (-0.1294095225512604, 0.2241438680420134, 0.8365163037378079, 0.4829629131445341)
+# Expected share of the power of natural images in each band: amplification keeps the sum.
+_POWER = torch.tensor([10.0, 1.0, 1.0, 1.0], dtype=torch.float64) / 13
+
+
+@cache
+@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+def filter_bank() -> Tensor:
+    """Four bands: up to 1/8 of the Nyquist frequency, 1/8 to 1/4, 1/4 to 1/2, the rest.
+
+    With the sym2 wavelet's low-pass H, P(z) = H(z) H(1/z) / 2 and Q(z) = P(-z) are symmetric and
+    add up to 1. Three levels of splitting the lowest band give P(z) P(z^2) P(z^4),
+    P(z) P(z^2) Q(z^4), P(z) Q(z^2) and Q(z), which add up to 1 as well.
+
+    Returns:
+        [4, 43] float64 taps, each band centred; treat it as a constant.
+    """
+    h = torch.tensor(_SYM2, dtype=torch.float64)
+    low = _convolve(h, h.flip(0)) / 2  # at -3 ... 3
+    signs = torch.tensor([-1.0, 1, -1, 1, -1, 1, -1], dtype=torch.float64)
+    high = low * signs
+    rest, bands = torch.ones(1, dtype=torch.float64), []
+    for spacing in (1, 2, 4):
+        bands.append(_convolve(rest, _spread(high, spacing)))
+        rest = _convolve(rest, _spread(low, spacing))
+    bands.append(rest)
+    longest = len(rest)
+    sides = [(longest - len(band)) // 2 for band in bands]
+    centred = [F.pad(b, (s, s)) for b, s in zip(bands, sides, strict=True)]
+    return torch.stack(centred[::-1])
+
+
+def band_gains(draw: Draw) -> Tensor:
+    """Each band in turn is selected, amplified by 2^N(0, 1), and the expected power restored.
+
+    Returns:
+        [n, 4] float64; exactly 1 for an image of which no band was selected.
+    """
+    gains = torch.ones(draw.n, 4, dtype=torch.float64)
+    for band in range(4):
+        factor = draw.select(torch.exp2(draw.normal(1.0)), 1)
+        # sum_j power_j t_j^2 with t = 1 in the three other bands
+        power = 1 + _POWER[band] * (factor.square() - 1)
+        gains[:, band] *= factor
+        gains /= power.sqrt()[:, None]
+    return gains
+
+
+def amplify(images: Tensor, gains: Tensor) -> Tensor:
+    """Filter rows and columns of each image with its own sum of the bands.
+
+    As two matrix products, with the reflection at the borders folded into the matrices: quicker
+    than 43-tap convolutions, most of all in the second derivative.
+
+    Args:
+        images: [N, C, H, W].
+        gains: [N, 4] from `band_gains`.
+
+    Returns:
+        [N, C, H, W].
+    """
+    if (gains == 1).all():
+        return images
+    taps = like(gains @ filter_bank(), images)
+    over_rows = filter_matrix(taps, images.shape[2])[:, None]
+    over_columns = filter_matrix(taps, images.shape[3])[:, None]
+    return over_rows @ images @ over_columns.mT
+
+
+def filter_matrix(taps: Tensor, size: int) -> Tensor:
+    """Symmetric taps [N, k] -> [N, size, size]: the filter over a reflected line of pixels."""
+    n, k = taps.shape
+    line = torch.arange(size, device=taps.device)[:, None]
+    offsets = torch.arange(k, device=taps.device) - k // 2
+    places = reflected(line + offsets, size).expand(n, -1, -1)
+    matrix = taps.new_zeros(n, size, size)
+    return matrix.scatter_add_(2, places, taps[:, None].expand(-1, size, -1))
+
+
+def _convolve(a: Tensor, b: Tensor) -> Tensor:
+    k = len(b)
+    return F.conv1d(a[None, None], b.flip(0)[None, None], padding=k - 1)[0, 0]
+
+
+def _spread(taps: Tensor, spacing: int) -> Tensor:
+    """Zeros between the taps: f(z) -> f(z^spacing)."""
+    wide = taps.new_zeros((len(taps) - 1) * spacing + 1)
+    wide[::spacing] = taps
+    return wide

@@ -1,0 +1,98 @@
+"""The augmentations that a discriminator sees its images through.
+
+Karras et al. 2020, "Training generative adversarial networks with limited data"
+(arXiv 2006.06676), appendix B.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from gantrain.augment.color import color_matrix, recolor
+from gantrain.augment.corrupt import add_noise, cut_out, cutout_centre, noise_std
+from gantrain.augment.draw import Draw
+from gantrain.augment.filters import amplify, band_gains
+from gantrain.augment.geometry import inverse_matrix
+from gantrain.augment.warp import warp
+from gantrain.networks.layers import without_autocast
+from gantrain.ops.widen import widen
+
+Spec = Literal[
+    "none", "blit", "geom", "color", "filter", "noise", "cutout",
+    "bg", "bgc", "bgcf", "bgcfn", "bgcfnc",
+]  # fmt: skip
+
+_BLIT = ("xflip", "rotate90", "xint")
+_GEOM = ("scale", "rotate", "aniso", "xfrac")
+_COLOR = ("brightness", "contrast", "lumaflip", "hue", "saturation")
+_BGC = (*_BLIT, *_GEOM, *_COLOR)
+TRANSFORMS: dict[Spec, tuple[str, ...]] = {
+    "none": (),
+    "blit": _BLIT,
+    "geom": _GEOM,
+    "color": _COLOR,
+    "filter": ("filter",),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+    "bg": (*_BLIT, *_GEOM),
+    "bgc": _BGC,
+    "bgcf": (*_BGC, "filter"),
+    "bgcfn": (*_BGC, "filter", "noise"),
+    "bgcfnc": (*_BGC, "filter", "noise", "cutout"),
+}
+
+
+class AugmentPipe(nn.Module):
+    """Blitting, geometry, colour, filtering, noise and cutout, in this order.
+
+    Each transform of each image happens with probability p, independently of all others. The
+    parameters come from torch's CPU generator; there is no state.
+
+    Args:
+        spec: a group of transforms, or the initials of several (bgc, the paper's choice: blit,
+            geom, color).
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.transforms = frozenset(TRANSFORMS[spec])
+
+    def forward(self, images: Tensor, p: float, *, percentile: float | None = None) -> Tensor:
+        """Augment; differentiable in `images` any number of times.
+
+        Args:
+            images: [N, C, H, W] about [-1, 1]; with colour transforms C = 1 (grey), 3 (RGB) or
+                4 (RGB and alpha, which keeps its brightness).
+            p: probability of each transform in [0, 1]; 0 returns `images`.
+            percentile: for tests: replaces the random values, see `gantrain.augment.draw.Draw`.
+
+        Returns:
+            [N, C, H, W], not clamped; float32 where the images are in half precision.
+
+        Raises:
+            ConfigError: a number of channels that the colour transforms do not know.
+            ValueError: p is not a probability.
+        """
+        if not 0 <= p <= 1:
+            raise ValueError(f"p is the probability of an augmentation, in [0, 1], not {p}")
+        images = widen(images)
+        if p == 0 or not self.transforms:
+            return images
+        with without_autocast(images):
+            return self._augment(images, Draw(len(images), p, percentile))
+
+    def _augment(self, images: Tensor, draw: Draw) -> Tensor:
+        size = (images.shape[2], images.shape[3])
+        images = warp(images, inverse_matrix(self.transforms, draw, size))
+        if not self.transforms.isdisjoint(_COLOR):
+            images = recolor(images, color_matrix(self.transforms, draw))
+        if "filter" in self.transforms:
+            images = amplify(images, band_gains(draw))
+        if "noise" in self.transforms:
+            images = add_noise(images, noise_std(draw))
+        if "cutout" in self.transforms:
+            images = cut_out(images, cutout_centre(draw))
+        return images
+
+    def extra_repr(self) -> str:
+        return ", ".join(name for name in TRANSFORMS["bgcfnc"] if name in self.transforms)

@@ -1,0 +1,111 @@
+"""To twice the resolution and back without loss: the resampling around a warp.
+
+Through the low-pass filter of the sym6 wavelet and through the same filter reversed, which is an
+orthogonal pair (Karras et al. 2020, 2006.06676, appendix B).
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gantrain.augment.draw import like
+from gantrain.augment.reflect import mirror
+from gantrain.ops import fir
+
+_SYM6 = torch.tensor(
+    [
+        [0.015404109327027373, 0.0034907120842174702, -0.11799011114819057],
+        [-0.048311742585633, 0.4910559419267466, 0.787641141030194],
+        [0.3379294217276218, -0.07263752278646252, -0.021060292512300564],
+        [0.04472490177066578, 0.0017677118642428036, -0.007800708325034148],
+    ],
+    dtype=torch.float64,
+).flatten()
+SYM6 = _SYM6 / _SYM6.sum()
+REACH = len(SYM6) // 2  # pixels on each side of a pixel that the way up and down looks at
+BORDER = len(SYM6) // 2 - 1  # up-pixels around the image that the way down looks at
+
+
+class Margins(NamedTuple):
+    """Pixels to reflect on each side."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
+def double(images: Tensor, margins: Margins) -> Tensor:
+    """Reflect at the borders, then upsample.
+
+    A CPU multiplies with matrices, 2 to 6 times faster from 32 to 512 px than its convolutions; an
+    accelerator filters, which costs less there and escapes TF32.
+
+    Args:
+        images: [N, C, H, W].
+        margins: each less than the size of the image.
+
+    Returns:
+        [N, C, 2 (H + top + bottom), 2 (W + left + right)].
+    """
+    if images.device.type != "cpu":
+        return double_by_filter(images, margins)
+    height, width = images.shape[2:]
+    rows = _doubling(height, images.dtype)[:, _wanted(height, margins.top, margins.bottom)]
+    columns = _doubling(width, images.dtype)[:, _wanted(width, margins.left, margins.right)]
+    return rows.mT @ (images @ columns)
+
+
+def halve(x: Tensor) -> Tensor:
+    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W], inverse of `double` where they meet."""
+    if x.device.type != "cpu":
+        return halve_by_filter(x)
+    return _halving(x.shape[2], x.dtype).mT @ (x @ _halving(x.shape[3], x.dtype))
+
+
+def double_by_filter(images: Tensor, margins: Margins) -> Tensor:
+    """`double` as the paper has it, for any device."""
+    x = mirror(images, *margins)
+    return _planes(fir.upsample2d(_as_one(x), like(SYM6, x)), x)
+
+
+def halve_by_filter(x: Tensor) -> Tensor:
+    """`halve` as the paper has it, for any device."""
+    return _planes(fir.upfirdn2d(_as_one(x), like(SYM6, x), down=2, flip=True), x)
+
+
+def _as_one(x: Tensor) -> Tensor:
+    """All planes as channels of one image: the same numbers by a faster depthwise convolution."""
+    return x.reshape(1, -1, *x.shape[2:])
+
+
+def _planes(y: Tensor, x: Tensor) -> Tensor:
+    return y.view(*x.shape[:2], *y.shape[2:])
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+def _doubling(size: int, dtype: torch.dtype) -> Tensor:
+    """[size, 2 (3 size - 2)]: `double` of a line, with the widest margins that there are."""
+    lines = torch.eye(size, dtype=torch.float64)[None, None]
+    lines = mirror(lines, size - 1, size - 1, 0, 0)
+    before, after = len(SYM6) // 2, len(SYM6) // 2 - 1
+    padding = (before, after, 0, 0)
+    y = fir.upfirdn2d(lines, SYM6[None], up=(2, 1), padding=padding, gain=2.0)
+    return y[0, 0].to(dtype)
+
+
+def _wanted(size: int, before: int, after: int) -> slice:
+    """The columns of `_doubling` that these margins leave."""
+    widest = size - 1
+    return slice(2 * (widest - before), 2 * (widest + size + after))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _halving(size: int, dtype: torch.dtype) -> Tensor:
+    """[size, size / 2 - BORDER]: `halve` of a line."""
+    lines = torch.eye(size, dtype=torch.float64)[None, None]
+    return fir.upfirdn2d(lines, SYM6[None], down=(2, 1), flip=True)[0, 0].to(dtype)

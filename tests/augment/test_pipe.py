@@ -1,0 +1,129 @@
+"""The whole pipe: golden numbers, selection, derivatives, devices, number formats."""
+
+from contextlib import nullcontext
+from typing import get_args
+
+import golden_files
+import pytest
+import torch
+from torch import Tensor
+
+from gantrain.augment import pipe as module
+from gantrain.augment.pipe import TRANSFORMS, AugmentPipe, Spec
+
+META, GOLDEN = golden_files.load("augment")
+
+
+def seeded(pipe: AugmentPipe, images: Tensor, p: float, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    return pipe(images, p)
+
+
+@pytest.mark.parametrize("percentile", META["percentiles"])
+@pytest.mark.parametrize("name", META["transforms"])
+def test_each_transform_gives_the_golden_numbers(name: str, percentile: float) -> None:
+    pipe = AugmentPipe("bgc")
+    if name != "bgc":
+        pipe.transforms = frozenset([name])
+    got = pipe(GOLDEN["x"], 1.0, percentile=percentile)
+    expected = GOLDEN[f"{name}/percentile{percentile}"]
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
+
+
+def test_every_spec_is_the_sum_of_its_letters() -> None:
+    assert set(TRANSFORMS) == set(get_args(Spec))
+    initials = {"b": "blit", "g": "geom", "c": "color", "f": "filter", "n": "noise"}
+    for spec, transforms in TRANSFORMS.items():
+        if spec.startswith("bg"):
+            groups = [initials[letter] for letter in spec[:5]] + ["cutout"] * (len(spec) > 5)
+            assert transforms == sum((TRANSFORMS[group] for group in groups), ())
+    assert TRANSFORMS["none"] == () and len(set(TRANSFORMS["bgcfnc"])) == 15
+
+
+@pytest.mark.parametrize("spec", get_args(Spec))
+def test_p_zero_changes_nothing_and_p_one_does(spec: Spec) -> None:
+    pipe, images = AugmentPipe(spec), torch.rand(8, 3, 16, 16) * 2 - 1
+    assert pipe(images, 0.0) is images
+    assert torch.equal(pipe(images, 1.0), images) == (spec == "none")
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_p_must_be_a_probability(p: float) -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        AugmentPipe("bgc")(torch.zeros(1, 3, 8, 8), p)
+
+
+def test_images_that_were_not_selected_stay_bit_for_bit() -> None:
+    images = torch.randn(400, 3, 8, 8)
+    same = (seeded(AugmentPipe("bgc"), images, 0.05) == images).flatten(1).all(1).double().mean()
+    # xflip and lumaflip act on 1/2 of the selected, rotate90 and, at 8 px, xint on 3/4.
+    expected = 0.95**8 * 0.975**2 * (1 - 0.05 * 3 / 4) ** 2
+    assert same == pytest.approx(expected, abs=0.1)
+
+
+def test_images_of_a_batch_are_augmented_independently() -> None:
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    results = seeded(AugmentPipe("bgc"), image.expand(6, -1, -1, -1), 1.0)
+    distances = torch.cdist(results.flatten(1), results.flatten(1)) + 10 * torch.eye(6)
+    assert distances.min() > 1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_shapes_and_seeds(channels: int) -> None:
+    pipe, images = AugmentPipe("bgcfnc"), torch.randn(4, channels, 12, 20)
+    first = seeded(pipe, images, 0.8)
+    assert first.shape == images.shape and first.dtype == torch.float32
+    assert torch.equal(first, seeded(pipe, images, 0.8))
+    assert not torch.equal(first, seeded(pipe, images, 0.8, seed=1))
+
+
+def test_alpha_moves_with_the_colours() -> None:
+    grey = torch.randn(4, 1, 16, 16).expand(-1, 4, -1, -1)
+    moved = seeded(AugmentPipe("bg"), grey, 1.0)
+    torch.testing.assert_close(moved[:, 3], moved[:, 0])
+    torch.testing.assert_close(seeded(AugmentPipe("bg"), grey[:, :1], 1.0), moved[:, :1])
+
+
+def test_nothing_waits_for_the_device_and_the_draws_do_not_depend_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tensors on "meta" have no values: reading one back, as a host would, is an error."""
+    monkeypatch.setattr(module, "without_autocast", lambda _: nullcontext())  # meta has none
+    pipe, images = AugmentPipe("bgcfnc"), torch.randn(4, 3, 16, 24)
+    assert seeded(pipe, images.to("meta"), 0.8).shape == images.shape
+    pipe.transforms -= {"noise"}  # whose field comes from the device's own generator
+    seeded(pipe, images, 0.8)
+    after = torch.random.get_rng_state()
+    seeded(pipe, images.to("meta"), 0.8)
+    assert torch.equal(torch.random.get_rng_state(), after)
+
+
+def test_half_precision_is_left() -> None:
+    pipe, images = AugmentPipe("bgcf"), torch.randn(4, 3, 16, 16).bfloat16()
+    expected = seeded(pipe, images.float(), 0.8)
+    assert torch.equal(seeded(pipe, images, 0.8), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(seeded(pipe, images.float(), 0.8), expected)
+    double = seeded(pipe, images.double(), 0.8).float()
+    torch.testing.assert_close(double, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_derivatives_of_the_whole_pipe(channels: int) -> None:
+    pipe = AugmentPipe("bgcfnc")
+    images = torch.randn(2, channels, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: seeded(pipe, x, 0.9), images)
+    assert torch.autograd.gradgradcheck(lambda x: seeded(pipe, x, 0.9), images)
+
+
+def test_a_gradient_penalty_goes_through() -> None:
+    """R1 = |d D(A(x)) / dx|^2 of a D that is linear in theta is quadratic in it (Euler: 2 R1)."""
+    pipe = AugmentPipe("bgcfnc")
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    theta = torch.randn(3, 16, 16, dtype=torch.float64, requires_grad=True)
+    logits = (seeded(pipe, images, 0.8).square() * theta).sum()
+    (gradient,) = torch.autograd.grad(logits, images, create_graph=True)
+    r1 = gradient.square().sum()
+    (by_theta,) = torch.autograd.grad(r1, theta)
+    assert r1 > 0
+    torch.testing.assert_close((by_theta * theta).sum(), 2 * r1)
