@@ -68,7 +68,8 @@ def _run(arguments: Arguments) -> None:
     if arguments.has("-sc", "--shell-completion"):
         _prepare_completion(arguments)
     else:
-        arguments.overrides = continued(arguments.overrides)
+        if arguments.command == "train":
+            arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
         _switch_off(arguments.overrides)
     job = Job(arguments.command)

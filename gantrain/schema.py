@@ -151,7 +151,9 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     typed = set(_given() if given is None else given)
     sections = {name: kind(**_floats(kind, plain[name])) for name, kind in _sections().items()}
     warnings = [
-        f"data.{key} has no effect: {why}." for key, why in useless.items() if f"data.{key}" in typed
+        f"data.{key} has no effect: {why}."
+        for key, why in useless.items()
+        if f"data.{key}" in typed
     ]
     warnings += rules.warnings(plain, typed)
     return RunConfig(**{**plain, **sections}, warnings=tuple(warnings))

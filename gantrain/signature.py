@@ -55,8 +55,10 @@ def read(target: str) -> Signature:
 def class_constant(target: str, name: str) -> str | None:
     """The string that the class `target`, or a base of it, assigns to `name`; None: none does."""
     found: tuple[Module, ast.AST] | None = _find(target)
-    while found and isinstance(found[1], ast.ClassDef):
+    while found:
         home, node = found
+        if not isinstance(node, ast.ClassDef):
+            return None
         for statement in node.body:
             targets = statement.targets if isinstance(statement, ast.Assign) else []
             targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets

@@ -19,9 +19,13 @@ LAYERS = {
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 # Siblings that may see each other, and what of the other.
-MAY_CROSS = {("gans", "gantrain.augment"), ("inference", "gantrain.engine.precision")}
-LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature kinds "
-LIGHT += "early targets errors types values paths"  # answer without torch
+MAY_CROSS = {
+    ("gans", "gantrain.augment.ada"),
+    ("gans", "gantrain.augment.pipe"),
+    ("inference", "gantrain.engine.precision"),
+}
+LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
+LIGHT += "kinds settings early targets errors types values paths"  # answer without torch
 
 
 def part(path: Path) -> str:

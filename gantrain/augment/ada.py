@@ -9,10 +9,10 @@ from torch import Tensor, nn
 class ADA(nn.Module):
     """Holds the augmentation probability `p` and steers r_t = E[sign(D(x))] towards `target`.
 
-    Every `interval` steps: p <- clamp(p + sign(r_t - target) * images / (1000 kimg), 0, max_p), with
-    r_t over the real images judged since. The bound keeps p from running away where augmentation
-    cannot help, whence it would take as long to come back. r_t is read one interval late, when it
-    has arrived from the device by itself.
+    Every `interval` steps: p <- clamp(p + sign(r_t - target) * images / (1000 kimg), 0, max_p),
+    with r_t over the real images judged since. The bound keeps p from running away where
+    augmentation cannot help, whence it would take as long to come back. r_t is read one interval
+    late, when it has arrived from the device by itself.
 
     Args:
         target: None keeps p as it is.

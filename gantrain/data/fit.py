@@ -40,7 +40,7 @@ class Fit:
         return size if self.name == "none" else self.resolution
 
     def size_fault(self, size: Size, test: bool = False) -> str:
-        """What is wrong with a picture of `size`, as a phrase that follows its name; "": nothing."""
+        """What is wrong with a picture of `size`: a phrase that follows its name; "": nothing."""
         if self.name != "none" or size == self.resolution:
             return ""
         height, width = self.resolution

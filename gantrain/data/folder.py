@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,8 @@ class UnpairedFolder:
     folder. The constructor finds the folders and lists the files (raises ConfigError); images can
     be asked for after `prepare`.
     """
+
+    kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ def _vectors(values: list[Any], where: str) -> tuple[Labels, np.ndarray]:
             "lists of equally many numbers."
         )
     kind: Kind = "multi" if np.isin(array, (0, 1)).all() else "float"
-    return Labels(kind, tuple(map(str, range(array.shape[1])))), array
+    return Labels(kind, tuple(map(str, range(len(array[0]))))), array
 
 
 def _some(names: list[str]) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from gantrain.data import cache
 from gantrain.data.archive import Picture, from_text
-from gantrain.data.images import ImageFault, image_size, load_image
 from gantrain.data.fit import Fit
+from gantrain.data.images import ImageFault, image_size, load_image
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.errors import ConfigError
 
@@ -48,7 +48,7 @@ class Checked:
     `store` is None for test sources and without a cache; its numbers are those of `files`.
     """
 
-    files: Sequence[Picture]
+    files: list[Any]  # Path or Member, as in the source
     sizes: list[Size]
     store: cache.Store | None
 
@@ -166,7 +166,9 @@ def _decode_all(
     return done
 
 
-def _decoded(jobs: list[_Job], preprocess: Preprocess | Fit) -> Iterator[tuple[_Job, np.ndarray | None]]:
+def _decoded(
+    jobs: list[_Job], preprocess: Preprocess | Fit
+) -> Iterator[tuple[_Job, np.ndarray | None]]:
     with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]

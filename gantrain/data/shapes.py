@@ -7,16 +7,20 @@ so the translation has no hidden dice: it can be learnt without pairs and checke
 """
 
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from gantrain.data.order import AUGMENT_A, AUGMENT_B, UnpairedOrder, raw_bits
 from gantrain.errors import ConfigError
 
+CLASSES = ("circle", "square", "triangle")
 COLOURS = np.array([[214, 54, 48], [44, 92, 206], [238, 184, 36]], np.uint8)  # by shape class
 WHITE = 245
 _WORLD = 20170330  # the pictures' own seed: the user's seed orders them, but never redraws them
 _TRAIN_A, _TRAIN_B, _TEST = range(3)
+
+Stack = np.ndarray
 
 
 class UnpairedShapes:
@@ -25,6 +29,8 @@ class UnpairedShapes:
     Every image depends only on its split, its number and `resolution`, never on `seed`, which
     decides the order and the flips of training. `max_images` limits the training images.
     """
+
+    kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
 
     def __init__(
         self,
@@ -121,6 +127,20 @@ def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
         ground, classes = _ground(rng, 64, side), _shape_map(rng, 64, side)
         block[:] = _paint(domain, ground[: len(block)], classes[: len(block)])
     return images
+
+
+def draw_labelled(split: Literal["train", "test"], count: int, side: int) -> tuple[Stack, Stack]:
+    """Domain a's scenes, uint8 [count, 3, side, side], and which of CLASSES each shows, float32
+    [count, 3] of 0 and 1."""
+    number = _TRAIN_A if split == "train" else _TEST
+    shown = np.empty((count, len(CLASSES)), np.float32)
+    for start in range(0, count, 64):
+        rng = np.random.Generator(np.random.Philox(key=[_WORLD, number], counter=[0, 0, start, 0]))
+        _ground(rng, 64, side)
+        maps = _shape_map(rng, 64, side)[: count - start]
+        for kind in range(len(CLASSES)):
+            shown[start : start + 64, kind] = (maps == kind).any((1, 2))
+    return draw("a", number, count, side), shown
 
 
 def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:

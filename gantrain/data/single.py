@@ -38,7 +38,7 @@ class SingleImages:
         return self._labels.dim if self._labels else 0
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """"image" uint8 [C, H, W] and, with labels, "label" float32 [label_dim] at `position`.
+        """ "image" uint8 [C, H, W] and, with labels, "label" float32 [label_dim] at `position`.
 
         A pure function of (seed, position): every picture once in each pass over the set.
         """

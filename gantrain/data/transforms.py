@@ -62,7 +62,7 @@ class Preprocess:
         return (height, width) if self.crops else (self._rounded(height), width)
 
     def size_fault(self, size: Size, test: bool = False) -> str:
-        """What is wrong with a picture of `size`, as a phrase that follows its name; "": nothing."""
+        """What is wrong with a picture of `size`: a phrase that follows its name; "": nothing."""
         height, width = self.resized(size, test)
         wanted = self.resolution
         if not self.crops or (height >= wanted[0] and width >= wanted[1]):

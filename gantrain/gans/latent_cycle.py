@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gantrain.gans.base import Step
+from gantrain.gans.latents import generator_of
 from gantrain.losses import l1
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -35,7 +36,7 @@ class LatentCycle:
         return {"E": StyleGAN2Encoder(list(G.resolution), G.channels, **latent, **settings)}
 
     def losses(
-        self, G: nn.ModuleDict, ws: Tensor, fake: Tensor, real: Tensor, step: Step
+        self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor, step: Step
     ) -> dict[str, Tensor]:
         """L_w = latent E[(E(G(w)) - w)^2],   L_x = image E|G(E(x)) - x|_1
 
@@ -43,12 +44,12 @@ class LatentCycle:
             ws [N, num_ws, w_dim] and fake [N, C, H, W] = G(ws) with its graph; real [N, C, H, W].
         """
         losses: dict[str, Tensor] = {}
-        if "E" not in G or step.nimg < self.after:
+        if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.after:
             return losses
         if self.latent:
             error = widen(G["E"](fake)) - widen(ws).detach()
             losses["cycle_latent"] = self.latent * error.square().mean()
         if self.image:
-            again = G["G"].synthesis(G["E"](real), noise_mode="const")
+            again = generator_of(G).synthesis(G["E"](real), noise_mode="const")
             losses["cycle_image"] = self.image * l1(again, real)
         return losses

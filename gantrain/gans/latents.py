@@ -7,13 +7,21 @@ from gantrain.gans.base import Batch
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 
 
+def generator_of(G: nn.Module) -> StyleGAN2Generator:
+    """The generator beside a possible encoder."""
+    assert isinstance(G, nn.ModuleDict)
+    generator = G["G"]
+    assert isinstance(generator, StyleGAN2Generator)
+    return generator
+
+
 def draw_z(count: int, z_dim: int, device: torch.device) -> Tensor:
     """N(0, I), [count, z_dim]."""
     return torch.randn(count, z_dim, device=device)
 
 
 def draw_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: float) -> Tensor:
-    """[count, num_ws, w_dim]; with probability `mixing_prob` from a random layer on those of other z.
+    """[count, num_ws, w_dim]; with probability `mixing_prob` those of other z from some layer on.
 
     The labels are the batch's first. One coin and one layer serve all, as in the reference, drawn
     on the host. The first mapping moves w_avg, the second does not.
@@ -35,12 +43,11 @@ def previews(G: nn.Module, batch: Batch) -> Batch:
     Args:
         batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim], which the samples share.
     """
-    assert isinstance(G, nn.ModuleDict)
-    real, c, synthesis = batch["image"], batch.get("label"), G["G"].synthesis
+    real, c, generator = batch["image"], batch.get("label"), generator_of(G)
     columns = {"real": real}
-    if "E" in G:
-        columns["G(E(real))"] = synthesis(G["E"](real), noise_mode="const")
+    if isinstance(G, nn.ModuleDict) and "E" in G:
+        columns["G(E(real))"] = generator.synthesis(G["E"](real), noise_mode="const")
     for i in range(1, 7):
-        ws = G["G"].mapping(draw_z(len(real), G["G"].z_dim, real.device), c)
-        columns[f"sample {i}"] = synthesis(ws, noise_mode="const")
+        ws = generator.mapping(draw_z(len(real), generator.z_dim, real.device), c)
+        columns[f"sample {i}"] = generator.synthesis(ws, noise_mode="const")
     return columns

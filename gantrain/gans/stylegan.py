@@ -15,7 +15,7 @@ from gantrain.augment.ada import ADA
 from gantrain.augment.pipe import AugmentPipe, Spec
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.latent_cycle import LatentCycle
-from gantrain.gans.latents import draw_ws, previews
+from gantrain.gans.latents import draw_ws, generator_of, previews
 from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -65,11 +65,11 @@ class StyleGAN(GAN):
         super().__init__()
         side, self.batch = max(images.resolution), images.batch
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
-        latent = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
+        latent: Any = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
         base = channel_base or (32768 if side >= 512 else 16384)
-        width = {"channel_base": base, "channel_max": channel_max}
+        width: Any = {"channel_base": base, "channel_max": channel_max}
         group = mbstd_group or min(self.batch, 4)
-        judge = {"architecture": d_architecture, "mbstd_group": group, "freeze_layers": freeze_d}
+        judge: Any = dict(architecture=d_architecture, mbstd_group=group, freeze_layers=freeze_d)
         G = StyleGAN2Generator(*shape, architecture=g_architecture, **latent, **width)
         self.cycle = LatentCycle(lambda_latent, lambda_image, adversarial_kimg)
         self.G = nn.ModuleDict({"G": G, **self.cycle.encoder(G, **width)})
@@ -92,7 +92,7 @@ class StyleGAN(GAN):
 
     def fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
         """(ws, G(ws)) for the first 1 / share of the batch; at least one picture."""
-        count, G = max(1, len(batch["image"]) // share), self.G["G"]
+        count, G = max(1, len(batch["image"]) // share), generator_of(self.G)
         ws = draw_ws(G, batch, count, self.mixing)
         return ws, G.synthesis(ws, noise_mode=self.noise)
 

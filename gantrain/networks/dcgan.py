@@ -1,5 +1,7 @@
 """DCGAN's networks (Radford et al. 2016, arXiv 1511.06434) for sides that are multiples of 4."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +25,8 @@ def _down(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
 class DCGANGenerator(nn.Module):
     """z [N, z_dim] (and label c [N, label_dim]) -> image [N, channels, h, w] in [-1, 1].
 
-    A linear layer makes `width` maps of a quarter of the size (8 x 8 x 512 for 32 px), two transposed
-    convolutions double it twice.
+    A linear layer makes `width` maps of a quarter of the size (8 x 8 x 512 for 32 px), which two
+    transposed convolutions double twice.
     """
 
     def __init__(
@@ -74,9 +76,7 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         self.label_dim = label_dim
         widths = [channels + label_dim, width, 2 * width, 4 * width]
-        self.body = nn.Sequential(
-            *[_down(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)]
-        )
+        self.body = nn.Sequential(*[_down(a, b, dropout) for a, b in pairwise(widths)])
         h, w = (-(-side // 8) for side in resolution)
         self.out = nn.Linear(widths[-1] * h * w, 1)
         init_weights(self)

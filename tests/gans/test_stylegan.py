@@ -1,4 +1,4 @@
-"""What the golden trajectory cannot see: mixing, labels, the augmentation, other losses, the cycle."""
+"""What the golden trajectory cannot see: mixing, labels, augmentation, other losses, the cycle."""
 
 from collections.abc import Iterator
 from typing import Any

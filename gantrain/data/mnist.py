@@ -1,0 +1,104 @@
+"""MNIST (LeCun et al. 1998): 60,000 + 10,000 grey pictures of digits, 28 x 28 pixels."""
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gantrain.data.cache import cache_folder
+from gantrain.data.download import fetch
+from gantrain.data.labels import Labels, one_hot
+from gantrain.data.single import Log, StackedImages
+from gantrain.errors import ConfigError
+
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+FILES = {  # name: MD5 of the published .gz
+    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+PREFIX = {"train": "train", "test": "t10k"}
+
+
+class MNIST(StackedImages):
+    """The idx files, packed (.gz) or not, in the folder `root`.
+
+    `root` None: downloaded from `url` into the cache folder at the first use, 12 MB. `resolution`
+    32 adds a black border, as the StyleGAN tools do.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        root: str | None = None,
+        url: str = MIRROR,
+        cache_dir: str | None = None,
+        resolution: Literal[28, 32] = 32,
+        flip: bool = False,
+        labels: bool = False,
+        max_images: int | None = None,
+    ) -> None:
+        super().__init__(seed, flip)
+        self.channels, self.resolution = {"image": 1}, (resolution, resolution)
+        self.images_per_epoch = min(60_000, max_images or 60_000)
+        self._labels = Labels("class", tuple("0123456789")) if labels else None
+        self._url, self._folder = url, cache_folder(cache_dir) / "mnist"
+        self._files: dict[str, Path] = {} if root is None else _find(Path(root).expanduser())
+
+    def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
+        """Read everything into memory (70 MB). Raises ConfigError."""
+        files = self._files or {
+            name: fetch(
+                f"{self._url.rstrip('/')}/{name}.gz",
+                self._folder / f"{name}.gz",
+                md5 if self._url == MIRROR else None,
+                log,
+                "fetch the four files on another machine and give data.root=FOLDER.",
+            )
+            for name, md5 in FILES.items()
+        }
+        border = (self.resolution[0] - 28) // 2
+        images, vectors = {}, {}
+        for split, prefix in PREFIX.items():
+            stack = _idx(files[f"{prefix}-images-idx3-ubyte"], 3)
+            numbers = _idx(files[f"{prefix}-labels-idx1-ubyte"], 1)
+            if stack.shape[1:] != (28, 28) or len(stack) != len(numbers) or numbers.max() > 9:
+                raise ConfigError(f"{files[f'{prefix}-images-idx3-ubyte']} is not MNIST's.")
+            images[split] = np.pad(stack, ((0, 0), (border, border), (border, border)))[:, None]
+            vectors[split] = one_hot(numbers, 10)
+        self._keep(images, vectors)
+        log(f"data: MNIST, {self._size('train')} training and {self._size('test')} test pictures")
+
+
+def _find(root: Path) -> dict[str, Path]:
+    found = {
+        name: place
+        for name in FILES
+        for place in (root / f"{name}.gz", root / name.replace("-idx", ".idx"), root / name)
+        if place.is_file()
+    }
+    if missing := [name for name in FILES if name not in found]:
+        raise ConfigError(
+            f"data.root={root} lacks {', '.join(missing)} (or the same with .gz): check the path, "
+            "or use data.root=null to download them."
+        )
+    return found
+
+
+def _idx(file: Path, dimensions: int) -> np.ndarray:
+    """uint8 array of an idx file. Raises ConfigError."""
+    try:
+        content = file.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        magic, *shape = struct.unpack_from(f">{1 + dimensions}I", content)
+        if magic != 0x0800 + dimensions:
+            raise ValueError(f"it begins with {magic:#x}")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, ValueError, struct.error) as error:
+        raise ConfigError(
+            f"{file} is no idx file of {dimensions} dimensions ({error}): fetch it anew."
+        ) from error
