@@ -5,7 +5,7 @@ import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,12 +36,13 @@ class CIFAR10(StackedImages):
         root: str | None = None,
         url: str = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",
         cache_dir: str | None = None,
+        resolution: Literal[32] = 32,
         flip: bool = False,
         labels: bool = False,
         max_images: int | None = None,
     ) -> None:
         super().__init__(seed, flip)
-        self.channels, self.resolution = {"image": 3}, (32, 32)
+        self.channels, self.resolution = {"image": 3}, (resolution, resolution)
         self.images_per_epoch = min(50_000, max_images or 50_000)
         self._labels = Labels("class", CLASSES) if labels else None
         self._url, self._target = url, cache_folder(cache_dir) / ARCHIVE
