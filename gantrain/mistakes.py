@@ -128,6 +128,7 @@ def _other_choice(key: str, value: str, known: set[str]) -> str | None:
     owners = [file.stem for file in files if line.search(file.read_text(encoding="utf-8"))]
     if not owners:
         return None
+    owners.sort(key=lambda owner: owner != "folder")  # the one that serves every model
     return f"{meant} is a key of {group}={owners[0]}: add {group}={owners[0]} {meant}={value}."
 
 

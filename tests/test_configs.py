@@ -13,22 +13,20 @@ from gantrain import paths, schema
 from gantrain.commands.train import run
 from gantrain.snapshot import load_snapshot
 from tests.command_line import final_state
+from tests.data.published_sets import cifar10_folder, mnist_folder
 
 CONFIGS = paths.config_dir()
 CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*.yaml"))
 TINY_MODEL = {
-    "cyclegan": [
-        "ngf=2",
-        "ndf=2",
-        "blocks=1",
-        "d_layers=1",
-        "pool_size=1",
-        "adversarial_kimg=0.001",
-    ]
+    "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1 pool_size=1 adversarial_kimg=0.001",
+    "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
+    "dcgan": "z_dim=8 g_width=8 d_width=2",
 }
-NEEDS_FOLDER = (
-    "data=folder", "data=horse2zebra", "experiment=cyclegan_64px", "experiment=cyclegan_reference",
-)  # fmt: skip
+FOLDER = ("data=folder", "data=horse2zebra", "experiment=cyclegan_64px")
+FOLDER += ("experiment=cyclegan_reference",)
+FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
+FOLDER += ("experiment=stylegan_stylegan2",)
+CIFAR10 = ("data=cifar10", "experiment=stylegan_cifar")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(3):
             pixels = values.integers(0, 256, (300, 320, 3), np.uint8)
             Image.fromarray(pixels).save(root / folder / f"{i}.png")
+    cifar10_folder(root / "cifar")
+    mnist_folder(root / "mnist")
     return root
+
+
+def model_of(choice: str) -> str:
+    """The GAN that a choice is tried with."""
+    group, _, option = choice.partition("=")
+    if group == "model" or option.startswith("stylegan_"):
+        return option.partition("_")[0]
+    return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +67,7 @@ def train(*overrides: str) -> None:
 
 
 def commands(choice: str, pictures: Path) -> list[str]:
-    group, _, option = choice.partition("=")
+    group = choice.partition("=")[0]
     overrides = [choice, "name=run", "tracking.grid_images=2"]
     if choice == "debug=overfit":
         overrides += [
@@ -72,12 +80,16 @@ def commands(choice: str, pictures: Path) -> list[str]:
         overrides += ["debug=smoke"]
     if choice == "tracking=default" or group == "experiment":
         overrides += ["tracking.tensorboard=true"]
-    if choice in NEEDS_FOLDER:
+    if choice in FOLDER:
         overrides += [f"data.root={pictures}", "data.cache=memory"]
-    for model, settings in TINY_MODEL.items():
-        if group != "model" or option == model:
-            overrides += [f"model.{setting}" for setting in settings]
-    return overrides
+    if choice in CIFAR10:
+        overrides += [f"data.root={pictures}/cifar"]
+    if choice == "data=mnist":
+        overrides += [f"data.root={pictures}/mnist"]
+    model = model_of(choice)
+    if group == "data" and model != "cyclegan":
+        overrides += [f"model={model}", "data.labels=true"]
+    return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
 
 NEEDS_CUDA = ("runtime=gpu",)
@@ -104,10 +116,43 @@ def test_config(choice: str, pictures: Path) -> None:
 
     snapshot = load_snapshot(folder)
     assert snapshot.meta["nimg"] == 3
-    for network in snapshot.networks.values():
-        x = torch.rand(1, 3, 32, 32) * 2 - 1
-        y = network(x)
-        assert y.shape == x.shape and torch.isfinite(y).all() and y.abs().max() <= 1
+    for name, network in snapshot.networks.items():
+        x = torch.rand(2, 3, 32, 32) * 2 - 1
+        if name == "G":
+            label = torch.eye(10)[:2] if network.label_dim else None
+            y = network(torch.randn(2, 8), label)
+            x = x[:, :1] if choice == "data=mnist" else x
+        elif name == "E":
+            assert network(x).shape == (2, network.num_ws, network.w_dim)
+            continue
+        else:
+            y = network(x)
+            assert y.abs().max() <= 1
+        assert y.shape == x.shape and torch.isfinite(y).all()
+
+
+STYLEGAN = [
+    *[f"model.loss={loss}" for loss in ("hinge", "lsgan", "wgan_gp")],
+    "model.augment=fixed model.augment_p=0.9 model.augment_spec=bgcfnc",
+    "model.augment=none",
+    "model.g_architecture=resnet model.d_architecture=skip",
+    "model.g_architecture=orig model.d_architecture=orig",
+    "model.noise=none model.style_mixing_prob=0 model.pl_weight=0 model.r1_gamma=0",
+    "model.freeze_d=4",
+    "data.labels=true",
+    "data.resolution=48",
+    "train.batch=4 train.microbatch=2 train.kimg=0.008",
+    "train.batch=null train.ema_kimg=null train.kimg=0.032",
+    "runtime.precision=bf16",
+    "runtime.channels_last=true",
+    "optimizer=rmsprop",
+]
+
+
+@pytest.mark.parametrize("settings", STYLEGAN)
+def test_stylegan_setting(settings: str, pictures: Path) -> None:
+    train(*commands("model=stylegan", pictures), *settings.split())
+    assert final_state(Path("runs/run"))["nimg"] >= 2
 
 
 @pytest.mark.parametrize(
@@ -138,7 +183,11 @@ def test_setting(settings: list[str], pictures: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["cyclegan", "stylegan", "dcgan"])
 @pytest.mark.parametrize("loss", ["lsgan", "wgan_gp"])
-def test_compiled(loss: str, pictures: Path) -> None:
-    train(*commands("data=shapes", pictures), "runtime.compile=true", f"model.loss={loss}")
+def test_compiled(model: str, loss: str, pictures: Path) -> None:
+    if model == "dcgan" and loss == "wgan_gp":
+        loss = "hinge"
+    choice = commands(f"model={model}", pictures)
+    train(*choice, "data.resolution=16", "runtime.compile=true", f"model.loss={loss}")
     assert final_state(Path("runs/run"))["nimg"] == 2

@@ -1,10 +1,12 @@
 """Which key somebody meant."""
 
 import pytest
+import yaml
 
-from gantrain import schema
+from gantrain import paths, schema
 from gantrain.names import ALIASES, suggest, unknown
 
+GENERATE = paths.config_dir() / "generate.yaml"
 PLAIN = {
     "model": {"_target_": "gantrain.gans.cyclegan.CycleGAN"},
     "data": {"_target_": "gantrain.data.folder.UnpairedFolder"},
@@ -36,7 +38,14 @@ def test_suggest(typed: str, meant: str | None) -> None:
 
 
 def test_every_alias_leads_to_a_key_that_exists() -> None:
-    assert set(ALIASES.values()) <= set(KNOWN)
+    known = set(KNOWN)
+    for gan in ("stylegan.StyleGAN", "dcgan.DCGAN"):
+        known |= set(schema.known_keys({"model": {"_target_": f"gantrain.gans.{gan}"}}))
+    known |= set(schema.known_keys({"data": {"_target_": "gantrain.data.cifar10.CIFAR10"}}))
+    generate = yaml.safe_load(GENERATE.read_text())
+    for key, value in generate.items():
+        known |= {key} | ({f"{key}.{k}" for k in value} if isinstance(value, dict) else set())
+    assert set(ALIASES.values()) <= known
 
 
 def test_unknown_repeats_the_value() -> None:

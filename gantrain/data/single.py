@@ -99,6 +99,7 @@ class StackedImages(SingleImages):
 
     def _keep(self, images: dict[str, Stack], labels: dict[str, np.ndarray]) -> None:
         """After loading; no more training pictures than `images_per_epoch`."""
+        self.images_per_epoch = min(self.images_per_epoch, len(images["train"]))
         limit = {"train": self.images_per_epoch}
         self._stacks = {split: stack[: limit.get(split)] for split, stack in images.items()}
         self._vectors = labels

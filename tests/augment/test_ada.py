@@ -39,7 +39,9 @@ def test_the_mean_sign_decides(share: float, sign: int) -> None:
     ada = ADA(target=0.6, p=0.4, kimg=10.0)
     for index in range(9):
         positive = round(share * 1000)
-        ada.observe(torch.cat([torch.full((positive,), 0.01), torch.full((1000 - positive,), -9.0)]))
+        ada.observe(
+            torch.cat([torch.full((positive,), 0.01), torch.full((1000 - positive,), -9.0)])
+        )
         ada.update(index, 10)
     assert (ada.p - 0.4) * sign > 0
 
