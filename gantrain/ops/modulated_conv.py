@@ -63,10 +63,13 @@ def _channels(scale: Tensor, like: Tensor) -> Tensor:
 
 
 def _normalised(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-    """Into a range where a sum over the inputs cannot overflow half precision."""
+    """Into a range where a sum over the inputs cannot overflow half precision.
+
+    The divisors cancel in the demodulation, so nothing has to flow back through them.
+    """
     fan_in = weight[0].numel()
-    weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * fan_in**0.5)
-    return weight, styles / styles.abs().amax(dim=1, keepdim=True)
+    largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
+    return weight / (largest * fan_in**0.5), styles / styles.detach().abs().amax(1, keepdim=True)
 
 
 def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor:
