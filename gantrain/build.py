@@ -63,7 +63,9 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
     if runtime.compile:
         for player in ("G", "D"):
             for network in networks_of(getattr(gan, player), player).values():
-                network.compile()
+                parts = getattr(network, "parts", None)
+                for part in parts() if parts else [network]:
+                    part.compile()
 
 
 def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:

@@ -69,6 +69,10 @@ class StyleGAN2Generator(nn.Module):
             w_avg_beta=w_avg_beta,
         )
 
+    def parts(self) -> list[nn.Module]:
+        """What training calls, and so what is compiled: not `forward`."""
+        return [self.mapping, self.synthesis]
+
     def forward(
         self,
         z: Tensor,

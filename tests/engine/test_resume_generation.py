@@ -1,0 +1,69 @@
+"""Exact resume of the generating GANs: everything that has state is on."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import (
+    differences,
+    final_state,
+    gantrain,
+    interrupt,
+    rows,
+    start,
+)
+
+pytestmark = pytest.mark.multi
+
+COMMON = [
+    "data=shapes", "data.resolution=16", "data.train_images=24", "data.test_images=2",
+    "data.labels=true", "train.batch=4", "train.microbatch=2", "train.epochs=null",
+    "train.ema_kimg=0.05", "train.ema_rampup=0.5", "lr.unit=image", "evaluation.test_images=0",
+    "tracking.every_kimg=0.03", "tracking.grid_every_kimg=0", "tracking.tensorboard=false",
+    "checkpoint.keep=9", "name=run",
+]  # fmt: skip
+COMMANDS = {
+    "stylegan": [
+        "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=64",
+        "model.channel_max=8", "model.ada_kimg=0.5", "model.ada_target=-0.9", "model.r1_interval=3",
+        "model.adversarial_kimg=0.1", "model.lambda_latent=1", "model.lambda_image=1",
+        "train.kimg=0.24", "checkpoint.every_kimg=0.05",
+    ],
+    "dcgan": [
+        "model=dcgan", "model.z_dim=8", "model.g_width=8", "model.d_width=4", "lr.schedule=cosine",
+        "train.kimg=0.4", "checkpoint.every_kimg=0.05",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing happened to."""
+    folder = tmp_path_factory.mktemp(request.param)
+    gantrain(folder, *COMMON, *COMMANDS[request.param], "out=.")
+    return folder / "run"
+
+
+@pytest.mark.parametrize(("how", "workers"), [(signal.SIGKILL, 2), (signal.SIGTERM, 0)])
+def test_resumed_equals_undisturbed(
+    straight: Path, how: signal.Signals, workers: int, tmp_path: Path
+) -> None:
+    stylegan = straight.parent.name.startswith("stylegan")
+    command = [*COMMON, *COMMANDS["stylegan" if stylegan else "dcgan"]]
+    process = start(tmp_path, *command, f"runtime.workers={workers}")
+    run = tmp_path / "runs" / "run"
+    interrupt(process, run, checkpoints=2, how=how)
+    stopped_at = final_state(run)["nimg"]
+    gantrain(tmp_path, "resume=runs/run", f"runtime.workers={2 - workers}")
+    ours, theirs = final_state(run), final_state(straight)
+    assert stopped_at < theirs["nimg"]
+    if stylegan:
+        ada = theirs["gan"]["ada._extra_state"]
+        assert ada["p"] > 0 and ada["arriving"] is not None
+        assert theirs["gan"]["pl_mean"] > 0 and theirs["gan"]["G.G.mapping.w_avg"].norm() > 0
+        assert any(key.startswith("G.E.") for key in theirs["gan"])
+    for state in (ours, theirs):
+        state.pop("note")
+    assert differences(ours, theirs) == []
+    assert rows(run) == rows(straight)
