@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gantrain.errors import ConfigError
 
-_LARGEST_BASE = 16
+_SMALLEST_BASE, _LARGEST_BASE = 4, 16
 
 
 class BlockSize(NamedTuple):
@@ -49,7 +49,8 @@ def block_sizes(
         good = " or ".join(f"{h}x{w}" for h, w in _nearest(height, width))
         raise ConfigError(
             f"A resolution of {height}x{width} cannot be built by doubling: both sides must be "
-            f"4 to {_LARGEST_BASE} times the same power of 2 (at least 2); use {good}."
+            f"{_SMALLEST_BASE} to {_LARGEST_BASE} times the same power of 2 (at least 2); "
+            f"use {good}."
         )
     lowest_half = max(2 ** (doublings + 3 - half_resolutions), 8)
     sizes = []
@@ -63,7 +64,7 @@ def block_sizes(
 
 def _doublings(height: int, width: int) -> int:
     count = 0
-    while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8:
+    while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 2 * _SMALLEST_BASE:
         height, width, count = height // 2, width // 2, count + 1
     return count
 
@@ -79,15 +80,16 @@ def _nearest(height: int, width: int) -> list[tuple[int, int]]:
     found = []
     for direction in (-1, 1):
         sides = [
-            (_multiple(height, 2**k, direction), _multiple(width, 2**k, direction))
-            for k in range(1, 12)
+            (_side(height, 2**k, direction), _side(width, 2**k, direction)) for k in range(1, 12)
         ]
-        good = [side for side in sides if min(side) > 0 and _fits(*side)]
+        good = [side for side in sides if _fits(*side)]
         if good:
             found.append(min(good, key=lambda side: abs(side[0] - height) + abs(side[1] - width)))
     return found or [(64, 64)]
 
 
-def _multiple(number: int, of: int, direction: int) -> int:
-    """The nearest multiple below (-1) or above (1)."""
-    return number // of * of if direction < 0 else -(-number // of) * of
+def _side(wanted: int, factor: int, direction: int) -> int:
+    """The nearest multiple of `factor` below (-1) or above (1) that a base allows."""
+    if direction < 0:
+        return min(wanted // factor, _LARGEST_BASE) * factor
+    return max(-(-wanted // factor), _SMALLEST_BASE) * factor
