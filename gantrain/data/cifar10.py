@@ -11,7 +11,7 @@ import numpy as np
 
 from gantrain.data.cache import cache_folder
 from gantrain.data.download import fetch
-from gantrain.data.labels import Labels, one_hot
+from gantrain.data.labels import Labels
 from gantrain.data.single import Log, StackedImages
 from gantrain.errors import ConfigError
 
@@ -21,6 +21,7 @@ CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+_LIMIT = 100 << 20  # bytes of a batch; the real ones have 30 MB
 
 
 class CIFAR10(StackedImages):
@@ -43,6 +44,7 @@ class CIFAR10(StackedImages):
     ) -> None:
         super().__init__(seed, flip)
         self.channels, self.resolution = {"image": 3}, (resolution, resolution)
+        self._limit = max_images
         self.images_per_epoch = min(50_000, max_images or 50_000)
         self._labels = Labels("class", CLASSES) if labels else None
         self._url, self._target = url, cache_folder(cache_dir) / ARCHIVE
@@ -50,6 +52,7 @@ class CIFAR10(StackedImages):
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read everything into memory (180 MB). Raises ConfigError."""
+        self._refuse_unless(multiple, "use data=folder with data.resolution, or another model")
         place = self._place or fetch(
             self._url,
             self._target,
@@ -58,13 +61,12 @@ class CIFAR10(StackedImages):
             f"fetch {ARCHIVE} on another machine and give data.root=FOLDER that holds it.",
         )
         read = _from_folder(place) if place.is_dir() else _from_archive(place)
-        images, vectors = {}, {}
+        images, numbers = {}, {}
         for split, names in FILES.items():
             parts = [_unpickle(read(name), f"{place}: {name}") for name in names]
-            images[split] = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
-            numbers = [number for part in parts for number in part["labels"]]
-            vectors[split] = one_hot(numbers, len(CLASSES))
-        self._keep(images, vectors)
+            images[split] = np.concatenate([data for data, _ in parts]).reshape(-1, 3, 32, 32)
+            numbers[split] = np.concatenate([labels for _, labels in parts])
+        self._keep(images, numbers, self._limit)
         log(
             f"data: CIFAR-10, {self._size('train')} training and {self._size('test')} test pictures"
         )
@@ -82,7 +84,16 @@ def _find(root: Path) -> Path:
 
 
 def _from_folder(folder: Path) -> Callable[[str], bytes]:
-    return lambda name: (folder / name).read_bytes()
+    def read(name: str) -> bytes:
+        try:
+            return (folder / name).read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"{folder / name} cannot be read ({error.strerror}): unpack {ARCHIVE} again, or "
+                "give it as data.root."
+            ) from error
+
+    return read
 
 
 def _from_archive(file: Path) -> Callable[[str], bytes]:
@@ -91,23 +102,31 @@ def _from_archive(file: Path) -> Callable[[str], bytes]:
     try:
         with tarfile.open(file) as archive:
             for member in archive:  # in the order of the file: a tar.gz cannot be sought
-                if member.name in wanted and (content := archive.extractfile(member)):
-                    found[wanted[member.name]] = content.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+                name = wanted.get(member.name.removeprefix("./"))
+                if name and member.isfile() and (content := archive.extractfile(member)):
+                    found[name] = content.read(_LIMIT)
+    except Exception as error:  # decompressors raise whatever damaged bytes lead them to
         raise ConfigError(
-            f"{file} cannot be read ({error}): remove it, and it is fetched anew."
+            f"{file} cannot be read ({error or type(error).__name__}): it should be {ARCHIVE}; "
+            "remove it and fetch it anew."
         ) from error
     if missing := sorted(set(wanted.values()) - found.keys()):
-        raise ConfigError(f"{file} holds no {', '.join(missing)}: it is not CIFAR-10's archive.")
+        raise ConfigError(
+            f"{file} holds no {', '.join(missing)}: it is not {ARCHIVE}; fetch it anew."
+        )
     return found.__getitem__
 
 
-ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),  # how Python 3 writes bytes into a pickle of protocol 2
+def _latin1(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")
+
+
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes into a pickle of protocol 2
 }
 
 
@@ -115,18 +134,22 @@ class _OnlyArrays(pickle.Unpickler):
     """The batches are pickles: nothing but numpy arrays may come of them, no code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in ALLOWED:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return ALLOWED[module, name]
 
 
-def _unpickle(content: bytes, where: str) -> dict[str, Any]:
-    """{"data": uint8 [N, 3072], "labels": N numbers}. Raises ConfigError."""
+def _unpickle(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures, uint8 [N, 3072], and class numbers, int64 [N]. Raises ConfigError."""
     try:
         found = _OnlyArrays(io.BytesIO(content), encoding="bytes").load()
-        data, numbers = np.asarray(found[b"data"], np.uint8), list(found[b"labels"])
+        data, numbers = np.asarray(found[b"data"]), np.asarray(found[b"labels"])
+        right = data.dtype == np.uint8 and numbers.dtype.kind in "iu" and len(data) > 0
+        right = right and data.shape[1:] == (3072,) and numbers.shape == (len(data),)
+        if not right or not ((numbers >= 0) & (numbers < len(CLASSES))).all():
+            raise ValueError(f"{data.dtype} pictures of shape {data.shape}")
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
-        raise ConfigError(f"{where} is no batch of CIFAR-10 ({error}).") from error
-    if data.ndim != 2 or data.shape[1] != 3072 or len(numbers) != len(data):
-        raise ConfigError(f"{where} is no batch of CIFAR-10 (shape {data.shape}).")
-    return {"data": data, "labels": numbers}
+        raise ConfigError(
+            f"{where} is no batch of CIFAR-10 ({error}): fetch {ARCHIVE} anew."
+        ) from error
+    return data, numbers.astype(np.int64)

@@ -63,6 +63,7 @@ class Fit:
 def _central(size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the largest centred box of width / height = aspect."""
     width, height = size
-    w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+    w = max(min(width, round(height * aspect)), 1)
+    h = max(min(height, round(width / aspect)), 1)
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from PIL import Image
 
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.images import ImageFault, load_image
+from gantrain.data.images import reload_image
 from gantrain.data.layout import Folders, find_files, find_folders, stem
 from gantrain.data.order import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
-from gantrain.data.transforms import Preprocess, PreprocessName, Size, setting_faults
+from gantrain.data.transforms import Preprocess, PreprocessName, setting_faults, sides
 from gantrain.errors import ConfigError
 
 Channels = Literal[1, 3, 4]
@@ -60,8 +59,8 @@ class UnpairedFolder:
         self.seed, self.has_pairs = seed, test_pairs
         self.pairing: Pairing = pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
-        self.resolution = _size("resolution", resolution)
-        load = None if load_size is None else _size("load_size", load_size)
+        self.resolution = sides("resolution", resolution)
+        load = None if load_size is None else sides("load_size", load_size)
         self._preprocess = Preprocess(preprocess, self.resolution, load, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
@@ -118,7 +117,7 @@ class UnpairedFolder:
     def test_item(self, domain: str, index: int) -> np.ndarray:
         """uint8 [C, H, W]: test image `index` of "a" or "b", without random crop or flip."""
         path = self._checked[self._test(domain)].files[index]
-        picture = _load(path, self.channels[domain])
+        picture = reload_image(path, self.channels[domain])
         return self._preprocess.centre(self._preprocess.resize(picture, test=True))
 
     def test_name(self, domain: str, index: int) -> str:
@@ -162,7 +161,7 @@ class UnpairedFolder:
         checked = self._checked[split]
         if checked.store is not None:
             return checked.store[index]
-        return self._preprocess.resize(_load(checked.files[index], self.channels[split[-1]]))
+        return self._preprocess.resize(reload_image(checked.files[index], self.channels[split[-1]]))
 
     def _hashed(self) -> str:
         facts = [
@@ -181,22 +180,6 @@ class UnpairedFolder:
                 f"{self._count(f'train_{domain}')} training and {test} pictures in {domain}"
             )
         return "data: " + ", ".join(parts)
-
-
-def _load(path: Path, channels: int) -> Image.Image:
-    try:
-        return load_image(path, channels)
-    except ImageFault as fault:
-        raise ConfigError(f"{path} {fault}; it was usable at the start.") from fault
-
-
-def _size(key: str, value: int | list[int]) -> Size:
-    sides = [value, value] if isinstance(value, int) else list(value)
-    if len(sides) != 2 or any(side < 1 for side in sides):
-        raise ConfigError(
-            f"data.{key}={value} is no image size: give a positive number or [height,width]."
-        )
-    return sides[0], sides[1]
 
 
 def _few(checked: dict[str, Checked]) -> list[str]:

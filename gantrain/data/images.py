@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from gantrain.data.archive import Picture, opened
+from gantrain.errors import ConfigError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -69,6 +70,14 @@ def load_image(path: Picture, channels: int) -> Image.Image:
     if deep or upright.mode.startswith(("I", "F")):
         raise ImageFault("has more than 8 bits per channel: save it as an 8-bit picture")
     return _to_channels(upright, channels)
+
+
+def reload_image(path: Picture, channels: int) -> Image.Image:
+    """`load_image` of a picture that was usable before. Raises ConfigError when it no longer is."""
+    try:
+        return load_image(path, channels)
+    except ImageFault as fault:
+        raise ConfigError(f"{path} {fault}; it was usable at the start.") from fault
 
 
 def _is_deep(image: Image.Image) -> bool:

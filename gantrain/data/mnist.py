@@ -1,7 +1,9 @@
 """MNIST (LeCun et al. 1998): 60,000 + 10,000 grey pictures of digits, 28 x 28 pixels."""
 
 import gzip
+import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from gantrain.data.cache import cache_folder
 from gantrain.data.download import fetch
-from gantrain.data.labels import Labels, one_hot
+from gantrain.data.labels import Labels
 from gantrain.data.single import Log, StackedImages
 from gantrain.errors import ConfigError
 
@@ -21,6 +23,9 @@ FILES = {  # name: MD5 of the published .gz
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
 PREFIX = {"train": "train", "test": "t10k"}
+PARTS = ("images-idx3", "labels-idx1")
+_ANEW = "remove it and fetch it anew."
+_LIMIT = 64 << 20  # bytes of an unpacked file; the largest has 47 MB
 
 
 class MNIST(StackedImages):
@@ -44,6 +49,7 @@ class MNIST(StackedImages):
     ) -> None:
         super().__init__(seed, flip)
         self.channels, self.resolution = {"image": 1}, (resolution, resolution)
+        self._limit = max_images
         self.images_per_epoch = min(60_000, max_images or 60_000)
         self._labels = Labels("class", tuple("0123456789")) if labels else None
         self._url, self._folder = url, cache_folder(cache_dir) / "mnist"
@@ -51,26 +57,31 @@ class MNIST(StackedImages):
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read everything into memory (70 MB). Raises ConfigError."""
+        self._refuse_unless(multiple, "use data.resolution=32, or another model")
         files = self._files or {
             name: fetch(
                 f"{self._url.rstrip('/')}/{name}.gz",
                 self._folder / f"{name}.gz",
-                md5 if self._url == MIRROR else None,
+                md5 if self._url.rstrip("/") == MIRROR.rstrip("/") else None,
                 log,
                 "fetch the four files on another machine and give data.root=FOLDER.",
             )
             for name, md5 in FILES.items()
         }
         border = (self.resolution[0] - 28) // 2
-        images, vectors = {}, {}
+        images, numbers = {}, {}
         for split, prefix in PREFIX.items():
-            stack = _idx(files[f"{prefix}-images-idx3-ubyte"], 3)
-            numbers = _idx(files[f"{prefix}-labels-idx1-ubyte"], 1)
-            if stack.shape[1:] != (28, 28) or len(stack) != len(numbers) or numbers.max() > 9:
-                raise ConfigError(f"{files[f'{prefix}-images-idx3-ubyte']} is not MNIST's.")
+            pictures, labels = (files[f"{prefix}-{part}-ubyte"] for part in PARTS)
+            stack, numbers[split] = _idx(pictures, 3), _idx(labels, 1)
+            if stack.shape[1:] != (28, 28) or len(stack) == 0:
+                raise ConfigError(f"{pictures} holds no pictures of 28 x 28 pixels: {_ANEW}")
+            if len(numbers[split]) != len(stack) or numbers[split].max() > 9:
+                raise ConfigError(
+                    f"{labels} does not hold a digit for each of the {len(stack)} pictures in "
+                    f"{pictures}: {_ANEW}"
+                )
             images[split] = np.pad(stack, ((0, 0), (border, border), (border, border)))[:, None]
-            vectors[split] = one_hot(numbers, 10)
-        self._keep(images, vectors)
+        self._keep(images, numbers, self._limit)
         log(f"data: MNIST, {self._size('train')} training and {self._size('test')} test pictures")
 
 
@@ -93,12 +104,13 @@ def _idx(file: Path, dimensions: int) -> np.ndarray:
     """uint8 array of an idx file. Raises ConfigError."""
     try:
         content = file.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_LIMIT)
         magic, *shape = struct.unpack_from(f">{1 + dimensions}I", content)
         if magic != 0x0800 + dimensions:
             raise ValueError(f"it begins with {magic:#x}")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error) as error:
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise ConfigError(
-            f"{file} is no idx file of {dimensions} dimensions ({error}): fetch it anew."
+            f"{file} is no idx file of {dimensions} dimensions ({error}): {_ANEW}"
         ) from error

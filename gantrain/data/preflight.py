@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache
-from gantrain.data.archive import Picture, from_text
+from gantrain.data.archive import Picture
 from gantrain.data.fit import Fit
 from gantrain.data.images import ImageFault, image_size, load_image
 from gantrain.data.transforms import Preprocess, Size
@@ -81,7 +81,7 @@ def preflight(
     index = cache.read_index(settings.folder, key) if settings.mode in ("auto", "disk") else None
     if index is not None:
         log(f"data: pictures checked and resized on an earlier start, kept in {settings.folder}")
-        jobs = [_from_json(job) for job in index["jobs"]]
+        jobs = _remembered(index["jobs"], sources)
         _report(jobs, skip, log)
         return _checked(sources, jobs, settings.folder / f"{key}.bin")
     jobs = _read_headers(sources, preprocess)
@@ -108,8 +108,14 @@ def preflight(
     return _checked(sources, jobs, writer.source)
 
 
-def _from_json(values: dict[str, Any]) -> _Job:
-    return _Job(**{**values, "path": from_text(values["path"]), "shape": tuple(values["shape"])})
+def _remembered(values: list[dict[str, Any]], sources: dict[str, Source]) -> list[_Job]:
+    # The files' order is part of the key. Their paths are today's: an earlier start may have named
+    # them relative to another folder.
+    paths = [path for source in sources.values() for path in source.files]
+    return [
+        _Job(**{**job, "path": path, "shape": tuple(job["shape"])})
+        for job, path in zip(values, paths, strict=True)
+    ]
 
 
 def _key(sources: dict[str, Source], preprocess: Preprocess | Fit) -> str:

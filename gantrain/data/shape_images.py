@@ -1,7 +1,5 @@
 """`shapes` for generation: the procedural pictures one by one, labelled by what they show."""
 
-import numpy as np
-
 from gantrain.data.labels import Labels
 from gantrain.data.shapes import CLASSES, draw_labelled
 from gantrain.data.single import Log, StackedImages
@@ -31,6 +29,11 @@ class ShapeImages(StackedImages):
                 f"data.resolution={resolution} does not suit data=shapes: "
                 "use a multiple of 4 from 16 on, such as 64."
             )
+        if train_images < 1 or test_images < 0:
+            raise ConfigError(
+                f"data.train_images={train_images}, data.test_images={test_images}: data=shapes "
+                "needs at least 1 training image."
+            )
         self.channels, self.resolution = {"image": 3}, (resolution, resolution)
         self.images_per_epoch = min(train_images, max_images or train_images)
         self._test_images = test_images
@@ -38,16 +41,9 @@ class ShapeImages(StackedImages):
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Draw all images. Raises ConfigError when the sides are no multiple of `multiple`."""
-        side = self.resolution[0]
-        if side % multiple:
-            raise ConfigError(
-                f"data.resolution={side} does not suit this model, whose images need sides that "
-                f"are multiples of {multiple}: use {-(-side // multiple) * multiple}."
-            )
-        images: dict[str, np.ndarray] = {}
-        vectors: dict[str, np.ndarray] = {}
-        train, test = self.images_per_epoch, self._test_images
-        images["train"], vectors["train"] = draw_labelled("train", train, side)
-        images["test"], vectors["test"] = draw_labelled("test", test, side)
-        self._keep(images, vectors)
+        self._refuse_unless(multiple)
+        side, images, shown = self.resolution[0], {}, {}
+        images["train"], shown["train"] = draw_labelled("train", self.images_per_epoch, side)
+        images["test"], shown["test"] = draw_labelled("test", self._test_images, side)
+        self._keep(images, shown, None)
         log(f"data: drew {self.images_per_epoch} training and {self._test_images} test images")

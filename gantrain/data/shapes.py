@@ -6,7 +6,7 @@ colour, in the other rows it is white. Colours belong to the shape and stripes t
 so the translation has no hidden dice: it can be learnt without pairs and checked exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -120,27 +120,33 @@ class UnpairedShapes:
 def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
     """uint8 [count, 3, side, side]: the scenes of `split` as `domain` "a" or "b" shows them."""
     images = np.empty((count, 3, side, side), np.uint8)
-    for start in range(0, count, 64):  # small blocks stay in the processor's cache
-        rng = np.random.Generator(np.random.Philox(key=[_WORLD, split], counter=[0, 0, start, 0]))
-        block = images[start : start + 64]
-        # Whole blocks are drawn, so that a scene does not depend on how many are asked for.
-        ground, classes = _ground(rng, 64, side), _shape_map(rng, 64, side)
-        block[:] = _paint(domain, ground[: len(block)], classes[: len(block)])
+    for start, ground, classes in _scenes(split, count, side):
+        images[start : start + 64] = _paint(domain, ground, classes)
     return images
 
 
 def draw_labelled(split: Literal["train", "test"], count: int, side: int) -> tuple[Stack, Stack]:
     """Domain a's scenes, uint8 [count, 3, side, side], and which of CLASSES each shows, float32
     [count, 3] of 0 and 1."""
-    number = _TRAIN_A if split == "train" else _TEST
+    images = np.empty((count, 3, side, side), np.uint8)
     shown = np.empty((count, len(CLASSES)), np.float32)
-    for start in range(0, count, 64):
-        rng = np.random.Generator(np.random.Philox(key=[_WORLD, number], counter=[0, 0, start, 0]))
-        _ground(rng, 64, side)
-        maps = _shape_map(rng, 64, side)[: count - start]
+    number = _TRAIN_A if split == "train" else _TEST
+    for start, ground, classes in _scenes(number, count, side):
+        images[start : start + 64] = _paint("a", ground, classes)
         for kind in range(len(CLASSES)):
-            shown[start : start + 64, kind] = (maps == kind).any((1, 2))
-    return draw("a", number, count, side), shown
+            shown[start : start + 64, kind] = (classes == kind).any((1, 2))
+    return images, shown
+
+
+def _scenes(split: int, count: int, side: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(number of the first, ground, classes) of up to 64 scenes: small blocks suit the cache.
+
+    Whole blocks are drawn, so that a scene does not depend on how many are asked for.
+    """
+    for start in range(0, count, 64):
+        rng = np.random.Generator(np.random.Philox(key=[_WORLD, split], counter=[0, 0, start, 0]))
+        ground, classes = _ground(rng, 64, side), _shape_map(rng, 64, side)
+        yield start, ground[: count - start], classes[: count - start]
 
 
 def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -1,12 +1,15 @@
 """What all data sets of single pictures share: order, mirroring, labels."""
 
+import hashlib
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.labels import Labels
+from gantrain.data.labels import Labels, Values
 from gantrain.data.order import AUGMENT_A, ORDER_A, permuted, raw_bits
+from gantrain.data.transforms import round_up, shown
+from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]
 Stack = np.ndarray  # uint8 [N, C, H, W]
@@ -16,8 +19,8 @@ class SingleImages:
     """A set of single pictures "image", perhaps with a "label"; training and test pictures.
 
     Subclasses set `channels`, `resolution`, `images_per_epoch` and `_labels` (None: unconditional)
-    in their constructor, and in `prepare` the label arrays `_vectors`; they tell their pictures by
-    `_picture(split, index)` and `_size(split)` with split "train" or "test".
+    in their constructor, and in `prepare` the labels' `_values` and the `_fingerprint`; they tell
+    their pictures by `_picture(split, index)` and `_size(split)` with split "train" or "test".
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "images"
@@ -29,7 +32,8 @@ class SingleImages:
     def __init__(self, seed: int, flip: bool) -> None:
         self.seed, self.flip = seed, flip
         self._labels: Labels | None = None
-        self._vectors: dict[str, np.ndarray] = {}
+        self._values: dict[str, Values] = {}
+        self._fingerprint = ""  # until `prepare`
         self._pass: tuple[int, np.ndarray] | None = None  # number and permutation of the last one
 
     @property
@@ -51,7 +55,7 @@ class SingleImages:
             image = image[:, :, ::-1]
         found = {"image": np.ascontiguousarray(image)}
         if self._labels:
-            found["label"] = self._vectors["train"][index]
+            found["label"] = self._labels.vector(self._values["train"][index])
         return found
 
     def test_count(self, stream: str = "image") -> int:
@@ -60,8 +64,8 @@ class SingleImages:
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
         """Test picture `index`: "image" uint8 [C, H, W] or "label" float32 [label_dim]."""
-        if stream == "label":
-            return self._vectors[self._test][index]
+        if stream == "label" and self._labels:
+            return self._labels.vector(self._values[self._test][index])
         return np.ascontiguousarray(self._picture(self._test, index))
 
     def test_name(self, stream: str, index: int) -> str:
@@ -69,7 +73,7 @@ class SingleImages:
         return f"{index:05d}"
 
     def describe(self) -> dict[str, object]:
-        """Plain values for logs and snapshots."""
+        """Plain values for logs and snapshots; `fingerprint` changes with the used pictures."""
         return {
             "kind": type(self).__name__,
             "resolution": list(self.resolution),
@@ -78,7 +82,18 @@ class SingleImages:
             "train": self.images_per_epoch,
             "test": self._size("test"),
             "labels": self._labels.describe() if self._labels else None,
+            "fingerprint": self._fingerprint,
         }
+
+    def _refuse_unless(self, multiple: int, cure: str = "") -> None:
+        """Raise ConfigError unless all sides are multiples of `multiple`; `cure`: what to do."""
+        if all(side % multiple == 0 for side in self.resolution):
+            return
+        height, width = (round_up(side, multiple) for side in self.resolution)
+        raise ConfigError(
+            f"data.resolution={shown(self.resolution)} does not suit this model, whose images need "
+            f"sides that are multiples of {multiple}: {cure or f'use {shown((height, width))}'}."
+        )
 
     @property
     def _test(self) -> str:
@@ -97,15 +112,23 @@ class StackedImages(SingleImages):
 
     _stacks: dict[str, Stack]
 
-    def _keep(self, images: dict[str, Stack], labels: dict[str, np.ndarray]) -> None:
-        """After loading; no more training pictures than `images_per_epoch`."""
-        self.images_per_epoch = min(self.images_per_epoch, len(images["train"]))
-        limit = {"train": self.images_per_epoch}
-        self._stacks = {split: stack[: limit.get(split)] for split, stack in images.items()}
-        self._vectors = labels
+    def __init__(self, seed: int, flip: bool) -> None:
+        super().__init__(seed, flip)
+        self._stacks = {}
+
+    def _keep(self, images: dict[str, Stack], values: dict[str, Values], limit: int | None) -> None:
+        """Pictures and labels, once they are read; the first `limit` for training."""
+        self._stacks = {"train": images["train"][:limit], "test": images["test"]}
+        self._values = {"train": values["train"][:limit], "test": values["test"]}
+        self.images_per_epoch = len(self._stacks["train"])
+        facts = hashlib.sha256(repr([s.shape for s in self._stacks.values()]).encode())
+        for split in ("train", "test"):
+            facts.update(np.ascontiguousarray(self._stacks[split]).data)
+            facts.update(np.ascontiguousarray(self._values[split]).data)
+        self._fingerprint = facts.hexdigest()[:16]
 
     def _size(self, split: str) -> int:
-        return len(self._stacks[split])
+        return len(self._stacks.get(split, ()))
 
     def _picture(self, split: str, index: int) -> np.ndarray:
         return self._stacks[split][index]

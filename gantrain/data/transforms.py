@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from gantrain.errors import ConfigError
+
 PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Size = tuple[int, int]  # (height, width)
 
@@ -111,20 +113,20 @@ def setting_faults(preprocess: Preprocess) -> list[str]:
     faults = []
     if preprocess.crops and (height % multiple or width % multiple):
         faults.append(
-            f"data.resolution={_shown(preprocess.resolution)} does not suit this model, whose "
+            f"data.resolution={shown(preprocess.resolution)} does not suit this model, whose "
             f"images need sides that are multiples of {multiple}: use "
-            f"{_shown((_up(height, multiple), _up(width, multiple)))}."
+            f"{shown((round_up(height, multiple), round_up(width, multiple)))}."
         )
     if name == "scale_width" and load_width % multiple:
         faults.append(
             f"data.load_size={load_width} is the width that preprocess=scale_width gives, and this "
-            f"model needs a multiple of {multiple}: use {_up(load_width, multiple)}."
+            f"model needs a multiple of {multiple}: use {round_up(load_width, multiple)}."
         )
     small = load_width < width or (name == "resize_and_crop" and load_height < height)
     if name in ("resize_and_crop", "scale_width_and_crop") and small:
         faults.append(
-            f"data.load_size={_shown(preprocess.load)} is smaller than the crop of "
-            f"data.resolution={_shown(preprocess.resolution)}: make it at least as large, "
+            f"data.load_size={shown(preprocess.load)} is smaller than the crop of "
+            f"data.resolution={shown(preprocess.resolution)}: make it at least as large, "
             "or null for the usual margin."
         )
     return faults
@@ -134,9 +136,21 @@ def _channels_first(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-def _up(side: int, multiple: int) -> int:
+def round_up(side: int, multiple: int) -> int:
+    """The next multiple of `multiple` from `side` on."""
     return -(-side // multiple) * multiple
 
 
-def _shown(size: Size) -> str:
+def sides(key: str, value: int | list[int]) -> Size:
+    """(height, width) of data.`key`, a number or [height, width]. Raises ConfigError."""
+    given = [value, value] if isinstance(value, int) else list(value)
+    if len(given) != 2 or any(side < 1 for side in given):
+        raise ConfigError(
+            f"data.{key}={value} is no image size: give a positive number or [height,width]."
+        )
+    return given[0], given[1]
+
+
+def shown(size: Size) -> str:
+    """As a user writes it: "64" or "[48,64]"."""
     return str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"
