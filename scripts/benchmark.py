@@ -1,10 +1,14 @@
-"""Step time and peak memory of CycleGAN: reference mode against fast, fp32 and bf16, per size.
+"""Time of every phase and peak memory: reference mode against fast, fp32 and bf16, per size.
 
-python scripts/benchmark.py [--sizes 64 128] [--steps 7] [--batch 1] [--ngf 64] [--device auto]
+python scripts/benchmark.py [--model stylegan] [--sizes 64 128] [--batch 8] [--device auto]
 
 Every row runs in a process of its own (peak memory is per process). Rows of one size take turns, so
-that a machine that slows down slows all of them; the figure is the median over all turns, the ratio
-is to the first row of the same size. Prints a Markdown table with the machine and the versions.
+that a machine that slows down slows all of them; a figure is the median over all turns. A phase is
+timed alone and counted 1 / interval times: "ms/step" is the amortised sum, the ratio is to the
+first row of the same size. Prints a Markdown table with the machine and the versions.
+
+reference: CycleGAN runs every pass by itself; StyleGAN2 computes with the plain restatements of its
+operations (tests/ops/plain.py); DCGAN has no other mode. All of them without fused optimizers.
 """
 
 import argparse
@@ -14,86 +18,143 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from gantrain.build import prepare_networks
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, pick_device
-from gantrain.gans.base import ImageSpec, Step
+from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
+from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.stylegan import StyleGAN
+from gantrain.ops import bias_act, fir, modulated_conv
+from gantrain.schema import RuntimeConfig
 
-ROWS = [  # name, mode, precision, compile
+Row = tuple[str, str, str, bool]  # name, mode, precision, compile
+ROWS: list[Row] = [
     ("reference fp32", "reference", "fp32", False),
     ("fast fp32", "fast", "fp32", False),
     ("reference bf16", "reference", "bf16", False),
     ("fast bf16", "fast", "bf16", False),
 ]
-CUDA_ROWS = [
-    ("fast tf32", "fast", "tf32", False),
+COMPILED: list[Row] = [
+    ("fast fp32 compiled", "fast", "fp32", True),
     ("fast bf16 compiled", "fast", "bf16", True),
 ]
+TF32: list[Row] = [("fast tf32", "fast", "tf32", False)]
+BETAS = {"cyclegan": (0.5, 0.999), "stylegan": (0.0, 0.99), "dcgan": (0.5, 0.999)}
+SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "dcgan": [32]}
+BATCH = {"cyclegan": 1, "stylegan": 8, "dcgan": 128}
+
+
+def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
+    """The GAN and its streams; --width: CycleGAN's ngf, StyleGAN2's channel_base."""
+    side = (args.size, args.size)
+    if args.model == "cyclegan":
+        width = args.width or 64
+        spec = ImageSpec({"a": 3, "b": 3}, side)
+        return CycleGAN(spec, ngf=width, ndf=width, mode=args.mode), ("a", "b")
+    spec = ImageSpec({"image": 3}, side, batch=args.batch)
+    if args.model == "dcgan":
+        return DCGAN(spec), ("image",)
+    if args.mode == "reference":
+        use_plain_operations()
+    return StyleGAN(spec, channel_base=args.width or 16384), ("image",)
+
+
+def use_plain_operations() -> None:
+    """Put the tests' restatements in the place of the fast operations."""
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.ops import plain
+
+    fir.upfirdn2d = plain.upfirdn2d
+    modulated_conv.modulated_conv2d = plain.modulated_conv2d
+    bias_act.bias_act = plain.bias_act
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of `args.steps` steps after three to warm up, and the peak memory, of one row."""
+    """Seconds of `args.steps` runs of every phase after two to warm up; intervals; peak memory."""
     device = pick_device(args.device)
     precision = Precision(device, args.precision)
-    images = ImageSpec({"a": 3, "b": 3}, (args.size, args.size))
-    # The paper's networks: 6 blocks below 256 px, 9 from there on.
-    gan = CycleGAN(images, ngf=args.ngf, ndf=args.ngf, mode=args.mode).to(device)
-    if args.compile:
-        for net in (*gan.G.children(), *gan.D.children()):
-            net.compile()
-    # Reference mode steps as the reference did: no fused kernels.
-    settings = {"lr": 2e-4, "betas": (0.5, 0.999), "fused": args.mode == "fast"}
+    gan, streams = make(args)
+    runtime = RuntimeConfig(args.device, args.precision, args.compile, False, 0, False, None)
+    prepare_networks(gan, runtime, device)
+    fused = args.mode == "fast" and device.type != "mps"
+    settings = {"lr": 2e-4, "betas": BETAS[args.model], "fused": fused}
     runner = PhaseRunner(gan, build_optimizers(gan, torch.optim.Adam, settings), precision, "halt")
+    phases = runner.phases
     shape = (args.batch, 3, args.size, args.size)
-    batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in "ab"}
+    batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
+    seconds: dict[str, list[float]] = {phase.name: [] for phase in phases}
+    for index in range(2 + args.steps):
+        used = dict(batch)  # a phase may leave pictures for the next one
+        for phase in phases:
+            runner.phases = [replace(phase, interval=1)]
+            begin = time.perf_counter()
+            runner.step([used], Step(index, index * args.batch))
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[phase.name].append(time.perf_counter() - begin)
+    timed = {name: times[2:] for name, times in seconds.items()}
+    intervals = {phase.name: phase.interval for phase in phases}
+    return {"seconds": timed, "intervals": intervals, "memory": peak_gigabytes(device)}
 
-    def step(index: int) -> float:
-        begin = time.perf_counter()
-        runner.step([dict(batch)], Step(index, index * args.batch))
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - begin
 
-    for index in range(3):
-        step(index)
-    seconds = [step(3 + index) for index in range(args.steps)]
-    return {"seconds": seconds, "memory": peak_gigabytes(device)}
-
-
-def run_row(args: argparse.Namespace, size: int, row: tuple[str, str, str, bool]) -> dict[str, Any]:
+def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
     """`measure` in a new process."""
     _, mode, precision, compiled = row
     command = [sys.executable, __file__, "--worker", "--size", str(size), "--mode", mode]
     command += ["--precision", precision, *(["--compile"] if compiled else [])]
-    for name in ("steps", "batch", "ngf", "device"):
+    for name in ("model", "steps", "batch", "width", "device"):
         command += [f"--{name}", str(getattr(args, name))]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(args: argparse.Namespace) -> None:
     """Run everything and print the table."""
     device = pick_device(args.device)
-    rows = ROWS + (CUDA_ROWS if device.type == "cuda" else [])
+    rows = [*ROWS, *(TF32 if device.type == "cuda" else []), *(COMPILED if args.compile else [])]
+    if args.model == "dcgan":
+        rows = [row for row in rows if row[1] == "fast"]
     print(f"{_machine(device)}; torch {torch.__version__}; {torch.get_num_threads()} threads")
-    print(f"\nbatch {args.batch}, ngf {args.ngf}, median of {args.turns * args.steps} steps\n")
-    print("| px | mode | ms/step | img/s | x | peak GB |\n|---|---|---|---|---|---|")
-    for size in args.sizes:
+    print(f"\n{args.model}, batch {args.batch}, median of {args.turns * args.steps}\n")
+    for size in args.sizes or SIZES[args.model]:
         turns = [[run_row(args, size, row) for row in rows] for _ in range(args.turns)]
-        medians = [
-            statistics.median(s for turn in turns for s in turn[i]["seconds"])
-            for i in range(len(rows))
-        ]
-        for i, (name, *_) in enumerate(rows):
-            ms, memory = medians[i] * 1e3, max(turn[i]["memory"] for turn in turns)
-            speed, ratio = args.batch / medians[i], medians[0] / medians[i]
-            print(f"| {size} | {name} | {ms:.0f} | {speed:.2f} | {ratio:.2f} | {memory:.2f} |")
+        print_size(args, size, rows, turns)
+
+
+def print_size(
+    args: argparse.Namespace, size: int, rows: Sequence[Row], turns: list[list[dict[str, Any]]]
+) -> None:
+    intervals = turns[0][0]["intervals"]
+    heads = [f"{name} /{k}" if k > 1 else name for name, k in intervals.items()]
+    print(
+        f"| px | mode | {' | '.join(f'{head} ms' for head in heads)} | ms/step | img/s | x | GB |"
+    )
+    print("|---" * (6 + len(heads)) + "|")
+    first = 0.0
+    for i, (name, *_) in enumerate(rows):
+        times = {
+            phase: statistics.median(s for turn in turns for s in turn[i]["seconds"][phase])
+            for phase in intervals
+        }
+        step = sum(times[phase] / k for phase, k in intervals.items())
+        first = first or step
+        memory = max(turn[i]["memory"] for turn in turns)
+        phases = " | ".join(f"{seconds * 1e3:.0f}" for seconds in times.values())
+        speed = f"{step * 1e3:.0f} | {args.batch / step:.2f} | {first / step:.2f} | {memory:.2f}"
+        print(f"| {size} | {name} | {phases} | {speed} |")
+    print()
 
 
 def _machine(device: torch.device) -> str:
@@ -111,18 +172,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--model", choices=list(SIZES), default="cyclegan")
+    parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--ngf", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=0, help="0: 1, 8 (stylegan), 128 (dcgan)")
+    parser.add_argument("--width", type=int, default=0, help="0: as published")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--mode", help=argparse.SUPPRESS)
     parser.add_argument("--precision", help=argparse.SUPPRESS)
-    parser.add_argument("--compile", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.batch = args.batch or BATCH[args.model]
     if args.worker:
         print(json.dumps(measure(args)))
     else:
