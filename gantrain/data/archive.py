@@ -133,4 +133,5 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    # Also what leads out of the archive ("..", "/"): names of results are made from these.
+    return any(part.startswith((".", "/", "__MACOSX")) for part in path.parts)

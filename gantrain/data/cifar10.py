@@ -1,14 +1,13 @@
 """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 pictures of 32 x 32 pixels in ten classes."""
 
-import io
-import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from gantrain.data.byte_arrays import unpickle
 from gantrain.data.cache import cache_folder
 from gantrain.data.download import fetch
 from gantrain.data.labels import Labels
@@ -63,7 +62,7 @@ class CIFAR10(StackedImages):
         read = _from_folder(place) if place.is_dir() else _from_archive(place)
         images, numbers = {}, {}
         for split, names in FILES.items():
-            parts = [_unpickle(read(name), f"{place}: {name}") for name in names]
+            parts = [_batch(read(name), f"{place}: {name}") for name in names]
             images[split] = np.concatenate([data for data, _ in parts]).reshape(-1, 3, 32, 32)
             numbers[split] = np.concatenate([labels for _, labels in parts])
         self._keep(images, numbers, self._limit)
@@ -117,39 +116,16 @@ def _from_archive(file: Path) -> Callable[[str], bytes]:
     return found.__getitem__
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")
-
-
-ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes into a pickle of protocol 2
-}
-
-
-class _OnlyArrays(pickle.Unpickler):
-    """The batches are pickles: nothing but numpy arrays may come of them, no code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
-        return ALLOWED[module, name]
-
-
-def _unpickle(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Pictures, uint8 [N, 3072], and class numbers, int64 [N]. Raises ConfigError."""
     try:
-        found = _OnlyArrays(io.BytesIO(content), encoding="bytes").load()
-        data, numbers = np.asarray(found[b"data"]), np.asarray(found[b"labels"])
-        right = data.dtype == np.uint8 and numbers.dtype.kind in "iu" and len(data) > 0
-        right = right and data.shape[1:] == (3072,) and numbers.shape == (len(data),)
-        if not right or not ((numbers >= 0) & (numbers < len(CLASSES))).all():
-            raise ValueError(f"{data.dtype} pictures of shape {data.shape}")
+        found = unpickle(content)
+        data, labels = found[b"data"].array, found[b"labels"]
+        right = data.ndim == 2 and data.shape[1] == 3072 and 0 < len(data) == len(labels)
+        if not right or not all(type(n) is int and 0 <= n < len(CLASSES) for n in labels):
+            raise ValueError(f"{len(labels)} labels, pictures of shape {data.shape}")
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
         raise ConfigError(
             f"{where} is no batch of CIFAR-10 ({error}): fetch {ARCHIVE} anew."
         ) from error
-    return data, numbers.astype(np.int64)
+    return data, np.array(labels, np.int64)

@@ -3,11 +3,9 @@
 import hashlib
 import http.client
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write
@@ -24,39 +22,40 @@ def fetch(url: str, target: Path, md5: str | None, log: Log, by_hand: str) -> Pa
 
     Raises ConfigError, ending with `by_hand`: how to place the file without a network.
     """
-    if target.is_file():
-        return target
-    log(f"data: downloading {url} to {target}")
+    digest = hashlib.md5(usedforsecurity=False)
     try:
-        with atomic_write(target) as file:
-            digest = _download(url, file, log, by_hand)
-            if md5 is not None and digest != md5:
-                raise ConfigError(
-                    f"{url} has the checksum {digest} instead of {md5}: the download is damaged or "
-                    f"the file is another one. Try again, or {by_hand}"
+        if target.is_file():
+            if md5 is not None:  # it may be from another url
+                with target.open("rb") as file:
+                    for chunk in iter(lambda: file.read(_CHUNK), b""):
+                        digest.update(chunk)
+                _check(
+                    f"{target}, kept from an earlier start,", digest.hexdigest(), md5, "Remove it"
                 )
+            return target
+        log(f"data: downloading {url} to {target}")
+        with atomic_write(target) as file:
+            for chunk in _told(_download(url, by_hand), log):
+                digest.update(chunk)
+                file.write(chunk)
+            _check(url, digest.hexdigest(), md5, f"Try again, or {by_hand}")
     except OSError as error:
         raise ConfigError(
-            f"{target.parent} cannot be written ({error.strerror or error}): set data.cache_dir to "
+            f"{target.parent} cannot be used ({error.strerror or error}): set data.cache_dir to "
             f"a folder with room, or {by_hand}"
         ) from error
     return target
 
 
-def _download(url: str, file: IO[bytes], log: Log, by_hand: str) -> str:
-    """Copy what is at `url` into `file`; the MD5 of the content. Raises ConfigError."""
-    digest, done, told = hashlib.md5(usedforsecurity=False), 0, time.monotonic()
-    for chunk, total in _chunks(url, by_hand):
-        file.write(chunk)
-        digest.update(chunk)
-        done += len(chunk)
-        if time.monotonic() - told > _LOG_SECONDS:
-            told = time.monotonic()
-            log(f"data: {done / 1e6:.0f}" + (f" of {total / 1e6:.0f} MB" if total else " MB"))
-    return digest.hexdigest()
+def _check(what: str, found: str, wanted: str | None, cure: str) -> None:
+    if wanted is not None and found != wanted:
+        raise ConfigError(
+            f"{what} has the checksum {found} instead of {wanted}: it is damaged or another file. "
+            f"{cure.rstrip('.')}."
+        )
 
 
-def _chunks(url: str, by_hand: str) -> Iterator[tuple[bytes, int]]:
+def _download(url: str, by_hand: str) -> Iterator[tuple[bytes, int]]:
     """(bytes, length of all or 0) to the end. Raises ConfigError when it does not come to that."""
     try:
         with urllib.request.urlopen(url, timeout=_PATIENCE) as source:
@@ -69,3 +68,14 @@ def _chunks(url: str, by_hand: str) -> Iterator[tuple[bytes, int]]:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", "") or error or type(error).__name__
         raise ConfigError(f"{url} cannot be downloaded ({reason}): {by_hand}") from error
+
+
+def _told(chunks: Iterator[tuple[bytes, int]], log: Log) -> Iterator[bytes]:
+    """The bytes of `chunks`; every few seconds a line says how far it is."""
+    done, told = 0, time.monotonic()
+    for chunk, total in chunks:
+        yield chunk
+        done += len(chunk)
+        if time.monotonic() - told > _LOG_SECONDS:
+            told = time.monotonic()
+            log(f"data: {done / 1e6:.0f}" + (f" of {total / 1e6:.0f} MB" if total else " MB"))
