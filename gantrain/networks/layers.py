@@ -69,7 +69,7 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
 
     bfloat16 near +-1 has steps of half an 8-bit level: an output computed in it shows bands.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         return layers(widen(x))
 
 

@@ -51,8 +51,13 @@ class FullyConnected(nn.Module):
         self.scale = lr_multiplier / in_features**0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.addmm(self.bias, x, self.weight.T, beta=self.lr_multiplier, alpha=self.scale)
-        return bias_act.bias_act(x, None, self.activation, gain=_GAIN[self.activation])
+        return bias_act.bias_act(
+            F.linear(x, self.weight),
+            self.bias * self.lr_multiplier,
+            self.activation,
+            scale=self.scale,
+            gain=_GAIN[self.activation],
+        )
 
 
 class ConvLayer(nn.Module):
