@@ -97,6 +97,6 @@ def test_our_own_files(tmp_path: Path, cycle: float) -> None:
     save_snapshot(tmp_path / "s.pt", networks, specs, {})
     assert load_weights(third, tmp_path / "s.pt") == names[:-1]
     for gan in (new, third):
-        for name in gan.G:
+        for name in dict(gan.G.named_children()):
             ours, theirs = gan.G[name].state_dict(), old.G[name].state_dict()
             assert all(torch.equal(ours[key], theirs[key]) for key in theirs)

@@ -241,3 +241,27 @@ def test_preview() -> None:
         columns = gan.preview(gan.G, pictures(gan))
     assert list(columns)[:2] == ["real", "G(E(real))"] and len(columns) == 8
     assert all(images.shape == (4, 3, 16, 16) for images in columns.values())
+
+
+@pytest.mark.parametrize("phase", ["G", "D", "D_r1"])
+def test_microbatches_give_the_gradient_of_the_batch(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no statistic is taken over the batch, parts of it average to the whole."""
+    gan = make(augment="none", noise="none", style_mixing_prob=0.0, mbstd_group=1).double()
+    batch = {name: x.double() for name, x in pictures(gan).items()}
+    z = torch.randn(4, 8, dtype=torch.float64)
+    found = []
+    for size in (4, 2, 1):
+        parts = [{"image": batch["image"][i : i + size]} for i in range(0, 4, size)]
+        queue = list(z.split(size))
+        monkeypatch.setattr(latents, "draw_z", lambda *_, queue=queue: queue.pop(0))
+        optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
+        run = PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
+        run.phases = [p for p in gan.phases() if p.name == phase]
+        run.step(parts, Step(0, 0))
+        player = getattr(gan, run.phases[0].player)
+        grads = [p.grad.clone() for p in player.parameters() if p.grad is not None]
+        found.append(torch.cat([g.flatten() for g in grads]))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-12)
