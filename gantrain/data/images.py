@@ -101,7 +101,7 @@ def _to_channels(image: Image.Image, channels: int) -> Image.Image:
         if rgba.getchannel("A").getextrema() != (255, 255):
             raise ImageFault(
                 f"has transparency, which {channels} channel{'s' * (channels > 1)} cannot hold: "
-                "flatten it onto a background, or set 4 channels for its domain"
+                "flatten it onto a background, or set its channels to 4"
             )
         image = rgba.convert("RGB")
     elif image.mode not in _PLAIN_MODES:

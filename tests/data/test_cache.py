@@ -1,5 +1,6 @@
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,18 @@ def test_the_second_start_does_not_decode(root, tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "image_size", None)
     for mode in ("disk", "auto"):
         assert any("earlier start" in line for line in prepared(folder(root, **at(tmp_path, mode))))
+
+
+def test_a_cache_is_used_from_another_working_folder(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    first = folder(Path(root.name), **at(tmp_path, "disk"))
+    prepared(first)
+    wanted = first.test_item("a", 1)
+    monkeypatch.chdir("/")
+    data = folder(root, **at(tmp_path, "disk"))
+    assert any("earlier start" in line for line in prepared(data))
+    assert (data.test_item("a", 1) == wanted).all() and data.test_name("a", 1) == "p01"
+    assert data.describe()["fingerprint"] == first.describe()["fingerprint"]
 
 
 def changed(root, tmp_path):
