@@ -12,17 +12,25 @@ import pytest
 from PIL import Image
 
 from tests.command_line import ENVIRONMENT, gantrain
+from tests.data.published_sets import cifar10_folder, mnist_folder
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 # What makes a documented command small: any size of network is the same code.
-SMALL_MODEL = ["model.ngf=2", "model.ndf=2", "model.blocks=1"]
+SMALL_MODEL = {
+    "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
+    "dcgan": ["model.g_width=8", "model.d_width=2"],
+    "my_gan": ["lr.unit=image"],
+    "cyclegan": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
+}
+PUBLISHED = {"data=cifar10": "data.root=published", "data=mnist": "data.root=published"}
 SMALL = [
-    "train.epochs=null", "train.kimg=0.004", "lr.unit=image", "data.resolution=32",
+    "train.epochs=null", "train.kimg=0.004", "data.resolution=32",
     "tracking.tensorboard=false", "evaluation.test_images=1",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
+NAMED = ("flowers", "things", "twoway")  # runs that pictures are generated with
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 
 
@@ -56,6 +64,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(2):
                 pixels = values.integers(0, 256, (40, 48, 3), np.uint8)
                 Image.fromarray(pixels).save(path / f"{i}.png")
+    for number in range(6):
+        path = home / "my_pictures" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    cifar10_folder(home / "published")
+    mnist_folder(home / "published", exist_ok=True)
     for text in (
         b for document in DOCUMENTS for kind in ("python", "yaml") for b in blocks(document, kind)
     ):
@@ -63,6 +77,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (home / name[1]).parent.mkdir(parents=True, exist_ok=True)
             (home / name[1]).write_text(text)
     return home
+
+
+@pytest.fixture(scope="module")
+def named(folder: Path) -> None:
+    """The runs of NAMED, as their own commands make them."""
+    for name in NAMED:
+        [command] = [c for c in COMMANDS if f" name={name} " in c]
+        gantrain(folder, *small(command), environment=EXPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +98,16 @@ def small(command: str) -> list[str]:
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
         return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
-    own = any(word == "model=my_gan" for word in words)  # has no such keys
+    if words[0] == "generate":
+        return words
+    models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
+    found = [name for name in SMALL_MODEL for model in models if model.startswith(name)]
+    model = found[0] if found else "cyclegan"
     budget = ["train.kimg=0.008"] if "resume=auto" in words else []
-    return [*words, *([] if own else SMALL_MODEL), *SMALL, *budget]
+    budget += [place for data, place in PUBLISHED.items() if data in words]
+    if any(word.startswith("data.resolution=[") for word in words):
+        budget += ["data.resolution=[24,32]"]
+    return [*words, *SMALL_MODEL[model], *SMALL, *budget]
 
 
 def test_the_documents_name_commands() -> None:
@@ -94,7 +123,9 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         return
     if "stripes" in command:
         request.getfixturevalue("stripes")
-    if command != STRIPES:
+    if any(name in command for name in NAMED):
+        request.getfixturevalue("named")
+    if command != STRIPES and not any(f" name={name} " in command for name in NAMED):
         output = gantrain(folder, *small(command), environment=EXPORTS)
         assert "has no effect" not in output
     if "resume=" in command:
@@ -114,7 +145,7 @@ def test_tensorboard_finds_the_run(command: str, folder: Path, stripes: Path) ->
 
 @pytest.mark.multi
 def test_python_snippets_of_the_readme(
-    folder: Path, stripes: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, stripes: Path, named: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     for snippet in blocks(README, "python"):

@@ -232,7 +232,7 @@ class Model:
         if "E" in self.networks:
             return []
         return [
-            f"images needs an encoder, which only snapshots of model=stylegan_cycle have; "
+            f"images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
             f"{self.file} ({self.algorithm}) makes pictures from seeds."
         ]
 

@@ -246,7 +246,7 @@ def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
         (["truncation_cutoff=7"], ["truncation_cutoff=7: this generator has only 6 layers"]),
         (
             ["images=photos"],
-            ["images needs an encoder, which only snapshots of model=stylegan_cyc"],
+            ["images needs an encoder, which only snapshots of experiment=stylegan"],
         ),
         (
             ["style_mixing.rows=0", "style_mixing.columns=1", "style_mixing.layers=4-9", "class=9"],

@@ -20,9 +20,9 @@ def cifar10_folder(folder: Path, per_batch: int = 4) -> None:
         (place / name).write_bytes(pickle.dumps(batch, protocol=2))
 
 
-def mnist_folder(folder: Path, count: int = 8) -> None:
+def mnist_folder(folder: Path, count: int = 8, exist_ok: bool = False) -> None:
     """The four idx files with a few random pictures."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=exist_ok)
     rng = np.random.default_rng(0)
     for part in ("train", "t10k"):
         images = rng.integers(0, 256, (count, 28, 28), np.uint8)

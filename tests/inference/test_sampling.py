@@ -133,7 +133,7 @@ def test_what_a_generator_cannot_do_is_said(plain: Model, style: Model, tmp_path
         plain.mapping(plain.latents([0]))
     with pytest.raises(ConfigError, match="trained without labels"):
         plain.sample(0, label=1)
-    with pytest.raises(ConfigError, match="model=stylegan_cycle"):
+    with pytest.raises(ConfigError, match="experiment=stylegan_cycle"):
         style.encode(style.sample(0))
     with pytest.raises(ConfigError, match=r"Did you mean class=cat\?"):
         style.sample(0, label="cta")
