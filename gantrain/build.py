@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantrain import targets
 from gantrain.engine.optim import LearningRate, build_optimizers
-from gantrain.engine.precision import Precision, pick_device
+from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
@@ -42,10 +42,10 @@ def make_precision(runtime: RuntimeConfig) -> Precision:
     Raises ConfigError when the device is not there.
     """
     device = pick_device(runtime.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if why := missing(device):
         raise ConfigError(
-            f"runtime.device={runtime.device}, but torch sees no CUDA device here: use "
-            "runtime=cpu, or install a CUDA build of torch."
+            f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
+            "install a build of torch for your GPU."
         )
     if runtime.threads:
         torch.set_num_threads(runtime.threads)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gantrain import kinds
 from gantrain.values import show
 
 Config = dict[str, Any]
@@ -26,6 +27,7 @@ def problems(config: Config) -> list[str]:
         _channels,
         _penalty,
         _momentum,
+        _augmentation,
         _starting_point,
         _name,
     )
@@ -44,6 +46,16 @@ def warnings(config: Config, given: set[str]) -> list[str]:
             "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
             "at a time and batch norm mixes them; model.norm=instance is the usual choice."
         )
+    if _get(config, "model.augment") == "fixed" and _get(config, "model.augment_p") == 0:
+        found.append(
+            "model.augment=fixed with model.augment_p=0 augments nothing: give model.augment_p, "
+            "for example model.augment_p=0.2."
+        )
+    if _get(config, "model.freeze_d") and not config["init_from"] and _is_new(config):
+        found.append(
+            f"model.freeze_d={show(_get(config, 'model.freeze_d'))} without init_from fixes layers "
+            "of random weights: it is for fine-tuning, give init_from=."
+        )
     first, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
     if first and kimg is not None and first >= kimg:
         found.append(
@@ -51,6 +63,10 @@ def warnings(config: Config, given: set[str]) -> list[str]:
             "the second stage: this run trains the adversarial losses alone."
         )
     return found
+
+
+def _is_new(config: Config) -> bool:
+    return config["resume"] in (None, "auto")
 
 
 def _get(config: Config, key: str) -> Any:
@@ -153,6 +169,16 @@ def _momentum(config: Config) -> Iterator[str]:
         yield "optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0."
 
 
+def _augmentation(config: Config) -> Iterator[str]:
+    model = config["model"]
+    p, most = model.get("augment_p"), model.get("ada_max_p")
+    if model.get("augment") == "ada" and p is not None and most is not None and p > most:
+        yield (
+            f"model.augment_p={show(p)}, where ADA starts, is above its bound "
+            f"model.ada_max_p={show(most)}: lower the one or raise the other."
+        )
+
+
 def _starting_point(config: Config) -> Iterator[str]:
     resume, name = config["resume"], config["name"]
     if resume == "auto" and name is None:
@@ -200,7 +226,13 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         ("model.augment_p", "model.augment_spec"),
         (lambda get: get("model.augment") == "none", "model.augment=none"),
     ),
-    "model.r1_interval": (lambda get: get("model.r1_gamma") == 0, "model.r1_gamma=0"),
+    "model.r1_interval": (
+        lambda get: (
+            get("model.r1_gamma") == 0
+            or (get("model.r1_gamma") is None and get("model.loss") == "wgan_gp")
+        ),
+        "model.r1_gamma is 0 (null means 0 with model.loss=wgan_gp)",
+    ),
     "model.pl_interval": (lambda get: get("model.pl_weight") == 0, "model.pl_weight=0"),
     "model.adversarial_kimg": (
         lambda get: get("model.lambda_latent") == 0 and get("model.lambda_image") == 0,
@@ -223,6 +255,10 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     "data.cache_dir": (
         lambda get: get("data.cache") in ("none", "memory"),
         "only data.cache=disk and auto write files",
+    ),
+    "evaluation.test_images": (
+        lambda get: kinds.constant(get("model._target_"), "takes") == "images",
+        "only models of two domains translate test images",
     ),
     "tracking.grid_images": (
         lambda get: get("tracking.grid_every_kimg") == 0,

@@ -131,6 +131,7 @@ def test_all_problems_at_once() -> None:
         (["data=folder", "data.channels_a=1"], "add model.lambda_identity=0"),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "momentum above 0"),
         (["resume=auto"], "add name="),
+        (["model=stylegan", "model.augment_p=0.9"], "above its bound model.ada_max_p=0.8"),
         (["resume=runs/a", "init_from=runs/b"], "exclude each other"),
     ],
 )
@@ -147,6 +148,7 @@ def test_combinations_that_cannot_work(overrides: list[str], said: str) -> None:
         ["resume=auto", "name=a", "init_from=runs/b"],
         ["runtime.device=cuda:1", "runtime.precision=tf32"],
         ["model.lambda_cycle=[[0,0],[10,10]]", "+optimizer.maximize=true"],
+        ["model=stylegan", "model.augment=fixed", "model.augment_p=0.9"],
     ],
 )
 def test_combinations_that_work(overrides: list[str]) -> None:
@@ -164,6 +166,8 @@ def test_combinations_that_work(overrides: list[str]) -> None:
         ("data.load_size=300", ["data=folder", "data.preprocess=crop"]),
         ("tracking.grid_images=3", ["tracking.grid_every_kimg=0"]),
         ("resume_force=true", []),
+        ("model.r1_interval=4", ["model=stylegan", "model.loss=wgan_gp"]),
+        ("evaluation.test_images=4", ["model=dcgan"]),
     ],
 )
 def test_a_typed_key_without_effect_warns(key: str, others: list[str]) -> None:
@@ -174,6 +178,19 @@ def test_a_typed_key_without_effect_warns(key: str, others: list[str]) -> None:
 
 def test_wgan_gp_with_batch_norm_warns() -> None:
     assert "model.norm=instance" in load("model.loss=wgan_gp", "model.norm=batch").warnings[0]
+
+
+def test_augmenting_with_probability_0_warns() -> None:
+    fixed = ["model=stylegan", "model.augment=fixed"]
+    assert "augments nothing" in load(*fixed).warnings[0]
+    assert load(*fixed, "model.augment_p=0.2").warnings == ()
+
+
+def test_freezing_random_layers_warns() -> None:
+    frozen = ["model=stylegan", "model.freeze_d=10"]
+    assert "give init_from=" in load(*frozen).warnings[0]
+    assert load(*frozen, "init_from=runs/b").warnings == ()
+    assert load(*frozen, "resume=runs/a").warnings == ()
 
 
 def test_differences_leave_out_what_changes_neither_networks_nor_pictures() -> None:

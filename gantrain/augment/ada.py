@@ -52,10 +52,11 @@ class ADA(nn.Module):
             sign = (error > 0) - (error < 0)
             moved = self.p + sign * batch * self.interval / (self.kimg * 1000)
             self.p = min(max(moved, 0.0), self.max_p)
-        self._arriving = self.seen.to("cpu", non_blocking=True, copy=True)
-        if self.seen.is_cuda:
+        on_cuda = self.seen.is_cuda  # elsewhere nothing would tell that the numbers are there
+        self._arriving = self.seen.to("cpu", non_blocking=on_cuda, copy=True)
+        if on_cuda:
             self._arrived = torch.cuda.Event()
-            self._arrived.record()
+            self._arrived.record(torch.cuda.current_stream(self.seen.device))
         self.seen.zero_()
 
     def _read(self) -> list[float] | None:

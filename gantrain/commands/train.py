@@ -18,7 +18,7 @@ from gantrain import __version__, auto, build, schema
 from gantrain.commands.closing import check_pairs, closing_words, final_numbers, headline
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
-from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.checkpoint import CheckpointStore, misfits
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
@@ -63,6 +63,8 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
     directory = existing or _create(config)
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = store.newest() if existing else None
+    if found:
+        _check_fit(directory, found[1], gan)
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
@@ -84,7 +86,7 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         if found:
             if (last := store.paths()[-1]) != found[0]:
                 tracker.say(f"{last} is damaged; going on from the one before it.")
-            trainer.load_state_dict(found[1])
+            _restore(trainer, found[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
     finally:
         tracker.close()
@@ -214,6 +216,27 @@ def _compare(directory: RunDirectory, settings: dict[str, Any], force: bool) -> 
             "Take them back, start a new run (init_from= takes its weights), or add "
             "resume_force=true to continue all the same."
         )
+
+
+def _check_fit(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
+    """Refuse a checkpoint that `resume_force` cannot load, before anything is written."""
+    if found := misfits(state, gan):
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ConfigError(
+            f"resume={directory.path} cannot go on with this model, forced or not: "
+            f"{'; '.join(found[:3])}{more}. Take the model's settings back, or start a new run "
+            "(init_from= takes the networks that are the same)."
+        )
+
+
+def _restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker: Tracker) -> None:
+    """Go on from a checkpoint; another kind of optimizer begins anew, it has other moments."""
+    before = state["note"]["settings"]["optimizer"]["_target_"]
+    if before != config.optimizer["_target_"]:
+        fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
+        state = {**state, "optimizers": fresh}
+        tracker.say(f"The moments of {before} are left behind.")
+    trainer.load_state_dict(state)
 
 
 def _create(config: RunConfig) -> RunDirectory:

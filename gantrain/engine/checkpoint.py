@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write, is_whole, kimg_label, remove_leftovers
+from gantrain.gans.base import GAN
 
 PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
 
@@ -53,6 +55,29 @@ class CheckpointStore:
                 "start anew under another name, or take a snapshot's weights with init_from=."
             )
         return None
+
+
+def misfits(state: dict[str, Any], gan: GAN) -> list[str]:
+    """What of a checkpoint's content another model could not take over, a phrase each; [] if all.
+
+    These are the networks' shapes, and which of their weights are learned.
+    """
+    saved, own = _shapes(state["gan"]), _shapes(gan.state_dict())
+    found = [
+        f"{key} is {saved.get(key, 'absent')} there and {own.get(key, 'absent')} here"
+        for key in dict.fromkeys([*saved, *own])
+        if saved.get(key) != own.get(key)
+    ]
+    for player, optimizer in state["optimizers"].items():
+        learned = sum(len(group["params"]) for group in optimizer["param_groups"])
+        now = len(list(getattr(gan, player).parameters()))
+        if learned != now and not found:
+            found.append(f"{player} learns {learned} of its tensors there and {now} here")
+    return found
+
+
+def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

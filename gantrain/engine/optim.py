@@ -28,10 +28,13 @@ def build_optimizers(
 
 
 def steps_ratio(phases: list[Phase], player: str) -> float:
-    """Main steps of `player` over all its optimizer steps: k / (k + 1) for one phase every k."""
-    intervals = [phase.interval for phase in phases if phase.player == player]
-    main = intervals.count(1)
-    return main / sum(1 / k for k in intervals) if main else 1.0
+    """Main steps of `player` over all its optimizer steps: k / (k + 1) for one penalty every k.
+
+    A penalty (`full_precision`) at every step is none of the main ones: k = 1 gives 1 / 2.
+    """
+    own = [phase for phase in phases if phase.player == player]
+    main = sum(phase.interval == 1 and not phase.full_precision for phase in own)
+    return main / sum(1 / phase.interval for phase in own) if main else 1.0
 
 
 def lazily(settings: dict[str, Any], ratio: float) -> dict[str, Any]:

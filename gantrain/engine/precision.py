@@ -28,6 +28,19 @@ class Precision:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
+def missing(device: torch.device) -> str:
+    """Why `device` cannot be used here, "" if it can: "torch sees no CUDA device here"."""
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            return "torch sees no CUDA device here"
+        if (device.index or 0) >= count:
+            return f"the CUDA devices here are cuda:0 to cuda:{count - 1}"
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "torch sees no Apple GPU here"
+    return ""
+
+
 def pick_device(name: str) -> torch.device:
     """ "auto" is the first of cuda, mps, cpu that is there; else the named device."""
     if name != "auto":

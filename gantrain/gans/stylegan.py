@@ -112,7 +112,7 @@ class StyleGAN(GAN):
         y = torch.randn_like(fake) / sqrt(fake.shape[2] * fake.shape[3])
         lengths = path_lengths(fake, ws, y)
         a = torch.lerp(self.pl_mean, lengths.mean(), 0.01)
-        self.pl_mean.copy_(a.detach())
+        self.pl_mean.copy_(torch.where(a.isfinite(), a.detach(), self.pl_mean))
         # 0 * fake: Adam skips parameters without a gradient, and their moments would go astray.
         yield {"path_length": self.pl[0] * (lengths - a).square().mean() + 0 * fake.sum()}
 

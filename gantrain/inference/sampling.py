@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantrain.engine.precision import Precision, PrecisionName, pick_device
+from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, cycled, label_vector
 from gantrain.inference.seeds import Numbers, read_numbers
@@ -51,10 +51,10 @@ def load(
         ConfigError: no such snapshot, a damaged one, or no such device here.
     """
     place = pick_device(str(device))
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if why := missing(place):
         raise ConfigError(
-            f"device={device}, but torch sees no CUDA device here: use device=cpu, or install a "
-            "CUDA build of torch."
+            f"device={device}, but {why}: use another one, such as device=cpu, or install a build "
+            "of torch for your GPU."
         )
     file = find_snapshot(Path(path))
     snapshot = load_snapshot(file, place)

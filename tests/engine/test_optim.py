@@ -91,3 +91,10 @@ def test_lazy_phases_correct_rate_and_betas(player: str, ratio: float) -> None:
     assert settings["lr"] == pytest.approx(0.01 * ratio) and settings["eps"] == 1e-8
     assert list(settings["betas"]) == pytest.approx([0.0, 0.99**ratio])
     assert lazily({"rho": 0.9}, ratio) == {"rho": 0.9}
+
+
+def test_a_penalty_at_every_step_is_no_main_step() -> None:
+    phases = [Phase("D", "D", lambda batch, step: iter(()))]
+    for k in (1, 2, 16):
+        r1 = Phase("D_r1", "D", lambda batch, step: iter(()), k, True, full_precision=True)
+        assert steps_ratio([*phases, r1], "D") == pytest.approx(k / (k + 1))

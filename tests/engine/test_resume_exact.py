@@ -1,6 +1,7 @@
 """A run that was killed, stopped or resumed equals one that was not, bit for bit."""
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -176,6 +177,23 @@ def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
     assert "Resuming at 0.004 kimg" in gantrain(tmp_path, "resume=runs/run", *force)
     assert final_state(finished)["nimg"] == 6
     gantrain(tmp_path, "resume=runs/run")  # the forced settings are the run's own now
+
+
+def test_force_cannot_change_the_shapes(finished: Path, tmp_path: Path) -> None:
+    before = content(finished)
+    output = gantrain(tmp_path, "resume=runs/run", "model.ngf=3", "resume_force=true", code=2)
+    assert "Traceback" not in output and "forced or not" in output
+    assert re.search(r"G\.ab\.\S+ is \([\d, ]+\) there and \([\d, ]+\) here", output)
+    assert content(finished) == before
+
+
+def test_another_optimizer_begins_anew(finished: Path, tmp_path: Path) -> None:
+    for optimizer, old in (("sgd", "Adam"), ("adam", "SGD")):
+        force = [f"optimizer={optimizer}", "resume_force=true"]
+        budget = f"train.kimg={0.006 if old == 'Adam' else 0.008}"
+        assert f"{old} are left behind" in gantrain(tmp_path, "resume=runs/run", *force, budget)
+    steps = [s["step"] for s in final_state(finished)["optimizers"]["G"]["state"].values()]
+    assert {float(step) for step in steps} == {2.0}
 
 
 def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:

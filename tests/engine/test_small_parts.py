@@ -15,7 +15,7 @@ from gantrain.engine.cadence import crossed
 from gantrain.engine.clock import Clock
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
-from gantrain.engine.precision import Precision, pick_device
+from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.signals import stop_on_signal
 
 
@@ -106,8 +106,18 @@ def test_precision_switches() -> None:
 
 def test_devices_and_memory() -> None:
     assert pick_device("cpu") == torch.device("cpu")
+    assert missing(torch.device("cpu")) == ""
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
     assert 0.01 < peak_gigabytes(torch.device("cpu")) < 100
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert missing(torch.device("cuda")) == missing(torch.device("cuda:1")) == ""
+    assert "cuda:0 to cuda:1" in missing(torch.device("cuda:2"))
+    assert "no Apple GPU" in missing(torch.device("mps"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

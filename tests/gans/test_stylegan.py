@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gantrain.engine.checkpoint import misfits
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
@@ -111,6 +112,20 @@ def test_path_length_of_a_single_picture() -> None:
     gan = make(batch=1)
     loss = only(gan.path_length(pictures(gan, 1), Step(0, 0)))["path_length"]
     assert torch.isfinite(loss) and loss > 0
+
+
+def test_a_path_length_that_is_not_finite_is_forgotten() -> None:
+    """train.on_nonfinite=skip leaves that step out: the running mean must not keep it."""
+    gan, batch = make(), pictures(make())
+    only(gan.path_length(batch, Step(0, 0)))
+    before = gan.pl_mean.clone()
+    weight = gan.G["G"].synthesis.b16.torgb.weight
+    good = weight.detach().clone()
+    weight.data.fill_(torch.inf)
+    assert not torch.isfinite(only(gan.path_length(batch, Step(4, 0)))["path_length"])
+    assert torch.equal(gan.pl_mean, before)
+    weight.data.copy_(good)
+    assert torch.isfinite(only(gan.path_length(batch, Step(8, 0)))["path_length"])
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
@@ -265,3 +280,16 @@ def test_microbatches_give_the_gradient_of_the_batch(
         found.append(torch.cat([g.flatten() for g in grads]))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-12)
+
+
+def test_a_checkpoint_fits_or_says_what_does_not() -> None:
+    gan = make()
+    optimizers = {
+        name: optimizer.state_dict() for name, optimizer in runner(gan).optimizers.items()
+    }
+    state = {"gan": gan.state_dict(), "optimizers": optimizers}
+    assert misfits(state, make(augment="none")) == []
+    assert "G.E.b16.conv0.weight is absent there and (4, 4, 3, 3) here" in misfits(
+        state, make(lambda_image=1.0)
+    )
+    assert misfits(state, make(freeze_d=2)) == ["D learns 18 of its tensors there and 14 here"]
