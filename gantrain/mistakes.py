@@ -36,6 +36,11 @@ def explain(
             continue
         if override.is_sweep_override() and not sweep:
             problems.append(_sweep_without_m(text))
+        elif _options(source, override.key_or_group) and not _belongs(command, override):
+            problems.append(
+                f"{override.key_or_group} is a choice of gantrain train; gantrain {command} has "
+                "keys of its own, shown by --cfg job."
+            )
         elif _options(source, override.key_or_group):
             wrong = _choice_problems(source, override)
             problems += wrong
@@ -48,6 +53,11 @@ def explain(
 
 def _options(source: ConfigLoaderImpl, group: str) -> list[str]:
     return source.get_group_options(group, ObjectType.CONFIG)
+
+
+def _belongs(command: str, override: Override) -> bool:
+    """Whether the command has config groups like this one."""
+    return command == "train" or override.key_or_group.split("/")[0] == "hydra"
 
 
 def _choice_problems(source: ConfigLoaderImpl, override: Override) -> list[str]:

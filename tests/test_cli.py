@@ -106,6 +106,7 @@ def gantrain(
         (["resume=runs/none"], "resume=runs/none is not a run directory"),
         (["--config-dir", "none"], "not found"),
         (["-m", "seed=0,-1"], "seed=-1 is out of range"),
+        (["generate", "run=x", "runtime=cpu"], "runtime is a choice of gantrain train"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
         (["-m", "seed=0,1", "name=a"], "write for example 'name=a-${seed}'"),
     ],

@@ -121,6 +121,9 @@ def _safetensors(file: Path) -> dict[str, Any] | None:
 
 def _mismatches(name: str, network: nn.Module, weights: Weights) -> list[str]:
     own = network.state_dict()
+    if own.keys().isdisjoint(weights):
+        kind = type(network).__name__
+        return [f"init_from: {name} in the file is another kind of network, this one is a {kind}."]
     return [
         f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file, "
         f"{_shape(own.get(key))} in this model; use the file's model settings."

@@ -8,6 +8,8 @@ from gantrain.engine.warm_start import load_weights
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
+from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.stylegan import StyleGAN
 from gantrain.snapshot import save_snapshot
 from tests.command_line import TINY, final_state, gantrain
 
@@ -47,6 +49,19 @@ def test_all_mismatches_are_listed(tmp_path: Path) -> None:
     assert "G.ab.model.1.weight is (2, 3, 7, 7) in the file, (3, 3, 7, 7) in this model" in text
     assert "G.ba.model.11.conv_block.1.weight is (8, 8, 3, 3) in the file, absent" in text
     assert len(error.value.problems) > 20
+
+
+def test_another_kind_of_network_is_one_sentence(tmp_path: Path) -> None:
+    dcgan = DCGAN(ImageSpec({"image": 3}, (16, 16)), g_width=4, d_width=2)
+    path = CheckpointStore(tmp_path, 1).save(7, {"gan": dcgan.state_dict()})
+    small = {"z_dim": 4, "w_dim": 4, "channel_base": 32, "channel_max": 4}
+    with pytest.raises(ConfigError) as error:
+        load_weights(StyleGAN(ImageSpec({"image": 3}, (16, 16)), **small), path)
+    assert [text.split(" in the file")[0] for text in error.value.problems] == [
+        "init_from: G.G",
+        "init_from: D.D",
+    ]
+    assert "this one is a StyleGAN2Generator" in str(error.value)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
