@@ -61,9 +61,8 @@ def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
     first = next(rest)
     even = (first.width + first.width % 2, first.height + first.height % 2)  # H.264 in 4:2:0
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
-    writer = imageio_ffmpeg.write_frames(
-        str(temporary), even, fps=fps, codec="libx264", quality=8, macro_block_size=2
-    )
+    settings: Any = {"fps": fps, "codec": "libx264", "quality": 8, "macro_block_size": 2}
+    writer = imageio_ffmpeg.write_frames(str(temporary), even, **settings)
     writer.send(None)
     try:
         for pixels in _raw(chain([first], rest), even):
