@@ -27,6 +27,7 @@ def explain(
     parser = OverridesParser.create(config_loader=source)
     problems: list[str] = []
     groups: list[str] = []
+    swept: list[str] = []  # the first choice of each sweep over a group
     keys: list[Override] = []
     for text in overrides:
         try:
@@ -44,10 +45,14 @@ def explain(
         elif _options(source, override.key_or_group):
             wrong = _choice_problems(source, override)
             problems += wrong
-            groups += [] if wrong or override.is_sweep_override() else [text]
+            if override.is_sweep_override():
+                swept += [] if wrong else [f"{override.key_or_group}={_first(override)}"]
+            else:
+                groups += [] if wrong else [text]
         else:
             keys.append(override)
-    problems += _key_problems(source, command, groups, keys)
+    problems += _key_problems(source, command, [*groups, *swept], keys)
+    problems = problems or _as_choices(source, command, groups, swept, keys)
     return problems or _own_words(error)
 
 
@@ -73,6 +78,33 @@ def _choice_problems(source: ConfigLoaderImpl, override: Override) -> list[str]:
         _not_a_choice(group, values.show(choice), options)
         for choice in chosen
         if str(choice) not in options
+    ]
+
+
+def _first(override: Override) -> str:
+    return next(iter(override.sweep_string_iterator())).strip("'\"")
+
+
+def _as_choices(
+    source: ConfigLoaderImpl,
+    command: str,
+    groups: list[str],
+    swept: list[str],
+    keys: list[Override],
+) -> list[str]:
+    """Keys that only the choices of a sweep have: Hydra reads the command without its sweeps."""
+    try:
+        there = set(_dotted(_plain(compose.compose(source, command, groups))))
+    except (HydraException, OmegaConfBaseException):
+        return []
+    sections = {text.partition("=")[0] for text in swept}
+    return [
+        f"{key}={_value(override)} in a sweep over {key.partition('.')[0]}: write "
+        f"'{key}=choice({_value(override)})'."
+        for override in keys
+        if (key := override.key_or_group).partition(".")[0] in sections
+        and key not in there
+        and not override.is_sweep_override()
     ]
 
 

@@ -107,6 +107,8 @@ def gantrain(
         (["--config-dir", "none"], "not found"),
         (["-m", "seed=0,-1"], "seed=-1 is out of range"),
         (["generate", "run=x", "runtime=cpu"], "runtime is a choice of gantrain train"),
+        (["-m", "model=stylegan,dcgan", "model.z_dim=8"], "write 'model.z_dim=choice(8)'"),
+        (["-m", "model=stylegan,dcgan", "model.z_dimm=8"], "Did you mean model.z_dim=8?"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
         (["-m", "seed=0,1", "name=a"], "write for example 'name=a-${seed}'"),
     ],
