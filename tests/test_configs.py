@@ -81,7 +81,8 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if choice == "tracking=default" or group == "experiment":
         overrides += ["tracking.tensorboard=true"]
     if choice in FOLDER:
-        overrides += [f"data.root={pictures}", "data.cache=memory"]
+        root = pictures if model_of(choice) == "cyclegan" else pictures / "trainA"
+        overrides += [f"data.root={root}", "data.cache=memory"]
     if choice in CIFAR10:
         overrides += [f"data.root={pictures}/cifar"]
     if choice == "data=mnist":

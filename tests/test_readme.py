@@ -21,13 +21,19 @@ DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING
 SMALL_MODEL = {
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
-    "my_gan": ["lr.unit=image"],
-    "cyclegan": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
+    "my_gan": ["lr.unit=image", "evaluation.test_images=1"],
+    "cyclegan": [
+        "model.ngf=2",
+        "model.ndf=2",
+        "model.blocks=1",
+        "lr.unit=image",
+        "evaluation.test_images=1",
+    ],
 }
 PUBLISHED = {"data=cifar10": "data.root=published", "data=mnist": "data.root=published"}
 SMALL = [
     "train.epochs=null", "train.kimg=0.004", "data.resolution=32",
-    "tracking.tensorboard=false", "evaluation.test_images=1",
+    "tracking.tensorboard=false",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = ("flowers", "things", "twoway")  # runs that pictures are generated with
