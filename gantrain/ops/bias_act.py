@@ -43,4 +43,6 @@ def _affine(x: Tensor, bias: Tensor | None, x_gain: float, bias_gain: float) -> 
     if bias is None:
         return x if x_gain == 1 else x * x_gain
     bias = bias.view(-1, *[1] * (x.ndim - 2))
+    if torch.compiler.is_compiling():  # inductor loses alpha where x is a matrix product
+        return bias * bias_gain + x * x_gain
     return torch.add(bias * bias_gain, x, alpha=x_gain)

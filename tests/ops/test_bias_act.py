@@ -36,3 +36,19 @@ def test_value_and_gradients_of_both_orders(case: dict[str, Any], with_bias: boo
 def test_vectors_and_the_slope() -> None:
     y = bias_act(torch.tensor([[-3.0, 4.0]]), torch.tensor([1.0, 1.0]), gain=10.0, clamp=40.0)
     torch.testing.assert_close(y, torch.tensor([[-4.0, 40.0]]))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2, 2)])
+def test_the_compiler_gets_no_alpha(shape: tuple[int, ...]) -> None:
+    """Inductor (torch 2.13) drops it where it merges a sum with a matrix product."""
+    graphs: list[str] = []
+
+    def record(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph.code)
+        return graph
+
+    x, bias = torch.randn(shape), torch.randn(3)
+    torch.compiler.reset()
+    y = torch.compile(bias_act, backend=record)(x, bias, scale=0.01, gain=2.0)
+    torch.testing.assert_close(y, bias_act(x, bias, scale=0.01, gain=2.0))
+    assert len(graphs) == 1 and "leaky_relu" in graphs[0] and "alpha" not in graphs[0]
