@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.losses import ADVERSARIAL
 from gantrain.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -36,6 +37,8 @@ class DCGAN(GAN):
         loss: Literal["vanilla", "lsgan", "hinge"] = "vanilla",
     ) -> None:
         super().__init__()
+        if min(images.resolution) < 8:
+            raise ConfigError(f"DCGAN needs pictures of 8 pixels or more, not {images.resolution}.")
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)

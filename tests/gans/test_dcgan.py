@@ -5,6 +5,7 @@ from torch import nn
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
+from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.dcgan import DCGAN
 
@@ -30,6 +31,11 @@ def test_other_pictures(size: tuple[int, int], channels: int) -> None:
     gan = DCGAN(ImageSpec({"image": channels}, size), g_width=8, d_width=2)
     assert gan.G(torch.randn(2, 100)).shape == (2, channels, *size)
     assert gan.D(torch.zeros(2, channels, *size)).shape == (2,)
+
+
+def test_too_small_pictures_get_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="8 pixels or more"):
+        DCGAN(ImageSpec({"image": 3}, (4, 4)))
 
 
 def test_losses_are_binary_cross_entropy() -> None:

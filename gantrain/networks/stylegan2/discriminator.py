@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
 from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.mapping import LabelMapping, require_labels
@@ -89,13 +90,21 @@ class StyleGAN2Discriminator(nn.Module):
 
 
 def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
-    """Turn the weights and biases of the first `count` layers into buffers of the same names."""
+    """Turn the weights and biases of the first `count` layers into buffers of the same names.
+
+    Raises ConfigError when there are fewer.
+    """
     layers = [
         getattr(block, name)
         for block in blocks
         for name in ("fromrgb", "conv0", "conv1", "skip")
         if hasattr(block, name)
     ]
+    if count > len(layers):
+        raise ConfigError(
+            f"model.freeze_d={count}: this discriminator has {len(layers)} layers to freeze; 10 and "
+            "13 are usual for large pictures."
+        )
     for layer in layers[:count]:
         for name, parameter in list(layer.named_parameters()):
             delattr(layer, name)

@@ -56,7 +56,7 @@ class SynthesisBlock(nn.Module):
                 in_channels, channels, w_dim, pixels, up=2, conv_clamp=conv_clamp
             )
         self.conv1 = SynthesisLayer(channels, channels, w_dim, pixels, conv_clamp=conv_clamp)
-        self.makes_image = last or architecture == "skip"
+        self.last, self.makes_image = last, last or architecture == "skip"
         if self.makes_image:
             self.torgb = ToRGB(channels, image_channels, w_dim, conv_clamp)
         if architecture == "resnet" and not self.first:
@@ -91,7 +91,8 @@ class SynthesisBlock(nn.Module):
         if image is not None:
             image = fir.upsample2d(image, self.resample_filter)
         if self.makes_image:
-            rgb = self.torgb(features, next(w)).to(full)
+            # What becomes the picture is computed in full precision: bfloat16 shows bands.
+            rgb = self.torgb(features.to(full) if self.last else features, next(w)).to(full)
             image = rgb if image is None else image + rgb
         return features, image
 

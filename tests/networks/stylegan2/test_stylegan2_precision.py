@@ -40,10 +40,8 @@ def dtypes(net: nn.Module, *inputs: Tensor) -> dict[str, torch.dtype]:
 def test_only_the_highest_resolutions_of_the_generator_follow_autocast() -> None:
     seen = dtypes(generator(half_resolutions=2), torch.randn(2, 16))
     half = {name for name, dtype in seen.items() if dtype == torch.bfloat16}
-    expected = {
-        f"synthesis.b{side}.{layer}" for side in (16, 32) for layer in ("conv0", "conv1", "torgb")
-    }
-    assert half == expected
+    expected = {f"synthesis.b{side}.{layer}" for side in (16, 32) for layer in ("conv0", "conv1")}
+    assert half == expected | {"synthesis.b16.torgb"}  # the last one makes the picture
     assert {seen[name] for name in seen.keys() - half} == {torch.float32}
 
 
