@@ -102,8 +102,8 @@ def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
     ]
     if count > len(layers):
         raise ConfigError(
-            f"model.freeze_d={count}: this discriminator has {len(layers)} layers to freeze; 10 and "
-            "13 are usual for large pictures."
+            f"model.freeze_d={count}: this discriminator has {len(layers)} layers to freeze; 10 "
+            "and 13 are usual for large pictures."
         )
     for layer in layers[:count]:
         for name, parameter in list(layer.named_parameters()):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.layers import ConvLayer
@@ -143,3 +144,9 @@ def test_encoder_encodes_every_image_on_its_own_and_rebuilds() -> None:
     again = StyleGAN2Encoder(**net.spec["args"])
     again.load_state_dict(net.state_dict())
     assert torch.equal(net(x), again(x))
+
+
+def test_more_frozen_layers_than_there_are_get_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="freeze_d=8: this discriminator has 7 layers"):
+        StyleGAN2Discriminator([16, 16], channel_base=64, channel_max=8, freeze_layers=8)
+    StyleGAN2Discriminator([16, 16], channel_base=64, channel_max=8, freeze_layers=7)
