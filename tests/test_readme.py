@@ -36,7 +36,7 @@ SMALL = [
     "tracking.tensorboard=false",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
-NAMED = ("flowers", "things", "twoway")  # runs that pictures are generated with
+NAMED = ("flowers", "things", "twoway", "cifar", "emoji")  # runs that pictures are generated with
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 
 
@@ -49,7 +49,8 @@ def lines(program: str) -> list[str]:
     found: list[str] = []
     for document in DOCUMENTS:
         found += [line for block in blocks(document, "bash") for line in block.splitlines()]
-        found += re.findall(rf"`({program} [^`]+)`", document.read_text())
+        text = " ".join(document.read_text().split("\n"))  # a command may go over two lines
+        found += re.findall(rf"`({program} [^`]+)`", text)
     kept = [line.split("  #")[0].strip() for line in found if line.startswith(f"{program} ")]
     return list(dict.fromkeys(kept))
 
@@ -71,9 +72,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = values.integers(0, 256, (40, 48, 3), np.uint8)
                 Image.fromarray(pixels).save(path / f"{i}.png")
     for number in range(6):
-        path = home / "my_pictures" / f"class{number % 2}" / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+        for place in (f"my_pictures/class{number % 2}", "emoji"):
+            path = home / place / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
     cifar10_folder(home / "published")
     mnist_folder(home / "published", exist_ok=True)
     for text in (

@@ -45,17 +45,14 @@ def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder / "run"
 
 
-@pytest.mark.parametrize(("how", "workers"), [(signal.SIGKILL, 2), (signal.SIGTERM, 0)])
-def test_resumed_equals_undisturbed(
-    straight: Path, how: signal.Signals, workers: int, tmp_path: Path
-) -> None:
+def test_killed_and_resumed_equals_undisturbed(straight: Path, tmp_path: Path) -> None:
     stylegan = straight.parent.name.startswith("stylegan")
     command = [*COMMON, *COMMANDS["stylegan" if stylegan else "dcgan"]]
-    process = start(tmp_path, *command, f"runtime.workers={workers}")
+    process = start(tmp_path, *command, "runtime.workers=2")
     run = tmp_path / "runs" / "run"
-    interrupt(process, run, checkpoints=2, how=how)
+    interrupt(process, run, checkpoints=2, how=signal.SIGKILL)
     stopped_at = final_state(run)["nimg"]
-    gantrain(tmp_path, "resume=runs/run", f"runtime.workers={2 - workers}")
+    gantrain(tmp_path, "resume=runs/run", "runtime.workers=0")
     ours, theirs = final_state(run), final_state(straight)
     assert stopped_at < theirs["nimg"]
     if stylegan:
