@@ -9,8 +9,21 @@ from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
 from gantrain.schema import RunConfig
 from gantrain.tracking.run_directory import RunDirectory
+from gantrain.tracking.tracker import Tracker
 
 Numbers = dict[str, dict[str, dict[str, float]]]
+
+
+def finish(
+    trainer: Trainer, data: Any, directory: RunDirectory, tracker: Tracker, config: RunConfig
+) -> float | None:
+    """After the last step: measure, write result.json, say it; returns the headline number."""
+    numbers = final_numbers(trainer, data, config.evaluation.test_images)
+    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
+    directory.write_json(directory.result, result)
+    for line in closing_words(directory, numbers, config):
+        tracker.say(line)
+    return result["headline"]
 
 
 def final_numbers(trainer: Trainer, data: Any, limit: int) -> Numbers:

@@ -1,6 +1,5 @@
 """gantrain train: data, networks and engine put together, from config to finished run."""
 
-import importlib.metadata
 import json
 import sys
 from collections.abc import Iterator
@@ -9,30 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import __version__, auto, build, schema
-from gantrain.commands.closing import check_pairs, closing_words, final_numbers, headline
+from gantrain import auto, build, schema
+from gantrain.commands import closing, continuation
 from gantrain.data.loader import batches
 from gantrain.engine import seeding
-from gantrain.engine.checkpoint import CheckpointStore, misfits
+from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.engine.warm_start import load_weights
-from gantrain.errors import ConfigError
 from gantrain.files import kimg_label
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking.run_directory import RunDirectory, environment
+from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
-
-PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")
 
 
 def main(cfg: DictConfig) -> float | None:
@@ -52,23 +47,23 @@ def main(cfg: DictConfig) -> float | None:
 def run(config: RunConfig, overrides: list[str]) -> float | None:
     """`main` after the config has been checked."""
     settings = _plain(config)
-    existing = _find_existing(config)
+    existing = continuation.find_existing(config)
     if existing:
-        _compare(existing, settings, config.resume_force)
+        continuation.compare(existing, settings, config.resume_force)
     precision = build.make_precision(config.runtime)
     gan, data, config = _gan_and_data(config)
     plan = build.make_plan(config, data.images_per_epoch)
     build.prepare_networks(gan, config.runtime, precision.device)
 
-    directory = existing or _create(config)
+    directory = existing or continuation.create(config)
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = store.newest() if existing else None
     if found:
-        _check_fit(directory, found[1], gan)
+        continuation.check_fit(directory, found[1], gan)
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
-    _record(directory, {**settings, "derived": derived}, overrides)
+    continuation.record(directory, {**settings, "derived": derived}, overrides)
     if resumed_at is not None:
         directory.truncate_metrics(resumed_at)
     live = sys.stdout.isatty()
@@ -86,7 +81,7 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         if found:
             if (last := store.paths()[-1]) != found[0]:
                 tracker.say(f"{last} is damaged; going on from the one before it.")
-            _restore(trainer, found[1], config, tracker)
+            continuation.restore(trainer, found[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
     finally:
         tracker.close()
@@ -106,7 +101,7 @@ def _gan_and_data(config: RunConfig) -> tuple[GAN, Any, RunConfig]:
         loaded = load_weights(gan, Path(config.init_from))
         print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
     data.prepare(batch=batch, multiple=gan.size_multiple, log=print)
-    check_pairs(gan, data, config.evaluation.test_images)
+    closing.check_pairs(gan, data, config.evaluation.test_images)
     return gan, data, config
 
 
@@ -123,7 +118,7 @@ def _trainer(
 ) -> Trainer:
     # A snapshot is passed on to others: it says nothing of where the pictures lie.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
-    about = {"model": config.model, "data": description, "versions": versions()}
+    about = {"model": config.model, "data": description, "versions": continuation.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def snapshot(nimg: int, generator: nn.Module) -> None:
@@ -151,7 +146,7 @@ def _trainer(
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images),
         channels_last=config.runtime.channels_last,
-        note={"settings": settings, "versions": versions()},
+        note={"settings": settings, "versions": continuation.versions()},
     )
 
 
@@ -170,83 +165,13 @@ def _train(
         tracker.say(f"Stopped by {reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
         tracker.say(f"Continue: gantrain resume={directory.path}")
         raise SystemExit(EXIT_STOPPED)
-    numbers = final_numbers(trainer, data, config.evaluation.test_images)
-    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
-    directory.write_json(directory.result, result)
-    for line in closing_words(directory, numbers, config):
-        tracker.say(line)
-    return result["headline"]
-
-
-def versions() -> dict[str, str]:
-    """Of gantrain and what it stands on."""
-    return {"gantrain": __version__} | {p: importlib.metadata.version(p) for p in PACKAGES}
+    return closing.finish(trainer, data, directory, tracker, config)
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
     settings = asdict(config)
     settings.pop("warnings")
     return settings
-
-
-def _find_existing(config: RunConfig) -> RunDirectory | None:
-    """The run to continue: `resume` itself, or <out>/<name> for resume=auto if it has begun."""
-    if config.resume is None:
-        return None
-    path = Path(config.resume)
-    if config.resume == "auto":
-        path = Path(config.out) / str(config.name)
-        if not (path / "config.yaml").exists():
-            return None
-    if not (path / "config.yaml").exists():
-        raise ConfigError(f"resume={path}: no run is there (config.yaml is missing).")
-    return RunDirectory(path)
-
-
-def _compare(directory: RunDirectory, settings: dict[str, Any], force: bool) -> None:
-    """Refuse to continue with another model, other data or another kind of optimizer."""
-    before = yaml.safe_load(directory.config.read_text())
-    changes = schema.differences(before, settings)
-    optimizers = before["optimizer"]["_target_"], settings["optimizer"]["_target_"]
-    if optimizers[0] != optimizers[1]:
-        changes.append(f"optimizer: {optimizers[0]} -> {optimizers[1]}")
-    if changes and not force:
-        raise ConfigError(
-            f"resume={directory.path} was made with other settings: {'; '.join(changes)}. "
-            "Take them back, start a new run (init_from= takes its weights), or add "
-            "resume_force=true to continue all the same."
-        )
-
-
-def _check_fit(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
-    """Refuse a checkpoint that `resume_force` cannot load, before anything is written."""
-    if found := misfits(state, gan):
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise ConfigError(
-            f"resume={directory.path} cannot go on with this model, forced or not: "
-            f"{'; '.join(found[:3])}{more}. Take the model's settings back, or start a new run "
-            "(init_from= takes the networks that are the same)."
-        )
-
-
-def _restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker: Tracker) -> None:
-    """Go on from a checkpoint; another kind of optimizer begins anew, it has other moments."""
-    before = state["note"]["settings"]["optimizer"]["_target_"]
-    if before != config.optimizer["_target_"]:
-        fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
-        state = {**state, "optimizers": fresh}
-        tracker.say(f"The moments of {before} are left behind.")
-    trainer.load_state_dict(state)
-
-
-def _create(config: RunConfig) -> RunDirectory:
-    model, data = config.model["_target_"].split(".")[-2], _data_name(config)
-    return RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
-
-
-def _data_name(config: RunConfig) -> str:
-    choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else None
-    return str(choice or config.data["_target_"].split(".")[-2])
 
 
 def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
@@ -261,19 +186,6 @@ def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
     plain["model"] = gan.derived()
     return json.loads(json.dumps(plain, default=str))
-
-
-def _record(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
-    """Settings, overrides and versions as they are now; those of before a change get a number."""
-    config = yaml.safe_dump(content, sort_keys=False)
-    if directory.config.exists() and directory.config.read_text() != config:
-        number = len(list(directory.path.glob("config.*.yaml"))) + 1
-        for path in (directory.config, directory.overrides):
-            earlier = path.with_name(f"{path.stem}.{number}{path.suffix}")
-            directory.write_text(earlier, path.read_text())
-    directory.write_text(directory.overrides, yaml.safe_dump(overrides))
-    directory.write_text(directory.config, config)
-    directory.write_json(directory.path / "environment.json", environment(versions()))
 
 
 def _introduction(
