@@ -11,7 +11,7 @@ import gantrain
 PACKAGE = Path(gantrain.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
-    0: "errors types values targets paths files schedule losses networks ops",
+    0: "errors ranks types values targets paths files schedule losses networks ops",
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
     3: "build schema early rules names signature kinds auto settings",
@@ -25,7 +25,7 @@ MAY_CROSS = {
     ("inference", "gantrain.engine.precision"),
 }
 LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
-LIGHT += "kinds settings early targets errors types values paths"  # answer without torch
+LIGHT += "kinds settings early targets ranks errors types values paths"  # answer without torch
 
 
 def part(path: Path) -> str:

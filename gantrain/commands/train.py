@@ -19,7 +19,7 @@ from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
-from gantrain.engine.signals import EXIT_STOPPED, stop_on_signal
+from gantrain.engine.signals import EXIT_STOPPED, listen
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.engine.warm_start import load_weights
 from gantrain.files import kimg_label
@@ -155,13 +155,13 @@ def _train(
 ) -> float | None:
     """Train to the end and say how it went, or leave with 75 when asked to stop."""
     try:
-        with stop_on_signal() as stop:
-            done = trainer.train(lambda: bool(stop))
+        with listen() as signals:
+            action = trainer.train(signals.take)
     except NonFiniteGradient as error:
         tracker.say(str(error))
         raise SystemExit(1) from None
-    if not done:
-        reason = stop.signal.name if stop.signal else "request"
+    if action:
+        reason = signals.received.name if signals.received else "request"
         tracker.say(f"Stopped by {reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
         tracker.say(f"Continue: gantrain resume={directory.path}")
         raise SystemExit(EXIT_STOPPED)

@@ -17,6 +17,7 @@ from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
 from gantrain.engine.phase import OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
+from gantrain.engine.signals import Action
 from gantrain.gans.base import GAN, Batch, Step
 from gantrain.ops.pixels import to_float
 
@@ -90,14 +91,23 @@ class Trainer:
         """The generator to use: the average if there is one."""
         return self.ema.network if self.ema else self.gan.G
 
-    def train(self, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Train until the budget is spent (True) or `stop()` (False); saves in both cases."""
+    def train(self, ask: Callable[[], Action] = lambda: Action.GO_ON) -> Action:
+        """Train until the budget is spent (GO_ON) or `ask()` says STOP or REQUEUE; saves at the end.
+
+        `ask` is called before every step; at SAVE the state is saved and training goes on.
+        """
         stream = self.batches(self.nimg)
         if self.nimg == 0:
             self._show_grid()
         self._clock.restart(self.nimg)
+        action = Action.GO_ON
         try:
-            while self.nimg < self.plan.total and not stop():
+            while self.nimg < self.plan.total:
+                action = ask()
+                if action is Action.SAVE:
+                    self._save()
+                elif action:
+                    break
                 with self._clock.waiting():
                     images = next(stream)
                 self._step(self._to_device(images))
@@ -105,12 +115,12 @@ class Trainer:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-        done = self.nimg >= self.plan.total
         self._save()
-        if done:
-            self._show_grid()
-            self.snapshot(self.nimg, self.generator)
-        return done
+        if self.nimg < self.plan.total:
+            return action
+        self._show_grid()
+        self.snapshot(self.nimg, self.generator)
+        return Action.GO_ON
 
     def _step(self, images: Batch) -> None:
         seeding.seed_all(self.plan.seed, seeding.TRAIN, step=self.index)

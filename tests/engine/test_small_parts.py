@@ -16,7 +16,7 @@ from gantrain.engine.clock import Clock
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.precision import Precision, missing, pick_device
-from gantrain.engine.signals import stop_on_signal
+from gantrain.engine.signals import Action, listen
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 64])
@@ -123,10 +123,10 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_signal_asks_and_second_interrupts(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with stop_on_signal() as stop:
-        assert not stop
+    with listen() as signals:
+        assert signals.take() is Action.GO_ON
         os.kill(os.getpid(), number)
-        assert stop and stop.signal == number
+        assert signals.take() is Action.STOP and signals.received == number
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(number) == before

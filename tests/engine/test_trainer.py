@@ -12,6 +12,7 @@ from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
+from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
@@ -110,13 +111,14 @@ def test_stopping_anywhere_and_going_on_changes_nothing(tmp_path: Path, stop_at:
     straight, expected, _ = trainer(small_cyclegan(), tmp_path / "straight", **settings)
     straight.train()
     first, before, snapshots = trainer(small_cyclegan(), tmp_path / "run", **settings)
-    assert not first.train(lambda: first.nimg >= stop_at)
+    stop = Action.STOP
+    assert first.train(lambda: stop if first.nimg >= stop_at else Action.GO_ON) is stop
     assert first.nimg == stop_at and snapshots == []
     second, after, _ = trainer(small_cyclegan(), tmp_path / "run", **settings)
     found = CheckpointStore(tmp_path / "run", 99).newest()
     assert found
     second.load_state_dict(found[1])
-    assert second.train()
+    assert second.train() is Action.GO_ON
     assert differences(straight.state_dict(), second.state_dict()) == []
     assert losses(before) + losses(after) == losses(expected)
 
