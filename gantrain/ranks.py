@@ -53,7 +53,7 @@ def is_first(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def _from_srun(env: Mapping[str, str]) -> Ranks | None:
-    # A batch script has SLURM_NTASKS, too, but it is one process: only a step has a number of tasks.
+    # A batch script has SLURM_NTASKS, too, but is one process: only a step counts its tasks.
     size = int(env.get("SLURM_STEP_NUM_TASKS", "1"))
     if size < 2:
         return None

@@ -92,7 +92,7 @@ class Trainer:
         return self.ema.network if self.ema else self.gan.G
 
     def train(self, ask: Callable[[], Action] = lambda: Action.GO_ON) -> Action:
-        """Train until the budget is spent (GO_ON) or `ask()` says STOP or REQUEUE; saves at the end.
+        """Train until the budget is spent (GO_ON), or `ask()` says STOP or REQUEUE; saves.
 
         `ask` is called before every step; at SAVE the state is saved and training goes on.
         """

@@ -86,7 +86,7 @@ def saved(folder: Path) -> list[str]:
 def test_when_things_happen(tmp_path: Path) -> None:
     plan = {"grid_every": 5, "snapshot_every": 8}
     run, recorder, snapshots = trainer(small_cyclegan(), tmp_path, **plan)
-    assert run.train()
+    assert run.train() is Action.GO_ON
     assert recorder.steps == [2, 4, 6, 8, 10, 12]
     assert [nimg for nimg, _ in recorder.rows] == [4, 8, 12]
     assert recorder.grids == [0, 6, 10, 12]
@@ -164,7 +164,7 @@ def test_nothing_is_saved_after_a_gradient_that_was_not_finite(
 
 def test_a_skipped_step_leaves_weights_and_moments(tmp_path: Path) -> None:
     run, recorder, _ = trainer(Breaks(4), tmp_path, on_nonfinite="skip")
-    assert run.train()
+    assert run.train() is Action.GO_ON
     state = run.state_dict()
     assert state["skipped"] == 1
     moments = state["optimizers"]["G"]["state"][0]
