@@ -1,13 +1,29 @@
-"""Ctrl-C and a scheduler's signals act between two steps, not inside one."""
+"""Ctrl-C and a scheduler's signals act between two steps, not inside one.
 
+On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave.
+Inside a Slurm job (SLURM_JOB_ID is set):
+
+- SIGINT: save and leave.
+- SIGTERM, sent at preemption, scancel and `scontrol requeue`: save and train on until killed. A job
+  that leaves by itself during its grace time counts as finished, and Slurm does not requeue it.
+- SIGUSR1, SIGUSR2, the warning before the time limit (sbatch --signal): save, requeue and leave.
+
+A second wish to leave interrupts at once if it is SIGINT.
+"""
+
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
 from typing import Any
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early, a good checkpoint is there
+EXIT_REQUEUE = 76  # only from a rank to the gantrain that started it: saved, you requeue
+LAUNCHED = "GANTRAIN_LAUNCHED"  # environment variable, "1" in a rank that gantrain started itself
+
+Handler = Callable[[int, FrameType | None], Any]
 
 
 class Action(IntEnum):
@@ -20,35 +36,73 @@ class Action(IntEnum):
 
 
 class Signals:
-    """Set by the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """What the signals since `listen` ask for.
 
-    def __init__(self) -> None:
+    Attributes:
+        received: the latest signal that asked for the largest action; None before the first.
+        earlier: the handlers that SIGUSR1 and SIGUSR2 had before, where they were Python's:
+            submitit's handler requeues its job, see `slurm.requeue`.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        env = os.environ if environ is None else environ
         self.received: signal.Signals | None = None
-        self._action = Action.GO_ON
+        self.earlier: dict[signal.Signals, Handler] = {}
+        self.actions = _actions(in_slurm="SLURM_JOB_ID" in env)
+        # The terminal sends Ctrl-C to every process, and the starting process passes it on once
+        # more: only that one can tell whether the user pressed it twice.
+        self._patient = env.get(LAUNCHED) == "1"
+        # Two fields, so that a signal during `take` can never be lost.
+        self._save = False
+        self._leave = Action.GO_ON
 
     def take(self) -> Action:
         """What was asked for since the last call; SAVE is forgotten by asking."""
-        action = self._action
-        if action is Action.SAVE:
-            self._action = Action.GO_ON
-        return action
+        if self._leave:
+            return self._leave
+        if self._save:
+            self._save = False
+            return Action.SAVE
+        return Action.GO_ON
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = signal.Signals(number)
-        self._action = max(self._action, Action.STOP)
+        received = signal.Signals(number)
+        if received == signal.SIGINT and self._leave:
+            if not self._patient:
+                raise KeyboardInterrupt
+            return
+        action = self.actions[received]
+        if action >= self._leave:
+            self.received = received
+        if action is Action.SAVE:
+            self._save = True
+        else:
+            self._leave = max(self._leave, action)
+
+
+def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
+    actions = {
+        signal.SIGINT: Action.STOP,
+        signal.SIGTERM: Action.SAVE if in_slurm else Action.STOP,
+    }
+    for name in ("SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):  # Windows lacks them
+            actions[getattr(signal, name)] = Action.REQUEUE if in_slurm else Action.STOP
+    return actions
 
 
 @contextmanager
 def listen() -> Iterator[Signals]:
-    """Handle SIGINT and SIGTERM inside the block; the earlier handlers come back after it."""
+    """Handle the signals of the table inside the block; the earlier handlers come back after it."""
     signals = Signals()
-    earlier: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        earlier[number] = signal.signal(number, signals._handle)
+    before: dict[signal.Signals, Any] = {}
+    for number in signals.actions:
+        before[number] = handler = signal.signal(number, signals._handle)
+        if number not in (signal.SIGINT, signal.SIGTERM) and callable(handler):
+            signals.earlier[number] = handler
     try:
         yield signals
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():
+            # None: a handler that is not Python's. It cannot be put back from here.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

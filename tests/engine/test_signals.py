@@ -1,0 +1,114 @@
+"""What each signal asks for, on a machine of one's own and inside a Slurm job."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from gantrain.engine.signals import LAUNCHED, Action, listen
+
+USER = [signal.SIGUSR1, signal.SIGUSR2]
+ALL = [signal.SIGINT, signal.SIGTERM, *USER]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither in Slurm nor started by gantrain, and every handler back where it was."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv(LAUNCHED, raising=False)
+    before = {number: signal.getsignal(number) for number in ALL}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_outside_of_slurm_every_signal_stops(number: signal.Signals) -> None:
+    with listen() as signals:
+        assert signals.take() is Action.GO_ON and signals.received is None
+        send(number)
+        assert signals.take() is Action.STOP and signals.received == number
+        assert signals.take() is Action.STOP  # not forgotten
+
+
+@pytest.mark.parametrize("number", USER)
+def test_slurm_warning_before_the_time_limit_requeues(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with listen() as signals:
+        send(number)
+        assert signals.take() is Action.REQUEUE and signals.received == number
+
+
+def test_slurm_preemption_saves_and_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with listen() as signals:
+        for _ in range(2):  # at the beginning of the grace time and at its end
+            send(signal.SIGTERM)
+            assert signals.take() is Action.SAVE and signals.received == signal.SIGTERM
+            assert signals.take() is Action.GO_ON
+        send(signal.SIGINT)  # not a second one: the first Ctrl-C still saves
+        assert signals.take() is Action.STOP and signals.received == signal.SIGINT
+
+
+def test_the_largest_wish_counts_and_names_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with listen() as signals:
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
+            send(number)
+        assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR2
+
+
+@pytest.mark.parametrize("first", ALL)
+def test_second_sigint_interrupts_at_once(first: signal.Signals) -> None:
+    with pytest.raises(KeyboardInterrupt), listen():
+        send(first)
+        send(signal.SIGINT)
+
+
+def test_a_started_rank_leaves_the_second_sigint_to_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(LAUNCHED, "1")
+    with listen() as signals:
+        for _ in range(3):
+            send(signal.SIGINT)
+        assert signals.take() is Action.STOP
+
+
+def test_handlers_come_back_also_after_an_error() -> None:
+    def mine(number: int, frame: object) -> None:
+        raise AssertionError("the block's handler was to be called")
+
+    expected = {number: mine for number in ALL}
+    for number, handler in expected.items():
+        signal.signal(number, handler)
+    with pytest.raises(ZeroDivisionError), listen():
+        send(signal.SIGTERM)
+        raise ZeroDivisionError
+    assert {number: signal.getsignal(number) for number in ALL} == expected
+
+
+def test_earlier_handlers_of_user_signals_are_remembered() -> None:
+    def submitits(number: int, frame: object) -> None:
+        raise AssertionError("to be called by requeue only")
+
+    signal.signal(signal.SIGUSR2, submitits)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with listen() as signals:
+        send(signal.SIGUSR2)
+        assert signals.earlier == {signal.SIGUSR2: submitits}
+
+
+def test_an_ignored_signal_is_ignored_again_afterwards() -> None:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with listen() as signals:
+        send(signal.SIGUSR1)
+        assert signals.take() is Action.STOP
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
