@@ -1,0 +1,113 @@
+"""Requeueing, with a stand-in for scontrol and one for submitit's handler."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from gantrain.engine import slurm
+from gantrain.engine.signals import Action, Signals, listen
+
+RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Job 12 of a cluster whose scontrol writes its arguments to a file and returns $CODE."""
+    for name in [*RANK, *os.environ]:
+        if name in RANK or name.startswith("SLURM_"):
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake = tmp_path / "scontrol"
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\necho "$SAY" >&2\nexit ${{CODE:-0}}\n'
+    )
+    fake.chmod(0o755)
+
+
+def asked(folder: Path) -> str:
+    file = folder / "asked"
+    return file.read_text() if file.exists() else ""
+
+
+def test_scontrol_requeues_the_job(tmp_path: Path) -> None:
+    assert slurm.active()
+    said = slurm.requeue(Signals())
+    assert asked(tmp_path) == "requeue 12\n"
+    assert said == "Job 12 is queued again and goes on by itself in the same run directory."
+
+
+def test_a_task_of_an_array_is_named_by_array_and_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "11")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    slurm.requeue(Signals())
+    assert asked(tmp_path) == "requeue 11_3\n"
+
+
+def test_a_refusal_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODE", "1")
+    monkeypatch.setenv("SAY", "Requested operation is presently disabled for job 12")
+    said = slurm.requeue(Signals())
+    assert "could not be requeued" in said and "presently disabled" in said
+    assert "Submit the same command again" in said
+
+
+def test_without_scontrol_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    said = slurm.requeue(Signals())
+    assert "could not be requeued" in said and "scontrol" in said
+
+
+def test_outside_of_slurm_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert not slurm.active() and slurm.job() == ""
+    assert "nothing was requeued" in slurm.requeue(Signals())
+    assert asked(tmp_path) == ""
+
+
+def test_only_rank_0_requeues_and_the_others_let_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_LOCALID", "1")
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "localhost")
+    waited: list[float] = []
+    monkeypatch.setattr(slurm.time, "sleep", waited.append)
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert slurm.requeue(Signals()) == "Rank 0 requeues the job."
+    assert waited == [slurm.PATIENCE] and asked(tmp_path) == ""
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    slurm.requeue(Signals())
+    assert asked(tmp_path) == "requeue 12\n"
+
+
+@pytest.mark.parametrize("came", [signal.SIGUSR2, signal.SIGUSR1])
+def test_an_earlier_handler_requeues_instead(came: signal.Signals, tmp_path: Path) -> None:
+    """submitit listens to one of the two signals only, and leaves by itself."""
+    called: list[int] = []
+
+    def submitits(number: int, frame: object) -> None:
+        called.append(number)
+        raise SystemExit(-1)
+
+    before = signal.signal(signal.SIGUSR2, submitits)
+    try:
+        with pytest.raises(SystemExit), listen() as signals:
+            os.kill(os.getpid(), came)
+            assert signals.take() is Action.REQUEUE
+            assert called == []  # not before the state is saved
+            slurm.requeue(signals)
+        assert called == [signal.SIGUSR2] and asked(tmp_path) == ""
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_an_earlier_handler_that_returns_is_spoken_of(tmp_path: Path) -> None:
+    signals = Signals()
+    signals.earlier[signal.SIGUSR1] = lambda number, frame: None
+    assert "SIGUSR1 was handed on" in slurm.requeue(signals)
+    assert asked(tmp_path) == ""
