@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from gantrain.engine import seeding
+from gantrain.engine.distributed import World
+from gantrain.engine.moving import MovingBuffers
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.tracking.stats import Stats
@@ -22,6 +25,8 @@ class NonFiniteGradient(RuntimeError):
 class PhaseRunner:
     """Runs the phases of a GAN over the microbatches of a step.
 
+    Every (phase, step, place of the microbatch in the global batch) has random numbers of its own.
+
     Args:
         optimizers: one per player.
         on_nonfinite: "skip" leaves the player's step out and counts it (one device wait a phase);
@@ -34,25 +39,46 @@ class PhaseRunner:
         optimizers: dict[str, Optimizer],
         precision: Precision,
         on_nonfinite: OnNonfinite,
+        seed: int = 0,
+        world: World | None = None,
     ) -> None:
         self.gan, self.optimizers, self.precision = gan, optimizers, precision
-        self.on_nonfinite = on_nonfinite
+        self.on_nonfinite, self.seed, self.world = on_nonfinite, seed, world or World()
         self.phases = gan.phases()
         self.stats = Stats()
         self.skipped = 0
-        self._first_bad: dict[str, Tensor] = {}
+        self._moving = MovingBuffers(gan, self.world)
+        self._first_bad: dict[str, tuple[Tensor, Tensor]] = {}  # phase: (step, 1 per guilty rank)
 
     def step(self, microbatches: Sequence[Batch], step: Step) -> None:
-        """Every phase that is due, in order. Microbatches of unequal size count by their images."""
-        total = sum(_images(batch) for batch in microbatches)
+        """Every phase that is due, in order. Microbatches of unequal size count by their images.
+
+        microbatches: this rank's part of the global batch, of equal size on all ranks.
+        """
         for phase in self.phases:
             if step.index % phase.interval == 0:
                 for name in self.optimizers:  # a phase's graph must not reach the other player
                     getattr(self.gan, name).requires_grad_(name == phase.player)
                 self.optimizers[phase.player].zero_grad(set_to_none=True)
-                for batch in microbatches:
-                    self._accumulate(phase, batch, step, share=_images(batch) / total)
+                self._collect(phase, microbatches, step)
                 self._descend(phase, step)
+
+    def _collect(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
+        """The gradient of all microbatches of this rank, each counted by its share."""
+        own = sum(_images(batch) for batch in microbatches)
+        total, slot = own * self.world.size, own * self.world.rank
+        several = len(microbatches) * self.world.size > 1
+        if several:
+            self._moving.begin()
+        for batch in microbatches:
+            seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
+            share = _images(batch) / total
+            self._accumulate(phase, batch, step, share)
+            slot += _images(batch)
+            if several:
+                self._moving.after(share, last=batch is microbatches[-1])
+        if several:
+            self._moving.end()
 
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
         """Add share * interval * gradient of every dict of losses the phase yields."""
@@ -82,24 +108,40 @@ class PhaseRunner:
         ]
         if not gradients:
             return
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm, guilty = self._reduce(gradients)
         finite = torch.isfinite(norm)
         if self.on_nonfinite == "skip" and not finite:
             self.skipped += 1
             return
         if self.on_nonfinite == "halt":
             never = torch.full_like(norm, torch.inf)
+            first, who = self._first_bad.get(phase.name, (never, guilty))
             now = torch.where(finite, never, float(step.index))
-            self._first_bad[phase.name] = torch.minimum(self._first_bad.get(phase.name, never), now)
+            who = torch.where(first.isinf(), guilty, who)
+            self._first_bad[phase.name] = (torch.minimum(first, now), who)
         self.stats.add(f"grad_norm/{phase.name}", norm)
         self.optimizers[phase.player].step()
 
+    def _reduce(self, gradients: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Sum over the ranks; the norm of the sum, and 1 for every rank whose own was not finite.
+
+        The second travels with the gradients, since in the sum nobody could tell any more.
+        """
+        guilty = gradients[0].new_zeros(self.world.size)
+        if self.world.size > 1:
+            own = torch.nn.utils.get_total_norm(gradients)
+            guilty[self.world.rank] = (~torch.isfinite(own)).float()
+            self.world.sum_([*gradients, guilty])
+        return torch.nn.utils.get_total_norm(gradients), guilty
+
     def check(self) -> None:
         """Raise NonFiniteGradient if a gradient was not finite since the last check."""
-        for phase, first in self._first_bad.items():
+        for phase, (first, who) in self._first_bad.items():
             if (index := float(first)) != float("inf"):
+                ranks = ", ".join(str(rank) for rank, bad in enumerate(who.tolist()) if bad)
+                where = f" on rank {ranks}" if ranks else ""
                 raise NonFiniteGradient(
-                    f"The gradient of phase {phase} was not finite at step {int(index)}. "
+                    f"The gradient of phase {phase}{where} was not finite at step {int(index)}. "
                     "The last checkpoint is from before it. Try a lower optimizer.lr or "
                     "runtime.precision=fp32, or train.on_nonfinite=skip to leave such steps out."
                 )

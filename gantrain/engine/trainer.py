@@ -12,14 +12,16 @@ from gantrain.engine import seeding
 from gantrain.engine.cadence import crossed
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.clock import Clock
+from gantrain.engine.distributed import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
 from gantrain.engine.phase import OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
-from gantrain.gans.base import GAN, Batch, Step
+from gantrain.gans.base import GAN, Batch, RankLocal, Step
 from gantrain.ops.pixels import to_float
+from gantrain.tracking.stats import means, merged
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Plan:
 
     seed: int
     total: int  # the budget
-    batch: int  # per optimizer step
-    microbatch: int  # per forward pass
+    batch: int  # per optimizer step, over all ranks
+    microbatch: int  # per forward pass of one rank
     rate: LearningRate
     ema_half_life: float  # 0: no average
     on_nonfinite: OnNonfinite
@@ -52,11 +54,12 @@ class Trainer:
     """Trains `gan`.
 
     Args:
-        batches: nimg -> endless batches from that image on: uint8 [batch, C, H, W] per stream of
-            pictures, float32 [batch, label_dim] labels.
+        batches: nimg -> endless batches from that image on: uint8 [batch / ranks, C, H, W] per
+            stream of pictures, float32 [batch / ranks, label_dim] labels.
         preview: fixed uint8 inputs for the grids; None: no grids.
-        snapshot: (nimg, generator) -> None, writes the inference file.
+        snapshot: (nimg, generator) -> None, writes the inference file; rank 0 calls it.
         note: plain values kept in every checkpoint (config, versions).
+        world: the ranks that train together; rank 0 reports and writes.
     """
 
     def __init__(
@@ -72,15 +75,19 @@ class Trainer:
         preview: dict[str, Tensor] | None = None,
         channels_last: bool = False,
         note: dict[str, Any] | None = None,
+        world: World | None = None,
     ) -> None:
         self.gan, self.optimizers, self.precision, self.plan = gan, optimizers, precision, plan
         self.batches, self.tracker, self.store, self.snapshot = batches, tracker, store, snapshot
-        self.note = note or {}
+        self.note, self.world = note or {}, world or World()
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.layout: torch.memory_format = layout
         self.preview = None if preview is None else self._to_device(preview)
         self.ema = EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
-        self.runner = PhaseRunner(gan, optimizers, precision, plan.on_nonfinite)
+        self.runner = PhaseRunner(
+            gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
+        )
+        self._deal([])
         self.nimg = 0
         self.index = 0
         self._saved = -1  # nimg of the last checkpoint
@@ -103,7 +110,7 @@ class Trainer:
         action = Action.GO_ON
         try:
             while self.nimg < self.plan.total:
-                action = ask()
+                action = Action(self.world.max(ask()))
                 if action is Action.SAVE:
                     self._save()
                 elif action:
@@ -112,6 +119,7 @@ class Trainer:
                     images = next(stream)
                 self._step(self._to_device(images))
                 self._maintain(self.nimg - self.plan.batch, self.nimg)
+                self.world.settle()
         finally:
             if isinstance(stream, Generator):
                 stream.close()
@@ -119,17 +127,16 @@ class Trainer:
         if self.nimg < self.plan.total:
             return action
         self._show_grid()
-        self.snapshot(self.nimg, self.generator)
+        self._snapshot()
         return Action.GO_ON
 
     def _step(self, images: Batch) -> None:
-        seeding.seed_all(self.plan.seed, seeding.TRAIN, step=self.index)
         for optimizer in self.optimizers.values():
             set_rate(optimizer, self.plan.rate.factor(self.nimg))
         size = self.plan.microbatch
         parts = [
             {name: x[i : i + size] for name, x in images.items()}
-            for i in range(0, self.plan.batch, size)
+            for i in range(0, self.plan.batch // self.world.size, size)
         ]
         step = Step(self.index, self.nimg)
         self.runner.step(parts, step)
@@ -149,29 +156,37 @@ class Trainer:
         if crossed(before, now, plan.grid_every):
             self._show_grid()
         if crossed(before, now, plan.snapshot_every):
-            self.runner.check()
-            self.snapshot(now, self.generator)
+            self._snapshot()
         if crossed(before, now, plan.checkpoint_every):
             self._save()
 
     def _report(self) -> None:
         self.runner.check()
-        means = self.runner.stats.collect()
+        averages = means(self.world.gather(self.runner.stats.totals()))
         values = {**self.gan.report()}
         values |= {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         values["progress/skipped_steps"] = float(self.runner.skipped)
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
-        self.tracker.scalars(self.nimg, {**means, **values, **self._clock.read(self.nimg)})
+        self.tracker.scalars(self.nimg, {**averages, **values, **self._clock.read(self.nimg)})
+
+    def _snapshot(self) -> None:
+        self.runner.check()
+        if self.world.is_first:
+            self.snapshot(self.nimg, self.generator)
+        self.world.barrier()
 
     def _show_grid(self) -> None:
-        if self.preview is None or not self.plan.grid_every:
-            return
+        if self.preview is not None and self.plan.grid_every and self.world.is_first:
+            self._draw_grid(self.preview)
+        self.world.barrier()
+
+    def _draw_grid(self, preview: Batch) -> None:
         G = self.generator
         training = G.training
         with seeding.stream(self.plan.seed, seeding.PREVIEW), torch.no_grad():
             G.eval()  # batch norm must neither use nor collect statistics of these pictures
             with self.precision.autocast():
-                columns = self.gan.preview(G, self.preview)
+                columns = self.gan.preview(G, preview)
             G.train(training)
         if columns:
             self.tracker.grid(self.nimg, columns)
@@ -179,7 +194,10 @@ class Trainer:
     def _save(self) -> None:
         self.runner.check()
         if self._saved != self.nimg:
-            self.store.save(self.nimg, self.state_dict())
+            state = self.state_dict()
+            if self.world.is_first:
+                self.store.save(self.nimg, state)
+            self.world.barrier()  # whoever leaves now must not take rank 0 along
             self._saved = self.nimg
 
     def _to_device(self, images: dict[str, Tensor]) -> Batch:
@@ -191,21 +209,42 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to go on as if nothing had happened."""
+        """Everything that `load_state_dict` needs to go on as if nothing had happened.
+
+        All ranks must ask for it together.
+        """
+        own = [f"{name}._extra_state" for name, _ in self._rank_local()]
         return {
-            "gan": self.gan.state_dict(),
+            "gan": {key: x for key, x in self.gan.state_dict().items() if key not in own},
             "ema": self.ema.network.state_dict() if self.ema else None,
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "nimg": self.nimg,
             "index": self.index,
             "skipped": self.runner.skipped,
-            "stats": self.runner.stats.state_dict(),
+            "ranks": self.world.gather(self._own_state()),
             "note": self.note,
         }
 
+    def _own_state(self) -> dict[str, Any]:
+        """What differs from rank to rank, on the CPU."""
+        local = {name: module.get_extra_state() for name, module in self._rank_local()}
+        stats = self.runner.stats.state_dict()
+        return _to_cpu({"local": local, "stats": stats})
+
+    def _rank_local(self) -> list[tuple[str, RankLocal]]:
+        return [(n, m) for n, m in self.gan.named_modules() if isinstance(m, RankLocal)]
+
+    def _deal(self, ranks: list[dict[str, Any]]) -> None:
+        """Give this rank its part of what `ranks` saved."""
+        for name, module in self._rank_local():
+            states = [state["local"][name] for state in ranks]
+            module.deal(states, self.world.rank, self.world.size)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state; optimizer settings (rate, betas) stay as configured."""
-        self.gan.load_state_dict(state["gan"])
+        ranks = state["ranks"]
+        local = {f"{name}._extra_state": x for name, x in ranks[0]["local"].items()}
+        self.gan.load_state_dict({**state["gan"], **local})
         if self.ema:
             self.ema.network.load_state_dict(state["ema"] or self.gan.G.state_dict())
         for name, optimizer in self.optimizers.items():
@@ -213,4 +252,17 @@ class Trainer:
         self.nimg = self._saved = state["nimg"]
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
-        self.runner.stats.load_state_dict(state["stats"])
+        self._deal(ranks)
+        if len(ranks) == self.world.size:
+            self.runner.stats.load_state_dict(ranks[self.world.rank]["stats"])
+        elif self.world.is_first:
+            self.runner.stats.load_state_dict(merged([state["stats"] for state in ranks]))
+
+
+def _to_cpu(value: Any) -> Any:
+    """Nested dicts and lists with their tensors moved to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: _to_cpu(item) for key, item in value.items()}
+    return [_to_cpu(item) for item in value] if isinstance(value, list) else value

@@ -93,6 +93,21 @@ class GAN(nn.Module):
         return {}
 
 
+class RankLocal(nn.Module):
+    """A part of a GAN whose extra state is each rank's own, such as a pool of earlier images.
+
+    A checkpoint keeps the extra states of all ranks.
+    """
+
+    def deal(self, states: list[Any], rank: int, size: int) -> None:
+        """Become the part of rank `rank` among `size`.
+
+        states: the extra states that were saved, one per rank of then (any number), or none at
+        the beginning of a run.
+        """
+        raise NotImplementedError
+
+
 def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
     """The single networks of a player: the children of a ModuleDict, else the module itself."""
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}

@@ -3,20 +3,23 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from gantrain.gans.base import RankLocal
 
 
-class ImagePool(nn.Module):
+class ImagePool(RankLocal):
     """Up to `size` earlier images; a full pool answers half of the queries with one of them.
 
     Per image, in order: not full -> store it and return it; full -> with probability 1/2 return a
     random stored image and put the new one in its place, else return the new one unstored.
-    `size` 0 returns everything unchanged. The images travel in the state dict.
+    `size` 0 returns everything unchanged. The images travel in the state dict. Of several ranks
+    each has a pool of its share of the size, so that images grow as old as in one pool.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.size = self.total = size
         self.images: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -44,3 +47,12 @@ class ImagePool(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         # A smaller pool than the saved one keeps the first images.
         self.images = list(state["images"])[: self.size]
+
+    def deal(self, states: list[dict[str, Any]], rank: int, size: int) -> None:
+        share = self.total // size + (rank < self.total % size)
+        self.size = max(share, min(self.total, 1))
+        if len(states) == size:
+            self.set_extra_state(states[rank])
+        elif states:  # of another number of ranks: dealt out one by one
+            images = [image for state in states for image in state["images"]]
+            self.set_extra_state({"images": images[rank::size]})

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+Totals = dict[str, tuple[float, float]]
+
 
 class Stats:
     """Means of scalars since the last `collect`.
@@ -22,15 +24,19 @@ class Stats:
         )
         self._counts[name] = self._counts.get(name, 0.0) + weight
 
-    def collect(self) -> dict[str, float]:
-        """Mean of every name; forgets them."""
+    def totals(self) -> Totals:
+        """(sum, count) of every name; forgets them."""
         if not self._sums:
             return {}
         names = list(self._sums)
         sums = torch.stack([self._sums[name] for name in names]).tolist()
-        means = {name: s / self._counts[name] for name, s in zip(names, sums, strict=True)}
+        found = {name: (s, self._counts[name]) for name, s in zip(names, sums, strict=True)}
         self._sums, self._counts = {}, {}
-        return means
+        return found
+
+    def collect(self) -> dict[str, float]:
+        """Mean of every name; forgets them."""
+        return means([self.totals()])
 
     def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, float]]:
         """Sums and counts so far, for a checkpoint between two ticks."""
@@ -39,3 +45,23 @@ class Stats:
     def load_state_dict(self, state: dict[str, dict]) -> None:
         """Go on from `state_dict`'s sums and counts."""
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+
+
+def means(parts: list[Totals]) -> dict[str, float]:
+    """Mean of every name over the totals of all parts (ranks)."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    found: dict[str, float] = {}
+    for name in names:
+        pairs = [part[name] for part in parts if name in part]
+        found[name] = sum(s for s, _ in pairs) / sum(count for _, count in pairs)
+    return found
+
+
+def merged(states: list[dict[str, dict]]) -> dict[str, dict]:
+    """The `state_dict`s of several ranks as one."""
+    result: dict[str, dict] = {"sums": {}, "counts": {}}
+    for state in states:
+        for kind, values in result.items():
+            for name, value in state[kind].items():
+                values[name] = values[name] + value if name in values else value
+    return result

@@ -60,7 +60,7 @@ def assert_equal_runs(run: Path, reference: Path) -> None:
 def test_the_reference_run_exercises_its_state(straight: Path) -> None:
     state = final_state(straight)
     assert state["nimg"] == 400 and state["index"] == 200
-    assert len(state["gan"]["pool.a._extra_state"]["images"]) == 3
+    assert len(state["ranks"][0]["local"]["pool.a"]["images"]) == 3
     assert state["ema"] is not None
     assert differences(state["ema"], {k[2:]: v for k, v in state["gan"].items() if k[0] == "G"})
     assert len(rows(straight)) == 400 // 30
