@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gantrain import __version__, paths
 from gantrain.arguments import Arguments, parse
+from gantrain.engine import signals
 from gantrain.errors import ConfigError
 from gantrain.resume import continued
 
@@ -69,6 +70,7 @@ def _run(arguments: Arguments) -> None:
         _prepare_completion(arguments)
     else:
         if arguments.command == "train":
+            signals.hold()
             arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
         _switch_off(arguments.overrides)

@@ -9,6 +9,9 @@ Inside a Slurm job (SLURM_JOB_ID is set):
 - SIGUSR1, SIGUSR2, the warning before the time limit (sbatch --signal): save, requeue and leave.
 
 A second wish to leave interrupts at once if it is SIGINT.
+
+`hold` is for the time before `listen`, while torch is imported and pictures are prepared: a job
+that dies of SIGTERM then would not be requeued either.
 """
 
 import os
@@ -80,6 +83,26 @@ class Signals:
             self._leave = max(self._leave, action)
 
 
+_held: list[int] = []  # signals that came between `hold` and `listen`
+
+
+def _remember(number: int, _: FrameType | None) -> None:
+    _held.append(number)
+
+
+def hold() -> None:
+    """Inside a Slurm job: keep its signals for `listen` instead of dying of them.
+
+    Handlers that are there already stay: submitit's know what to do as long as nothing is trained.
+    Outside of a Slurm job nothing is done, so that Ctrl-C and SIGTERM end what takes long at once.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        return
+    for number in _actions(in_slurm=True):
+        if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _remember)
+
+
 def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
     actions = {
         signal.SIGINT: Action.STOP,
@@ -98,8 +121,11 @@ def listen() -> Iterator[Signals]:
     before: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         before[number] = handler = signal.signal(number, signals._handle)
-        if number not in (signal.SIGINT, signal.SIGTERM) and callable(handler):
+        asks = number not in (signal.SIGINT, signal.SIGTERM)
+        if asks and callable(handler) and handler is not _remember:
             signals.earlier[number] = handler
+    while _held:
+        signals._handle(_held.pop(0), None)
     try:
         yield signals
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantrain.engine.signals import LAUNCHED, Action, listen
+from gantrain.engine.signals import LAUNCHED, Action, hold, listen
 
 USER = [signal.SIGUSR1, signal.SIGUSR2]
 ALL = [signal.SIGINT, signal.SIGTERM, *USER]
@@ -112,3 +112,36 @@ def test_an_ignored_signal_is_ignored_again_afterwards() -> None:
         send(signal.SIGUSR1)
         assert signals.take() is Action.STOP
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+
+
+def test_signals_before_the_training_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for number in ALL:
+        signal.signal(number, signal.SIG_DFL)
+    hold()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # Ctrl-C need not wait
+    send(signal.SIGTERM)
+    with listen() as signals:
+        assert signals.take() is Action.SAVE and signals.earlier == {}
+    send(signal.SIGUSR1)  # after the block: kept for the next one
+    with listen() as signals:
+        assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR1
+    with listen() as signals:
+        assert signals.take() is Action.GO_ON
+
+
+def test_hold_leaves_submitits_handlers_and_other_machines_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    hold()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def submitits(number: int, frame: object) -> None:
+        raise AssertionError("not sent here")
+
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    signal.signal(signal.SIGUSR2, submitits)
+    hold()
+    assert signal.getsignal(signal.SIGUSR2) is submitits
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
