@@ -8,18 +8,28 @@ from gantrain.errors import ConfigError
 from gantrain.schema import RunConfig
 
 
-def complete(config: RunConfig, resolution: tuple[int, int]) -> RunConfig:
-    """The config with its null settings filled in, as StyleGAN2-ADA's `auto` does on one GPU.
+def complete(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> RunConfig:
+    """The config with its null settings filled in, as StyleGAN2-ADA's `auto` does.
 
-    train.batch: 4096 / side, at most 32. train.ema_kimg: batch * 10 / 32.
-    Raises ConfigError when train.microbatch does not divide the batch.
+    train.batch: 4096 / side, at most 32, the next lower multiple of the number of ranks, one
+    image for each at least. train.ema_kimg: batch * 10 / 32.
+    Raises ConfigError when the batch cannot be split.
     """
     train = config.train
-    batch = train.batch or max(min(4096 // max(resolution), 32), 1)
-    if train.microbatch and batch % train.microbatch:
+    batch = train.batch or max(min(4096 // max(resolution), 32) // ranks, 1) * ranks
+    if batch % ranks:
+        near = max(round(batch / ranks), 1) * ranks
         raise ConfigError(
-            f"train.microbatch={train.microbatch} does not divide the batch of {batch} that suits "
-            f"{max(resolution)} px (train.batch=null): give train.batch as well."
+            f"train.batch={batch} (the images of one step, over all ranks) cannot be split evenly "
+            f"over {ranks} ranks: the nearest is train.batch={near}."
+        )
+    share = batch // ranks
+    if train.microbatch and share % train.microbatch:
+        auto = "" if train.batch else " that suits the size of the pictures (train.batch=null)"
+        of = f", {share} on each of {ranks} ranks" if ranks > 1 else ""
+        raise ConfigError(
+            f"train.microbatch={train.microbatch} does not divide the batch of {batch}{auto}{of}: "
+            "give another train.microbatch, or null."
         )
     ema_kimg = batch * 10 / 32 if train.ema_kimg is None else train.ema_kimg
     return replace(config, train=replace(train, batch=batch, ema_kimg=ema_kimg))

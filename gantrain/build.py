@@ -12,6 +12,7 @@ from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
+from gantrain.ranks import Ranks
 from gantrain.schema import RunConfig, RuntimeConfig
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.run_directory import RunDirectory
@@ -36,7 +37,7 @@ def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimi
     return build_optimizers(gan, optimizer, settings)
 
 
-def make_precision(runtime: RuntimeConfig) -> Precision:
+def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precision:
     """Device and number formats; sets torch's process-wide switches.
 
     Raises ConfigError when the device is not there.
@@ -47,6 +48,9 @@ def make_precision(runtime: RuntimeConfig) -> Precision:
             f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
             "install a build of torch for your GPU."
         )
+    if ranks and device.type == "cuda":
+        device = _own_gpu(ranks.local_rank)
+        torch.cuda.set_device(device)
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
@@ -54,6 +58,29 @@ def make_precision(runtime: RuntimeConfig) -> Precision:
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)
+
+
+def _own_gpu(local_rank: int) -> torch.device:
+    """The GPU of a rank: its number, or the only one that the scheduler lets it see."""
+    count = torch.cuda.device_count()
+    if local_rank >= count > 1:
+        raise ConfigError(
+            f"Rank {local_rank} of this machine has no GPU: there are {count}. Start as many ranks "
+            "as GPUs."
+        )
+    return torch.device("cuda", local_rank if count > 1 else 0)
+
+
+def check_devices(runtime: RuntimeConfig) -> None:
+    """Raise ConfigError unless `runtime.devices` ranks can be started on this machine."""
+    kind, count = pick_device(runtime.device).type, torch.cuda.device_count()
+    if kind == "mps":
+        raise ConfigError("runtime.devices: Apple's GPU is one device; add runtime.devices=1.")
+    if kind == "cuda" and runtime.devices > count:
+        raise ConfigError(
+            f"runtime.devices={runtime.devices}, but there are {count} GPUs here: "
+            f"add runtime.devices={count}, or runtime=cpu."
+        )
 
 
 def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> None:
@@ -68,8 +95,8 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
                     part.compile()
 
 
-def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:
-    """Every "kimg" and "epochs" of the config in images."""
+def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
+    """Every "kimg" and "epochs" of the config in images; the microbatch of each of the ranks."""
     train, lr = config.train, config.lr
     batch = train.batch or 1
     total = (
@@ -90,7 +117,7 @@ def make_plan(config: RunConfig, images_per_epoch: int) -> Plan:
         seed=config.seed,
         total=total,
         batch=batch,
-        microbatch=train.microbatch or batch,
+        microbatch=train.microbatch or batch // ranks,
         rate=rate,
         ema_half_life=(train.ema_kimg or 0) * 1000,
         ema_rampup=train.ema_rampup,

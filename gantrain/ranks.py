@@ -18,11 +18,13 @@ NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 @dataclass(frozen=True)
 class Ranks:
-    """Process `rank` of `size`, the `local_rank`-th on this machine; where rank 0 listens."""
+    """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine; where rank 0
+    listens."""
 
     rank: int
     size: int
     local_rank: int
+    local_size: int
     address: str
     port: int
     source: str  # "torchrun" or "srun"
@@ -42,7 +44,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Ranks | None:
                 "torchrun or srun, which set all of them, or unset RANK and WORLD_SIZE."
             )
         rank, size, local = (int(env[name]) for name in NEEDED[:3])
-        return Ranks(rank, size, local, env["MASTER_ADDR"], int(env["MASTER_PORT"]), "torchrun")
+        here = int(env.get("LOCAL_WORLD_SIZE", size))
+        address, port = env["MASTER_ADDR"], int(env["MASTER_PORT"])
+        return Ranks(rank, size, local, here, address, port, "torchrun")
     return _from_srun(env)
 
 
@@ -69,10 +73,21 @@ def _from_srun(env: Mapping[str, str]) -> Ranks | None:
         rank=int(env["SLURM_PROCID"]),
         size=size,
         local_rank=int(env["SLURM_LOCALID"]),
+        local_size=_tasks_here(env, size),
         address=env.get("MASTER_ADDR") or _first_host(env.get("SLURM_STEP_NODELIST", "")),
         port=int(env.get("MASTER_PORT") or 20000 + number % 10000),
         source="srun",
     )
+
+
+def _tasks_here(env: Mapping[str, str], size: int) -> int:
+    """From SLURM_STEP_TASKS_PER_NODE, such as 4, 2(x3) or 2(x3),1, which lists the nodes' tasks."""
+    counts: list[int] = []
+    for part in env.get("SLURM_STEP_TASKS_PER_NODE", str(size)).split(","):
+        tasks, _, times = part.rstrip(")").partition("(x")
+        counts += [int(tasks)] * int(times or 1)
+    node = int(env.get("SLURM_NODEID", "0"))
+    return counts[node] if node < len(counts) else size
 
 
 def _first_host(nodes: str) -> str:

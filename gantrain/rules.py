@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gantrain import kinds
+from gantrain import kinds, ranks
 from gantrain.values import show
 
 Config = dict[str, Any]
@@ -109,6 +109,18 @@ def _machine(config: Config) -> Iterator[str]:
         yield (
             f"runtime.precision=tf32 is for NVIDIA GPUs and runtime.device={device}: "
             "use runtime.precision=fp32 or bf16."
+        )
+    devices, batch = config["runtime"]["devices"], config["train"]["batch"]
+    if devices > 1 and (device == "mps" or ":" in device):
+        yield (
+            f"runtime.devices={devices} and runtime.device={device}, which is one device: give "
+            "runtime.device=cuda (CUDA_VISIBLE_DEVICES chooses among them) or cpu."
+        )
+    if batch and batch % devices:
+        near = max(round(batch / devices), 1) * devices
+        yield (
+            f"train.batch={batch} (the images of one step, over all devices) cannot be split evenly "
+            f"over runtime.devices={devices}: the nearest is train.batch={near}."
         )
 
 
@@ -237,6 +249,10 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     "model.adversarial_kimg": (
         lambda get: get("model.lambda_latent") == 0 and get("model.lambda_image") == 0,
         "model.lambda_latent=0 and model.lambda_image=0: there is no second stage",
+    ),
+    "runtime.timeout": (
+        lambda get: get("runtime.devices") == 1 and ranks.from_environment() is None,
+        "there is one process",
     ),
     "train.ema_rampup": (lambda get: get("train.ema_kimg") == 0, "train.ema_kimg=0"),
     "lr.decay": (

@@ -1,31 +1,41 @@
 """gantrain train: data, networks and engine put together, from config to finished run."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import auto, build, schema
+from gantrain import auto, build, ranks, schema
 from gantrain.commands import closing, continuation
 from gantrain.data.loader import batches
-from gantrain.engine import seeding
+from gantrain.engine import seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.distributed import World, meeting
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
-from gantrain.engine.signals import EXIT_STOPPED, listen
+from gantrain.engine.signals import (
+    EXIT_REQUEUE,
+    EXIT_STOPPED,
+    LAUNCHED,
+    Action,
+    Signals,
+    listen,
+)
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.engine.warm_start import load_weights
 from gantrain.files import kimg_label
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
+from gantrain.tracking import lock
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
 
@@ -39,45 +49,77 @@ def main(cfg: DictConfig) -> float | None:
     """
     config = schema.load(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    for warning in config.warnings:
-        print(f"Warning: {warning}", file=sys.stderr)
-    return run(config, overrides)
+    if ranks.is_first():
+        for warning in config.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+    data = continuation.data_name(config)
+    if ranks.from_environment() is None and config.runtime.devices > 1:
+        from gantrain.engine.launch import launch
+
+        build.check_devices(config.runtime)
+        return launch(config.runtime.devices, run, config, overrides, data)
+    return run(config, overrides, data)
 
 
-def run(config: RunConfig, overrides: list[str]) -> float | None:
-    """`main` after the config has been checked."""
+def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
+    """`main` in every rank, after the config has been checked; rank 0 returns the number."""
+    own = ranks.from_environment()
+    continuation.check_ranks(config, own)
+    precision = build.make_precision(config.runtime, own)
+    with meeting(own, precision.device, config.runtime.timeout) as world:
+        past = world.first(lambda: continuation.find(config))
+        if past and past.result:
+            return closing.recall(past, config) if world.is_first else None
+        try:
+            config = continuation.as_begun(config, past)
+            existing = past.directory if past else None
+            return _run(config, overrides, data, existing, precision, world)
+        finally:
+            lock.release_all()
+
+
+def _run(
+    config: RunConfig,
+    overrides: list[str],
+    data_name: str,
+    existing: RunDirectory | None,
+    precision: Precision,
+    world: World,
+) -> float | None:
+    """Train in the existing directory, or in a new one."""
     settings = _plain(config)
-    existing = continuation.find_existing(config)
-    if existing:
-        continuation.compare(existing, settings, config.resume_force)
-    precision = build.make_precision(config.runtime)
-    gan, data, config = _gan_and_data(config)
-    plan = build.make_plan(config, data.images_per_epoch)
+    if existing and existing.has_checkpoints():  # which hold all weights
+        config = replace(config, init_from=None)
+    gan, data, config = _gan_and_data(config, world)
+    plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
-    directory = existing or continuation.create(config)
+    directory = world.first(lambda: existing or continuation.create(config, data_name))
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
-    found = store.newest() if existing else None
+    found = world.together(lambda: store.newest()) if existing else None
+    continuation.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
     if found:
-        continuation.check_fit(directory, found[1], gan)
+        world.together(lambda: continuation.check_fit(directory, found[1], gan))
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
-    continuation.record(directory, {**settings, "derived": derived}, overrides)
-    if resumed_at is not None:
-        directory.truncate_metrics(resumed_at)
-    live = sys.stdout.isatty()
-    flat = _flat(settings)
-    tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
+    if world.is_first:
+        continuation.record(directory, {**settings, "derived": derived}, overrides)
+        if resumed_at is not None:
+            directory.truncate_metrics(resumed_at)
+    tracker = Tracker([], directory.grids)  # the other ranks are silent
+    if world.is_first:
+        live, flat = sys.stdout.isatty(), _flat(settings)
+        tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
     try:
-        for line in _introduction(config, directory, plan, gan, precision.device, resumed_at):
+        device = precision.device
+        for line in _introduction(config, directory, plan, gan, device, resumed_at, world.size):
             tracker.say(line)
-        for name, spec in derived["networks"].items():
-            arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
-            tracker.say(f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}")
-        for name, value in derived["model"].items():
-            tracker.say(f"  {name}: {value}")
-        trainer = _trainer(config, settings, gan, data, precision, plan, tracker, store, directory)
+        for line in _details(derived):
+            tracker.say(line)
+        trainer = _trainer(
+            config, settings, gan, data, precision, plan, tracker, store, directory, world
+        )
         if found:
             if (last := store.paths()[-1]) != found[0]:
                 tracker.say(f"{last} is damaged; going on from the one before it.")
@@ -87,22 +129,28 @@ def run(config: RunConfig, overrides: list[str]) -> float | None:
         tracker.close()
 
 
-def _gan_and_data(config: RunConfig) -> tuple[GAN, Any, RunConfig]:
+def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]:
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
-    data = build.make_data(config)
-    config = auto.complete(config, data.resolution)
-    batch = config.train.batch or 1
-    seeding.seed_all(config.seed, seeding.INIT)
+    say: Callable[[str], None] = print if world.is_first else lambda _: None
+    data = world.together(lambda: build.make_data(config))
+    full = world.together(lambda: auto.complete(config, data.resolution, world.size))
+    batch = full.train.batch or 1
+    seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(
         dict(data.channels), tuple(data.resolution), getattr(data, "label_dim", 0), batch
     )
-    gan = build.make_gan(config, images)
-    if config.init_from:
-        loaded = load_weights(gan, Path(config.init_from))
-        print(f"Weights of {', '.join(loaded)} from {config.init_from}.")
-    data.prepare(batch=batch, multiple=gan.size_multiple, log=print)
-    closing.check_pairs(gan, data, config.evaluation.test_images)
-    return gan, data, config
+    gan = world.together(lambda: build.make_gan(full, images))
+    source = full.init_from
+    if source:
+        loaded = world.together(lambda: load_weights(gan, Path(source)))
+        say(f"Weights of {', '.join(loaded)} from {source}.")
+
+    def prepare() -> None:  # rank 0 first: the others find the cache that it made
+        data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
+        closing.check_pairs(gan, data, full.evaluation.test_images)
+
+    world.one_after_another(prepare)
+    return gan, data, full
 
 
 def _trainer(
@@ -115,6 +163,7 @@ def _trainer(
     tracker: Tracker,
     store: CheckpointStore,
     directory: RunDirectory,
+    world: World,
 ) -> Trainer:
     # A snapshot is passed on to others: it says nothing of where the pictures lie.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
@@ -133,6 +182,8 @@ def _trainer(
             batch=plan.batch,
             workers=config.runtime.workers,
             pin_memory=precision.device.type == "cuda",
+            rank=world.rank,
+            world=world.size,
         )
 
     return Trainer(
@@ -144,9 +195,10 @@ def _trainer(
         tracker=tracker,
         store=store,
         snapshot=snapshot,
-        preview=build.preview_batch(data, config.tracking.grid_images),
+        preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
         channels_last=config.runtime.channels_last,
         note={"settings": settings, "versions": continuation.versions()},
+        world=world,
     )
 
 
@@ -157,15 +209,29 @@ def _train(
     try:
         with listen() as signals:
             action = trainer.train(signals.take)
+            if action:
+                _leave(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
         tracker.say(str(error))
         raise SystemExit(1) from None
-    if action:
-        reason = signals.received.name if signals.received else "request"
-        tracker.say(f"Stopped by {reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
-        tracker.say(f"Continue: gantrain resume={directory.path}")
-        raise SystemExit(EXIT_STOPPED)
+    if not trainer.world.is_first:
+        return None
     return closing.finish(trainer, data, directory, tracker, config)
+
+
+def _leave(
+    action: Action, signals: Signals, trainer: Trainer, directory: RunDirectory, tracker: Tracker
+) -> NoReturn:
+    """The state is saved: leave with 75, having asked Slurm for another turn if that is wanted."""
+    reason = f" by {signals.received.name}" if signals.received else ""
+    tracker.say(f"Stopped{reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
+    if action is not Action.REQUEUE:
+        tracker.say(f"Continue: gantrain resume={directory.path}")
+    elif os.environ.get(LAUNCHED) == "1":
+        raise SystemExit(EXIT_REQUEUE)
+    else:
+        tracker.say(slurm.requeue(signals))
+    raise SystemExit(EXIT_STOPPED)
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
@@ -195,19 +261,29 @@ def _introduction(
     gan: GAN,
     device: torch.device,
     resumed_at: int | None,
+    size: int,
 ) -> list[str]:
     def millions(net: nn.Module) -> str:
         return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
 
+    over = f"{plan.batch // size} on each of {size} ranks, " if size > 1 else ""
     lines = [
         f"Run directory: {directory.path}",
         f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
-        f"{device}, {config.runtime.precision}; batch {plan.batch} "
-        f"(microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in all",
+        f"{device.type if size > 1 else device}, {config.runtime.precision}; batch {plan.batch} "
+        f"({over}microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in all",
     ]
     if resumed_at is not None:
         lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")
     return lines
+
+
+def _details(derived: dict[str, Any]) -> Iterator[str]:
+    for name, spec in derived["networks"].items():
+        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
+        yield f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}"
+    for name, value in derived["model"].items():
+        yield f"  {name}: {value}"
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

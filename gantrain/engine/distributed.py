@@ -5,9 +5,11 @@ Nothing else knows how many ranks there are. A `World` of one does nothing and c
 
 import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +19,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from gantrain.engine.signals import LAUNCHED
 from gantrain.errors import ConfigError
 from gantrain.ranks import Ranks
 
@@ -140,7 +143,8 @@ class World:
     def first(self, work: Callable[[], T]) -> T:
         """`work()` on rank 0 alone; its result, or its ConfigError, on all."""
         result = self.together(lambda: work() if self.is_first else None)
-        return self.gather(result)[0]  # type: ignore[return-value]
+        shared = self.gather(result)[0]
+        return result if self.is_first else shared  # type: ignore[return-value]
 
     def one_after_another(self, work: Callable[[], T]) -> T:
         """`work()` on rank 0, then on the others, which find what it left on the disk."""
@@ -180,6 +184,24 @@ class World:
             f"{self.rank} waited: it hangs, or is far slower. All ranks stop; the last checkpoint "
             "is good. If a step may take so long, raise runtime.timeout."
         )
+
+
+@contextmanager
+def meeting(ranks: Ranks | None, device: torch.device, timeout: float) -> Iterator[World]:
+    """`World.join` for the length of a block.
+
+    A rank that loses the others says so and ends its process on the spot: Python's own ending may
+    wait for connections that nobody serves any more.
+    """
+    world = World.join(ranks, device, timeout)
+    try:
+        yield world
+    except RankLost as error:
+        if os.environ.get(LAUNCHED) == "1":
+            raise  # whoever started the ranks tells it, once
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+    world.leave()
 
 
 def _attributed(text: str, by_rank: list[tuple[str, tuple[str, ...]]]) -> str:

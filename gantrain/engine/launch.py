@@ -1,0 +1,175 @@
+"""`runtime.devices=N`: N ranks on this machine, started and watched by torch's elastic agent."""
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from gantrain.engine import slurm
+from gantrain.engine.distributed import RankLost
+from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, listen
+from gantrain.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def launch(count: int, function: Callable[..., T], *args: Any) -> T:
+    """`function(*args)` in `count` processes that find their rank in the environment.
+
+    Returns rank 0's result. What went wrong in a rank is told once, here; the other ranks are
+    ended with it. Signals are passed on to the ranks.
+
+    Args:
+        function: importable, its arguments and result picklable.
+
+    Raises:
+        ConfigError: a rank raised it.
+        SystemExit: 75 when the ranks stopped early with a good checkpoint, 1 after a failure.
+    """
+    with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, _environment(count):
+        with listen() as signals, _passed_on(signals):
+            try:
+                start = elastic_launch(_settings(count, folder), _rank)
+                return start(function, args, folder)[0]
+            except ChildFailedError as error:
+                code = error.get_first_failure()[1].exitcode
+                reports = _reports(Path(folder))
+                if code == EXIT_REQUEUE:
+                    print(slurm.requeue(signals))
+        if code in (EXIT_STOPPED, EXIT_REQUEUE):
+            raise SystemExit(EXIT_STOPPED)
+        raise _failure(reports, count, code)
+
+
+def _settings(count: int, folder: str) -> LaunchConfig:
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # we tell it ourselves
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id="gantrain",
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        logs_specs=DefaultLogsSpecs(log_dir=folder),
+        max_restarts=0,
+        start_method="spawn",
+        signals_to_handle="SIGHUP",  # all others are passed on, see below
+        shutdown_timeout=10,
+    )
+
+
+def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
+    """In each new process: run, and leave a report if it fails."""
+    try:
+        return function(*args)
+    except ConfigError as error:
+        _report(folder, "config", list(error.problems))
+        sys.exit(2)
+    except RankLost as error:
+        _report(folder, "lost", [str(error)])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SystemExit as error:
+        if error.code not in (EXIT_STOPPED, EXIT_REQUEUE):
+            _report(folder, "said", [])  # whoever raised it has told why
+        raise
+    except BaseException:
+        _report(folder, "error", [traceback.format_exc()])
+    # Not through Python's own ending, which may wait for threads of a broken connection.
+    os._exit(1)
+
+
+def _report(folder: str, kind: str, texts: list[str]) -> None:
+    rank = os.environ["RANK"]
+    content = {"rank": int(rank), "kind": kind, "time": time.time(), "texts": texts}
+    temporary = Path(folder) / f"{rank}.tmp"
+    temporary.write_text(json.dumps(content))
+    temporary.rename(Path(folder) / f"failed-{rank}.json")
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    """What the ranks left, the earliest first."""
+    found = [json.loads(path.read_text()) for path in folder.glob("failed-*.json")]
+    return sorted(found, key=lambda report: report["time"])
+
+
+def _failure(reports: list[dict[str, Any]], count: int, code: int) -> BaseException:
+    """What to raise: a rank's own fault before what the others saw of it."""
+    for report in reports:
+        if report["kind"] == "config":
+            return ConfigError(*report["texts"])
+        if report["kind"] == "error":
+            print(f"Rank {report['rank']} failed:\n{report['texts'][0]}", file=sys.stderr)
+        if report["kind"] in ("error", "said"):
+            return SystemExit(1)
+    silent = sorted(set(range(count)) - {report["rank"] for report in reports})
+    hung = [text for report in reports for text in report["texts"] if "has not come" in text]
+    if hung:
+        print(hung[0], file=sys.stderr)
+    elif silent:
+        how = f" by {signal.Signals(-code).name}" if code < 0 else ""
+        print(
+            f"Rank {', '.join(map(str, silent))} was killed{how} without a word (out of memory? "
+            "the kernel's log tells: dmesg); the other ranks were ended. The last checkpoint is "
+            "good: repeat the command, or use resume=.",
+            file=sys.stderr,
+        )
+    else:
+        print("\n".join(text for report in reports for text in report["texts"]), file=sys.stderr)
+    return SystemExit(1)
+
+
+@contextmanager
+def _environment(count: int) -> Iterator[None]:
+    """What the ranks inherit: a mark that we started them, and their share of the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    added = {LAUNCHED: "1"}
+    if "OMP_NUM_THREADS" not in os.environ:
+        added["OMP_NUM_THREADS"] = str(max(1, (cores or 1) // count))
+    hangup = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else None
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        if hangup is not None:
+            signal.signal(signal.SIGHUP, hangup)
+
+
+@contextmanager
+def _passed_on(signals: Signals) -> Iterator[None]:
+    """Hand every signal on to the ranks: not all senders reach them (kill PID, scancel --batch).
+
+    They may see one twice, which changes nothing. A second Ctrl-C ends everything at once.
+    """
+    inner = {number: signal.getsignal(number) for number in signals.actions}
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        handler = inner[signal.Signals(number)]
+        assert callable(handler)
+        handler(number, frame)  # raises KeyboardInterrupt at the second Ctrl-C
+        for rank in multiprocessing.active_children():
+            if rank.pid and rank.is_alive():
+                os.kill(rank.pid, number)
+
+    for number in inner:
+        signal.signal(number, pass_on)
+    yield  # `listen` puts the earlier handlers back
