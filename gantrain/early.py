@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantrain import targets
+from gantrain import previous, ranks, targets
 from gantrain.errors import ConfigError
-from gantrain.tracking.run_directory import occupied
 
 if TYPE_CHECKING:
     from gantrain.schema import RunConfig
 
 
 def check(config: RunConfig) -> None:
-    """Raise ConfigError if the named run is there already, or the pictures are not.
+    """Raise ConfigError if the run there is not to be gone on with, or the pictures are not there.
 
     The data set finds its folders and lists its files here; whether each picture can be read is
-    `prepare`'s business.
+    `prepare`'s business. A finished run needs no pictures. Of several ranks the first one looks.
     """
+    if not ranks.is_first():
+        return
     problems: list[str] = []
-    path = Path(config.out) / (config.name or "")
-    if config.name and config.resume is None and path.exists():
-        problems.append(occupied(path))
+    try:
+        past = previous.find(config)
+        if past and past.result:
+            return
+    except ConfigError as error:
+        problems += error.problems
     try:
         data, settings = targets.resolve(config.data)
         data(seed=config.seed, **settings)

@@ -8,7 +8,7 @@ combinations (`gantrain.rules`). All problems are raised together in one ConfigE
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
@@ -72,9 +72,11 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """The machine. `device`: auto, cpu, cuda, cuda:N or mps."""
+    """The machine. `device`: auto, cpu, cuda, cuda:N or mps. `timeout` in seconds."""
 
     device: str
+    devices: AtLeastOne
+    timeout: Positive
     precision: Literal["fp32", "tf32", "bf16"]
     compile: bool
     channels_last: bool
@@ -128,7 +130,6 @@ BOUNDS: dict[str, dict[str, Range]] = {  # for constructors that annotate types 
         **dict.fromkeys(("cache_gb", "test_images"), Range(0)),
     },
 }
-NEUTRAL = ("data.cache", "data.cache_gb", "data.cache_dir", "data.hint", "model.mode")
 
 
 def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
@@ -167,22 +168,6 @@ def check(command: str, cfg: DictConfig) -> None:
         from gantrain.settings import load_generate  # it stands on this module
 
         load_generate(cfg)
-
-
-def differences(
-    old: dict[str, Any], new: dict[str, Any], sections: Collection[str] = ("model", "data")
-) -> list[str]:
-    """What changed between two plain configs, as "model.ngf: 64 -> 32".
-
-    Settings that change neither the networks nor the pictures are left out.
-    """
-    before = {key: value for name in sections for key, value in _flat(name, old.get(name))}
-    after = {key: value for name in sections for key, value in _flat(name, new.get(name))}
-    return [
-        f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
-        for key in dict.fromkeys([*before, *after])
-        if key not in NEUTRAL and _shown(before, key) != _shown(after, key)
-    ]
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
@@ -343,15 +328,3 @@ def _floats(kind: type, section: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in section.items()
     }
-
-
-def _flat(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(node, dict):
-        yield prefix, node
-        return
-    for key, value in node.items():
-        yield from _flat(f"{prefix}.{key}", value)
-
-
-def _shown(flat: dict[str, Any], key: str) -> str:
-    return values.show(flat[key]) if key in flat else "(not there)"

@@ -157,7 +157,8 @@ def test_null_switches_an_experiment_off(gantrain: Run, trained: list[Any]) -> N
 def test_resume_brings_the_saved_overrides_back(gantrain: Run, trained: list[Any]) -> None:
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/overrides.yaml").write_text("- experiment=quickstart\n- seed=5\n- model.ngf=8\n")
-    assert gantrain("resume=runs/a", "model.ngf=4").code == 0
+    Path("runs/a/config.yaml").write_text("model: {ngf: 8}\n")
+    assert gantrain("resume=runs/a", "model.ngf=4", "resume_force=true").code == 0
     assert (trained[0].seed, trained[0].model.ngf, trained[0].resume) == (5, 4, "runs/a")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from gantrain import paths, schema
+from gantrain import paths, previous, schema
 from gantrain.errors import ConfigError
 
 CONFIGS = paths.config_dir()
@@ -198,8 +198,8 @@ def test_differences_leave_out_what_changes_neither_networks_nor_pictures() -> N
         return OmegaConf.to_container(compose("train", ["data=folder", *overrides]))
 
     changed = ["model.ngf=32", "data.cache=none", "model.mode=reference", "optimizer.lr=1"]
-    assert schema.differences(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
-    new_key = schema.differences({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
+    assert previous.differences(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
+    new_key = previous.differences({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
     assert new_key == ["model.a: (not there) -> null"]
 
 

@@ -7,6 +7,7 @@ from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
+from gantrain.previous import Past
 from gantrain.schema import RunConfig
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
@@ -23,6 +24,15 @@ def finish(
     directory.write_json(directory.result, result)
     for line in closing_words(directory, numbers, config):
         tracker.say(line)
+    return result["headline"]
+
+
+def recall(past: Past, config: RunConfig) -> float | None:
+    """Say once more how a finished run ended; returns what it returned."""
+    result = past.result or {}
+    kimg = result["nimg"] / 1000
+    print(f"{past.directory.path} is finished, at {kimg:g} kimg: there is nothing to train.")
+    print(*closing_words(past.directory, result["pairs"], config), sep="\n")
     return result["headline"]
 
 

@@ -1,17 +1,21 @@
 """The directory of a run: a new one, or the one to go on with, and what is recorded in it."""
 
 import importlib.metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from gantrain import __version__, schema
+from gantrain import __version__, previous
 from gantrain.engine.checkpoint import misfits
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
+from gantrain.files import remove_leftovers
 from gantrain.gans.base import GAN
+from gantrain.previous import Past
+from gantrain.ranks import Ranks
 from gantrain.schema import RunConfig
 from gantrain.tracking.run_directory import RunDirectory, environment
 from gantrain.tracking.tracker import Tracker
@@ -19,32 +23,47 @@ from gantrain.tracking.tracker import Tracker
 PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")
 
 
-def find_existing(config: RunConfig) -> RunDirectory | None:
-    """The run to continue: `resume` itself, or <out>/<name> for resume=auto if it has begun."""
-    if config.resume is None:
-        return None
-    path = Path(config.resume)
-    if config.resume == "auto":
-        path = Path(config.out) / str(config.name)
-        if not (path / "config.yaml").exists():
-            return None
-    if not (path / "config.yaml").exists():
-        raise ConfigError(f"resume={path}: no run is there (config.yaml is missing).")
-    return RunDirectory(path)
+def find(config: RunConfig) -> Past | None:
+    """The run to go on with, locked unless it is finished; None: a new one begins.
+
+    Raises ConfigError when it is not to be gone on with, or another process trains it.
+    """
+    past = previous.find(config)
+    if past and not past.result:
+        past.directory.lock()
+        if past.repeated:
+            print(f"{past.directory.path} was begun with these settings: going on with it.")
+    return past
 
 
-def compare(directory: RunDirectory, settings: dict[str, Any], force: bool) -> None:
-    """Refuse to continue with another model, other data or another kind of optimizer."""
-    before = yaml.safe_load(directory.config.read_text())
-    changes = schema.differences(before, settings)
-    optimizers = before["optimizer"]["_target_"], settings["optimizer"]["_target_"]
-    if optimizers[0] != optimizers[1]:
-        changes.append(f"optimizer: {optimizers[0]} -> {optimizers[1]}")
-    if changes and not force:
+def as_begun(config: RunConfig, past: Past | None) -> RunConfig:
+    """The config to be recorded: `init_from` says how the run began, the rest how it goes on.
+
+    `resume` is about one start, not about the run.
+    """
+    if past:
+        config = replace(config, init_from=past.init_from)
+    return replace(config, resume=None, resume_force=False)
+
+
+def check_ranks(config: RunConfig, own: Ranks | None) -> None:
+    """Raise ConfigError when each of several processes would start ranks of its own."""
+    devices = config.runtime.devices
+    if own is None or devices in (1, own.local_size):
+        return
+    raise ConfigError(
+        f"{own.source} started {own.size} ranks, {own.local_size} of them here, and "
+        f"runtime.devices={devices} would start others: leave runtime.devices at 1."
+    )
+
+
+def check_same(counts: list[int], directory: RunDirectory) -> None:
+    """Raise ConfigError unless all ranks found the same checkpoint (images: one per rank)."""
+    if len(set(counts)) > 1:
         raise ConfigError(
-            f"resume={directory.path} was made with other settings: {'; '.join(changes)}. "
-            "Take them back, start a new run (init_from= takes its weights), or add "
-            "resume_force=true to continue all the same."
+            f"The ranks see different checkpoints in {directory.path} (at "
+            f"{', '.join(f'{count / 1000:g}' for count in counts)} kimg): the run directory must "
+            "lie on storage that all nodes share; give out=."
         )
 
 
@@ -67,29 +86,68 @@ def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker:
         state = {**state, "optimizers": fresh}
         tracker.say(f"The moments of {before} are left behind.")
     trainer.load_state_dict(state)
+    before, now = len(state["ranks"]), trainer.world.size
+    if before != now:
+        tracker.say(_dealt_anew(state["ranks"], before, trainer.plan.microbatch, now))
 
 
-def create(config: RunConfig) -> RunDirectory:
-    model, data = config.model["_target_"].split(".")[-2], data_name(config)
-    return RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
+def _dealt_anew(ranks: list[dict[str, Any]], before: int, microbatch: int, now: int) -> str:
+    pools = [pool.get("images", []) for rank in ranks for pool in rank["local"].values()]
+    images = sum(map(len, pools))
+    pooled = f"the {images} images of its pools are dealt out anew, " if images else ""
+    return (
+        f"Saved by {before} rank{'s' * (before > 1)}, going on with {now}: {pooled}every rank "
+        f"takes its part of the same batches in microbatches of {microbatch}; where that is as "
+        "before, so are all random draws."
+    )
+
+
+def create(config: RunConfig, data: str) -> RunDirectory:
+    """The directory of a new run, locked; `data` (see `data_name`) names it if nobody else did.
+
+    Raises ConfigError when another process was faster.
+    """
+    model = config.model["_target_"].split(".")[-2]
+    directory = RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
+    directory.lock()
+    if not directory.is_unused():
+        directory.unlock()
+        raise ConfigError(
+            f"{directory.path} was begun by another process just now: the same command once more "
+            "goes on with it, another name= starts a new run."
+        )
+    remove_leftovers(directory.path)
+    return directory
 
 
 def data_name(config: RunConfig) -> str:
+    """The data set as the user chose it; only the process that composed the config knows."""
     choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else None
     return str(choice or config.data["_target_"].split(".")[-2])
 
 
 def record(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
-    """Settings, overrides and versions as they are now; those of before a change get a number."""
+    """Settings, overrides and versions as they are now; those of before a change get a number.
+
+    What was typed stays as it is while it comes to the same.
+    """
     config = yaml.safe_dump(content, sort_keys=False)
-    if directory.config.exists() and directory.config.read_text() != config:
+    before = directory.read_config() if directory.config.exists() else None
+    directory.write_json(directory.path / "environment.json", environment(versions()))
+    if before is not None and _run_settings(before) == _run_settings(yaml.safe_load(config)):
+        return
+    if before is not None:
         number = len(list(directory.path.glob("config.*.yaml"))) + 1
         for path in (directory.config, directory.overrides):
             earlier = path.with_name(f"{path.stem}.{number}{path.suffix}")
             directory.write_text(earlier, path.read_text())
     directory.write_text(directory.overrides, yaml.safe_dump(overrides))
-    directory.write_text(directory.config, config)
-    directory.write_json(directory.path / "environment.json", environment(versions()))
+    directory.write_text(directory.config, config)  # last: with it the run has begun
+
+
+def _run_settings(content: dict[str, Any]) -> dict[str, Any]:
+    """Without what was said about one start: an earlier version wrote that down, too."""
+    return {key: value for key, value in content.items() if key not in ("resume", "resume_force")}
 
 
 def versions() -> dict[str, str]:

@@ -6,15 +6,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write
+from gantrain.tracking import lock
+
+BEFORE = (".lock", "environment.json", "overrides.yaml")  # written before config.yaml
 
 
 class RunDirectory:
     """Paths of one run.
 
     config.yaml (resolved), overrides.yaml (what was typed), environment.json, log.txt,
-    metrics.jsonl, result.json, tensorboard/, grids/, checkpoints/, snapshots/.
+    metrics.jsonl, result.json, tensorboard/, grids/, checkpoints/, snapshots/; .lock (who trains).
+    With config.yaml, written last, the run has begun.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,21 +34,22 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.log = path / "log.txt"
         self.result = path / "result.json"
+        self._lock = path / ".lock"
 
     @classmethod
     def create(cls, out: Path, name: str | None, stem: str) -> "RunDirectory":
         """Make `out/name`, or `out/<stem>-NNN` with the first free number when name is None.
 
         Raises:
-            ConfigError: the named run is there already.
+            ConfigError: something is there already (but for what a run leaves that was killed
+                before it began).
         """
         if name is not None:
-            path = out / name
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                raise ConfigError(occupied(path)) from None
-            return cls(path)
+            directory = cls(out / name)
+            if not directory.is_unused():
+                raise ConfigError(occupied(directory.path))
+            directory.path.mkdir(parents=True, exist_ok=True)
+            return directory
         number = 1
         while True:
             path = out / f"{stem}-{number:03d}"
@@ -51,6 +58,52 @@ class RunDirectory:
                 return cls(path)
             except FileExistsError:  # mkdir is atomic, so simultaneous runs get different numbers
                 number += 1
+
+    def is_unused(self) -> bool:
+        """Whether no run has begun here, nor anything else: not there, empty, or killed at once."""
+        if not self.path.exists():
+            return True
+        return self.path.is_dir() and all(_is_leftover(path.name) for path in self.path.iterdir())
+
+    def has_checkpoints(self) -> bool:
+        """Whether a state to go on from was saved (whole or not)."""
+        return any(self.checkpoints.glob("checkpoint-*.pt"))
+
+    def lock(self) -> None:
+        """Keep other processes from training here, until `unlock` or the end of this one.
+
+        Raises ConfigError when another one is at it.
+        """
+        if owner := lock.acquire(self._lock):
+            raise ConfigError(
+                f"{self.path} is being trained by {owner}: wait for it, stop it, or give another "
+                f"name=. If that process is certainly gone, delete {self._lock}."
+            )
+
+    def unlock(self) -> None:
+        lock.release(self._lock)
+
+    def in_use(self) -> bool:
+        """Whether a process is training here now, as far as the file system can tell."""
+        return lock.is_held(self._lock)
+
+    def read_config(self) -> dict[str, Any]:
+        """The settings the run was last gone on with, and "derived". Raises ConfigError."""
+        try:
+            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = None
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self.config} is damaged: it must hold the settings of a run.")
+        return content
+
+    def read_result(self) -> dict[str, Any] | None:
+        """What the run recorded when it reached its budget; None: it has not (or not yet)."""
+        try:
+            content = json.loads(self.result.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) and "nimg" in content else None
 
     def write_text(self, path: Path, text: str) -> None:
         with atomic_write(path) as file:
@@ -68,11 +121,16 @@ class RunDirectory:
 
 
 def occupied(path: Path) -> str:
-    """The sentence about a run directory that is in use."""
+    """The sentence about a place that something else than a run takes."""
     return (
-        f"{path} is there already and is not overwritten; resume={path} continues it, "
-        "another name= starts a new run."
+        f"{path} is there already, but is not a run (config.yaml is missing), and is not "
+        "overwritten: give another name=, or remove it."
     )
+
+
+def _is_leftover(name: str) -> bool:
+    """A run that was killed in its first moment may leave it."""
+    return name in BEFORE or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _nimg_of(line: str) -> float:

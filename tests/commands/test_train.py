@@ -27,7 +27,7 @@ def test_everything_is_there(told: tuple[Path, str]) -> None:
     run, _ = told
     found = {p.relative_to(run).parts[0] for p in run.rglob("*") if p.is_file()}
     assert found == {
-        "config.yaml", "overrides.yaml", "environment.json", "log.txt", "metrics.jsonl",
+        ".lock", "config.yaml", "overrides.yaml", "environment.json", "log.txt", "metrics.jsonl",
         "result.json", "grids", "checkpoints", "snapshots", "tensorboard",
     }  # fmt: skip
     assert sorted(p.name for p in (run / "grids").iterdir()) == [

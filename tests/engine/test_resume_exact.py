@@ -94,6 +94,7 @@ def test_killed_before_the_first_checkpoint(straight: Path, tmp_path: Path) -> N
 def test_a_torn_checkpoint_costs_one_interval(straight: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     shutil.copytree(straight, run)
+    (run / "result.json").unlink()  # torn before it came to its end
     *_, before, last = sorted(run.glob("checkpoints/*.pt"))
     for path in (last, before):
         path.write_bytes(path.read_bytes()[:-1])
@@ -104,6 +105,7 @@ def test_a_torn_checkpoint_costs_one_interval(straight: Path, tmp_path: Path) ->
 
 
 def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path) -> None:
+    (finished / "result.json").unlink()
     for path in finished.glob("checkpoints/*.pt"):
         path.write_bytes(b"PK")
     before = content(finished)
@@ -159,7 +161,9 @@ def finished(tmp_path: Path) -> Path:
 
 
 def content(run: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    """Of every file, but for the note of who looked last."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.read_bytes() for path in files}
 
 
 def test_changed_model_or_data_is_refused_and_listed(finished: Path, tmp_path: Path) -> None:
@@ -227,9 +231,10 @@ def test_resuming_a_finished_run_changes_nothing(finished: Path, tmp_path: Path)
 
 def test_a_run_is_never_overwritten(finished: Path, tmp_path: Path) -> None:
     before = content(finished)
-    output = gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004", code=2)
+    output = gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004", "seed=1", code=2)
     assert content(finished) == before
     assert "runs/run is there already" in output and "resume=runs/run" in output
+    assert "seed: 0 -> 1" in output
 
 
 def test_auto_begins_and_continues(tmp_path: Path) -> None:
