@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,18 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def start(
-    folder: Path, *overrides: str, environment: dict[str, str] | None = None
+    folder: Path,
+    *overrides: str,
+    environment: dict[str, str] | None = None,
+    launcher: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
-    """`gantrain overrides...` in `folder`, in a process group of its own."""
+    """`gantrain overrides...` in `folder`, in a process group of its own.
+
+    launcher: Python's arguments before it, such as -m torch.distributed.run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-m", "gantrain", *overrides],
+        [sys.executable, *launcher, "-m", "gantrain", *overrides],
         cwd=folder,
         env=ENVIRONMENT | (environment or {}),
         text=True,

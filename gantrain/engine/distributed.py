@@ -25,11 +25,15 @@ from gantrain.ranks import Ranks
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # for what may take long: preparing data, compiling, writing files
-ROLL_CALL = 5.0  # seconds: ranks that wait for the same one give up within so much of each other
+ROLL_CALL = 3.0  # seconds: ranks that wait for the same one give up within so much of each other
 
 
 class RankLost(RuntimeError):
-    """Another rank died or hangs: what is known about it, a sentence."""
+    """Another rank died, or hangs (`hung`): what is known about it, a sentence."""
+
+    def __init__(self, text: str, hung: bool = False) -> None:
+        super().__init__(text)
+        self.hung = hung
 
 
 class World:
@@ -163,10 +167,9 @@ class World:
 
     def _lost(self, error: RuntimeError) -> None:
         """A connection broke: the other side is gone, and says why itself if it still can."""
-        reason = str(error).splitlines()[0]
         raise RankLost(
-            f"Rank {self.rank} lost the connection to another rank, which died: see its message, "
-            f"or its node's log, for why ({reason})."
+            f"Rank {self.rank} lost the connection to another rank, which stopped or died: its own "
+            "message, or the log of its node, tells why."
         ) from error
 
     def _late(self, limit: timedelta) -> None:
@@ -182,7 +185,8 @@ class World:
         raise RankLost(
             f"Rank {names} has not come this far for {limit.total_seconds():g} s while rank "
             f"{self.rank} waited: it hangs, or is far slower. All ranks stop; the last checkpoint "
-            "is good. If a step may take so long, raise runtime.timeout."
+            "is good. If a step may take so long, raise runtime.timeout.",
+            hung=True,
         )
 
 

@@ -21,7 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from gantrain.engine import slurm
 from gantrain.engine.distributed import RankLost
-from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, listen
+from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, hold, listen
 from gantrain.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,25 +40,28 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
         ConfigError: a rank raised it.
         SystemExit: 75 when the ranks stopped early with a good checkpoint, 1 after a failure.
     """
-    with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, _environment(count):
-        with listen() as signals, _passed_on(signals):
+    # listen before the mark is set: only the ranks leave a second Ctrl-C to this process.
+    with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, listen() as signals:
+        with _environment(count), _passed_on(signals):
             try:
                 start = elastic_launch(_settings(count, folder), _rank)
                 return start(function, args, folder)[0]
             except ChildFailedError as error:
-                code = error.get_first_failure()[1].exitcode
-                reports = _reports(Path(folder))
+                rank, failure = error.get_first_failure()
+                code, reports = failure.exitcode, _reports(Path(folder))
                 if code == EXIT_REQUEUE:
                     print(slurm.requeue(signals))
         if code in (EXIT_STOPPED, EXIT_REQUEUE):
             raise SystemExit(EXIT_STOPPED)
-        raise _failure(reports, count, code)
+        if signals.received and code in (-signals.received, 128 + signals.received):
+            print(f"Stopped by {signals.received.name} before the training began.")
+            raise SystemExit(128 + signals.received)
+        raise _failure(reports, count, rank, code)
 
 
 def _settings(count: int, folder: str) -> LaunchConfig:
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # we tell it ourselves
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we tell it ourselves
     return LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -77,13 +80,14 @@ def _settings(count: int, folder: str) -> LaunchConfig:
 
 def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
     """In each new process: run, and leave a report if it fails."""
+    hold()
     try:
         return function(*args)
     except ConfigError as error:
         _report(folder, "config", list(error.problems))
         sys.exit(2)
     except RankLost as error:
-        _report(folder, "lost", [str(error)])
+        _report(folder, "hung" if error.hung else "lost", [str(error)])
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as error:
@@ -110,8 +114,13 @@ def _reports(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda report: report["time"])
 
 
-def _failure(reports: list[dict[str, Any]], count: int, code: int) -> BaseException:
-    """What to raise: a rank's own fault before what the others saw of it."""
+def _failure(reports: list[dict[str, Any]], count: int, first: int, code: int) -> BaseException:
+    """What to raise; says a rank's own fault rather than what the others saw of it.
+
+    Args:
+        count: how many ranks there were.
+        first: the rank that ended first, with exit code `code`, negative for a signal.
+    """
     for report in reports:
         if report["kind"] == "config":
             return ConfigError(*report["texts"])
@@ -119,20 +128,19 @@ def _failure(reports: list[dict[str, Any]], count: int, code: int) -> BaseExcept
             print(f"Rank {report['rank']} failed:\n{report['texts'][0]}", file=sys.stderr)
         if report["kind"] in ("error", "said"):
             return SystemExit(1)
-    silent = sorted(set(range(count)) - {report["rank"] for report in reports})
-    hung = [text for report in reports for text in report["texts"] if "has not come" in text]
-    if hung:
-        print(hung[0], file=sys.stderr)
-    elif silent:
-        how = f" by {signal.Signals(-code).name}" if code < 0 else ""
-        print(
-            f"Rank {', '.join(map(str, silent))} was killed{how} without a word (out of memory? "
-            "the kernel's log tells: dmesg); the other ranks were ended. The last checkpoint is "
-            "good: repeat the command, or use resume=.",
-            file=sys.stderr,
-        )
-    else:
-        print("\n".join(text for report in reports for text in report["texts"]), file=sys.stderr)
+    hung = [report for report in reports if report["kind"] == "hung"]
+    if hung and code >= 0:
+        print(hung[0]["texts"][0], file=sys.stderr)
+        return SystemExit(1)
+    silent = [first] if code < 0 else sorted(set(range(count)) - {r["rank"] for r in reports})
+    who = ", ".join(map(str, silent or [first]))
+    how = signal.Signals(-code).name if code < 0 else "killed"
+    print(
+        f"Rank {who} ended without a word ({how}; if nobody did that, perhaps the memory was used "
+        "up: dmesg tells), and the others with it. The last checkpoint is good: the same command "
+        "goes on from it if the run has a name=, else resume=.",
+        file=sys.stderr,
+    )
     return SystemExit(1)
 
 

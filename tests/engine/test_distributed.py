@@ -1,0 +1,242 @@
+"""Several ranks train what one would, and end together. gloo on the CPU, by the command line."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.command_line import (
+    TINY,
+    differences,
+    final_state,
+    finish,
+    gantrain,
+    interrupt,
+    rows,
+    start,
+    wait_for,
+)
+
+pytestmark = pytest.mark.multi
+
+# The pools do not fill up (the default is 50 images): full ones draw from what is in them, and two
+# half pools hold other images than one.
+CYCLEGAN = [
+    *[text for text in TINY if "pool_size" not in text],
+    "runtime=cpu", "train.batch=4", "train.kimg=0.04", "train.ema_kimg=0.01",
+    "tracking.every_kimg=0.02", "lr.schedule=constant",
+]  # fmt: skip
+STYLEGAN = [
+    "model=stylegan", "data=shapes", "data.labels=true", "data.resolution=16",
+    "data.train_images=24", "data.test_images=2", "model.z_dim=8", "model.w_dim=8",
+    "model.channel_base=64", "model.channel_max=8", "model.ada_kimg=0.1", "model.ada_target=-0.9",
+    "model.r1_interval=3", "model.pl_interval=2", "tracking.tensorboard=false",
+    "tracking.grid_every_kimg=0", "tracking.every_kimg=0.02", "runtime=cpu", "train.batch=4",
+    "train.kimg=0.04",
+]  # fmt: skip
+DCGAN = [
+    "model=dcgan", "data=shapes", "data.resolution=16", "data.train_images=24",
+    "data.test_images=2", "model.z_dim=8", "model.g_width=8", "model.d_width=4",
+    "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
+    "tracking.grid_every_kimg=0", "tracking.every_kimg=0.02", "runtime=cpu", "train.batch=4",
+    "train.kimg=0.04",
+]  # fmt: skip
+
+
+def state_of(run: Path) -> dict[str, Any]:
+    """The newest checkpoint without what names the machine and the number of ranks."""
+    state = final_state(run)
+    for key in ("note", "ranks"):
+        state.pop(key)
+    return state
+
+
+def largest_difference(x: dict[str, Any], y: dict[str, Any]) -> float:
+    """Over all floating-point tensors of two flat state dicts."""
+    tensors = [name for name, value in x.items() if isinstance(value, torch.Tensor)]
+    assert x.keys() == y.keys() and tensors
+    return max(float((x[n].double() - y[n].double()).abs().max()) for n in tensors if x[n].numel())
+
+
+def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(tmp_path: Path) -> None:
+    gantrain(tmp_path, *CYCLEGAN, "name=two", "runtime.devices=2")
+    gantrain(tmp_path, *CYCLEGAN, "name=one", "train.microbatch=2")
+    two, one = tmp_path / "runs" / "two", tmp_path / "runs" / "one"
+    assert len(final_state(two)["ranks"]) == 2
+    assert differences(state_of(two), state_of(one)) == []
+    for ours, theirs in zip(rows(two), rows(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_cyclegan_on_two_ranks_is_one_rank_with_the_whole_batch(tmp_path: Path) -> None:
+    # Without momentum or normalisation of the gradient: Adam makes steps of full size out of the
+    # rounding errors in gradients that are zero (biases before an instance norm).
+    sgd = ["optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0"]
+    gantrain(tmp_path, *CYCLEGAN, *sgd, "name=two", "runtime.devices=2")
+    gantrain(tmp_path, *CYCLEGAN, *sgd, "name=one")
+    two, one = (state_of(tmp_path / "runs" / name) for name in ("two", "one"))
+    assert two["index"] == one["index"] == 10
+    assert largest_difference(two["gan"], one["gan"]) < 1e-6
+    fresh = state_of(gantrain_and(tmp_path, *CYCLEGAN, *sgd, "name=short", "train.kimg=0.004"))
+    assert largest_difference(fresh["gan"], one["gan"]) > 1e-4  # it did learn
+
+
+def gantrain_and(folder: Path, *overrides: str) -> Path:
+    """Run, and where it ran."""
+    gantrain(folder, *overrides)
+    [name] = [text[5:] for text in overrides if text.startswith("name=")]
+    return folder / "runs" / name
+
+
+@pytest.mark.parametrize("command", [STYLEGAN, DCGAN], ids=["stylegan", "dcgan"])
+def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> None:
+    # pl_mean, w_avg, batch norm's statistics, the augmentation and its p are all among the state.
+    two = state_of(gantrain_and(tmp_path, *command, "name=two", "runtime.devices=2"))
+    one = state_of(gantrain_and(tmp_path, *command, "name=one", "train.microbatch=2"))
+    assert two["index"] == 10
+    assert largest_difference(two["gan"], one["gan"]) < 1e-6
+    if command is STYLEGAN:
+        assert two["gan"]["ada._extra_state"]["p"] == one["gan"]["ada._extra_state"]["p"] > 0
+        assert float(two["gan"]["pl_mean"]) > 0
+        assert largest_difference(two["ema"], one["ema"]) < 1e-6
+
+
+def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path) -> None:
+    command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.24"]
+    command += ["runtime.devices=2", "checkpoint.every_kimg=0.06", "checkpoint.keep=9"]
+    command = [text for text in command if text != "train.batch=4"]
+    straight = gantrain_and(tmp_path / "straight", *command)
+    process = start(tmp_path, *command)
+    run = tmp_path / "runs" / "run"
+    interrupt(process, run, checkpoints=1, how=signal.SIGTERM)
+    pools = [rank["local"]["pool.a"]["images"] for rank in final_state(run)["ranks"]]
+    assert [len(images) for images in pools] == [3, 3]
+    assert not torch.equal(torch.stack(pools[0]), torch.stack(pools[1]))
+    gantrain(tmp_path, *command)
+    ours, theirs = final_state(run), final_state(straight)
+    for state in (ours, theirs):
+        state.pop("note")
+    assert differences(ours, theirs) == [] and ours["nimg"] == 240
+    assert rows(run) == rows(straight)
+
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.3", "runtime.devices=3")
+    assert "Saved by 2 ranks, going on with 3: the 12 images of its pools are dealt out" in said
+    assert [len(r["local"]["pool.b"]["images"]) for r in final_state(run)["ranks"]] == [2, 2, 2]
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.36", "runtime.devices=1")
+    assert "Saved by 3 ranks, going on with 1" in said
+    [rank] = final_state(run)["ranks"]
+    assert len(rank["local"]["pool.a"]["images"]) == 6
+    assert [row["nimg"] for row in rows(run)][-1] == 360
+
+
+def test_torchrun(tmp_path: Path) -> None:
+    gantrain(tmp_path, *CYCLEGAN, "name=one", "runtime.devices=2")
+    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29613"]
+    process = start(tmp_path, *CYCLEGAN, "name=run", launcher=command)
+    said = finish(process)
+    assert said.count("Run directory: runs/run") == 2  # at the beginning and at the end, once each
+    run, one = tmp_path / "runs" / "run", tmp_path / "runs" / "one"
+    assert differences(state_of(run), state_of(one)) == []
+
+
+FAULTY = [
+    *CYCLEGAN, "runtime.devices=2", "runtime.timeout=20", "model._target_=faulty_gan.FaultyGAN",
+    "name=run", "checkpoint.every_kimg=0.008",
+]  # fmt: skip
+PLUGIN = {
+    "GANTRAIN_PLUGINS": "faulty_gan",
+    "PYTHONPATH": str(Path(__file__).parents[1] / "faults"),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("kill", "Rank 1 ended without a word"),
+        ("hang", "Rank 1 has not come this far for 3 s"),
+        ("raise", "Rank 1 failed:"),
+        ("not_finite", "The gradient of phase G on rank 1 was not finite at step 3."),
+    ],
+)
+def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) -> None:
+    more = [f"+model.fault={fault}", *(["runtime.timeout=3"] if fault == "hang" else [])]
+    process = start(tmp_path, *FAULTY, *more, environment=PLUGIN)
+    output = finish(process, code=1)
+    assert said in output
+    assert ("Traceback" in output) == (fault == "raise") and output.count("Rank 1") <= 2
+    assert nobody_left(process.pid)
+    assert final_state(tmp_path / "runs" / "run")["index"] in (2, 3)
+
+
+def nobody_left(group: int) -> bool:
+    """Whether all processes of a group end within seconds."""
+    for _ in range(150):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+LONG = [*CYCLEGAN, "train.kimg=1000", "checkpoint.every_kimg=0.1", "runtime.devices=2", "name=run"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.Signals) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    said = interrupt(process, run, checkpoints=1, how=how)
+    assert said.count(f"Stopped by {how.name}") == 1 and "Traceback" not in said
+    assert nobody_left(process.pid)
+    assert len(final_state(run)["ranks"]) == 2
+
+
+def test_ctrl_c_reaches_everybody_twice(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    wait_for(process, lambda: any(run.glob("checkpoints/*.pt")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert "Stopped by SIGINT" in finish(process, 75)
+    assert nobody_left(process.pid)
+
+
+def test_ranks_do_not_outlive_the_process_that_started_them(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    wait_for(process, lambda: any(run.glob("checkpoints/*.pt")))
+    process.kill()
+    process.wait()
+    assert nobody_left(process.pid)
+    assert final_state(run)["nimg"] >= 100
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["runtime.devices=3"], "the nearest is train.batch=3"),
+        (["runtime.devices=2", "train.microbatch=4"], "2 on each of 2 ranks"),
+        (["runtime.devices=2", "runtime.device=cuda:0"], "which is one device"),
+        (["runtime.devices=0"], "runtime.devices=0 is out of range"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_said(tmp_path: Path, overrides: list[str], said: str) -> None:
+    output = gantrain(tmp_path, *CYCLEGAN, *overrides, code=2)
+    assert said in output and "Traceback" not in output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_several_processes_that_would_each_start_ranks(tmp_path: Path) -> None:
+    environment = {
+        "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29614",
+    }  # fmt: skip
+    command = [*CYCLEGAN, "train.batch=12", "runtime.devices=3"]
+    output = gantrain(tmp_path, *command, code=2, environment=environment)
+    assert "torchrun started 2 ranks, 2 of them here, and runtime.devices=3" in output
+    output = gantrain(tmp_path, *CYCLEGAN, code=2, environment={"RANK": "0"})
+    assert "RANK set, but not WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT" in output
