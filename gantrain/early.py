@@ -27,8 +27,15 @@ def check(config: RunConfig) -> None:
     except ConfigError as error:
         problems += error.problems
     try:
-        data, settings = targets.resolve(config.data)
-        data(seed=config.seed, **settings)
+        made, settings = targets.resolve(config.data)
+        data = made(seed=config.seed, **settings)
+        by_pairs = (config.objective or "").startswith("pairs/")
+        if by_pairs and not getattr(data, "has_pairs", False):
+            problems.append(
+                f"objective={config.objective} needs test images whose true partners are known: "
+                "give data.test_pairs=true if they are (data=folder: same names in both folders), "
+                "or another objective."
+            )
     except ConfigError as error:
         problems += error.problems
     if problems:

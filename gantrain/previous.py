@@ -119,12 +119,12 @@ def _finished(
     result = directory.read_result()
     if result is None or differences(before, dataclasses.asdict(config), ["evaluation"]):
         return None
-    budget = _budget(config, before)
-    return result if budget is not None and result["nimg"] >= budget else None
+    images = budget(config, before)
+    return result if images is not None and result["nimg"] >= images else None
 
 
-def _budget(config: RunConfig, before: dict[str, Any]) -> int | None:
-    """In images; None: only the data can tell."""
+def budget(config: RunConfig, before: dict[str, Any]) -> int | None:
+    """The config's budget in images, by what was recorded of the run; None: ask the data."""
     if config.train.kimg is not None:
         return round(config.train.kimg * 1000)
     epochs, total = before["train"]["epochs"], before["derived"]["plan"]["total"]

@@ -14,6 +14,7 @@ from gantrain import kinds, ranks
 from gantrain.values import show
 
 Config = dict[str, Any]
+PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
 MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}  # generator: what sides must divide by
 
 
@@ -30,6 +31,7 @@ def problems(config: Config) -> list[str]:
         _augmentation,
         _starting_point,
         _name,
+        _objective,
     )
     return [problem for check in checks for problem in check(config)]
 
@@ -119,7 +121,7 @@ def _machine(config: Config) -> Iterator[str]:
     if batch and batch % devices:
         near = max(round(batch / devices), 1) * devices
         yield (
-            f"train.batch={batch} (the images of one step, over all devices) cannot be split evenly "
+            f"train.batch={batch} (the images of a step, over all devices) cannot be split evenly "
             f"over runtime.devices={devices}: the nearest is train.batch={near}."
         )
 
@@ -208,6 +210,25 @@ def _name(config: Config) -> Iterator[str]:
         yield f"name={name} must be a plain folder name: the folder above it is out=..."
     if not config["out"]:
         yield "out= is empty: give a folder, for example out=runs."
+
+
+def _objective(config: Config) -> Iterator[str]:
+    """What can be told before the first report: the errors of test pairs."""
+    name = config["objective"]
+    if name in PAIR_METRICS:
+        yield f"objective={name} is not a full name: write objective=pairs/{name}."
+    if name is None or not name.startswith("pairs/"):
+        return
+    known = [f"pairs/{way}{metric}" for way in ("", "ab/", "ba/") for metric in PAIR_METRICS]
+    if name not in known:
+        yield f"objective={name} is not a number of test pairs. They are {', '.join(known)}."
+    elif kinds.constant(config["model"].get("_target_"), "takes") == "images":
+        yield (
+            f"objective={name} compares translations with their true partners, and this model "
+            "translates nothing: give another number of its reports, such as loss/G/adversarial."
+        )
+    elif config["evaluation"]["test_images"] == 0:
+        yield f"objective={name} needs test images: give evaluation.test_images=100."
 
 
 Get = Callable[[str], Any]

@@ -105,6 +105,7 @@ class RunConfig:
     resume: str | None
     resume_force: bool
     init_from: str | None
+    objective: str | None
     train: TrainConfig
     lr: LrConfig
     checkpoint: CheckpointConfig
@@ -180,7 +181,13 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
         where = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{where}{str(error).splitlines()[0]}.") from None
     assert isinstance(plain, dict)
-    for key in ("name", "out", "resume", "init_from"):  # name=7 is a name, not a number
+    for key in (
+        "name",
+        "out",
+        "resume",
+        "init_from",
+        "objective",
+    ):  # name=7 is a name, not a number
         if isinstance(plain.get(key), (int, float)):
             plain[key] = str(plain[key])
     return {str(key): value for key, value in plain.items()}

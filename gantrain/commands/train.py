@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantrain import auto, build, ranks, schema
-from gantrain.commands import closing, continuation
+from gantrain.commands import closing, continuation, objective
 from gantrain.data.loader import batches
 from gantrain.engine import seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
@@ -41,7 +41,7 @@ from gantrain.tracking.tracker import Tracker
 
 
 def main(cfg: DictConfig) -> float | None:
-    """Train, or go on with a run. Returns its headline number (lower is better) if it has one.
+    """Train, or go on with a run. Returns the value of its `objective` if it has one.
 
     Raises:
         ConfigError: something in config or data does not work; nothing was started.
@@ -117,6 +117,7 @@ def _run(
             tracker.say(line)
         for line in _details(derived):
             tracker.say(line)
+        tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         trainer = _trainer(
             config, settings, gan, data, precision, plan, tracker, store, directory, world
         )
@@ -147,7 +148,7 @@ def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]
 
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
-        closing.check_pairs(gan, data, full.evaluation.test_images)
+        closing.check_pairs(gan, data, full.evaluation.test_images, full.objective)
 
     world.one_after_another(prepare)
     return gan, data, full

@@ -105,6 +105,16 @@ class RunDirectory:
             return None
         return content if isinstance(content, dict) and "nimg" in content else None
 
+    def last_report(self) -> dict[str, float]:
+        """The newest whole row of metrics.jsonl without its nimg; {} before the first."""
+        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        for line in reversed(lines):
+            if _nimg_of(line) < float("inf"):
+                row = json.loads(line)
+                del row["nimg"]
+                return row
+        return {}
+
     def write_text(self, path: Path, text: str) -> None:
         with atomic_write(path) as file:
             file.write(text.encode())
