@@ -20,6 +20,10 @@ VALUED = [
     "--config-dir", "-cd", "--experimental-rerun", "--info", "-i",
 ]
 # fmt: on
+SHOWING = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
+ONE_RUN = {"--run", "-r"}
+FOR_SWEEPS = ("launcher=", "sweep=")  # groups that only a sweep has a use for
+TAKES_WORDS = ("compare",)
 CFG = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -31,6 +35,7 @@ class Arguments:
     command: str = "train"
     flags: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # without =, of commands that take such
 
     def has(self, *names: str) -> bool:
         return any(flag in names for flag in self.flags)
@@ -46,6 +51,7 @@ class Arguments:
 
     @property
     def sweep(self) -> bool:
+        """Whether several runs are asked for: by -m."""
         return self.has("-m", "--multirun")
 
     @property
@@ -72,9 +78,24 @@ def parse(argv: list[str]) -> Arguments:
             raise ConfigError(f"{word} has no key before the =: write key{word.lstrip('+')}.")
         elif "=" in word or word.startswith("~"):
             result.overrides.append(word)
+        elif result.command in TAKES_WORDS:
+            result.words.append(word)
         else:
             raise ConfigError(_no_equals(word, words, first=len(words) + 1 == len(argv)))
+    if result.command == "train" and not result.sweep:
+        _sweep_without_m(result)
     return result
+
+
+def _sweep_without_m(arguments: Arguments) -> None:
+    """launcher=local and sweep=optuna mean -m, unless something is only to be shown."""
+    flags = {flag.partition("=")[0] for flag in arguments.flags}
+    last = {text.partition("=")[0]: text.partition("=")[2] for text in arguments.overrides}
+    chosen = [last.get(name.rstrip("=")) for name in FOR_SWEEPS]
+    if flags.isdisjoint(SHOWING | ONE_RUN) and any(
+        choice not in (None, "null") for choice in chosen
+    ):
+        arguments.flags.append("-m")
 
 
 def _flag_value(flag: str, words: list[str]) -> list[str]:

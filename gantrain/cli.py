@@ -19,32 +19,43 @@ from gantrain.resume import continued
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from gantrain.sweeps.plan import Sweep
+
 WHAT_TO_TRAIN = {"model", "data", "experiment", "resume"}
 
 
 def main() -> int:
     """Entry point: 0 done, 2 configuration error; a command may leave with its own code."""
     try:
-        arguments = parse(sys.argv[1:])
-        if arguments.has("--help", "-h"):
-            from gantrain import help as help_text
-
-            print(help_text.text(arguments.config_dir))
-        elif arguments.has("--version"):
-            print(f"gantrain {__version__}")
-        else:
-            _run(arguments)
+        return run()
     except ConfigError as error:
         _report(error.problems)
         return 2
+
+
+def run() -> int:
+    """The command line in sys.argv; returns the exit code. Raises ConfigError."""
+    arguments = parse(sys.argv[1:])
+    if arguments.has("--help", "-h"):
+        from gantrain import help as help_text
+
+        print(help_text.text(arguments.config_dir))
+    elif arguments.has("--version"):
+        print(f"gantrain {__version__}")
+    else:
+        return _run(arguments)
     return 0
 
 
 class Job:
-    """What Hydra calls with each composed config: validate, then import the command and run it."""
+    """What Hydra calls with each composed config: validate, then import the command and run it.
 
-    def __init__(self, command: str) -> None:
+    Launchers send it to other processes, pickled. `sweep`: the one that its runs belong to.
+    """
+
+    def __init__(self, command: str, sweep: Sweep | None = None) -> None:
         self.command = command
+        self.sweep = sweep
         self.started = False  # the config was accepted: what fails from now on is not its fault
         self.error: ConfigError | None = None
 
@@ -52,30 +63,41 @@ class Job:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from gantrain import schema
+        if self.sweep:
+            from gantrain.sweeps import task
 
-        try:
-            schema.check(self.command, cfg)
             self.started = True
-            return importlib.import_module(f"gantrain.commands.{self.command}").main(cfg)
+            return task.run(self.sweep, self._main, cfg)
+        try:
+            return self._main(cfg)
         except ConfigError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher must see that this job failed
             self.error = error  # raised later: Hydra would print a line of its own about it
             return None
 
+    def _main(self, cfg: DictConfig) -> float | None:
+        from gantrain import schema
 
-def _run(arguments: Arguments) -> None:
+        schema.check(self.command, cfg)
+        self.started = True
+        return importlib.import_module(f"gantrain.commands.{self.command}").main(cfg)
+
+
+def _run(arguments: Arguments) -> int:
     if arguments.has("-sc", "--shell-completion"):
         _prepare_completion(arguments)
     else:
         if arguments.command == "train":
             signals.hold()
-            arguments.overrides = continued(arguments.overrides)
+            if not arguments.sweep:
+                arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
         _switch_off(arguments.overrides)
     job = Job(arguments.command)
     try:
+        if arguments.sweep and arguments.command == "train":
+            return _sweep(arguments, job)
         if arguments.sweep:
             from gantrain import compose
 
@@ -89,6 +111,17 @@ def _run(arguments: Arguments) -> None:
         _explain(error, arguments)
     if job.error:
         raise job.error
+    return 0
+
+
+def _sweep(arguments: Arguments, job: Job) -> int:
+    from gantrain.sweeps import running
+
+    def start(sweep: Sweep) -> None:
+        job.sweep = sweep
+        _hydra(arguments, job)
+
+    return running.run(arguments, start)
 
 
 def _hydra(arguments: Arguments, job: Job) -> None:
@@ -128,8 +161,8 @@ def _default_to_quickstart(arguments: Arguments) -> None:
 
 
 def _switch_off(overrides: list[str]) -> None:
-    """experiment=null, debug=null: Hydra knows no null choice, so take out what they cancel."""
-    for group in ("experiment", "debug"):
+    """experiment=null and the like: Hydra knows no null choice, so take out what they cancel."""
+    for group in ("experiment", "debug", "launcher", "sweep"):
         if f"{group}=null" in overrides:
             last = len(overrides) - overrides[::-1].index(f"{group}=null")
             kept = [text for text in overrides[:last] if not text.startswith(f"{group}=")]

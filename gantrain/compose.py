@@ -32,10 +32,17 @@ def compose(
     return source.load_configuration(command, overrides, run_mode=mode, from_shell=False)
 
 
-def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> None:
-    """Check every job of a sweep before the first one starts. Raises ConfigError.
+def task_config(source: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig:
+    """The config as the command sees it, without the `hydra` node. Raises what Hydra raises."""
+    cfg = compose(source, command, overrides)
+    return _without_hydra(cfg)
 
-    Sweepers other than Hydra's basic one choose jobs as they go: each is checked at its start.
+
+def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> None:
+    """Check every job of a sweep of a command other than train before the first one starts.
+
+    (Those of train: `gantrain.sweeps.plan`.) Sweepers other than Hydra's basic one choose jobs as
+    they go: each is checked at its start. Raises ConfigError.
     """
     if any(text.lstrip("+").startswith("hydra/sweeper=") for text in overrides):
         return
@@ -46,8 +53,6 @@ def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> N
     problems: dict[str, None] = {}
     for number, job in enumerate(jobs):
         problems.update(dict.fromkeys(_check_job(source, command, job, number)))
-    if not problems and len(jobs) > 1:
-        problems.update(dict.fromkeys(_same_name(source, command, jobs)))
     if problems:
         raise ConfigError(*problems)
 
@@ -63,23 +68,16 @@ def _check_job(
     return ()
 
 
-def _same_name(source: ConfigLoaderImpl, command: str, jobs: list[list[str]]) -> list[str]:
-    first, second = (
-        _job_config(source, command, job, n).get("name") for n, job in enumerate(jobs[:2])
-    )
-    if first is None or first != second:
-        return []
-    return [
-        f"name={first} is the same for all {len(jobs)} runs: "
-        f"write for example 'name={first}-${{seed}}'."
-    ]
-
-
 def _job_config(source: ConfigLoaderImpl, command: str, job: list[str], number: int) -> DictConfig:
     """The job's config as the launcher will make it, without the `hydra` node."""
     cfg = compose(source, command, job, RunMode.MULTIRUN)
     with read_write(cfg), open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
-        HydraConfig.instance().set_config(cfg)
+    return _without_hydra(cfg)
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...}
+    with read_write(cfg), open_dict(cfg):
         del cfg["hydra"]
     return cfg

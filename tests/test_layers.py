@@ -15,7 +15,7 @@ LAYERS = {
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
     3: "build schema early previous rules names signature kinds auto settings",
-    4: "cli commands arguments resume compose mistakes help __main__",
+    4: "cli commands arguments resume compose mistakes help sweeps __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 # Siblings that may see each other, and what of the other.
@@ -105,7 +105,7 @@ WHERE = {  # call: the only places it may stand in
     # inference asks the engine's Precision; networks and penalties (layers.in_float32,
     # losses.gradient_penalty) leave autocast for the parts that stay in float32
     "autocast": ("engine/", "inference/", "networks/layers.py", "losses.py"),
-    "print": ("tracking/", "commands/", "cli.py"),
+    "print": ("tracking/", "commands/", "sweeps/", "cli.py"),
 }
 
 

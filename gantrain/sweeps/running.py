@@ -1,0 +1,60 @@
+"""A sweep from command line to table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gantrain.sweeps import launchers, plan, queue, record, table
+from gantrain.sweeps.plan import Sweep
+from gantrain.sweeps.state import DONE, FAILED, RUNNING, WAITING
+
+if TYPE_CHECKING:
+    from gantrain.arguments import Arguments
+
+EXIT_FAILED, EXIT_STOPPED = 1, 75
+
+
+def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
+    """Check everything, call `start(sweep)`, which lets Hydra work, and show the table.
+
+    Returns the exit code: 0 all done (or all submitted), 1 some failed, 75 stopped.
+    """
+    sweep = plan.prepare(arguments.overrides, arguments.flags, arguments.config_dir, sys.argv[1:])
+    arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={plan.quoted(str(sweep.folder))}"]
+    launchers.register()
+    print(f"Sweep: {sweep.folder}", flush=True)
+    stopped = False
+    try:
+        start(sweep)
+    except SystemExit as leaving:
+        if leaving.code != EXIT_STOPPED:
+            raise
+        stopped = True
+    except KeyboardInterrupt:
+        stopped = True
+    except ValueError:  # optuna's about a study without a single result
+        if table.of_sweep(sweep.folder).count(DONE):
+            raise
+    return _close(sweep, stopped)
+
+
+def _close(sweep: Sweep, stopped: bool) -> int:
+    """The table, in words and as a file; what to do next; the exit code."""
+    queued = bool(record.queued(sweep.folder))
+    found = table.of_sweep(sweep.folder, queue.states() if queued else None)
+    table.choose_metrics(found, None)
+    table.to_csv(found, sweep.folder / "table.csv", chosen=False)
+    print("", *table.lines(found), "", sep="\n")
+    print(f"{sweep.folder}: {table.summary(found)}. As a file: {sweep.folder / 'table.csv'}")
+    if sweep.launcher == "slurm_detached":
+        print(f"How far they are: gantrain compare {sweep.folder}")
+        print("Repeat the command to submit what has failed or was lost.", flush=True)
+        return EXIT_FAILED if found.count(FAILED) else 0
+    unfinished = len(found.rows) - found.count(DONE)
+    if unfinished:
+        print("Repeat the same command to go on with what is not done.", flush=True)
+    if stopped or found.count(RUNNING, WAITING) or not found.rows:
+        return EXIT_STOPPED
+    return EXIT_FAILED if found.count(FAILED) else EXIT_STOPPED if unfinished else 0
