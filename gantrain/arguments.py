@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -96,6 +97,14 @@ def _sweep_without_m(arguments: Arguments) -> None:
         choice not in (None, "null") for choice in chosen
     ):
         arguments.flags.append("-m")
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra reads it back."""
+    if re.fullmatch(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _flag_value(flag: str, words: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gantrain import __version__, paths
-from gantrain.arguments import Arguments, parse
+from gantrain.arguments import Arguments, parse, quoted
 from gantrain.engine import signals
 from gantrain.errors import ConfigError
 from gantrain.resume import continued
@@ -94,6 +94,8 @@ def _run(arguments: Arguments) -> int:
                 arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
         _switch_off(arguments.overrides)
+    if arguments.words:
+        arguments.overrides.append(f"runs=[{','.join(map(quoted, arguments.words))}]")
     job = Job(arguments.command)
     try:
         if arguments.sweep and arguments.command == "train":

@@ -169,6 +169,10 @@ def check(command: str, cfg: DictConfig) -> None:
         from gantrain.settings import load_generate  # it stands on this module
 
         load_generate(cfg)
+    elif command == "compare":
+        from gantrain.settings import load_compare
+
+        load_compare(cfg)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The config of `gantrain generate`, checked as a whole before torch is imported."""
+"""The configs of `gantrain generate` and `compare`, checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -176,3 +176,38 @@ def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
 
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """A checked config: folders of sweeps and runs, and what is shown of them."""
+
+    runs: list[str]
+    metrics: list[str] | None
+    sort: str | None
+    csv: str | None
+
+
+def load_compare(cfg: DictConfig) -> CompareConfig:
+    """Raises ConfigError with every problem found."""
+    plain = schema._plain(cfg)
+    for key in ("runs", "metrics"):
+        if isinstance(plain.get(key), (str, int, float)) and plain[key] != "???":
+            plain[key] = [str(plain[key])]
+        elif isinstance(plain.get(key), list):
+            plain[key] = [str(item) for item in plain[key]]
+    if plain.get("runs") == "???":
+        raise ConfigError(
+            "gantrain compare needs the folders of sweeps or runs after it, as "
+            f"gantrain compare sweeps/NAME.{_sweeps_here()}"
+        )
+    fields = schema._fields(CompareConfig)
+    problems = list(schema._check_section("", plain, fields, set(fields), list(fields)))
+    if problems:
+        raise ConfigError(*problems)
+    return CompareConfig(**plain)
+
+
+def _sweeps_here() -> str:
+    found = sorted(file.parent for file in Path().glob("sweeps/*/sweep.json"))
+    return f" There are: {', '.join(map(str, found[:10]))}." if found else ""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
 
-# Hydra makes launchers of its own two packages only; a real package of that name would be imported
-# at every start of every Hydra program on this machine.
+# Hydra makes launchers only if their names begin so. A real package there would be imported at
+# every start of every Hydra program here, so the names are given to classes that lie elsewhere.
 MODULE = "hydra_plugins.gantrain"
 
 
@@ -82,5 +82,4 @@ def register() -> None:
     from gantrain.sweeps.slurm import Slurm, SlurmDetached
 
     for launcher in (Local, Slurm, SlurmDetached):
-        launcher.__module__ = MODULE
-        Plugins.instance().register(launcher)
+        Plugins.instance().class_name_to_class[f"{MODULE}.{launcher.__name__}"] = launcher

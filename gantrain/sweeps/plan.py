@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain import compose, ranks, schema
+from gantrain.arguments import quoted
 from gantrain.errors import ConfigError
 from gantrain.sweeps import record
 from gantrain.sweeps.naming import short_hash
@@ -279,11 +280,3 @@ def _key(override: str) -> str:
 
 def _of_hydra(override: str) -> bool:
     return _key(override).startswith(("hydra.", "hydra/")) or _key(override) == "launcher"
-
-
-def quoted(value: str) -> str:
-    """A value as Hydra reads it back."""
-    if re.fullmatch(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*", value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

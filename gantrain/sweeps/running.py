@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gantrain.arguments import quoted
 from gantrain.sweeps import launchers, plan, queue, record, table
 from gantrain.sweeps.plan import Sweep
 from gantrain.sweeps.state import DONE, FAILED, RUNNING, WAITING
@@ -22,7 +23,7 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
     Returns the exit code: 0 all done (or all submitted), 1 some failed, 75 stopped.
     """
     sweep = plan.prepare(arguments.overrides, arguments.flags, arguments.config_dir, sys.argv[1:])
-    arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={plan.quoted(str(sweep.folder))}"]
+    arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={quoted(str(sweep.folder))}"]
     launchers.register()
     print(f"Sweep: {sweep.folder}", flush=True)
     stopped = False

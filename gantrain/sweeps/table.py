@@ -71,7 +71,7 @@ def of_runs(paths: Iterable[Path], queue: dict[str, str] | None = None) -> Table
                 rows.append(Row(str(path / row.name), row.settings, row.state))
         elif (path / "config.yaml").is_file():
             rows.append(Row(str(path), {}, state.of_run(path)))
-        else:
+        elif not (path.exists() and record.read(path.parent)):  # sweeps/NAME/* names more than runs
             what = "has neither sweep.json nor config.yaml" if path.exists() else "is not there"
             problems.append(f"{path} is neither a sweep nor a run: it {what}.")
     if problems:

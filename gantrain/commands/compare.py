@@ -1,0 +1,26 @@
+"""gantrain compare: runs and sweeps in a table, settings against results."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gantrain.settings import load_compare
+from gantrain.sweeps import queue, record, table
+
+
+def main(cfg: DictConfig) -> None:
+    """Print the table, and write it as CSV. Raises ConfigError."""
+    config = load_compare(cfg)
+    paths = [Path(run) for run in config.runs]
+    sweep = paths[0] if len(paths) == 1 and record.read(paths[0]) else None
+    submitted = any(record.queued(path) for path in paths)
+    in_queue = queue.states() if submitted else None
+    found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
+    table.choose_metrics(found, config.metrics)
+    if config.sort:
+        table.sort(found, config.sort)
+    print(*table.lines(found), "", f"{table.summary(found)}.", sep="\n")
+    file = Path(config.csv) if config.csv else sweep / "table.csv" if sweep else None
+    if file:
+        table.to_csv(found, file, chosen=config.csv is not None and config.metrics is not None)
+        print(f"As a file: {file}")
