@@ -60,6 +60,7 @@ class World:
             return cls()
         os.environ |= {"MASTER_ADDR": ranks.address, "MASTER_PORT": str(ranks.port)}
         os.environ |= {"RANK": str(ranks.rank), "WORLD_SIZE": str(ranks.size)}
+        os.environ["LOCAL_RANK"] = str(ranks.local_rank)  # ranks.from_environment reads all of them
         world = cls(ranks.rank, ranks.size, timeout)
         store: Any
         store, *_ = next(iter(rendezvous("env://", ranks.rank, ranks.size, timeout=PATIENCE)))

@@ -96,11 +96,10 @@ class Lab:
         self.wait(number, ended)
         return fields
 
-    def requeued(self, number: str) -> None:
-        """Wait until the job is queued once more."""
-        before = int(self.job(number)["Restarts"])
-        self.wait(number, lambda: int(self.job(number)["Restarts"]) > before)
-        self.wait(number, lambda: self.job(number)["JobState"] in ("PENDING", "RUNNING"))
+    def requeued(self, number: str, times: int = 1) -> None:
+        """Wait until the job has been queued again so many times, and waits."""
+        self.wait(number, lambda: int(self.job(number)["Restarts"]) >= times)
+        self.wait(number, lambda: self.job(number)["JobState"] == "PENDING")
 
     def release(self, number: str, *changes: str) -> None:
         """Let a requeued job start now."""
