@@ -63,7 +63,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def train(*overrides: str) -> None:
     config = schema.load(compose("train", list(overrides)), given=[])
-    run(config, list(overrides))
+    run(config, list(overrides), "data")
 
 
 def commands(choice: str, pictures: Path) -> list[str]:
