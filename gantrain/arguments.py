@@ -83,6 +83,8 @@ def parse(argv: list[str]) -> Arguments:
             result.words.append(word)
         else:
             raise ConfigError(_no_equals(word, words, first=len(words) + 1 == len(argv)))
+    if result.sweep and (showing := SHOWING & {flag.partition("=")[0] for flag in result.flags}):
+        raise ConfigError(f"{showing.pop()} shows what one run is made of: leave -m out.")
     if result.command == "train" and not result.sweep:
         _sweep_without_m(result)
     return result

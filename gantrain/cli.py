@@ -66,7 +66,6 @@ class Job:
         if self.sweep:
             from gantrain.sweeps import task
 
-            self.started = True
             return task.run(self.sweep, self._main, cfg)
         try:
             return self._main(cfg)
@@ -120,7 +119,7 @@ def _sweep(arguments: Arguments, job: Job) -> int:
     from gantrain.sweeps import running
 
     def start(sweep: Sweep) -> None:
-        job.sweep = sweep
+        job.sweep, job.started = sweep, True  # everything has been checked
         _hydra(arguments, job)
 
     return running.run(arguments, start)

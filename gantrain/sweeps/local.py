@@ -26,6 +26,7 @@ from gantrain.tracking.run_directory import RunDirectory
 
 POLL = 0.1  # seconds between two looks at the processes
 TAIL = 12  # lines of output that are kept of a failure
+PROMPT = "$ gantrain "  # begins the output of each start
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Local(OwnLauncher):
         command = [sys.executable, "-m", "gantrain", *self.sweep.command_line(job)]
         slot = desk.free.pop(0)
         with open(log, "ab") as file:
-            file.write(f"$ {shlex.join(['gantrain', *command[3:]])}\n".encode())
+            file.write(f"{PROMPT}{shlex.join(command[3:])}\n".encode())
             file.flush()
             process = subprocess.Popen(
                 command,
@@ -214,4 +215,7 @@ def _duration(seconds: float) -> str:
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:])
+    """The last lines that the newest start has written."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    newest = f"\n{text}".rpartition(f"\n{PROMPT}")[2]
+    return "\n".join(newest.splitlines()[1:][-TAIL:])

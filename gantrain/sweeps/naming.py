@@ -21,6 +21,7 @@ def job_name(overrides: Sequence[str], keys: Iterable[str] = ()) -> str:
     labels = _labels([*keys, *(key for key, _ in pairs)])
     parts, lossless = [], True
     for key, value in pairs:
+        value = re.sub(r"(?<=\de)\+(?=\d+$)", "", value)  # 1e+30 is 1e30
         shown = _shown(value)
         parts.append(f"{labels[key]}-{shown}")
         ambiguous = any(f"_{label}-" in value for label in labels.values())

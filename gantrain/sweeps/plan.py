@@ -40,7 +40,8 @@ EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
 class Sweep:
     """folder: <out>/<name>; common: overrides of every run; keys: what the runs differ in.
 
-    flags: Hydra's own, such as --config-dir; grid: all runs are known (a sweeper of Hydra's own).
+    flags: Hydra's own, such as --config-dir; grid: all runs are known (a sweeper of Hydra's own);
+    largest: whether the sweeper looks for the largest objective, None: it looks for none.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Sweep:
     keys: tuple[str, ...]
     launcher: str | None
     grid: bool
+    largest: bool | None
     typed: tuple[str, ...]  # for Hydra: without name=, out=, resume=
 
     def own(self, overrides: Iterable[str]) -> list[str]:
@@ -107,6 +109,7 @@ def prepare(
         keys=tuple(values),
         launcher=_launcher(cfg),
         grid=grid,
+        largest=_largest(cfg),
         typed=tuple(typed),
     )
     _begin(sweep, source, choices)
@@ -268,6 +271,13 @@ def _launcher(cfg: DictConfig) -> str | None:
     """The choice of launcher=, None: Hydra's own."""
     choice = OmegaConf.select(cfg, "hydra.runtime.choices.launcher")
     return None if choice in (None, "null") else str(choice)
+
+
+def _largest(cfg: DictConfig) -> bool | None:
+    direction = cfg.hydra.sweeper.get("direction")
+    if direction is None:
+        return None
+    return "maximize" in str(getattr(direction, "name", direction))
 
 
 def _absolute(flags: Sequence[str], config_dir: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
     sweep = plan.prepare(arguments.overrides, arguments.flags, arguments.config_dir, sys.argv[1:])
     arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={quoted(str(sweep.folder))}"]
     launchers.register()
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's storage chatters
     print(f"Sweep: {sweep.folder}", flush=True)
     stopped = False
     try:
@@ -36,7 +38,7 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
     except KeyboardInterrupt:
         stopped = True
     except ValueError:  # optuna's about a study without a single result
-        if table.of_sweep(sweep.folder).count(DONE):
+        if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise
     return _close(sweep, stopped)
 
@@ -48,13 +50,18 @@ def _close(sweep: Sweep, stopped: bool) -> int:
     table.choose_metrics(found, None)
     table.to_csv(found, sweep.folder / "table.csv", chosen=False)
     print("", *table.lines(found), "", sep="\n")
+    if sweep.largest is not None and (best := table.best(found, sweep.largest)):
+        print(f"Best: {best}")
     print(f"{sweep.folder}: {table.summary(found)}. As a file: {sweep.folder / 'table.csv'}")
     if sweep.launcher == "slurm_detached":
         print(f"How far they are: gantrain compare {sweep.folder}")
         print("Repeat the command to submit what has failed or was lost.", flush=True)
         return EXIT_FAILED if found.count(FAILED) else 0
-    unfinished = len(found.rows) - found.count(DONE)
-    if unfinished:
+    if found.count(FAILED):
+        print(f"Why runs failed: {sweep.folder / record.FAILED}")
+    # Of a search failed runs are results, too.
+    unfinished = len(found.rows) - found.count(DONE, *(() if sweep.grid else (FAILED,)))
+    if unfinished or stopped:
         print("Repeat the same command to go on with what is not done.", flush=True)
     if stopped or found.count(RUNNING, WAITING) or not found.rows:
         return EXIT_STOPPED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,12 +191,16 @@ def to_csv(table: Table, path: Path, chosen: bool) -> None:
         file.write(text.getvalue().encode())
 
 
-def best(table: Table, name: str, largest: bool) -> Row | None:
-    """The finished run with the smallest (largest) value."""
-    rows = [r for r in table.rows if r.state.status == DONE and name in r.state.metrics]
-    rows = [r for r in rows if r.state.metrics[name] == r.state.metrics[name]]
-    sign = -1 if largest else 1
-    return min(rows, key=lambda r: sign * r.state.metrics[name], default=None)
+def best(table: Table, largest: bool) -> str | None:
+    """The finished run with the smallest (largest) objective, in words; None: there is none."""
+    name = table.metrics[0] if table.metrics else ""
+    numbers = [(row.state.metrics.get(name, math.nan), row) for row in table.rows]
+    finite = [(n, row) for n, row in numbers if math.isfinite(n) and row.state.status == DONE]
+    if not finite:
+        return None
+    number, row = sorted(finite, key=lambda pair: pair[0])[-1 if largest else 0]
+    settings = " ".join(f"{key}={value}" for key, value in row.settings.items())
+    return f"{row.name}: {name} {number:.4g} with {settings}"
 
 
 def _number(value: float | None) -> str:
@@ -203,4 +208,6 @@ def _number(value: float | None) -> str:
 
 
 def _cut(text: str) -> str:
+    if re.fullmatch(r"-?\d+\.\d{5,}(e[+-]?\d+)?", text):
+        return f"{float(text):.5g}"
     return text if len(text) <= 40 else text[:37] + "..."
