@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
 WHAT_TO_TRAIN = {"model", "data", "experiment", "resume"}
+NO_MODEL = {"sweep=optuna", "sweep=null"}
 
 
 def main() -> int:
@@ -151,6 +152,8 @@ def _default_to_quickstart(arguments: Arguments) -> None:
     keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
     if "resume=auto" in arguments.overrides:
         keys.discard("resume")  # begins the run where there is none, as the same command without it
+    if "sweep" in keys and not NO_MODEL & set(arguments.overrides):
+        return  # such as sweep=stylegan_gamma: it says of which model
     if arguments.command != "train" or keys & WHAT_TO_TRAIN:
         return
     arguments.overrides.insert(0, "experiment=quickstart")

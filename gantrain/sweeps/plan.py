@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain import compose, ranks, schema
 from gantrain.arguments import quoted
 from gantrain.errors import ConfigError
-from gantrain.sweeps import record
+from gantrain.sweeps import queue, record
 from gantrain.sweeps.naming import short_hash
 from gantrain.sweeps.record import Job
 
@@ -33,6 +33,7 @@ OWN = ("name", "out", "resume")  # of the sweep, not of its runs
 # What may change from one start of a sweep to the next: neither networks nor pictures depend on it.
 FREE = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
 FREE += ("objective", "launcher", "sweep", "hydra")
+SEARCHED = "pairs/l1"  # what a search goes by unless told: data without pairs are then refused
 EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
 
 
@@ -99,6 +100,8 @@ def prepare(
     values = {_key(o.input_line or ""): _values(o, grid) for o in parsed if o.is_sweep_override()}
     written = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
     common = [text for text in written if not _of_hydra(text)]
+    if _largest(cfg) is not None and cfg.get("objective") is None:
+        common = [t for t in common if _key(t) != "objective"] + [f"objective={SEARCHED}"]
     choices = list(_combinations(values) if grid else _edges(values))
     name = own.get("name") or _stem(source, common, choices, typed)
     sweep = Sweep(
@@ -112,8 +115,19 @@ def prepare(
         largest=_largest(cfg),
         typed=tuple(typed),
     )
+    if str(sweep.launcher).startswith("slurm"):
+        _check_slurm(sweep)
     _begin(sweep, source, choices)
     return sweep
+
+
+def _check_slurm(sweep: Sweep) -> None:
+    queue.needed()
+    if sweep.launcher == "slurm_detached" and not sweep.grid:
+        raise ConfigError(
+            "launcher=slurm_detached does not wait for results, which this sweep chooses its next "
+            "runs by: take launcher=slurm, in a terminal that stays (tmux)."
+        )
 
 
 def _begin(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:

@@ -6,6 +6,8 @@ import getpass
 import os
 import subprocess
 
+from gantrain.errors import ConfigError
+
 PATIENCE = 30.0  # seconds for squeue: a busy controller answers slowly
 
 
@@ -20,6 +22,17 @@ def states() -> dict[str, str] | None:
         return None
     pairs = (line.strip().partition("|") for line in done.stdout.splitlines() if "|" in line)
     return {job: state for job, _, state in pairs}
+
+
+def needed() -> dict[str, str]:
+    """The same; raises ConfigError when Slurm does not answer."""
+    found = states()
+    if found is None:
+        raise ConfigError(
+            "squeue does not answer: is this a machine of the cluster, and is Slurm up? "
+            "launcher=local runs the sweep on this machine."
+        )
+    return found
 
 
 def _user() -> str:

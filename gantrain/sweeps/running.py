@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
     sweep = plan.prepare(arguments.overrides, arguments.flags, arguments.config_dir, sys.argv[1:])
     arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={quoted(str(sweep.folder))}"]
     launchers.register()
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's storage chatters
+    if not sweep.grid:
+        _quiet()
     print(f"Sweep: {sweep.folder}", flush=True)
     stopped = False
     try:
@@ -41,6 +43,15 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
         if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise
     return _close(sweep, stopped)
+
+
+def _quiet() -> None:
+    """Optuna tells of every trial on its own, and its storage of every table."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with contextlib.suppress(ImportError):
+        import optuna
+
+        optuna.logging.set_verbosity(logging.WARNING)
 
 
 def _close(sweep: Sweep, stopped: bool) -> int:

@@ -80,7 +80,7 @@ class Slurm(OwnLauncher):
         configs = self.composed(pairs)
         outcomes = self.settle(configs)
         open_jobs = [job for job in configs if job not in outcomes]
-        in_queue = self._in_queue()
+        in_queue = queue.needed()
         known = record.queued(self.sweep.folder)
         for job in open_jobs:
             if (number := known.get(job.name, {}).get("job_id")) in in_queue:
@@ -92,15 +92,6 @@ class Slurm(OwnLauncher):
             self._wait(open_jobs, configs, outcomes)
         nothing = Outcome("submitted", None)
         return [job_return(o, configs[job], outcomes.get(job, nothing).value) for job, o in pairs]
-
-    def _in_queue(self) -> dict[str, str]:
-        found = queue.states()
-        if found is None:
-            raise ConfigError(
-                "squeue does not answer: is this a machine of the cluster, and is Slurm up? "
-                "launcher=local runs the sweep on this machine."
-            )
-        return found
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         import submitit
