@@ -6,7 +6,6 @@ Everything is checked here, before the first run starts.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,13 +16,14 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain import compose, ranks, schema
 from gantrain.arguments import quoted
 from gantrain.errors import ConfigError
-from gantrain.sweeps import queue, record
+from gantrain.sweeps import hints, queue, record
 from gantrain.sweeps.naming import short_hash
 from gantrain.sweeps.record import Job
 
@@ -34,7 +34,6 @@ OWN = ("name", "out", "resume")  # of the sweep, not of its runs
 FREE = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
 FREE += ("objective", "launcher", "sweep", "hydra")
 SEARCHED = "pairs/l1"  # what a search goes by unless told: data without pairs are then refused
-EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
 
 
 @dataclass(frozen=True)
@@ -212,18 +211,11 @@ def _own_settings(source: ConfigLoaderImpl, overrides: Sequence[str]) -> dict[st
 
 def _multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
     """The sweep's own config: its sweeper and its launcher."""
-    from hydra.errors import HydraException
-
     try:
         return compose.compose(source, "train", typed, RunMode.MULTIRUN)
     except HydraException as error:
-        for package, extra in EXTRAS.items():
-            if re.search(rf"hydra/\w+[/']*[:=]? ?'?\w*{package}", str(error)):
-                given = " ".join(t for t in typed if _key(t) in ("launcher", "sweep")) or package
-                raise ConfigError(
-                    f"{given} needs packages that are not installed: pip install "
-                    f"'gantrain[{extra}]'."
-                ) from None
+        if sentence := hints.explain(error, source, typed):
+            raise ConfigError(sentence) from None
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,8 @@ def of_run(path: Path) -> State:
         if state.objective and objective.get("value") is not None:
             state.metrics.setdefault(state.objective, objective["value"])
     else:
-        state = State(STOPPED, *_newest_report(directory.metrics))
+        kimg, metrics = _newest_report(directory.metrics)
+        state = State(STOPPED, max(kimg, _newest_checkpoint(directory.checkpoints)), metrics)
         state.objective = config.get("objective")
     if directory.in_use():
         state.status = RUNNING
@@ -95,3 +97,9 @@ def _newest_report(file: Path) -> tuple[float, dict[str, float]]:
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # cut short by a crash
     return 0.0, {}
+
+
+def _newest_checkpoint(folder: Path) -> float:
+    """kimg, from the name; reports may be further apart than checkpoints."""
+    names = [path.stem.rpartition("-")[2] for path in folder.glob("checkpoint-*.pt")]
+    return max((float(name) for name in names if re.fullmatch(r"\d+\.\d+", name)), default=0.0)
