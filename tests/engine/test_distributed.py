@@ -56,10 +56,14 @@ def state_of(run: Path) -> dict[str, Any]:
 
 
 def largest_difference(x: dict[str, Any], y: dict[str, Any]) -> float:
-    """Over all floating-point tensors of two flat state dicts."""
+    """Over all tensors of two flat state dicts, relative to a tensor's largest value above 1."""
     tensors = [name for name, value in x.items() if isinstance(value, torch.Tensor)]
     assert x.keys() == y.keys() and tensors
-    return max(float((x[n].double() - y[n].double()).abs().max()) for n in tensors if x[n].numel())
+    found = []
+    for name in tensors:
+        ours, theirs = x[name].double(), y[name].double()
+        found.append(float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1)))
+    return max(found)
 
 
 def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(tmp_path: Path) -> None:
@@ -73,16 +77,18 @@ def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(tmp_path: Path) -> No
 
 
 def test_cyclegan_on_two_ranks_is_one_rank_with_the_whole_batch(tmp_path: Path) -> None:
-    # Without momentum or normalisation of the gradient: Adam makes steps of full size out of the
-    # rounding errors in gradients that are zero (biases before an instance norm).
-    sgd = ["optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0"]
+    # Plain SGD: Adam makes steps of full size out of the rounding errors in gradients that are zero
+    # (biases before an instance norm). Large first weights: instance norm blows small ones up, and
+    # their rounding errors with them.
+    sgd = ["optimizer=sgd", "optimizer.lr=1e-4", "optimizer.momentum=0"]
+    sgd += ["model.init=xavier", "model.init_gain=1"]
     gantrain(tmp_path, *CYCLEGAN, *sgd, "name=two", "runtime.devices=2")
     gantrain(tmp_path, *CYCLEGAN, *sgd, "name=one")
     two, one = (state_of(tmp_path / "runs" / name) for name in ("two", "one"))
     assert two["index"] == one["index"] == 10
     assert largest_difference(two["gan"], one["gan"]) < 1e-6
     fresh = state_of(gantrain_and(tmp_path, *CYCLEGAN, *sgd, "name=short", "train.kimg=0.004"))
-    assert largest_difference(fresh["gan"], one["gan"]) > 1e-4  # it did learn
+    assert largest_difference(fresh["gan"], one["gan"]) > 1e-3  # it did learn in the nine steps
 
 
 def gantrain_and(folder: Path, *overrides: str) -> Path:
