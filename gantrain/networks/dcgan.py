@@ -15,10 +15,11 @@ def _up(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
-def _down(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+def _down(inputs: int, outputs: int, dropout: float, norm: bool) -> nn.Sequential:
     """[N, inputs, H, W] -> [N, outputs, ceil(H/2), ceil(W/2)]."""
-    conv = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1)
-    return nn.Sequential(conv, nn.LeakyReLU(0.2), nn.Dropout(dropout))
+    conv = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=not norm)
+    layers = [nn.BatchNorm2d(outputs)] if norm else []
+    return nn.Sequential(conv, *layers, nn.LeakyReLU(0.2), nn.Dropout(dropout))
 
 
 @self_describing
@@ -61,7 +62,8 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """image [N, channels, h, w] (and label c [N, label_dim]) -> logits [N].
 
-    A label enters as constant maps beside the picture's channels.
+    Batch norm in every layer but the first (paper, section 3): without it, D of this size falls
+    back to guessing. A label enters as constant maps beside the picture's channels.
     """
 
     def __init__(
@@ -76,7 +78,8 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         self.label_dim = label_dim
         widths = [channels + label_dim, width, 2 * width, 4 * width]
-        self.body = nn.Sequential(*[_down(a, b, dropout) for a, b in pairwise(widths)])
+        layers = [_down(a, b, dropout, norm=i > 0) for i, (a, b) in enumerate(pairwise(widths))]
+        self.body = nn.Sequential(*layers)
         h, w = (-(-side // 8) for side in resolution)
         self.out = nn.Linear(widths[-1] * h * w, 1)
         init_weights(self)
