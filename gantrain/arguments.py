@@ -22,7 +22,6 @@ VALUED = [
 ]
 # fmt: on
 SHOWING = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
-ONE_RUN = {"--run", "-r"}
 FOR_SWEEPS = ("launcher=", "sweep=")  # groups that only a sweep has a use for
 TAKES_WORDS = ("compare",)
 CFG = ("job", "hydra", "all")
@@ -56,6 +55,12 @@ class Arguments:
         return self.has("-m", "--multirun")
 
     @property
+    def showing(self) -> str | None:
+        """The flag that asks to be shown something instead of a run."""
+        names = (flag.partition("=")[0] for flag in self.flags)
+        return next((name for name in names if name in SHOWING), None)
+
+    @property
     def config_dir(self) -> str | None:
         return self.value("--config-dir", "-cd")
 
@@ -83,8 +88,6 @@ def parse(argv: list[str]) -> Arguments:
             result.words.append(word)
         else:
             raise ConfigError(_no_equals(word, words, first=len(words) + 1 == len(argv)))
-    if result.sweep and (showing := SHOWING & {flag.partition("=")[0] for flag in result.flags}):
-        raise ConfigError(f"{showing.pop()} shows what one run is made of: leave -m out.")
     if result.command == "train" and not result.sweep:
         _sweep_without_m(result)
     return result
@@ -92,12 +95,10 @@ def parse(argv: list[str]) -> Arguments:
 
 def _sweep_without_m(arguments: Arguments) -> None:
     """launcher=local and sweep=optuna mean -m, unless something is only to be shown."""
-    flags = {flag.partition("=")[0] for flag in arguments.flags}
     last = {text.partition("=")[0]: text.partition("=")[2] for text in arguments.overrides}
     chosen = [last.get(name.rstrip("=")) for name in FOR_SWEEPS]
-    if flags.isdisjoint(SHOWING | ONE_RUN) and any(
-        choice not in (None, "null") for choice in chosen
-    ):
+    single = arguments.showing or arguments.has("--run", "-r")
+    if not single and any(choice not in (None, "null") for choice in chosen):
         arguments.flags.append("-m")
 
 

@@ -96,6 +96,8 @@ def _run(arguments: Arguments) -> int:
         _switch_off(arguments.overrides)
     if arguments.words:
         arguments.overrides.append(f"runs=[{','.join(map(quoted, arguments.words))}]")
+    if arguments.sweep and arguments.showing:
+        raise ConfigError(f"{arguments.showing} shows what one run is made of: leave -m out.")
     job = Job(arguments.command)
     try:
         if arguments.sweep and arguments.command == "train":

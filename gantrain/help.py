@@ -20,21 +20,24 @@ Examples:
   gantrain experiment=cyclegan_reference data=horse2zebra data.root=datasets/horse2zebra
   gantrain data=folder data.root=my_photos train.batch=4 optimizer.lr=4e-4 name=first
   gantrain resume=runs/first                        go on where it stopped
-  gantrain -m seed=0,1,2 data=shapes                one run after the other
+  gantrain -m seed=0,1,2 data=shapes                one run after the other, then a table
+  gantrain -m seed=0,1,2 model.lambda_cycle=5,10 name=first launcher=local     runs side by side
+  gantrain compare sweeps/first                     the table of a sweep, also while it runs
   gantrain generate run=runs/first seeds=0-31       pictures of its newest snapshot
   gantrain generate run=runs/first --cfg job        what else it can make: every key
 
 Flags:
   --cfg job              show the whole config, with every key, instead of running
   -p, --package train    with --cfg: only this section
-  -m, --multirun         one run for each combination of key=value1,value2
+  -m, --multirun         a sweep: one run for each combination of key=value1,value2
   --config-dir DIR       your own YAML files beside these: DIR/experiment/mine.yaml, ...
   --info defaults-tree   where the config comes from (also: searchpath, plugins, config)
   -sc install=bash       shell completion: eval "$(gantrain -sc install=bash)" (also zsh, fish)
   --hydra-help           Hydra's own help
   --version              the version
 
-Exit codes: 0 done, 2 configuration error, 75 stopped early with a good checkpoint, else a failure.
+Exit codes: 0 done, 2 configuration error, 75 stopped early with a good checkpoint, else a failure
+(of a sweep: 0 all done, 1 some runs failed, 75 stopped).
 """
 
 

@@ -110,7 +110,6 @@ def gantrain(
         (["-m", "model=stylegan,dcgan", "model.z_dim=8"], "write 'model.z_dim=choice(8)'"),
         (["-m", "model=stylegan,dcgan", "model.z_dimm=8"], "Did you mean model.z_dim=8?"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
-        (["-m", "seed=0,1", "name=a"], "write for example 'name=a-${seed}'"),
     ],
 )
 def test_mistakes(gantrain: Run, trained: list[Any], argv: list[str], said: str) -> None:
@@ -177,13 +176,6 @@ def test_the_code_of_an_early_stop_passes_through(gantrain: Run) -> None:
     with pytest.raises(SystemExit) as caught:
         gantrain("name=stopped")
     assert caught.value.code == 75
-
-
-def test_sweep(gantrain: Run, trained: list[Any]) -> None:
-    argv = ("data=shapes", "seed=0,1", "-m", "name=a-${seed}-${hydra:job.num}")
-    assert gantrain(*argv).code == 0
-    assert [cfg.seed for cfg in trained] == [0, 1]
-    assert os.listdir() == ["runs"] and os.listdir("runs") == ["multirun.yaml"]
 
 
 def test_own_configs_beside_ours(gantrain: Run, trained: list[Any]) -> None:

@@ -240,8 +240,9 @@ def _values(override: Override, grid: bool) -> list[str]:
     key, value = override.get_key_element(), override.value()
     if isinstance(value, IntervalSweep):
         return [f"{key}={value.start}", f"{key}={value.end}"]
-    found = [f"{key}={text}" for text in override.sweep_string_iterator()]
-    return [found[0], found[-1]] if isinstance(value, RangeSweep) and not grid else found
+    if isinstance(value, RangeSweep) and not grid:  # where Optuna counts the end in
+        return [f"{key}={value.start}", f"{key}={value.stop}"]
+    return [f"{key}={text}" for text in override.sweep_string_iterator()]
 
 
 def _combinations(values: dict[str, list[str]]) -> Iterator[list[str]]:

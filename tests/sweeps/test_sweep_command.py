@@ -1,0 +1,201 @@
+"""gantrain -m: where runs go, what repeating the command does, what failures do."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.sweeps.conftest import Run
+
+BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
+SEEDS = ("-m", *BASE, "seed=0,1,2", "name=seeds")
+
+
+def test_each_run_has_a_folder_named_by_its_settings(gantrain: Run, trained: list[str]) -> None:
+    answer = gantrain("-m", *BASE, "seed=0,1", "model.lambda_cycle=5,10", "name=first", "out=all")
+    assert answer.code == 0, answer.err
+    names = [f"seed-{s}_lambda_cycle-{c}" for s in (0, 1) for c in (5, 10)]
+    assert trained == names
+    assert os.listdir() == ["all"]
+    assert set(names) < set(os.listdir("all/first"))
+    content = json.loads(Path("all/first/sweep.json").read_text())
+    assert content["jobs"][1] == {
+        "name": "seed-0_lambda_cycle-10",
+        "overrides": ["seed=0", "model.lambda_cycle=10"],
+    }
+    assert content["common"] == list(BASE) and content["command"][0] == "-m"
+    config = yaml.safe_load(Path("all/first/seed-1_lambda_cycle-5/config.yaml").read_text())
+    assert (config["seed"], config["model"]["lambda_cycle"]) == (1, 5)
+
+
+def test_without_a_name_the_same_command_finds_the_same_sweep(
+    gantrain: Run, trained: list[str]
+) -> None:
+    gantrain("-m", *BASE, "seed=0,1")
+    gantrain("-m", *BASE[::-1], "seed=0,1", "runtime=cpu")  # another order, another machine
+    [folder] = Path("sweeps").iterdir()
+    assert folder.name.startswith("cyclegan-shapes-")
+    assert trained == ["seed-0", "seed-1"]
+    gantrain("-m", *BASE, "seed=0,1", "model.ngf=8")
+    assert len(list(Path("sweeps").iterdir())) == 2
+
+
+def test_repeating_runs_what_is_not_done(gantrain: Run, trained: list[str]) -> None:
+    gantrain(*SEEDS)
+    shutil.rmtree("sweeps/seeds/seed-0")  # never begun
+    Path("sweeps/seeds/seed-1/result.json").unlink()  # stopped on the way
+    trained.clear()
+    answer = gantrain(*SEEDS)
+    assert trained == ["seed-0", "seed-1"] and answer.code == 0
+    assert "[3/3] seed-2: done already, pairs/l1 11" in answer.out
+
+
+def test_more_runs_and_a_larger_budget_join_the_sweep(gantrain: Run, trained: list[str]) -> None:
+    gantrain(*SEEDS)
+    trained.clear()
+    gantrain("-m", *BASE, "seed=2,3", "name=seeds")
+    assert trained == ["seed-3"]
+    jobs = json.loads(Path("sweeps/seeds/sweep.json").read_text())["jobs"]
+    assert [job["name"] for job in jobs] == ["seed-0", "seed-1", "seed-2", "seed-3"]
+    trained.clear()
+    gantrain(*SEEDS, "train.kimg=2")
+    assert trained == ["seed-0", "seed-1", "seed-2"]
+
+
+def test_a_failed_run_leaves_the_others_alone(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
+) -> None:
+    behaviour[0], behaviour[1] = KeyError("a fault"), SystemExit(1)
+    answer = gantrain(*SEEDS)
+    assert answer.code == 1 and trained == ["seed-0", "seed-1", "seed-2"]
+    assert "1 done, 2 failed" in answer.out
+    failure = json.loads(Path("sweeps/seeds/failed/seed-0.json").read_text())
+    assert failure["kind"] == "KeyError" and "a fault" in failure["text"]
+    assert json.loads(Path("sweeps/seeds/failed/seed-1.json").read_text())["kind"] == "exit code 1"
+
+    behaviour.clear()
+    trained.clear()
+    assert gantrain(*SEEDS).code == 0
+    assert trained == ["seed-0", "seed-1"] and os.listdir("sweeps/seeds/failed") == []
+
+
+@pytest.mark.parametrize("ending", [SystemExit(75), KeyboardInterrupt()])
+def test_a_stopped_run_stops_the_sweep(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException], ending: Any
+) -> None:
+    behaviour[1] = ending
+    answer = gantrain(*SEEDS)
+    assert answer.code == 75 and trained == ["seed-0", "seed-1"]
+    assert "1 done, 1 stopped, 1 waiting" in answer.out
+    behaviour.clear()
+    assert gantrain(*SEEDS).code == 0
+    assert trained == ["seed-0", "seed-1", "seed-1", "seed-2"]
+
+
+def test_the_order_of_the_settings_does_not_matter(gantrain: Run, trained: list[str]) -> None:
+    gantrain("-m", *BASE, "name=a", "seed=0,1", "model.ngf=2,4")
+    assert gantrain("-m", *BASE, "name=a", "model.ngf=2,4", "seed=0,1").code == 0
+    assert len(trained) == 4
+
+
+def test_the_same_settings_twice_are_one_run(gantrain: Run, trained: list[str]) -> None:
+    assert gantrain("-m", *BASE, "seed=0,0").code == 0 and trained == ["seed-0"]
+
+
+def test_a_sweep_of_a_yaml_needs_no_m(gantrain: Run, trained: list[str]) -> None:
+    assert gantrain("sweep=cyclegan_lambda", "name=l", *BASE).code == 0
+    assert len(trained) == 6
+    trained.clear()
+    assert gantrain("sweep=cyclegan_lambda", "name=m", *BASE, "seed=5").code == 0
+    assert trained == [f"lambda_cycle-{value}" for value in (5, 10, 20)]
+
+
+@pytest.mark.parametrize("file", sorted(Path("configs/sweep").glob("*.yaml")), ids=lambda f: f.stem)
+def test_every_example_can_be_begun(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException], file: Path
+) -> None:
+    behaviour[0] = SystemExit(75)
+    more = ["model.lambda_cycle=interval(1,9)"] if file.stem == "optuna" else []
+    answer = gantrain(f"sweep={file.stem}", "data=shapes", *more)
+    assert answer.code == 75, answer.err
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["name=a-${seed}"], "Give one name; each run gets a folder of its own"),
+        (["name=a,b"], "in a sweep, name= and out= are those of the sweep"),
+        (["resume=runs/a"], "leave resume out"),
+        (["model.lambda_cycle=interval(1,2)"], "list some, as 1,2,3, or add sweep=optuna"),
+        (["model.lambda_cycle=1,-1"], "model.lambda_cycle=-1 is out of range"),
+        (["--cfg", "job"], "--cfg shows what one run is made of"),
+        (["hydra.launcher.jobs=2"], "add launcher=local"),
+        (["launcher=local", "hydra.launcher.job=2"], "Did you mean hydra.launcher.jobs?"),
+        (["launcher=lokal"], "Did you mean launcher=local?"),
+        (["sweep=optuna", "hydra.sweeper.n_trial=3"], "Did you mean hydra.sweeper.n_trials?"),
+        (["sweep=optuna", "model.ngf=int(interval(4,0))"], "model.ngf=0 is out of range"),
+        (["sweep=optuna", "model.norm=choice(none,bach)"], "Did you mean model.norm=batch?"),
+        (["sweep=optuna", "model=dcgan", "model.z_dim=1,2"], "objective=pairs/l1"),
+        (["launcher=slurm_detached", "sweep=optuna"], "take launcher=slurm"),
+    ],
+)
+def test_mistakes_of_sweeps(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, argv: list[str], said: str
+) -> None:
+    monkeypatch.setattr("gantrain.sweeps.queue.states", dict)
+    answer = gantrain("-m", *BASE, "seed=0,1", *argv)
+    assert answer.code == 2 and said in answer.err
+    assert os.listdir() == [], "nothing is begun or written"
+
+
+def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:
+    Path("sweeps/seeds/seed-1").mkdir(parents=True)
+    Path("sweeps/seeds/seed-1/notes.txt").touch()
+    answer = gantrain(*SEEDS)
+    assert answer.code == 2 and "seed-1 is there already, but is not a run" in answer.err
+    assert trained == []
+
+
+def test_runs_of_a_sweep_stay_comparable(gantrain: Run, trained: list[str]) -> None:
+    gantrain(*SEEDS)
+    trained.clear()
+    answer = gantrain(*SEEDS, "optimizer.lr=0.1")
+    assert answer.code == 2 and "optimizer.lr: (not given) -> 0.1" in answer.err
+    assert gantrain(*SEEDS, "tracking.every_kimg=3").code == 0
+    assert trained == []
+
+
+def test_a_run_is_not_taken_for_a_sweep(gantrain: Run) -> None:
+    gantrain(*BASE, "name=a")
+    assert "runs/a is a run, not a sweep" in gantrain("-m", *BASE, "out=runs", "name=a").err
+
+
+def test_ranks_do_not_sweep(gantrain: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "here")
+    assert "run it without torchrun" in gantrain(*SEEDS).err
+
+
+def test_missing_extras_are_named(gantrain: Run) -> None:
+    for kind, package in (("launcher", "submitit_gone"), ("sweeper", "optuna_gone")):
+        group = {"launcher": "launcher", "sweeper": "sweep"}[kind]
+        Path(f"my/{group}").mkdir(parents=True)
+        text = f"# @package _global_\ndefaults:\n  - override /hydra/{kind}: {package}\n"
+        Path(f"my/{group}/mine.yaml").write_text(text)
+        extra = {"launcher": "slurm", "sweeper": "sweep"}[kind]
+        answer = gantrain("--config-dir", "my", f"{group}=mine", *BASE)
+        assert answer.code == 2 and f"pip install 'gantrain[{extra}]'" in answer.err
+
+
+def test_a_sweep_of_generate_is_hydras_own(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, trained: list[str]
+) -> None:
+    answer = gantrain("generate", "-m", "run=gone", "seeds=1,2")
+    assert answer.code == 2 and "run=gone: there is no such run" in answer.err
