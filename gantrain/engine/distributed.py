@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -156,6 +156,20 @@ class World:
         early = self.together(lambda: work() if self.is_first else None)
         rest = self.together(lambda: None if self.is_first else work())
         return early if self.is_first else rest  # type: ignore[return-value]
+
+    def check_equal(self, module: nn.Module) -> None:
+        """Raise RuntimeError unless all ranks have the same parameters, to the last bit."""
+        if self.size == 1:
+            return
+        bits = [p.detach().float().view(torch.int32) for p in module.parameters()]
+        # A sum of integers: whatever the order in which a device adds.
+        prints = self.gather(int(torch.stack([x.sum(dtype=torch.int64) for x in bits]).sum()))
+        odd = [rank for rank, value in enumerate(prints) if value != prints[0]]
+        if odd:
+            raise RuntimeError(
+                f"The weights on rank {', '.join(map(str, odd))} are no longer those of rank 0: "
+                "something other than the optimizers changes them. Nothing was saved."
+            )
 
     def _wait(self, work: Any, limit: timedelta) -> None:
         begin = time.monotonic()

@@ -194,6 +194,7 @@ class Trainer:
     def _save(self) -> None:
         self.runner.check()
         if self._saved != self.nimg:
+            self.world.check_equal(self.gan)
             state = self.state_dict()
             if self.world.is_first:
                 self.store.save(self.nimg, state)

@@ -13,13 +13,13 @@ from gantrain.gans.cyclegan import CycleGAN
 
 
 class FaultyGAN(CycleGAN):
-    """At step 3, rank 1 dies without a word, hangs, raises, or computes NaN."""
+    """At step 3, rank 1 dies without a word, hangs, raises, computes NaN, or changes a weight."""
 
     def __init__(
         self,
         images: ImageSpec,
         *,
-        fault: Literal["kill", "hang", "raise", "not_finite"],
+        fault: Literal["kill", "hang", "raise", "not_finite", "drift"],
         **settings: Any,
     ) -> None:
         super().__init__(images, **settings)
@@ -34,6 +34,8 @@ class FaultyGAN(CycleGAN):
                 time.sleep(1000)
         if bad and self.fault == "raise":
             raise RuntimeError("the picture of the 1st rank is upside down")
+        if bad and self.fault == "drift":
+            next(self.D.parameters()).data.add_(1e-6)
         for losses in super().generator_losses(batch, step):
             factor = float("nan") if bad and self.fault == "not_finite" else 1.0
             yield {name: loss * factor for name, loss in losses.items()}

@@ -1,0 +1,88 @@
+"""A rank that goes wrong, or a signal, ends all ranks, with one message and nobody left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import TINY, final_state, finish, interrupt, start, wait_for
+
+pytestmark = pytest.mark.multi
+
+CYCLEGAN = [
+    *TINY, "runtime=cpu", "train.batch=4", "train.kimg=0.04", "tracking.every_kimg=0.02",
+    "lr.schedule=constant",
+]  # fmt: skip
+FAULTY = [
+    *CYCLEGAN, "runtime.devices=2", "runtime.timeout=20", "model._target_=faulty_gan.FaultyGAN",
+    "name=run", "checkpoint.every_kimg=0.008",
+]  # fmt: skip
+PLUGIN = {
+    "GANTRAIN_PLUGINS": "faulty_gan",
+    "PYTHONPATH": str(Path(__file__).parents[1] / "faults"),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("kill", "Rank 1 ended without a word"),
+        ("hang", "Rank 1 has not come this far for 3 s"),
+        ("raise", "Rank 1 failed:"),
+        ("drift", "The weights on rank 1 are no longer those of rank 0"),
+        ("not_finite", "The gradient of phase G on rank 1 was not finite at step 3."),
+    ],
+)
+def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) -> None:
+    more = [f"+model.fault={fault}", *(["runtime.timeout=3"] if fault == "hang" else [])]
+    process = start(tmp_path, *FAULTY, *more, environment=PLUGIN)
+    output = finish(process, code=1)
+    assert said in output
+    assert ("Traceback" in output) == (fault in ("raise", "drift")) and output.count("Rank 1") <= 2
+    assert nobody_left(process.pid)
+    assert final_state(tmp_path / "runs" / "run")["index"] in (2, 3)
+
+
+def nobody_left(group: int) -> bool:
+    """Whether all processes of a group end within seconds."""
+    for _ in range(150):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+LONG = [*CYCLEGAN, "train.kimg=1000", "checkpoint.every_kimg=0.1", "runtime.devices=2", "name=run"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.Signals) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    said = interrupt(process, run, checkpoints=1, how=how)
+    assert said.count(f"Stopped by {how.name}") == 1 and "Traceback" not in said
+    assert nobody_left(process.pid)
+    assert len(final_state(run)["ranks"]) == 2
+
+
+def test_ctrl_c_reaches_everybody_twice(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    wait_for(process, lambda: any(run.glob("checkpoints/*.pt")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert "Stopped by SIGINT" in finish(process, 75)
+    assert nobody_left(process.pid)
+
+
+def test_ranks_do_not_outlive_the_process_that_started_them(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    run = tmp_path / "runs" / "run"
+    wait_for(process, lambda: any(run.glob("checkpoints/*.pt")))
+    process.kill()
+    process.wait()
+    assert nobody_left(process.pid)
+    assert final_state(run)["nimg"] >= 100
