@@ -106,7 +106,8 @@ def quoted(value: str) -> str:
     """A value as Hydra reads it back."""
     if re.fullmatch(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*", value):
         return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    # A backslash is one but before a quote, where two stand for it.
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', re.sub(r"(\\+)$", r"\1\1", value))
     return f'"{escaped}"'
 
 
