@@ -25,11 +25,12 @@ def complete(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> 
         )
     share = batch // ranks
     if train.microbatch and share % train.microbatch:
-        auto = "" if train.batch else " that suits the size of the pictures (train.batch=null)"
+        auto = "" if train.batch else f" that suits {max(resolution)} px (train.batch=null)"
         of = f", {share} on each of {ranks} ranks" if ranks > 1 else ""
+        way = "give another train.microbatch" if train.batch else "give train.batch as well"
         raise ConfigError(
             f"train.microbatch={train.microbatch} does not divide the batch of {batch}{auto}{of}: "
-            "give another train.microbatch, or null."
+            f"{way}."
         )
     ema_kimg = batch * 10 / 32 if train.ema_kimg is None else train.ema_kimg
     return replace(config, train=replace(train, batch=batch, ema_kimg=ema_kimg))

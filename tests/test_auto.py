@@ -64,3 +64,18 @@ def test_published_presets(preset: str, expected: tuple[float | None, ...]) -> N
     if preset == "cifar":
         assert (model["pl_weight"], model["style_mixing_prob"]) == (0, 0)
         assert model["d_architecture"] == "orig"
+
+
+def test_every_rank_gets_the_same_share() -> None:
+    config = load("train.batch=null")
+    assert [auto.complete(config, (128, 128), n).train.batch for n in (1, 2, 3, 5)] == [
+        32,
+        32,
+        30,
+        30,
+    ]
+    assert auto.complete(config, (1024, 1024), 8).train.batch == 8  # an image each at least
+    with pytest.raises(ConfigError, match=r"train.batch=8 .* over 3 ranks: .* train.batch=9"):
+        auto.complete(load("train.batch=8"), (64, 64), 3)
+    with pytest.raises(ConfigError, match=r"the batch of 8, 4 on each of 2 ranks: give another"):
+        auto.complete(load("train.batch=8", "train.microbatch=8"), (64, 64), 2)

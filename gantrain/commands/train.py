@@ -13,12 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import auto, build, ranks, schema
+from gantrain import auto, build, previous, ranks, schema
 from gantrain.commands import closing, continuation, objective
 from gantrain.data.loader import batches
 from gantrain.engine import seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.distributed import World, meeting
+from gantrain.engine.distributed import RankLost, World, meeting
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import (
@@ -54,11 +54,19 @@ def main(cfg: DictConfig) -> float | None:
             print(f"Warning: {warning}", file=sys.stderr)
     data = continuation.data_name(config)
     if ranks.from_environment() is None and config.runtime.devices > 1:
-        from gantrain.engine.launch import launch
+        from gantrain.commands.launch import launch
 
+        past = previous.find(config)
+        if past and past.result:
+            return closing.recall(past, config)
         build.check_devices(config.runtime)
         return launch(config.runtime.devices, run, config, overrides, data)
-    return run(config, overrides, data)
+    try:
+        return run(config, overrides, data)
+    except RankLost as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        # At once: Python's own ending may wait for connections that nobody serves any more.
+        os._exit(1)
 
 
 def run(config: RunConfig, overrides: list[str], data: str) -> float | None:

@@ -5,7 +5,6 @@ Nothing else knows how many ranks there are. A `World` of one does nothing and c
 
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from gantrain.engine.signals import LAUNCHED
 from gantrain.errors import ConfigError
 from gantrain.ranks import Ranks
 
@@ -207,19 +205,15 @@ class World:
 
 @contextmanager
 def meeting(ranks: Ranks | None, device: torch.device, timeout: float) -> Iterator[World]:
-    """`World.join` for the length of a block.
-
-    A rank that loses the others says so and ends its process on the spot: Python's own ending may
-    wait for connections that nobody serves any more.
-    """
+    """`World.join` for the length of a block; after RankLost the connections stay as they are."""
     world = World.join(ranks, device, timeout)
     try:
         yield world
-    except RankLost as error:
-        if os.environ.get(LAUNCHED) == "1":
-            raise  # whoever started the ranks tells it, once
-        print(f"Error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)
+    except RankLost:
+        raise
+    except BaseException:
+        world.leave()
+        raise
     world.leave()
 
 
