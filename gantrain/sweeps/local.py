@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -87,7 +88,7 @@ class Local(OwnLauncher):
                 time.sleep(POLL)
         except BaseException:  # a second Ctrl-C: at once
             for running in desk.running.values():
-                running.process.kill()
+                _kill(running.process)
             raise
         if desk.stopping is Action.REQUEUE:
             print(slurm.requeue(signals), flush=True)
@@ -188,6 +189,13 @@ class Local(OwnLauncher):
 
     def _log(self, job: Job) -> Path:
         return self.sweep.folder / "logs" / f"{job.name}.txt"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End it with its ranks and data workers."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def visible_devices() -> list[str]:

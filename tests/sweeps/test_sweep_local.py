@@ -1,0 +1,138 @@
+"""launcher=local: processes side by side."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from gantrain.errors import ConfigError
+from gantrain.sweeps import local
+from gantrain.sweeps.local import Local
+from gantrain.sweeps.record import Job
+from tests.command_line import (
+    TINY,
+    differences,
+    final_state,
+    finish,
+    gantrain,
+    start,
+    wait_for,
+)
+
+pytestmark = pytest.mark.multi
+RUN = [*TINY, "runtime=cpu", "runtime.workers=0", "checkpoint.every_kimg=0.01", "train.kimg=0.06"]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    return sorted(run.glob("checkpoints/checkpoint-*.pt"))
+
+
+def test_stopped_and_repeated_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps/s"
+    argv = ["launcher=local", *RUN, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
+    process = start(tmp_path, *argv)
+    wait_for(process, lambda: all(checkpoints(sweep / f"seed-{i}") for i in (0, 1)))
+    process.send_signal(signal.SIGINT)
+    said = finish(process, 75)
+    assert "Stopping: 2 running" in said and "2 stopped, 1 waiting" in said
+    assert not (sweep / "seed-2").exists() and not (sweep / "failed").exists()
+
+    said = gantrain(tmp_path, *argv)
+    assert "3 done" in said
+    assert "Resuming at" in (sweep / "logs/seed-1.txt").read_text()
+
+    gantrain(tmp_path, *RUN, "seed=1", "name=alone")
+    assert differences(
+        final_state(sweep / "seed-1")["gan"], final_state(tmp_path / "runs/alone")["gan"]
+    ) == []  # fmt: skip
+    assert "[2/3] seed-1: done already" in gantrain(tmp_path, *argv)
+
+
+def test_a_run_that_dies_is_recorded_and_a_second_ctrl_c_ends_all(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweeps/s"
+    argv = ["launcher=local", *RUN, "train.kimg=100", "seed=0,1", "name=s", "hydra.launcher.jobs=2"]
+    process = start(tmp_path, *argv)
+    wait_for(process, lambda: all(checkpoints(sweep / f"seed-{i}") for i in (0, 1)))
+    first, second = (int((sweep / f"seed-{i}/.lock").read_text().split()[0]) for i in (0, 1))
+    os.kill(first, signal.SIGKILL)
+    wait_for(process, (sweep / "failed/seed-0.json").exists)
+    assert json.loads((sweep / "failed/seed-0.json").read_text())["kind"] == "killed by signal 9"
+    os.kill(second, signal.SIGSTOP)  # it cannot save: the first Ctrl-C waits for it
+    process.send_signal(signal.SIGINT)
+    log = []
+    assert process.stdout is not None
+    while not any("Stopping" in line for line in log):
+        log.append(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    said = finish(process, 75)
+    assert "1 stopped, 1 failed" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+def config(device: str = "auto", devices: int = 1) -> Any:
+    return OmegaConf.create({"runtime": {"device": device, "devices": devices}})
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jobs", "per_job", "asked", "slots", "threads"),
+    [
+        ("0,1,2,3", None, None, config(), ["0", "1", "2", "3"], 2),
+        ("GPU-a,GPU-b", None, None, config(), ["GPU-a", "GPU-b"], 4),
+        ("0,1,2,3", None, 2, config(), ["0,1", "2,3"], 4),
+        ("0,1,2,3,4", None, None, config(devices=2), ["0,1", "2,3"], 4),
+        ("0,1", 4, None, config(), ["0", "1", "0", "1"], 2),
+        ("0,1", None, None, config("cpu"), ["", "", "", ""], 2),
+        ("", None, None, config(), ["", "", "", ""], 2),
+        ("-1", 3, None, config(), ["", "", ""], 2),
+        ("", None, None, config(devices=4), ["", ""], 1),
+    ],
+)
+def test_devices_are_dealt_out(
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: str,
+    jobs: int | None,
+    per_job: int | None,
+    asked: Any,
+    slots: list[str],
+    threads: int,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(local, "available_cores", lambda: 8)
+    launcher = Local(jobs, per_job)
+    launcher._deal({Job("a", ()): asked}, count=9)
+    assert (launcher.slots, launcher.threads) == (slots, threads)
+    found = [launcher._environment(slot) for slot in range(len(slots))]
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in found] == [slot or gpus for slot in slots]
+    assert {env["OMP_NUM_THREADS"] for env in found} == {str(threads)}
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert launcher._environment(0)["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (config("cuda:1"), "leave runtime.device out"),
+        (config(devices=3), "Each run takes 3 devices, and there are 2"),
+    ],
+)
+def test_devices_that_cannot_be_dealt(
+    monkeypatch: pytest.MonkeyPatch, asked: Any, said: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(ConfigError, match=said):
+        Local()._deal({Job("a", ()): asked}, count=1)
+
+
+def test_gpus_are_counted_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(
+        "subprocess.run", lambda *args, **kwargs: SimpleNamespace(stdout="3\n", returncode=0)
+    )
+    assert local.visible_devices() == ["0", "1", "2"]
