@@ -101,12 +101,20 @@ def stripes(folder: Path) -> Path:
     return folder / "runs/stripes"
 
 
+@pytest.fixture(scope="module")
+def sweeps(folder: Path) -> None:
+    """The sweeps that a later command compares; run again, they say what they recorded."""
+    for command in COMMANDS:
+        if " -m " in command and "launcher=local" in command and " name=" in command:
+            gantrain(folder, *small(command), environment=EXPORTS)
+
+
 def small(command: str) -> list[str]:
     """The command's words, then what makes it small (the last setting of a key wins)."""
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
         return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
-    if words[0] == "generate":
+    if words[0] in ("generate", "compare"):
         return words
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
     found = [name for name in SMALL_MODEL for model in models if model.startswith(name)]
@@ -133,6 +141,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("stripes")
     if any(name in command for name in NAMED):
         request.getfixturevalue("named")
+    if command.startswith("gantrain compare sweeps/"):
+        request.getfixturevalue("sweeps")
     if command != STRIPES and not any(f" name={name} " in command for name in NAMED):
         output = gantrain(folder, *small(command), environment=EXPORTS)
         assert "has no effect" not in output
