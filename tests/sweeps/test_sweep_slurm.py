@@ -1,0 +1,140 @@
+"""launcher=slurm and slurm_detached on stand-ins for Slurm's commands (tests/slurm: the real)."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gantrain import cli
+from gantrain.sweeps import queue, slurm
+from tests.command_line import TINY
+from tests.sweeps import stand_in
+
+pytest.importorskip("submitit", reason="needs the extra: pip install 'gantrain[slurm]'")
+if not Path("/proc/self/stat").exists():
+    pytest.skip("the stand-in for squeue reads /proc", allow_module_level=True)
+
+pytestmark = pytest.mark.multi
+RUN = [
+    *TINY,
+    "train.kimg=0.02",
+    "runtime=cpu",
+    "runtime.workers=0",
+    "checkpoint.every_kimg=0.01",
+    "name=s",
+]
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def gantrain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """The launcher in this process; the jobs are processes of their own."""
+    for name, value in stand_in.install(tmp_path / "bin").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # cli sets it: have it put back afterwards
+    monkeypatch.setattr(slurm, "ASK", 0.3)
+    monkeypatch.setattr(slurm, "LOOK", 0.1)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
+        code = cli.main()
+        out, err = capfd.readouterr()
+        return code, out + err
+
+    return run
+
+
+def at_first_look(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Do something once the launcher waits for its jobs."""
+    pending = [action]
+
+    def sleep(seconds: float) -> None:
+        if pending:
+            pending.pop()()
+        time.sleep(seconds)
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic, strftime=time.strftime)
+    monkeypatch.setattr(slurm, "time", clock)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Path("sweeps/s")
+    argv = [*RUN, "train.kimg=0.3", "seed=0,1"]
+    code, said = gantrain(*argv, "launcher=slurm_detached", "hydra.launcher.array_parallelism=1")
+    assert code == 0 and "gantrain compare sweeps/s" in said, said
+    jobs = json.loads((sweep / "jobs.json").read_text())
+    assert [jobs[name]["job_id"] for name in ("seed-0", "seed-1")] == ["1_0", "1_1"]
+    [script] = sweep.glob(".submitit/*/*_submission.sh")
+    options = set(script.read_text().splitlines())
+    for option in ("array=0-1%1", "requeue", "signal=USR2@120", "time=240", "gpus-per-node=1"):
+        assert f"#SBATCH --{option}" in options
+
+    code, said = gantrain(*argv, "launcher=slurm_detached")
+    assert code == 0 and "seed-0: is job 1_0 of Slurm's already (running)" in said
+    assert json.loads((sweep / "jobs.json").read_text()) == jobs
+
+    wait_for(lambda: bool(list(sweep.glob("seed-1/checkpoints/*.pt"))))
+    process = int((sweep / "seed-1/.lock").read_text().split()[0])
+    at_first_look(monkeypatch, lambda: os.kill(process, signal.SIGKILL))
+    code, said = gantrain(*argv, "launcher=slurm")  # waits for what was submitted before
+    assert code == 1 and "1 done, 1 failed" in said, said
+    failure = json.loads((sweep / "failed/seed-1.json").read_text())
+    assert (
+        failure["kind"] == "lost" and "job 1_1 left the queue without a result" in failure["text"]
+    )
+
+    code, said = gantrain(*argv, "launcher=slurm")
+    assert code == 0 and "[1/2] seed-0: done already" in said and "submitted as job 2;" in said
+    output = Path("bin/2.out").read_text()
+    assert "Resuming at" in output
+    assert "2 done" in gantrain("compare", "sweeps/s")[1]
+
+
+def test_a_job_tells_why_it_failed(gantrain: Command) -> None:
+    argv = [*RUN, "optimizer.lr=1e30", "launcher=slurm"]
+    code, said = gantrain(*argv, "hydra.launcher.name=mine")
+    assert code == 1 and "failed (exit code 1): see " in said, said
+    script = next(Path("sweeps/s").glob(".submitit/*/*_submission.sh")).read_text()
+    assert "--job-name=mine" in script and "--array" not in script
+
+
+def test_what_slurm_refuses_is_said(gantrain: Command) -> None:
+    code, said = gantrain(*RUN, "launcher=slurm", "hydra.launcher.partition=nowhere")
+    assert code == 2 and "Slurm does not take the jobs: sbatch: error: invalid partition" in said
+
+
+def test_without_slurm_nothing_is_begun(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexit 1\n")
+    code, said = gantrain(*RUN, "seed=0,1", "launcher=slurm")
+    assert code == 2 and "launcher=local runs the sweep on this machine" in said
+    assert not Path("sweeps").exists() and queue.states() is None
+
+
+def test_ctrl_c_leaves_the_jobs_alone(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        at_first_look(patch, interrupt)
+        code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
+    assert code == 75 and "scancel 1" in said
+    code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
+    assert code == 0 and "is job 1 of Slurm's already" in said
