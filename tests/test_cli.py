@@ -225,6 +225,8 @@ def test_flags_and_overrides_may_be_mixed() -> None:
         (["--help"], 0),
         (["modle=cyclegan"], 2),
         (["train.batch=0"], 2),
+        (["-m", "seed=0,-1"], 2),
+        (["compare", "gone"], 2),
         (["--cfg", "job"], 0),
         (["--info"], 0),
     ],
