@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -55,18 +56,24 @@ class OwnLauncher(Launcher, ABC):
         known = {}
         for job, cfg in configs.items():
             if outcome := task.place(self.sweep, job, cfg):
-                print(f"{task.heading(self.sweep, job)}: {outcome.text}", flush=True)
+                self.say(job, outcome.text)
                 known[job] = outcome
         return known
 
     def say(self, job: Job, text: str) -> None:
-        print(f"{task.heading(self.sweep, job)}: {text}", flush=True)
+        tell(f"{task.heading(self.sweep, job)}: {text}")
 
     def failed(self, job: Job) -> Outcome:
         """The outcome of a job with a recorded failure, for the terminal: its last line."""
         found = record.failure(self.sweep.folder, job.name) or {"kind": "unknown", "text": ""}
         last = (found["text"].strip().splitlines() or [""])[-1]
         return Outcome(f"failed ({found['kind']}): {last}", None)
+
+
+def tell(text: str) -> None:
+    """Print a line; a terminal that is gone must not end what has been started."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -> JobReturn:

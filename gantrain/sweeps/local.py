@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gantrain.engine import slurm
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.sweeps import record, task
-from gantrain.sweeps.launchers import OwnLauncher, job_return
+from gantrain.sweeps.launchers import OwnLauncher, job_return, tell
 from gantrain.sweeps.record import Job
 from gantrain.sweeps.task import Outcome
 from gantrain.tracking.run_directory import RunDirectory
@@ -66,7 +66,7 @@ class Local(OwnLauncher):
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
             self._deal(configs, len(waiting))
-            with listen() as signals:
+            with listen() as signals, _closed_terminal_stops():
                 self._work(waiting, configs, outcomes, signals)
         return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
 
@@ -91,7 +91,7 @@ class Local(OwnLauncher):
                 _kill(running.process)
             raise
         if desk.stopping is Action.REQUEUE:
-            print(slurm.requeue(signals), flush=True)
+            tell(slurm.requeue(signals))
         # A sweeper that goes by results cannot go on without one that is still to come.
         if desk.stopping or (desk.left and not self.sweep.grid):
             raise SystemExit(EXIT_STOPPED)
@@ -99,7 +99,7 @@ class Local(OwnLauncher):
     def _start(self, desk: Desk, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
         if RunDirectory(folder / job.name).in_use():
-            self.say(job, "is being trained by a process of an earlier start: left alone")
+            self.say(job, task.ELSEWHERE)
             outcomes[job] = Outcome("running", None)
             desk.left.append(job)
             return
@@ -149,7 +149,7 @@ class Local(OwnLauncher):
                 for running in desk.running.values():
                     running.process.send_signal(signal.SIGINT)
                 count = len(desk.running)
-                print(f"Stopping: {count} running, to save their state.", flush=True)
+                tell(f"Stopping: {count} running, to save their state.")
             desk.stopping = action
 
     def _deal(self, configs: dict[Job, DictConfig], count: int) -> None:
@@ -189,6 +189,23 @@ class Local(OwnLauncher):
 
     def _log(self, job: Job) -> Path:
         return self.sweep.folder / "logs" / f"{job.name}.txt"
+
+
+@contextlib.contextmanager
+def _closed_terminal_stops() -> Iterator[None]:
+    """The runs do not hear of a terminal that is closed: stop them as by SIGTERM.
+
+    With nohup, which has the signal ignored, they go on.
+    """
+    hangup = getattr(signal, "SIGHUP", None)  # Windows lacks it
+    if hangup is None or signal.getsignal(hangup) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(hangup, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(hangup, signal.SIG_DFL)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
 def _quiet() -> None:
     """Optuna tells of every trial on its own, and its storage of every table."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # about its next major version
     with contextlib.suppress(ImportError):
         import optuna
 

@@ -18,6 +18,7 @@ from gantrain.sweeps import queue, record, task
 from gantrain.sweeps.launchers import OwnLauncher, job_return
 from gantrain.sweeps.record import Job
 from gantrain.sweeps.task import Outcome
+from gantrain.tracking.run_directory import RunDirectory
 
 LOOK = 1.0  # seconds between two looks at the results
 ASK = 10.0  # seconds between two questions to Slurm
@@ -82,10 +83,17 @@ class Slurm(OwnLauncher):
         open_jobs = [job for job in configs if job not in outcomes]
         in_queue = queue.needed()
         known = record.queued(self.sweep.folder)
+        new = []
         for job in open_jobs:
             if (number := known.get(job.name, {}).get("job_id")) in in_queue:
                 self.say(job, f"is job {number} of Slurm's already ({in_queue[number].lower()})")
-        new = [j for j in open_jobs if known.get(j.name, {}).get("job_id") not in in_queue]
+            elif RunDirectory(self.sweep.folder / job.name).in_use():
+                self.say(job, task.ELSEWHERE)
+                if not self.sweep.grid:  # the next choice depends on it
+                    raise SystemExit(EXIT_STOPPED)
+                outcomes[job] = Outcome(task.ELSEWHERE, None)
+            else:
+                new.append(job)
         if new:
             self._submit(new)
         if self.waits:

@@ -18,9 +18,12 @@ from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.sweeps import record, state
 from gantrain.sweeps.record import Job
+from gantrain.tracking.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
+
+ELSEWHERE = "is being trained by another process, of an earlier start perhaps: left alone"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ def run(sweep: Sweep, train: Callable[[DictConfig], float | None], cfg: DictConf
     if known := place(sweep, job, cfg):
         print(f"{heading(sweep, job)}: {known.text}", flush=True)
         return known.value
+    if RunDirectory(sweep.folder / job.name).in_use():
+        print(f"{heading(sweep, job)}: {ELSEWHERE}", flush=True)
+        if not sweep.grid:  # the next choice depends on it
+            raise SystemExit(EXIT_STOPPED)
+        return None
     print(f"\n{heading(sweep, job)}", flush=True)
     record.forget_failure(sweep.folder, job.name)
     try:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from gantrain import paths
+from gantrain.tracking.run_directory import RunDirectory
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
+SWEEPS = sorted((paths.config_dir() / "sweep").glob("*.yaml"))
 SEEDS = ("-m", *BASE, "seed=0,1,2", "name=seeds")
 
 
@@ -114,7 +117,7 @@ def test_a_sweep_of_a_yaml_needs_no_m(gantrain: Run, trained: list[str]) -> None
     assert trained == [f"lambda_cycle-{value}" for value in (5, 10, 20)]
 
 
-@pytest.mark.parametrize("file", sorted(Path("configs/sweep").glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda f: f.stem)
 def test_every_example_can_be_begun(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException], file: Path
 ) -> None:
@@ -173,6 +176,18 @@ def test_runs_of_a_sweep_stay_comparable(gantrain: Run, trained: list[str]) -> N
 def test_a_run_is_not_taken_for_a_sweep(gantrain: Run) -> None:
     gantrain(*BASE, "name=a")
     assert "runs/a is a run, not a sweep" in gantrain("-m", *BASE, "out=runs", "name=a").err
+
+
+def test_a_run_of_another_process_is_left_alone(gantrain: Run, trained: list[str]) -> None:
+    gantrain(*SEEDS)
+    Path("sweeps/seeds/seed-1/result.json").unlink()
+    trained.clear()
+    directory = RunDirectory(Path("sweeps/seeds/seed-1"))
+    directory.lock()
+    answer = gantrain(*SEEDS)
+    directory.unlock()
+    assert answer.code == 75 and "is being trained by another process" in answer.out
+    assert trained == [] and not Path("sweeps/seeds/failed").exists()
 
 
 def test_ranks_do_not_sweep(gantrain: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,15 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(run.glob("checkpoints/checkpoint-*.pt"))
 
 
-def test_stopped_and_repeated_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_stopped_and_repeated_it_ends_as_if_undisturbed(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     sweep = tmp_path / "sweeps/s"
     argv = ["launcher=local", *RUN, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
     process = start(tmp_path, *argv)
     wait_for(process, lambda: all(checkpoints(sweep / f"seed-{i}") for i in (0, 1)))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     said = finish(process, 75)
     assert "Stopping: 2 running" in said and "2 stopped, 1 waiting" in said
     assert not (sweep / "seed-2").exists() and not (sweep / "failed").exists()
