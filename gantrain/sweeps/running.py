@@ -30,7 +30,8 @@ def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
     launchers.register()
     if not sweep.grid:
         _quiet()
-    print(f"Sweep: {sweep.folder}", flush=True)
+    count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
+    print(f"Sweep: {sweep.folder}{count}", flush=True)
     stopped = False
     try:
         start(sweep)
