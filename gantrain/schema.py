@@ -169,6 +169,10 @@ def check(command: str, cfg: DictConfig) -> None:
         from gantrain.settings import load_generate  # it stands on this module
 
         load_generate(cfg)
+    elif command == "translate":
+        from gantrain.settings import load_translate
+
+        load_translate(cfg)
     elif command == "compare":
         from gantrain.settings import load_compare
 

@@ -152,11 +152,8 @@ def _combinations(plain: dict[str, Any]) -> Iterator[str]:
 
 def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
     """What the machine must have: files, an empty folder, a video encoder, the device."""
-    run, out = Path(plain["run"]), plain["out"] and Path(plain["out"])
-    if not run.exists():
-        yield f"run={run}: there is no such run directory or snapshot file."
-    elif run.is_dir() and not list((run / "snapshots").glob("snapshot-*.pt")):
-        yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
+    out = plain["out"] and Path(plain["out"])
+    yield from _run_problems(plain["run"])
     for key in ("images", "w"):
         if plain[key] is not None and not Path(plain[key]).exists():
             yield f"{key}={plain[key]}: there is no such file{' or folder' * (key == 'images')}."
@@ -168,6 +165,18 @@ def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
             "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
             "take interpolation.format=webp."
         )
+    yield from _device_problems(plain)
+
+
+def _run_problems(path: str) -> Iterator[str]:
+    run = Path(path)
+    if not run.exists():
+        yield f"run={run}: there is no such run directory or snapshot file."
+    elif run.is_dir() and not list((run / "snapshots").glob("snapshot-*.pt")):
+        yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
+
+
+def _device_problems(plain: dict[str, Any]) -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", plain["device"]):
         yield f"device={plain['device']} is not a device: give auto, cpu, cuda, cuda:N or mps."
     elif plain["precision"] == "tf32" and plain["device"] in ("cpu", "mps"):
@@ -176,6 +185,40 @@ def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
 
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+@dataclass(frozen=True)
+class TranslateConfig:
+    """A checked config: files, folders and patterns of pictures, and where they go."""
+
+    run: str
+    input: list[str]
+    output: str
+    direction: Literal["ab", "ba"]
+    format: Literal["png", "same"]
+    gallery: Count
+    device: str
+    precision: Literal["fp32", "tf32", "bf16"]
+    batch: AtLeastOne
+
+
+def load_translate(cfg: DictConfig) -> TranslateConfig:
+    """Raises ConfigError with every problem found; the pictures themselves are not looked at."""
+    plain = schema._plain(cfg)
+    for key in ("run", "output"):
+        if isinstance(plain.get(key), (int, float)):
+            plain[key] = str(plain[key])
+    given = plain.get("input")
+    if given != "???" and isinstance(given, (str, int, float)):
+        plain["input"] = [str(given)]
+    fields = schema._fields(TranslateConfig)
+    problems = [*schema._missing(plain)]
+    problems += schema._check_section("", plain, fields, set(fields), list(fields))
+    if not problems:
+        problems = [*_run_problems(plain["run"]), *_device_problems(plain)]
+    if problems:
+        raise ConfigError(*problems)
+    return TranslateConfig(**plain)
 
 
 @dataclass(frozen=True)

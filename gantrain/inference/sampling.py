@@ -13,6 +13,7 @@ from gantrain.engine.precision import Precision, PrecisionName, missing, pick_de
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, cycled, label_vector
 from gantrain.inference.seeds import Numbers, read_numbers
+from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.snapshot import find_snapshot, load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -83,7 +84,7 @@ class Model:
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
                 f"its networks ({names}) turn pictures into pictures, "
-                f"networks[{next(iter(self.networks))!r}](x) in Python."
+                f"gantrain translate, or translate(x, {next(iter(self.networks))!r}) in Python."
             )
         return cast(LatentGenerator, network)
 
@@ -114,6 +115,38 @@ class Model:
     def labels(self) -> dict[str, Any] | None:
         """The data set's description of its labels: dim, kind, names."""
         return self.meta.get("data", {}).get("labels")
+
+    def translate(self, x: Tensor, direction: str = "ab") -> Tensor:
+        """Pictures of one domain as such of the other, on the CPU.
+
+        Args:
+            x: float [N, C, H, W] in [-1, 1], of any size; C as many channels as the domain has.
+            direction: "ab" or "ba".
+
+        Returns:
+            float32 [N, C', H, W] in [-1, 1].
+
+        Raises:
+            ConfigError: this snapshot has no network for it, or x has other channels.
+        """
+        network = self.translator(direction)
+        channels = input_channels(network)
+        if channels is not None and x.shape[1] != channels:
+            raise ConfigError(f"{direction} takes {channels} channels, and x has {x.shape[1]}.")
+        return translate_any_size(network, x, self.precision).cpu()
+
+    def translator(self, direction: str) -> nn.Module:
+        """The network of a direction. Raises ConfigError if there is none."""
+        network = self.networks.get(direction)
+        if network is None or hasattr(network, "z_dim"):
+            able = [name for name in self.networks if name in ("ab", "ba")]
+            way = "it makes pictures from seeds, with gantrain generate"
+            if able:
+                way = f"it has direction={' and '.join(able)}"
+            raise ConfigError(
+                f"{self.file} is of {self.algorithm} and cannot translate {direction}: {way}."
+            )
+        return network
 
     def sample(
         self,

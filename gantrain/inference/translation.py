@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
 from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
+from gantrain.ops.mirror import mirror_to_multiple
 from gantrain.ops.pixels import to_float, to_uint8
 
 METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
@@ -31,6 +32,29 @@ def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tenso
         result = network(to_float(images.to(precision.device)))
     network.train(training)
     return to_uint8(result).cpu()
+
+
+@torch.no_grad()
+def translate_any_size(network: nn.Module, x: Tensor, precision: Precision) -> Tensor:
+    """float [N, C, H, W] in [-1, 1] of any size -> float32 [N, C', H, W] in [-1, 1].
+
+    The network (in eval mode, on the precision's device) may want sides that are multiples of its
+    `size_multiple`, `least_side` or more: the pictures are continued by mirroring and cut again.
+    """
+    h, w = x.shape[2:]
+    multiple = int(getattr(network, "size_multiple", 1))
+    least = int(getattr(network, "least_side", multiple))
+    whole = mirror_to_multiple(x.to(precision.device), multiple, least)
+    with precision.autocast():
+        result = network(whole)
+    return result[:, :, :h, :w].float()
+
+
+def input_channels(network: nn.Module) -> int | None:
+    """Channels of the pictures it takes; None where the network doesn't tell."""
+    spec = getattr(network, "spec", None)
+    found = spec["args"].get("in_channels") if isinstance(spec, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def evaluate_pairs(

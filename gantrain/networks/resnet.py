@@ -46,6 +46,9 @@ class ResnetGenerator(nn.Module):
     of 4, at least 8. Parameter names are those of the reference's checkpoints.
     """
 
+    size_multiple = 4  # of the sides of a picture
+    least_side = 8
+
     def __init__(
         self,
         in_channels: int,

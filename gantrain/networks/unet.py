@@ -89,6 +89,7 @@ class UnetGenerator(nn.Module):
         for width in (4 * ngf, 2 * ngf, ngf):
             level = _Level(width, 2 * width, level, norm, dropout=False)
         self.model = _Outermost(in_channels, out_channels, ngf, level, norm)
+        self.size_multiple = 2**downs  # of the sides of a picture
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)

@@ -1,0 +1,183 @@
+"""gantrain translate: pictures of one domain become pictures of the other."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gantrain import settings
+from gantrain.commands.gallery import write_gallery
+from gantrain.data.images import ImageFault, image_size, load_image
+from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
+from gantrain.errors import ConfigError
+from gantrain.files import atomic_write, remove_leftovers
+from gantrain.inference import sampling
+from gantrain.inference.picture_files import Task, find_tasks
+from gantrain.inference.sampling import Model
+from gantrain.inference.translation import input_channels
+from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.settings import TranslateConfig
+from gantrain.tracking.grids import to_image
+
+RECORD = "translate.json"
+Faults = dict[Path, str]
+
+
+def main(cfg: DictConfig) -> None:
+    """Translate what is not there yet, then say what could not be.
+
+    Raises:
+        ConfigError: a setting that does not fit the snapshot or the output folder.
+        SystemExit: 1 when pictures were left out, 75 when stopped by a signal.
+    """
+    config = settings.load_translate(cfg)
+    tasks = find_tasks(config.input, ".png" if config.format == "png" else None)
+    model = sampling.load(config.run, config.device, config.precision)
+    network = model.translator(config.direction)
+    output = Path(config.output)
+    _claim(output, config, model)
+    todo = [task for task in tasks if not (output / task.name).exists()]
+    ready = f", {len(tasks) - len(todo)} of them ready" if len(todo) < len(tasks) else ""
+    print(f"{len(tasks)} pictures{ready}; {model.file} on {model.precision.device}.")
+    faults: Faults = {}
+    channels = input_channels(network) or 3
+    with listen() as signals, _progress(len(todo)) as progress:
+        bar = progress.add_task("")
+        for portion in _portions(todo, config.batch, faults):
+            if signals.take():
+                break
+            _translate(model, config, portion, channels, output, faults)
+            progress.advance(bar, len(portion))
+    _leave_if_stopped(signals)
+    if config.gallery:
+        shown = [task for task in tasks if task.source not in faults][: config.gallery]
+        page = write_gallery(output, shown, model, config.direction, channels)
+        print(f"Page: {page}")
+    print(f"{len(tasks) - len(faults)} pictures in {output}")
+    if faults:
+        for source, why in faults.items():
+            print(f"Left out: {source} {why}.", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _translate(
+    model: Model,
+    config: TranslateConfig,
+    portion: list[Task],
+    channels: int,
+    output: Path,
+    faults: Faults,
+) -> None:
+    """One portion of pictures of one size, from file to file."""
+    tasks: list[Task] = []
+    pixels: list[torch.Tensor] = []
+    for task in portion:
+        try:
+            pixels.append(_read(task.source, channels))
+            tasks.append(task)
+        except ImageFault as fault:
+            faults[task.source] = str(fault)
+    if not tasks:
+        return
+    results = to_uint8(model.translate(to_float(torch.stack(pixels)), config.direction))
+    for task, result in zip(tasks, results, strict=True):
+        try:
+            _write(output / task.name, to_image(result.numpy()))
+        except OSError as error:
+            raise ConfigError(
+                f"{output / task.name} cannot be written ({error.strerror or error}): make room or "
+                "give another output=. Repeated, the command goes on from here."
+            ) from None
+
+
+def _portions(tasks: list[Task], batch: int, faults: Faults) -> Iterator[list[Task]]:
+    """Runs of pictures of one size, at most `batch` long, in order."""
+
+    def size(task: Task) -> tuple[int, int] | None:
+        try:
+            return image_size(task.source)
+        except ImageFault as fault:
+            faults[task.source] = str(fault)
+            return None
+
+    for shape, run in groupby(tasks, size):
+        members = list(run)
+        if shape is not None:
+            for i in range(0, len(members), batch):
+                yield members[i : i + batch]
+
+
+def _read(path: Path, channels: int) -> torch.Tensor:
+    """uint8 [C, H, W]. Raises ImageFault."""
+    rows = np.array(load_image(path, channels))
+    return torch.from_numpy(rows.reshape(*rows.shape[:2], channels)).permute(2, 0, 1)
+
+
+def _write(path: Path, image: Image.Image) -> None:
+    """In the format of the name's ending, whole or not at all."""
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(kind, {})
+    if kind == "JPEG" and image.mode == "RGBA":
+        raise ConfigError(f"{path}: JPEG has no transparency; leave out format=same.")
+    with atomic_write(path) as file:
+        image.save(file, format=kind, **options)
+
+
+def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
+    """Make the folder, or see that it holds results of the same network and settings.
+
+    Raises ConfigError when it holds anything else.
+    """
+    digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
+    record = {
+        "snapshot": {"file": str(model.file), "sha256": digest},
+        "direction": config.direction,
+        "format": config.format,
+        "precision": config.precision,
+    }
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for folder in [output, *(path for path in output.rglob("*") if path.is_dir())]:
+            remove_leftovers(folder)
+        if (output / RECORD).is_file():
+            before = json.loads((output / RECORD).read_text("utf-8"))
+            changed = [key for key in record if _told(before.get(key)) != _told(record[key])]
+            if changed:
+                raise ConfigError(
+                    f"output={output} holds results of another {' and '.join(changed)}: give "
+                    "another folder, or empty this one."
+                )
+        elif any(output.iterdir()):
+            raise ConfigError(
+                f"output={output} holds other files and is not touched: give a new or empty folder."
+            )
+        with atomic_write(output / RECORD) as file:
+            file.write((json.dumps(record, indent=2) + "\n").encode())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"output={output} cannot be used ({error}); give another.") from None
+
+
+def _told(value: object) -> object:
+    """What makes a difference: the content of a snapshot, not where it lies."""
+    return value.get("sha256") if isinstance(value, dict) else value
+
+
+def _progress(count: int) -> Progress:
+    columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(""))
+    shown = sys.stdout.isatty() and count > 1
+    progress = Progress(*columns, transient=True, disable=not shown)
+    return progress
+
+
+def _leave_if_stopped(signals: Signals) -> None:
+    if signals.received and signals.take():
+        print(f"Stopped by {signals.received.name}; the same command goes on from here.")
+        raise SystemExit(EXIT_STOPPED)

@@ -1,0 +1,154 @@
+"""gantrain translate: size, name and pixels are kept, bad files reported, work never done twice."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gantrain as package
+from gantrain.errors import ConfigError
+from gantrain.networks.resnet import ResnetGenerator
+from tests.command_line import finish, gantrain, start, wait_for
+from tests.generators import write
+
+HOME = Path(__file__).parents[1] / "identity"
+PLUGIN = {"GANTRAIN_PLUGINS": "identity_net", "PYTHONPATH": str(HOME)}
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose two networks do nothing."""
+    run = tmp_path_factory.mktemp("identity") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HOME))
+        from identity_net import Identity  # pyright: ignore[reportMissingImports]
+
+        write(run, "x.Identity", {"ab": Identity(), "ba": Identity()})
+    return run
+
+
+@pytest.fixture(scope="module")
+def cyclegan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    run = tmp_path_factory.mktemp("cyclegan") / "run"
+    network = ResnetGenerator(3, 3, ngf=4, blocks=1)
+    return write(run, "gantrain.gans.cyclegan.CycleGAN", {"ab": network})
+
+
+def picture(path: Path, mode: str, size: tuple[int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(abs(hash((path.name, size))) % 2**32)
+    depth = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode if mode != "P" else "RGB"]
+    pixels = values.integers(0, 256, (*size, *depth), np.uint8)
+    if mode == "RGBA":
+        pixels[..., 3] = 255
+    image = Image.fromarray(pixels)
+    (image.quantize(200) if mode == "P" else image).save(path)
+
+
+def test_an_identity_network_returns_every_pixel(identity: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(7)
+    modes = {"L": ".png", "RGB": ".png", "P": ".png", "RGBA": ".tif"}
+    for number in range(24):
+        mode = [*modes][number % 4]
+        size = tuple(int(side) for side in values.integers(1, 40, 2))
+        folder = ["", "deep/er", "other"][number % 3]
+        picture(tmp_path / "in" / folder / f"{number}{modes[mode]}", mode, size)  # type: ignore[arg-type]
+    command = ["translate", f"run={identity}", "input=in", "output=out", "batch=3"]
+    said = gantrain(tmp_path, *command, environment=PLUGIN)
+    assert "24 pictures in out" in said
+    for source in (tmp_path / "in").rglob("*.*"):
+        result = (tmp_path / "out" / source.relative_to(tmp_path / "in")).with_suffix(".png")
+        expected = np.asarray(Image.open(source).convert("RGB"))
+        assert np.array_equal(np.asarray(Image.open(result)), expected), source
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count("<section>") == 24 and page.count("and back, ") == 24
+    linked = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert all(link.startswith("data:") or (tmp_path / "out" / link).exists() for link in linked)
+
+
+def test_a_bad_file_is_reported_and_the_rest_done(cyclegan: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"in/{name}.png", "RGB", (30, 21))
+    (tmp_path / "in/b.png").write_bytes((tmp_path / "in/b.png").read_bytes()[:200])
+    (tmp_path / "in/clear.png").parent.mkdir(exist_ok=True)
+    Image.new("RGBA", (20, 20), (1, 2, 3, 9)).save(tmp_path / "in/clear.png")
+    command = ["translate", f"run={cyclegan}", "input=in", "output=out"]
+    said = gantrain(tmp_path, *command, code=1)
+    assert "2 pictures in out" in said and "Traceback" not in said
+    assert "b.png is unreadable" in said and "clear.png has transparency" in said
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "c.png"]
+
+
+def test_what_is_there_is_not_made_again(cyclegan: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"in/{name}.png", "RGB", (24, 24))
+    command = ["translate", f"run={cyclegan}", "input=in", "output=out", "gallery=0", "batch=1"]
+    gantrain(tmp_path, *command)
+    results = {path: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    (tmp_path / "out/b.png").unlink()
+    (tmp_path / "out/.c.png.99.tmp").write_bytes(b"half of it")  # of a process that was killed
+    os.utime(tmp_path / "out/a.png", (1, 1))
+    assert "3 pictures, 2 of them ready" in gantrain(tmp_path, *command)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").glob("*.png")} == results
+    assert (tmp_path / "out/a.png").stat().st_mtime == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir())[0] == "a.png"
+
+    said = gantrain(tmp_path, *command, "precision=bf16", code=2)
+    assert "output=out holds results of another precision" in said
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("mine")
+    said = gantrain(tmp_path, *command, "output=full", code=2)
+    assert "output=full holds other files and is not touched" in said
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path: Path) -> None:
+    for number in range(300):
+        picture(tmp_path / f"in/{number:03d}.png", "RGB", (64, 64))
+    command = ["translate", f"run={cyclegan}", "input=in", "output=out", "gallery=0", "batch=1"]
+    process = start(tmp_path, *command)
+    out = tmp_path / "out"
+    wait_for(process, lambda: (out / "003.png").exists())
+    process.send_signal(signal.SIGTERM)
+    assert "Stopped by SIGTERM" in finish(process, 75)
+    done = len(list(out.glob("*.png")))
+    assert 3 < done < 300 and not list(out.glob(".*.tmp"))
+    assert f"300 pictures, {done} of them ready" in gantrain(tmp_path, *command)
+    assert len(list(out.glob("*.png"))) == 300
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["input=nowhere"], "input=nowhere: there is no such picture"),
+        (["input=in", "direction=ba"], "cannot translate ba: it has direction=ab"),
+        (["input=in", "direction=ac"], "direction=ac is not a choice"),
+        (["input=in", "run=nowhere"], "run=nowhere: there is no such run"),
+        (["input=in", "device=gpu"], "device=gpu is not a device"),
+        (["input=in", "ouput=x"], "output"),
+        ([], "input has no value"),
+    ],
+)
+def test_mistakes(cyclegan: Path, tmp_path: Path, overrides: list[str], said: str) -> None:
+    picture(tmp_path / "in/a.png", "RGB", (24, 24))
+    command = ["translate", f"run={cyclegan}", "output=out", *overrides]
+    output = gantrain(tmp_path, *command, code=2)
+    assert said in output and "Traceback" not in output
+    assert not (tmp_path / "out").exists()
+
+
+def test_in_python(cyclegan: Path) -> None:
+    g = package.load(cyclegan)
+    x = torch.rand(2, 3, 32, 40) * 2 - 1
+    assert torch.equal(g.translate(x, "ab"), g.networks["ab"](x))
+    assert g.translate(torch.rand(1, 3, 9, 301), "ab").shape == (1, 3, 9, 301)
+    assert g.translate(torch.rand(1, 3, 1, 2), "ab").shape == (1, 3, 1, 2)
+    with pytest.raises(ConfigError, match="ab takes 3 channels, and x has 1"):
+        g.translate(torch.rand(1, 1, 32, 32), "ab")
+    with pytest.raises(ConfigError, match="is of CycleGAN and cannot translate ba"):
+        g.translate(x, "ba")

@@ -1,0 +1,17 @@
+"""A network that does nothing, to see what happens around it."""
+
+from torch import Tensor, nn
+
+from gantrain.networks.spec import self_describing
+
+
+@self_describing
+class Identity(nn.Module):
+    size_multiple = 8
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[2] % 8 == 0 and x.shape[3] % 8 == 0
+        return x

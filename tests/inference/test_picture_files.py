@@ -1,0 +1,52 @@
+"""What is translated, and under which names."""
+
+from pathlib import Path
+
+import pytest
+
+from gantrain.errors import ConfigError
+from gantrain.inference.picture_files import find_tasks
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("in/a.jpg", "in/b.png", "in/sub/a.jpg", "in/sub/c.tif", "in/notes.txt", "d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*inputs: str, suffix: str | None = ".png") -> list[str]:
+    return [task.name for task in find_tasks([*inputs], suffix)]
+
+
+def test_folders_files_and_patterns(home: Path) -> None:
+    assert names("in") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]
+    assert names("in", suffix=None) == ["a.jpg", "b.png", "sub/a.jpg", "sub/c.tif"]
+    assert names("d.png") == ["d.png"] == names(str(home / "d.png"))
+    assert names("in/*.jpg") == ["a.png"]
+    assert names("in/**/*.jpg") == ["a.png", "sub/a.png"]
+    assert names("*/sub") == ["in/sub/a.png", "in/sub/c.png"]
+    assert names("in", "in/b.png") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]  # each once
+    assert [task.source for task in find_tasks(["d.png"], None)] == [home / "d.png"]
+
+
+def test_pictures_that_differ_in_their_ending_only(home: Path) -> None:
+    (home / "in/b.jpg").touch()
+    assert names("in") == ["a.png", "b.jpg.png", "b.png.png", "sub/a.png", "sub/c.png"]
+    assert names("in", suffix=None)[1:3] == ["b.jpg", "b.png"]
+
+
+def test_folders_whose_results_would_meet(home: Path) -> None:
+    (home / "other").mkdir()
+    (home / "other/a.jpg").touch()
+    with pytest.raises(ConfigError, match=r"same name, such as a.jpg.png: translate the folders"):
+        names("in", "other")
+
+
+def test_every_input_must_name_something(home: Path) -> None:
+    (home / "empty").mkdir()
+    with pytest.raises(ConfigError) as error:
+        names("in", "nowhere", "empty", "in/*.bmp")
+    assert len(error.value.problems) == 3
