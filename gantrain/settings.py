@@ -197,6 +197,7 @@ class TranslateConfig:
     direction: Literal["ab", "ba"]
     format: Literal["png", "same"]
     gallery: Count
+    tile: AtLeastOne | None
     device: str
     precision: Literal["fp32", "tf32", "bf16"]
     batch: AtLeastOne

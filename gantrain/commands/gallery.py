@@ -17,6 +17,7 @@ from gantrain.ops.pixels import to_float, to_uint8
 from gantrain.tracking.grids import to_image
 
 PAGE = "index.html"
+LARGEST = 2048 * 2048  # pixels: of larger pictures the way back is not shown
 SIDE = 320  # pixels: larger pictures are shown smaller, and lead to the file
 STYLE = """
 :root { color-scheme: light dark; }
@@ -48,8 +49,9 @@ def write_gallery(
             result.load()
         except (ImageFault, OSError):
             continue
+        small = result.width * result.height <= LARGEST
         figures = [("input", source, None), ("result", result, task.name)]
-        if back:
+        if back and small:
             figures.append(("and back", _translated(model, result, back), None))
         shown = "".join(_figure(*figure) for figure in figures)
         rows.append(

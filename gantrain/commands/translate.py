@@ -20,9 +20,11 @@ from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write, remove_leftovers
 from gantrain.inference import sampling
+from gantrain.inference.bands import translate_in_bands
 from gantrain.inference.picture_files import Task, find_tasks
 from gantrain.inference.sampling import Model
 from gantrain.inference.translation import input_channels
+from gantrain.networks.resnet import ResnetGenerator
 from gantrain.ops.pixels import to_float, to_uint8
 from gantrain.settings import TranslateConfig
 from gantrain.tracking.grids import to_image
@@ -42,6 +44,11 @@ def main(cfg: DictConfig) -> None:
     tasks = find_tasks(config.input, ".png" if config.format == "png" else None)
     model = sampling.load(config.run, config.device, config.precision)
     network = model.translator(config.direction)
+    if config.tile and not isinstance(network, ResnetGenerator):
+        raise ConfigError(
+            f"tile={config.tile} works with resnet generators, and this is a "
+            f"{type(network).__name__}: leave tile out."
+        )
     output = Path(config.output)
     _claim(output, config, model)
     todo = [task for task in tasks if not (output / task.name).exists()]
@@ -51,7 +58,7 @@ def main(cfg: DictConfig) -> None:
     channels = input_channels(network) or 3
     with listen() as signals, _progress(len(todo)) as progress:
         bar = progress.add_task("")
-        for portion in _portions(todo, config.batch, faults):
+        for portion in _portions(todo, config.batch, config.tile, faults):
             if signals.take():
                 break
             _translate(model, config, portion, channels, output, faults)
@@ -87,7 +94,7 @@ def _translate(
             faults[task.source] = str(fault)
     if not tasks:
         return
-    results = to_uint8(model.translate(to_float(torch.stack(pixels)), config.direction))
+    results = _through(model, config, torch.stack(pixels))
     for task, result in zip(tasks, results, strict=True):
         try:
             _write(output / task.name, to_image(result.numpy()))
@@ -98,8 +105,19 @@ def _translate(
             ) from None
 
 
-def _portions(tasks: list[Task], batch: int, faults: Faults) -> Iterator[list[Task]]:
-    """Runs of pictures of one size, at most `batch` long, in order."""
+def _through(model: Model, config: TranslateConfig, pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C', H, W]."""
+    network, tile = model.translator(config.direction), config.tile
+    if tile and isinstance(network, ResnetGenerator) and pixels[0, 0].numel() > tile * tile:
+        done = [translate_in_bands(network, image, model.precision, tile) for image in pixels]
+        return torch.stack(done)
+    return to_uint8(model.translate(to_float(pixels), config.direction))
+
+
+def _portions(
+    tasks: list[Task], batch: int, tile: int | None, faults: Faults
+) -> Iterator[list[Task]]:
+    """Runs of pictures of one size, at most `batch` long, in order; large ones one by one."""
 
     def size(task: Task) -> tuple[int, int] | None:
         try:
@@ -111,8 +129,9 @@ def _portions(tasks: list[Task], batch: int, faults: Faults) -> Iterator[list[Ta
     for shape, run in groupby(tasks, size):
         members = list(run)
         if shape is not None:
-            for i in range(0, len(members), batch):
-                yield members[i : i + batch]
+            size_of = batch if tile is None or shape[0] * shape[1] <= tile * tile else 1
+            for i in range(0, len(members), size_of):
+                yield members[i : i + size_of]
 
 
 def _read(path: Path, channels: int) -> torch.Tensor:

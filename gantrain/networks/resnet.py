@@ -60,6 +60,7 @@ class ResnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
+        self.out_channels = out_channels
 
         def normed(conv: nn.Module, channels: int) -> list[nn.Module]:
             return [conv, make_norm(norm, channels), nn.ReLU(inplace=True)]
