@@ -36,7 +36,7 @@ SMALL = [
     "tracking.tensorboard=false",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
-NAMED = ("flowers", "things", "twoway", "cifar", "emoji")  # runs that pictures are generated with
+NAMED = ("flowers", "things", "twoway", "cifar", "emoji", "photos")  # runs that are put to use
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 
 
@@ -114,7 +114,7 @@ def small(command: str) -> list[str]:
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
         return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
-    if words[0] in ("generate", "compare"):
+    if words[0] in ("generate", "translate", "compare"):
         return words
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
     found = [name for name in SMALL_MODEL for model in models if model.startswith(name)]

@@ -82,6 +82,15 @@ class Lab:
             assert time.monotonic() < deadline, told
             time.sleep(0.2)
 
+    def until(self, condition: Callable[[], bool], launcher: subprocess.Popen[str]) -> None:
+        """Until `condition()`, which must come while the process `launcher` runs."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            ended = launcher.poll() is not None and not condition()
+            assert not ended, launcher.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
     def finish(self, number: str) -> dict[str, str]:
         """Wait for the end, without the two minutes that Slurm holds back a requeued job."""
         fields: dict[str, str] = {}
