@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gantrain.data.loader import batches
+from gantrain.data.order import UnpairedOrder
 
 
 class Numbers:
@@ -56,6 +57,22 @@ def test_ranks_split_the_global_batch():
         batches(Numbers(), start=0, batch=3, world=2)
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_every_sample_is_seen_once_per_pass_over_all_ranks(world):
+    count, batch = 10, 6  # a batch may begin in one pass and end in the next
+    order = UnpairedOrder(0, count, count)
+    seen = [
+        place
+        for rank in range(world)
+        for values in positions(take(10, start=0, batch=batch, rank=rank, world=world))
+        for place in values
+    ]
+    assert sorted(seen) == list(range(60))
+    for number in range(6):
+        one_pass = [order(place)[0] for place in seen if place // count == number]
+        assert sorted(one_pass) == list(range(count))
+
+
 def test_workers_ignore_signals_and_end_with_the_iterator():
     source = batches(Numbers(), start=0, batch=1, workers=2)
     facts = [next(source)["facts"][0] for _ in range(8)]
@@ -71,6 +88,7 @@ FORGETFUL = """
 import multiprocessing, sys
 import numpy as np
 from gantrain.data.loader import batches
+from gantrain.data.order import UnpairedOrder
 
 class Zeros:
     def item(self, position):
