@@ -123,6 +123,11 @@ class World:
             self._lost(error)
         return values
 
+    def roll_call(self) -> None:
+        """Find out who is missing, before waiting for a device: a GPU would wait for ever for the
+        gradients of a rank that hangs."""
+        self.max(0)
+
     def barrier(self) -> None:
         """Wait for all, minutes if need be."""
         self._vote(0, PATIENCE)

@@ -110,9 +110,11 @@ class PhaseRunner:
             return
         norm, guilty = self._reduce(gradients)
         finite = torch.isfinite(norm)
-        if self.on_nonfinite == "skip" and not finite:
-            self.skipped += 1
-            return
+        if self.on_nonfinite == "skip":
+            self.world.roll_call()
+            if not finite:
+                self.skipped += 1
+                return
         if self.on_nonfinite == "halt":
             never = torch.full_like(norm, torch.inf)
             first, who = self._first_bad.get(phase.name, (never, guilty))
@@ -135,7 +137,11 @@ class PhaseRunner:
         return torch.nn.utils.get_total_norm(gradients), guilty
 
     def check(self) -> None:
-        """Raise NonFiniteGradient if a gradient was not finite since the last check."""
+        """Raise NonFiniteGradient if a gradient was not finite since the last check.
+
+        All ranks must ask together.
+        """
+        self.world.roll_call()
         for phase, (first, who) in self._first_bad.items():
             if (index := float(first)) != float("inf"):
                 ranks = ", ".join(str(rank) for rank, bad in enumerate(who.tolist()) if bad)
