@@ -24,6 +24,7 @@ Examples:
   gantrain -m seed=0,1,2 model.lambda_cycle=5,10 name=first launcher=local     runs side by side
   gantrain compare sweeps/first                     the table of a sweep, also while it runs
   gantrain generate run=runs/first seeds=0-31       pictures of its newest snapshot
+  gantrain translate run=runs/first input=photos output=results      pictures of any size
   gantrain generate run=runs/first --cfg job        what else it can make: every key
 
 Flags:
