@@ -165,18 +165,10 @@ def check(command: str, cfg: DictConfig) -> None:
     """Raise ConfigError when `cfg` is not a valid config of `command`, or cannot be run here."""
     if command == "train":
         early.check(load(cfg, given=()))
-    elif command == "generate":
-        from gantrain.settings import load_generate  # it stands on this module
+    else:
+        from gantrain import settings  # it stands on this module
 
-        load_generate(cfg)
-    elif command == "translate":
-        from gantrain.settings import load_translate
-
-        load_translate(cfg)
-    elif command == "compare":
-        from gantrain.settings import load_compare
-
-        load_compare(cfg)
+        getattr(settings, f"load_{command}")(cfg)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from gantrain import schema
+from gantrain import rules, schema
 from gantrain.errors import ConfigError
 from gantrain.inference.seeds import LARGEST_SEED, read_numbers
 from gantrain.schema import AtLeastOne, Count
@@ -205,21 +205,75 @@ class TranslateConfig:
 
 def load_translate(cfg: DictConfig) -> TranslateConfig:
     """Raises ConfigError with every problem found; the pictures themselves are not looked at."""
-    plain = schema._plain(cfg)
-    for key in ("run", "output"):
-        if isinstance(plain.get(key), (int, float)):
-            plain[key] = str(plain[key])
+    plain = _texts(schema._plain(cfg), "run", "output")
     given = plain.get("input")
     if given != "???" and isinstance(given, (str, int, float)):
         plain["input"] = [str(given)]
-    fields = schema._fields(TranslateConfig)
-    problems = [*schema._missing(plain)]
-    problems += schema._check_section("", plain, fields, set(fields), list(fields))
+    problems = _simple_problems(TranslateConfig, plain)
     if not problems:
         problems = [*_run_problems(plain["run"]), *_device_problems(plain)]
     if problems:
         raise ConfigError(*problems)
     return TranslateConfig(**plain)
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """A checked config: files and folders of weights, and the run directory to be made."""
+
+    source: list[str]
+    name: str
+    out: str
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """A checked config: a snapshot, and where its generators go."""
+
+    run: str
+    output: str
+    format: Literal["pth", "safetensors"]
+
+
+def load_import(cfg: DictConfig) -> ImportConfig:
+    """Raises ConfigError with every problem found; the files are not looked at."""
+    plain = _texts(schema._plain(cfg), "name", "out")
+    if isinstance(plain.get("source"), (str, int, float)) and plain["source"] != "???":
+        plain["source"] = [str(plain["source"])]
+    problems = _simple_problems(ImportConfig, plain)
+    if not problems:
+        problems = list(rules._name(plain))
+        if (path := Path(plain["out"]) / plain["name"]).exists() and any(path.iterdir()):
+            problems.append(f"{path} is there already: give another name=.")
+    if problems:
+        raise ConfigError(*problems)
+    return ImportConfig(**plain)
+
+
+def load_export(cfg: DictConfig) -> ExportConfig:
+    """Raises ConfigError with every problem found."""
+    plain = _texts(schema._plain(cfg), "run", "output")
+    problems = _simple_problems(ExportConfig, plain) or list(_run_problems(plain["run"]))
+    if not problems and plain["format"] == "safetensors" and not _installed("safetensors"):
+        problems = ["format=safetensors needs a package more: pip install 'gantrain[safetensors]'."]
+    if problems:
+        raise ConfigError(*problems)
+    return ExportConfig(**plain)
+
+
+def _simple_problems(kind: type, plain: dict[str, Any]) -> list[str]:
+    """Of a config without sections: values that are missing, unknown or of the wrong kind."""
+    fields = schema._fields(kind)
+    found = [*schema._missing(plain)]
+    return found + list(schema._check_section("", plain, fields, set(fields), list(fields)))
+
+
+def _texts(plain: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """name=7 is a name, not a number."""
+    for key in keys:
+        if isinstance(plain.get(key), (int, float)):
+            plain[key] = str(plain[key])
+    return plain
 
 
 @dataclass(frozen=True)

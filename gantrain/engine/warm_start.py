@@ -18,8 +18,8 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
 
     Args:
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
-            directory (its newest checkpoint, else its newest snapshot), or a file of plain tensors
-            in the StyleGAN2 reference's names (see `_reference`).
+            directory (its newest checkpoint, else what was imported, else its newest snapshot), or
+            a file of plain tensors in the StyleGAN2 reference's names (see `_reference`).
 
     Raises:
         ConfigError: nothing to read there, or weights of other shapes; all of them listed.
@@ -44,7 +44,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
 def _pick(path: Path) -> Path:
     if path.is_file():
         return path
-    for pattern in ("checkpoints/checkpoint-*.pt", "snapshots/snapshot-*.pt"):
+    for pattern in ("checkpoints/checkpoint-*.pt", "weights.pt", "snapshots/snapshot-*.pt"):
         whole = [file for file in sorted(path.glob(pattern)) if is_whole(file)]
         if whole:
             return whole[-1]

@@ -1,0 +1,73 @@
+"""gantrain import: weights of the CycleGAN reference code become a run directory."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from gantrain import settings
+from gantrain.commands import continuation
+from gantrain.files import atomic_write
+from gantrain.gans.base import spec_of
+from gantrain.interop import cyclegan
+from gantrain.networks.resnet import ResnetGenerator
+from gantrain.snapshot import save_snapshot
+from gantrain.tracking.run_directory import RunDirectory
+
+WEIGHTS = "weights.pt"  # all networks, for init_from
+
+
+def main(cfg: DictConfig) -> None:
+    """Read the files, tell what they are, write a snapshot.
+
+    Raises:
+        ConfigError: files that are no such weights, or a name that is taken; nothing is written.
+    """
+    config = settings.load_import(cfg)
+    files = cyclegan.find_files(config.source)
+    networks = {name: cyclegan.network(cyclegan.read(file), name) for name, file in files.items()}
+    for name, network in networks.items():
+        spec = spec_of(network)
+        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
+        print(f"{name} from {files[name]}: {type(network).__name__} {arguments}")
+    directory = RunDirectory.create(Path(config.out), config.name, "import")
+    generators = {n.partition(".")[2]: net for n, net in networks.items() if n.startswith("G.")}
+    meta: dict[str, Any] = {
+        "nimg": 0,
+        "ema": False,
+        "model": {"_target_": "gantrain.gans.cyclegan.CycleGAN"},
+        "data": {},
+        "versions": continuation.versions(),
+        "source": {name: str(file) for name, file in files.items()},
+    }
+    specs = {name: spec_of(network) for name, network in generators.items()}
+    save_snapshot(directory.snapshots / "snapshot-000000.000.pt", generators, specs, meta)
+    with atomic_write(directory.path / WEIGHTS) as file:
+        every = {
+            f"{n}.{key}": x for n, net in networks.items() for key, x in net.state_dict().items()
+        }
+        torch.save({"gan": every}, file)
+    print(f"Run directory: {directory.path}\nNext:")
+    print(f"  gantrain translate run={directory.path} input=DIR output=DIR")
+    print(f"  gantrain data=folder data.root=DIR {_settings(networks)}init_from={directory.path}")
+
+
+def _settings(networks: dict[str, Any]) -> str:
+    """The model settings under which the weights fit."""
+    first = next(net for name, net in networks.items() if name.startswith("G."))
+    spec = spec_of(first)["args"]
+    if isinstance(first, ResnetGenerator):
+        words = [f"model.blocks={spec['blocks']}"]
+    else:
+        words = [f"model.generator=unet_{2 ** spec['downs']}"]
+    words += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
+    words += [f"model.norm={spec['norm']}"] if spec["norm"] != "instance" else []
+    words += ["model.dropout=true"] if spec["dropout"] else []
+    judge = next((net for name, net in networks.items() if name.startswith("D.")), None)
+    if judge is not None:
+        spec = spec_of(judge)["args"]
+        words += [f"model.ndf={spec['ndf']}"] if spec["ndf"] != 64 else []
+        words += [f"model.d_layers={spec['layers']}"] if spec.get("layers", 3) != 3 else []
+        words += ["model.discriminator=pixel"] if "layers" not in spec else []
+    return " ".join(words) + " "

@@ -1,0 +1,65 @@
+"""Reference weights in, translated with, trained on, and out again, bit for bit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import gantrain as package
+from tests.command_line import TINY, gantrain
+from tests.golden_files import load, under
+
+pytestmark = pytest.mark.multi
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the reference's files, imported as runs/taken."""
+    home = tmp_path_factory.mktemp("import")
+    (home / "theirs").mkdir()
+    _, golden = load("cyclegan_training_steps")
+    for part in ("G_A", "G_B", "D_A", "D_B"):
+        torch.save(under(golden, f"init/{part}/"), home / f"theirs/latest_net_{part}.pth")
+    said = gantrain(home, "import", "source=theirs", "name=taken")
+    assert "G.ab from theirs/latest_net_G_A.pth: ResnetGenerator" in said
+    assert "D.b from theirs/latest_net_D_A.pth: PatchDiscriminator" in said
+    (home / "command.txt").write_text(said.splitlines()[-1])
+    return home
+
+
+def test_round_trip_is_exact(home: Path) -> None:
+    gantrain(home, "export", "run=runs/taken", "output=ours")
+    for part in ("G_A", "G_B"):
+        ours, theirs = (
+            torch.load(home / folder / f"latest_net_{part}.pth", weights_only=True)
+            for folder in ("ours", "theirs")
+        )
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert "is there already" in gantrain(home, "export", "run=runs/taken", "output=ours", code=2)
+    gantrain(home, "export", "run=runs/taken", "output=safe", "format=safetensors")
+    assert load_file(home / "safe/latest_net_G_A.safetensors").keys() == theirs.keys()
+
+
+def test_it_translates(home: Path) -> None:
+    g = package.load(home / "runs/taken")
+    assert sorted(g.networks) == ["ab", "ba"]
+    assert g.translate(torch.zeros(1, 3, 9, 17), "ba").shape == (1, 3, 9, 17)
+
+
+def test_training_goes_on_from_it_as_the_import_says(home: Path) -> None:
+    words = [
+        w for w in (home / "command.txt").read_text().split() if w.startswith(("model.", "init"))
+    ]
+    tiny = [text for text in TINY if not text.startswith("model.")]
+    words += ["data.resolution=64", "train.kimg=0.002", "name=on"]
+    said = gantrain(home, *tiny, *words)
+    assert "Weights of G.ab, G.ba, D.a, D.b from runs/taken." in said
+
+
+def test_mistakes(home: Path) -> None:
+    assert "is there already" in gantrain(home, "import", "source=theirs", "name=taken", code=2)
+    assert "source has no value" in gantrain(home, "import", "name=x", code=2)
+    assert "no such file" in gantrain(home, "import", "source=nowhere", "name=x", code=2)
+    assert not (home / "runs/x").exists()
