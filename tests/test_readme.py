@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from gantrain.networks.resnet import ResnetGenerator
 from tests.command_line import ENVIRONMENT, gantrain
 from tests.data.published_sets import cifar10_folder, mnist_folder
 
@@ -76,6 +78,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = home / place / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    theirs = home / "checkpoints/horse2zebra"
+    theirs.mkdir(parents=True)
+    torch.save(ResnetGenerator(3, 3, 4, 1).state_dict(), theirs / "latest_net_G_A.pth")
     cifar10_folder(home / "published")
     mnist_folder(home / "published", exist_ok=True)
     for text in (
@@ -109,12 +114,18 @@ def sweeps(folder: Path) -> None:
             gantrain(folder, *small(command), environment=EXPORTS)
 
 
+@pytest.fixture(scope="module")
+def imported(folder: Path) -> None:
+    for command in (c for c in COMMANDS if c.startswith("gantrain import ")):
+        gantrain(folder, *small(command))
+
+
 def small(command: str) -> list[str]:
     """The command's words, then what makes it small (the last setting of a key wins)."""
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
         return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
-    if words[0] in ("generate", "translate", "compare"):
+    if words[0] in ("generate", "translate", "import", "export", "compare"):
         return words
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
     found = [name for name in SMALL_MODEL for model in models if model.startswith(name)]
@@ -141,9 +152,13 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("stripes")
     if any(name in command for name in NAMED):
         request.getfixturevalue("named")
+    if "run=runs/zebras" in command:
+        request.getfixturevalue("imported")
     if command.startswith("gantrain compare sweeps/"):
         request.getfixturevalue("sweeps")
-    if command != STRIPES and not any(f" name={name} " in command for name in NAMED):
+    if " import " in command:
+        request.getfixturevalue("imported")
+    elif command != STRIPES and not any(f" name={name} " in command for name in NAMED):
         output = gantrain(folder, *small(command), environment=EXPORTS)
         assert "has no effect" not in output
     if "resume=" in command:
