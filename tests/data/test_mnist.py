@@ -67,7 +67,7 @@ def test_packed_files_and_torchvisions_names_are_the_same(root, tmp_path):
     for number, name in enumerate(FILES):
         content = (root / name).read_bytes()
         if number % 2:
-            (tmp_path / "other" / f"{name}.gz").write_bytes(gzip.compress(content))
+            (tmp_path / "other" / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
         else:
             (tmp_path / "other" / name.replace("-idx", ".idx")).write_bytes(content)
     assert ready(tmp_path / "other", labels=True).describe() == wanted
@@ -104,9 +104,9 @@ def idx(*shape: int, magic: int | None = None) -> bytes:
         (IMAGES, idx(8, 27, 28)),
         (IMAGES, idx(0, 28, 28)),
         (IMAGES, idx(7, 28, 28)),
-        (IMAGES, gzip.compress(bytes(9000))[:-9]),
+        (IMAGES, gzip.compress(bytes(9000), mtime=0)[:-9]),
         (IMAGES, b"\x1f\x8b" + bytes(99)),
-        (IMAGES, gzip.compress(bytes(range(256)))[:12] + bytes(99)),
+        (IMAGES, gzip.compress(bytes(range(256)), mtime=0)[:12] + bytes(99)),
         (LABELS, idx(9)),
         (LABELS, idx(7) + b"\x0a"),
         (LABELS, struct.pack(">II", 0x0801, 8) + b"\x0a" * 8),
