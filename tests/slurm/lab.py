@@ -13,15 +13,10 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("lab.sh")
 PATIENCE = 240.0  # seconds for anything that is waited for, on a busy machine
-ALIVE = (
-    "PENDING",
-    "CONFIGURING",
-    "RUNNING",
-    "COMPLETING",
-    "REQUEUED",
-    "SUSPENDED",
-    "RESV_DEL_HOLD",
-)
+ENDED = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+    *("NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"),
+)  # all other states, SIGNALING or PREEMPTED among them, pass
 
 
 class Unavailable(Exception):
@@ -78,7 +73,7 @@ class Lab:
         while not condition():
             fields = self.job(number)
             told = f"job {number} {fields['JobState']}: {self.output(number)}"
-            assert fields["JobState"] in ALIVE or condition(), told  # it may have come just now
+            assert fields["JobState"] not in ENDED or condition(), told  # it may have come just now
             assert time.monotonic() < deadline, told
             time.sleep(0.2)
 
