@@ -109,7 +109,7 @@ def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> Non
 
 
 def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path) -> None:
-    command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.24"]
+    command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.6"]
     command += ["runtime.devices=2", "checkpoint.every_kimg=0.06", "checkpoint.keep=9"]
     command = [text for text in command if text != "train.batch=4"]
     straight = gantrain_and(tmp_path / "straight", *command)
@@ -123,17 +123,17 @@ def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path)
     ours, theirs = final_state(run), final_state(straight)
     for state in (ours, theirs):
         state.pop("note")
-    assert differences(ours, theirs) == [] and ours["nimg"] == 240
+    assert differences(ours, theirs) == [] and ours["nimg"] == 600
     assert rows(run) == rows(straight)
 
-    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.3", "runtime.devices=3")
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.66", "runtime.devices=3")
     assert "Saved by 2 ranks, going on with 3: the 12 images of its pools are dealt out" in said
     assert [len(r["local"]["pool.b"]["images"]) for r in final_state(run)["ranks"]] == [2, 2, 2]
-    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.36", "runtime.devices=1")
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.72", "runtime.devices=1")
     assert "Saved by 3 ranks, going on with 1" in said
     [rank] = final_state(run)["ranks"]
     assert len(rank["local"]["pool.a"]["images"]) == 6
-    assert [row["nimg"] for row in rows(run)][-1] == 360
+    assert [row["nimg"] for row in rows(run)][-1] == 720
 
 
 def test_torchrun(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_stopped_and_repeated_it_ends_as_if_undisturbed(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     sweep = tmp_path / "sweeps/s"
-    argv = ["launcher=local", *RUN, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
+    run = [*RUN, "train.kimg=1"]  # seconds: the signal must find both under way
+    argv = ["launcher=local", *run, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
     process = start(tmp_path, *argv)
     wait_for(process, lambda: all(checkpoints(sweep / f"seed-{i}") for i in (0, 1)))
     process.send_signal(how)
@@ -49,7 +50,7 @@ def test_stopped_and_repeated_it_ends_as_if_undisturbed(
     assert "3 done" in said
     assert "Resuming at" in (sweep / "logs/seed-1.txt").read_text()
 
-    gantrain(tmp_path, *RUN, "seed=1", "name=alone")
+    gantrain(tmp_path, *run, "seed=1", "name=alone")
     assert differences(
         final_state(sweep / "seed-1")["gan"], final_state(tmp_path / "runs/alone")["gan"]
     ) == []  # fmt: skip
