@@ -84,7 +84,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     device = pick_device(args.device)
     precision = Precision(device, args.precision)
     gan, streams = make(args)
-    runtime = RuntimeConfig(args.device, args.precision, args.compile, False, 0, False, None)
+    runtime = RuntimeConfig(
+        device=args.device,
+        devices=1,
+        timeout=60,
+        precision=args.precision,
+        compile=args.compile,
+        channels_last=False,
+        workers=0,
+        deterministic=False,
+        threads=None,
+    )
     prepare_networks(gan, runtime, device)
     fused = args.mode == "fast" and device.type != "mps"
     settings = {"lr": 2e-4, "betas": BETAS[args.model], "fused": fused}
