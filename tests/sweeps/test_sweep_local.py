@@ -39,7 +39,13 @@ def test_stopped_and_repeated_it_ends_as_if_undisturbed(
     sweep = tmp_path / "sweeps/s"
     run = [*RUN, "train.kimg=1"]  # seconds: the signal must find both under way
     argv = ["launcher=local", *run, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
-    process = start(tmp_path, *argv)
+    inherited = signal.signal(
+        how, signal.default_int_handler if how == signal.SIGINT else signal.SIG_DFL
+    )
+    try:
+        process = start(tmp_path, *argv)  # under nohup it would inherit that SIGHUP is ignored
+    finally:
+        signal.signal(how, inherited)
     wait_for(process, lambda: all(checkpoints(sweep / f"seed-{i}") for i in (0, 1)))
     process.send_signal(how)
     said = finish(process, 75)
