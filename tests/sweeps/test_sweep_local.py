@@ -37,7 +37,7 @@ def test_stopped_and_repeated_it_ends_as_if_undisturbed(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     sweep = tmp_path / "sweeps/s"
-    run = [*RUN, "train.kimg=1"]  # seconds: the signal must find both under way
+    run = [*RUN, "train.kimg=0.5"]  # seconds: the signal must find both under way
     argv = ["launcher=local", *run, "seed=0,1,2", "name=s", "hydra.launcher.jobs=2"]
     inherited = signal.signal(
         how, signal.default_int_handler if how == signal.SIGINT else signal.SIG_DFL
