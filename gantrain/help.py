@@ -17,7 +17,7 @@ TAIL = """\
 Examples:
   gantrain                                          a demonstration, minutes on two CPU cores
   gantrain data=folder data.root=my_photos          trainA/ trainB/ in my_photos, default settings
-  gantrain experiment=cyclegan_reference data=horse2zebra data.root=datasets/horse2zebra
+  gantrain experiment=cyclegan_reference data=horse2zebra
   gantrain data=folder data.root=my_photos train.batch=4 optimizer.lr=4e-4 name=first
   gantrain resume=runs/first                        go on where it stopped
   gantrain -m seed=0,1,2 data=shapes                one run after the other, then a table

@@ -22,7 +22,9 @@ TINY_MODEL = {
     "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "dcgan": "z_dim=8 g_width=8 d_width=2",
 }
-FOLDER = ("data=folder", "data=horse2zebra", "experiment=cyclegan_64px")
+OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
+OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
+FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
 FOLDER += ("experiment=cyclegan_reference",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2",)

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import auto, build, previous, ranks, schema
+from gantrain import auto, build, locks, previous, ranks, schema
 from gantrain.commands import closing, continuation, objective
 from gantrain.data.loader import batches
 from gantrain.engine import seeding, slurm
@@ -35,7 +35,6 @@ from gantrain.files import kimg_label
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking import lock
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
 
@@ -83,7 +82,7 @@ def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
             existing = past.directory if past else None
             return _run(config, overrides, data, existing, precision, world)
         finally:
-            lock.release_all()
+            locks.release_all()
 
 
 def _run(

@@ -9,9 +9,9 @@ import numpy as np
 
 from gantrain.data.byte_arrays import unpickle
 from gantrain.data.cache import cache_folder
-from gantrain.data.download import fetch
 from gantrain.data.labels import Labels
 from gantrain.data.single import Log, StackedImages
+from gantrain.download import Published, fetch
 from gantrain.errors import ConfigError
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
@@ -52,10 +52,10 @@ class CIFAR10(StackedImages):
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read everything into memory (180 MB). Raises ConfigError."""
         self._refuse_unless(multiple, "use data=folder with data.resolution, or another model")
+        official = self._url.endswith(f"toronto.edu/~kriz/{ARCHIVE}")
         place = self._place or fetch(
-            self._url,
+            Published([self._url], f"md5:{MD5}" if official else None),
             self._target,
-            MD5 if self._url.endswith(f"toronto.edu/~kriz/{ARCHIVE}") else None,
             log,
             f"fetch {ARCHIVE} on another machine and give data.root=FOLDER that holds it.",
         )

@@ -12,7 +12,8 @@ import numpy as np
 
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.images import reload_image
-from gantrain.data.layout import Folders, find_files, find_folders, stem
+from gantrain.data.layout import Folders, find_files, find_folders, partner, stem
+from gantrain.data.online import Online
 from gantrain.data.order import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
 from gantrain.data.transforms import Preprocess, PreprocessName, setting_faults, sides
@@ -28,8 +29,9 @@ class UnpairedFolder:
     `root_a` and `root_b` are each a folder of pictures, or hold `train` and perhaps `test`. Folders
     are read recursively. `load_size` and `preprocess` are explained at `Preprocess`; sizes are
     one number or [height, width]. `max_images` takes the first so many of each sorted training
-    folder. The constructor finds the folders and lists the files (raises ConfigError); images can
-    be asked for after `prepare`.
+    folder. With no root but a `url` (one or several to try) the set is an archive that `prepare`
+    downloads and unpacks into `cache_dir` if it is not there. The constructor finds the folders and
+    lists the files (raises ConfigError); images can be asked for after `prepare`.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
@@ -41,6 +43,9 @@ class UnpairedFolder:
         root: str | None = None,
         root_a: str | None = None,
         root_b: str | None = None,
+        url: str | list[str] | None = None,
+        url_sha256: str | None = None,
+        url_bytes: int | None = None,
         resolution: int | list[int] = 256,
         load_size: int | list[int] | None = None,
         preprocess: PreprocessName = "resize_and_crop",
@@ -64,11 +69,19 @@ class UnpairedFolder:
         self._preprocess = Preprocess(preprocess, self.resolution, load, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._folders: Folders = find_folders(root, root_a, root_b, hint)
-        self._files = find_files(self._folders, test_pairs, max_images)
+        self._folders: Folders = {}
+        self._files: dict[str, list[Path]] = {}
+        self._max_images = max_images
+        self._online: Online | None = None
+        if url and root is None and root_a is None and root_b is None:
+            urls = (url,) if isinstance(url, str) else tuple(url)
+            self._online = Online(urls, url_sha256, url_bytes, cache_folder(cache_dir))
+            found = self._online.find()
+            root = str(found) if found else None
         self._checked: dict[str, Checked] = {}
         self._fingerprint = ""  # until `prepare`
-        self._order = self._new_order()
+        if self._online is None or root is not None:
+            self._find(find_folders(root, root_a, root_b, hint))
 
     @property
     def images_per_epoch(self) -> int:
@@ -84,6 +97,8 @@ class UnpairedFolder:
         faults = setting_faults(settings)
         if faults:
             raise ConfigError(*faults)
+        if self._online and not self._files:
+            self._find(find_folders(str(self._online.get(log)), None, None, None))
         if settings.load_size is not None and settings.name in ("crop", "none"):
             log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
         sources = {
@@ -143,6 +158,11 @@ class UnpairedFolder:
             "folders": {name: str(path) for name, path in self._folders.items()},
             "fingerprint": self._fingerprint,
         }
+
+    def _find(self, folders: Folders) -> None:
+        self._folders = folders
+        self._files = find_files(folders, self.has_pairs, self._max_images)
+        self._order = self._new_order()
 
     def _current(self, split: str) -> list[Path]:
         return self._checked[split].files if self._checked else self._files[split]
@@ -212,7 +232,7 @@ def _unequal(checked: dict[str, Checked], preprocess: Preprocess, batch: int) ->
 def _partners(checked: dict[str, Checked], folders: Folders) -> dict[str, Checked]:
     """Drop test pictures whose partner was skipped, so that equal numbers stay partners."""
     stems = {
-        name: [stem(path, folders[name]) for path in checked[name].files]
+        name: [partner(name, stem(path, folders[name])) for path in checked[name].files]
         for name in ("test_a", "test_b")
     }
     both = set(stems["test_a"]) & set(stems["test_b"])

@@ -46,7 +46,7 @@ def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> di
         raise ConfigError(*faults)
     if test_pairs:
         for name in ("test_a", "test_b"):
-            files[name].sort(key=lambda path, name=name: stem(path, folders[name]))
+            files[name].sort(key=lambda path, name=name: partner(name, stem(path, folders[name])))
     for name in ("train_a", "train_b"):
         files[name] = files[name][:max_images]
     return files
@@ -55,6 +55,11 @@ def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> di
 def stem(path: Path, folder: Path) -> str:
     """The path below `folder` without the extension, with forward slashes."""
     return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def partner(name: str, stem: str) -> str:
+    """What the names of true partners share: the stem, without "_A" in domain a and "_B" in b."""
+    return stem.removesuffix(f"_{name[-1].upper()}")
 
 
 def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folders:
@@ -147,7 +152,7 @@ def _pair_faults(folders: Folders, files: dict[str, list[Path]]) -> list[str]:
         ]
     faults, names = [], {}
     for name in ("test_a", "test_b"):
-        stems = [stem(path, folders[name]) for path in files[name]]
+        stems = [partner(name, stem(path, folders[name])) for path in files[name]]
         names[name] = set(stems)
         twice = sorted(one for one, count in Counter(stems).items() if count > 1)
         if twice:

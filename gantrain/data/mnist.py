@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from gantrain.data.cache import cache_folder
-from gantrain.data.download import fetch
 from gantrain.data.labels import Labels
 from gantrain.data.single import Log, StackedImages
+from gantrain.download import Published, fetch
 from gantrain.errors import ConfigError
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -58,11 +58,13 @@ class MNIST(StackedImages):
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read everything into memory (70 MB). Raises ConfigError."""
         self._refuse_unless(multiple, "use data.resolution=32, or another model")
+        official = self._url.rstrip("/") == MIRROR.rstrip("/")
         files = self._files or {
             name: fetch(
-                f"{self._url.rstrip('/')}/{name}.gz",
+                Published(
+                    [f"{self._url.rstrip('/')}/{name}.gz"], f"md5:{md5}" if official else None
+                ),
                 self._folder / f"{name}.gz",
-                md5 if self._url.rstrip("/") == MIRROR.rstrip("/") else None,
                 log,
                 "fetch the four files on another machine and give data.root=FOLDER.",
             )

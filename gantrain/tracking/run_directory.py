@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from gantrain import locks
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write
-from gantrain.tracking import lock
 
 BEFORE = (".lock", "environment.json", "overrides.yaml")  # written before config.yaml
 
@@ -74,18 +74,18 @@ class RunDirectory:
 
         Raises ConfigError when another one is at it.
         """
-        if owner := lock.acquire(self._lock):
+        if owner := locks.acquire(self._lock):
             raise ConfigError(
                 f"{self.path} is being trained by {owner}: wait for it, stop it, or give another "
                 f"name=. If that process is certainly gone, delete {self._lock}."
             )
 
     def unlock(self) -> None:
-        lock.release(self._lock)
+        locks.release(self._lock)
 
     def in_use(self) -> bool:
         """Whether a process is training here now, as far as the file system can tell."""
-        return lock.is_held(self._lock)
+        return locks.is_held(self._lock)
 
     def read_config(self) -> dict[str, Any]:
         """The settings the run was last gone on with, and "derived". Raises ConfigError."""

@@ -14,11 +14,10 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from gantrain import early, paths, schema
+from gantrain import early, locks, paths, schema
 from gantrain.commands import objective
 from gantrain.commands.train import run
 from gantrain.errors import ConfigError
-from gantrain.tracking import lock
 from gantrain.tracking.run_directory import RunDirectory
 from tests.command_line import (
     ENVIRONMENT,
@@ -286,8 +285,8 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from gantrain.tracking import lock
-assert lock.acquire(Path(sys.argv[1])) is None
+from gantrain import locks
+assert locks.acquire(Path(sys.argv[1])) is None
 if os.fork() == 0:
     time.sleep(60)
 print("held", flush=True)
@@ -300,20 +299,20 @@ def test_a_killed_process_holds_nothing_and_neither_do_its_workers(tmp_path: Pat
     path = tmp_path / ".lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(path)],
-        env=ENVIRONMENT | {"PYTHONPATH": str(Path(lock.__file__).parents[2])},
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(locks.__file__).parents[1])},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     try:
         assert holder.stdout and holder.stdout.readline() == b"held\n"
-        assert lock.is_held(path)
-        assert lock.acquire(path) == f"process {holder.pid} on {os.uname().nodename}"
+        assert locks.is_held(path)
+        assert locks.acquire(path) == f"process {holder.pid} on {os.uname().nodename}"
         holder.kill()
         holder.wait()
-        assert not lock.is_held(path)
-        assert lock.acquire(path) is None and lock.acquire(path) is None and lock.is_held(path)
-        lock.release_all()
-        assert not lock.is_held(path)
+        assert not locks.is_held(path)
+        assert locks.acquire(path) is None and locks.acquire(path) is None and locks.is_held(path)
+        locks.release_all()
+        assert not locks.is_held(path)
     finally:
         os.killpg(holder.pid, signal.SIGKILL)
 
@@ -325,8 +324,8 @@ def test_a_file_system_without_locks_locks_nothing(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    assert lock.acquire(tmp_path / ".lock") is None
-    assert not lock.is_held(tmp_path / ".lock")
+    assert locks.acquire(tmp_path / ".lock") is None
+    assert not locks.is_held(tmp_path / ".lock")
 
 
 def test_what_another_process_begins_meanwhile_is_not_touched(
