@@ -44,7 +44,7 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["", "unknown-length/", "weak/", "deaf/", "busy/"])
-@pytest.mark.parametrize("checksum", [None, MD5, SHA256])
+@pytest.mark.parametrize("checksum", [None, MD5, SHA256], ids=["", "md5", "sha256"])
 def test_a_file_is_fetched_once(server, tmp_path, kind, checksum):
     target = tmp_path / "new" / "cache" / "set.bin"
     url = server.url(f"{kind}set.bin")
@@ -64,7 +64,7 @@ def test_progress_is_told(server, tmp_path, monkeypatch):
     assert lines[-1].startswith("data: 3 MB, ")
 
 
-@pytest.mark.parametrize("checksum", [None, SHA256])
+@pytest.mark.parametrize("checksum", [None, SHA256], ids=["", "sha256"])
 def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path, checksum):
     get(server.url("broken/set.bin"), target=tmp_path / "set.bin", checksum=checksum)
     assert (tmp_path / "set.bin").read_bytes() == BODY
@@ -88,7 +88,7 @@ def test_the_next_start_goes_on(server, tmp_path, kind):
     assert server.asked == [(f"/{kind}set.bin", "bytes=1000000-")]
 
 
-@pytest.mark.parametrize("checksum", [None, SHA256])
+@pytest.mark.parametrize("checksum", [None, SHA256], ids=["", "sha256"])
 def test_a_file_that_has_changed_meanwhile_is_fetched_anew(server, tmp_path, checksum):
     stopped_halfway(server, tmp_path)
     server.etag = '"two"'
@@ -149,7 +149,7 @@ def test_what_arrived_is_kept(server, tmp_path, monkeypatch):
     assert (tmp_path / "set.bin.partial").read_bytes() == BODY[:1_000_000]
 
 
-@pytest.mark.parametrize("kind", [MD5[:4], "sha256:"])
+@pytest.mark.parametrize("kind", ["md5:", "sha256:"])
 def test_a_wrong_checksum_is_refused(server, tmp_path, kind):
     right = MD5 if kind == "md5:" else SHA256
     told = rf"{right.partition(':')[2]} instead of 0+: .*try again, or fetch it by hand\."

@@ -46,6 +46,7 @@ class World:
         self._limit = PATIENCE
         self._control: Any = None  # a gloo group: votes and objects never wait for a GPU
         self._store: Any = None
+        self._turns = 0  # of `one_after_another`
 
     @property
     def is_first(self) -> bool:
@@ -156,9 +157,27 @@ class World:
 
     def one_after_another(self, work: Callable[[], T]) -> T:
         """`work()` on rank 0, then on the others, which find what it left on the disk."""
-        early = self.together(lambda: work() if self.is_first else None)
+        early = self.together(lambda: self._before_the_others(work))
         rest = self.together(lambda: None if self.is_first else work())
         return early if self.is_first else rest  # type: ignore[return-value]
+
+    def _before_the_others(self, work: Callable[[], T]) -> T | None:
+        """`work()` on rank 0 while the others wait without a limit: a download may take hours."""
+        if self.size == 1:
+            return work()
+        self._turns += 1
+        key = f"turn/{self._turns}"
+        if self.is_first:
+            try:
+                return work()
+            finally:
+                self._store.set(key, "over")
+        try:
+            while not self._store.check([key]):
+                time.sleep(0.1)
+        except RuntimeError as error:
+            self._lost(error)
+        return None
 
     def check_equal(self, module: nn.Module) -> None:
         """Raise RuntimeError unless all ranks have the same parameters, to the last bit."""
