@@ -198,6 +198,7 @@ class TranslateConfig:
     format: Literal["png", "same"]
     gallery: Count
     tile: AtLeastOne | None
+    value_range: list[float] | None
     device: str
     precision: Literal["fp32", "tf32", "bf16"]
     batch: AtLeastOne
@@ -210,6 +211,9 @@ def load_translate(cfg: DictConfig) -> TranslateConfig:
     if given != "???" and isinstance(given, (str, int, float)):
         plain["input"] = [str(given)]
     problems = _simple_problems(TranslateConfig, plain)
+    limits = plain.get("value_range")
+    if not problems and limits is not None and (len(limits) != 2 or not limits[0] < limits[1]):
+        problems = [f"value_range={show(limits)} is no range: give [lowest,highest], as [0,1]."]
     if not problems:
         problems = [*_run_problems(plain["run"]), *_device_problems(plain)]
     if problems:

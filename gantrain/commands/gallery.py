@@ -5,15 +5,16 @@ import html
 import io
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
+from torch import Tensor
 
-from gantrain.data.images import ImageFault, load_image
+from gantrain.data.decode import decode
+from gantrain.data.pixels import ImageFault
 from gantrain.files import atomic_write
+from gantrain.inference import pictures
 from gantrain.inference.picture_files import Task
 from gantrain.inference.sampling import Model
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.pixels import to_uint8
 from gantrain.tracking.grids import to_image
 
 PAGE = "index.html"
@@ -36,7 +37,12 @@ figcaption { font-size: .85rem; opacity: .75; }
 
 
 def write_gallery(
-    output: Path, tasks: list[Task], model: Model, direction: str, channels: int
+    output: Path,
+    tasks: list[Task],
+    model: Model,
+    direction: str,
+    channels: int,
+    value_range: tuple[float, float],
 ) -> Path:
     """`output`/index.html with the pictures of `tasks`: input, result, and the way back if there
     is a network for it. Pictures that cannot be read are left out."""
@@ -44,15 +50,15 @@ def write_gallery(
     rows = []
     for task in tasks:
         try:
-            source = load_image(task.source, channels)
-            result = Image.open(output / task.name)
-            result.load()
-        except (ImageFault, OSError):
+            source, _ = pictures.read(task.source, channels, value_range)
+            array, _ = decode(output / task.name)
+            result, _ = pictures.read(output / task.name, array.shape[-1], value_range)
+        except ImageFault:
             continue
-        small = result.width * result.height <= LARGEST
-        figures = [("input", source, None), ("result", result, task.name)]
-        if back and small:
-            figures.append(("and back", _translated(model, result, back), None))
+        figures = [("input", _shown(source), None), ("result", _shown(result), task.name)]
+        if back and result[0].numel() <= LARGEST:
+            again = model.translate(result[None], back)[0]
+            figures.append(("and back", _shown(again), None))
         shown = "".join(_figure(*figure) for figure in figures)
         rows.append(
             f'<section><h2>{html.escape(task.name)}</h2><div class="row">{shown}</div></section>'
@@ -70,10 +76,9 @@ def write_gallery(
     return output / PAGE
 
 
-def _translated(model: Model, image: Image.Image, direction: str) -> Image.Image:
-    pixels = np.array(image)
-    x = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)[None]
-    return to_image(to_uint8(model.translate(to_float(x), direction))[0].numpy())
+def _shown(x: Tensor) -> Image.Image:
+    """float [C, H, W] in [-1, 1] with 8 bits."""
+    return to_image(to_uint8(x).numpy())
 
 
 def _figure(caption: str, image: Image.Image, link: str | None) -> str:
@@ -81,7 +86,7 @@ def _figure(caption: str, image: Image.Image, link: str | None) -> str:
     thumb = image.copy()
     thumb.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if max(image.size) <= SIDE or thumb.mode == "RGBA":
+    if max(image.size) <= SIDE or thumb.mode in ("LA", "RGBA"):
         kind = "png"
         thumb.save(buffer, format="PNG")
     else:

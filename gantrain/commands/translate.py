@@ -3,31 +3,29 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gantrain import settings
 from gantrain.commands.gallery import write_gallery
-from gantrain.data.images import ImageFault, image_size, load_image
+from gantrain.data.decode import image_size
+from gantrain.data.pixels import ImageFault
 from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write, remove_leftovers
-from gantrain.inference import sampling
+from gantrain.inference import pictures, sampling
 from gantrain.inference.bands import translate_in_bands
 from gantrain.inference.picture_files import Task, find_tasks
 from gantrain.inference.sampling import Model
 from gantrain.inference.translation import input_channels
 from gantrain.networks.resnet import ResnetGenerator
-from gantrain.ops.pixels import to_float, to_uint8
 from gantrain.settings import TranslateConfig
-from gantrain.tracking.grids import to_image
 
 RECORD = "translate.json"
 Faults = dict[Path, str]
@@ -41,7 +39,7 @@ def main(cfg: DictConfig) -> None:
         SystemExit: 1 when pictures were left out, 75 when stopped by a signal.
     """
     config = settings.load_translate(cfg)
-    tasks = find_tasks(config.input, ".png" if config.format == "png" else None)
+    tasks = find_tasks(config.input, config.format == "same")
     model = sampling.load(config.run, config.device, config.precision)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, ResnetGenerator):
@@ -56,17 +54,18 @@ def main(cfg: DictConfig) -> None:
     print(f"{len(tasks)} pictures{ready}; {model.file} on {model.precision.device}.")
     faults: Faults = {}
     channels = input_channels(network) or 3
+    value_range = _value_range(config, model)
     with listen() as signals, _progress(len(todo)) as progress:
         bar = progress.add_task("")
         for portion in _portions(todo, config.batch, config.tile, faults):
             if signals.take():
                 break
-            _translate(model, config, portion, channels, output, faults)
+            _translate(model, config, portion, channels, value_range, output, faults)
             progress.advance(bar, len(portion))
     _leave_if_stopped(signals)
     if config.gallery:
         shown = [task for task in tasks if task.source not in faults][: config.gallery]
-        page = write_gallery(output, shown, model, config.direction, channels)
+        page = write_gallery(output, shown, model, config.direction, channels, value_range)
         print(f"Page: {page}")
     print(f"{len(tasks) - len(faults)} pictures in {output}")
     if faults:
@@ -80,24 +79,28 @@ def _translate(
     config: TranslateConfig,
     portion: list[Task],
     channels: int,
+    value_range: tuple[float, float],
     output: Path,
     faults: Faults,
 ) -> None:
     """One portion of pictures of one size, from file to file."""
-    tasks: list[Task] = []
-    pixels: list[torch.Tensor] = []
+    tasks: list[tuple[Task, np.dtype]] = []
+    images: list[torch.Tensor] = []
     for task in portion:
         try:
-            pixels.append(_read(task.source, channels))
-            tasks.append(task)
+            image, dtype = pictures.read(task.source, channels, value_range)
+            images.append(image)
+            tasks.append((task, dtype))
         except ImageFault as fault:
             faults[task.source] = str(fault)
     if not tasks:
         return
-    results = _through(model, config, torch.stack(pixels))
-    for task, result in zip(tasks, results, strict=True):
+    results = _through(model, config, images)
+    for (task, dtype), result in zip(tasks, results, strict=True):
         try:
-            _write(output / task.name, to_image(result.numpy()))
+            pictures.write(output / task.name, result, dtype, value_range)
+        except ImageFault as fault:
+            faults[task.source] = str(fault)
         except OSError as error:
             raise ConfigError(
                 f"{output / task.name} cannot be written ({error.strerror or error}): make room or "
@@ -105,13 +108,21 @@ def _translate(
             ) from None
 
 
-def _through(model: Model, config: TranslateConfig, pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C', H, W]."""
+def _through(
+    model: Model, config: TranslateConfig, images: list[torch.Tensor]
+) -> Iterable[torch.Tensor]:
+    """float [C, H, W] in [-1, 1], of one size -> float [C', H, W] on the CPU."""
     network, tile = model.translator(config.direction), config.tile
-    if tile and isinstance(network, ResnetGenerator) and pixels[0, 0].numel() > tile * tile:
-        done = [translate_in_bands(network, image, model.precision, tile) for image in pixels]
-        return torch.stack(done)
-    return to_uint8(model.translate(to_float(pixels), config.direction))
+    if tile and isinstance(network, ResnetGenerator) and images[0][0].numel() > tile * tile:
+        return (translate_in_bands(network, image, model.precision, tile) for image in images)
+    return model.translate(torch.stack(images), config.direction)
+
+
+def _value_range(config: TranslateConfig, model: Model) -> tuple[float, float]:
+    """What floats in files become -1 and 1: as asked for, else as in training, else [0, 1]."""
+    trained = model.meta.get("data", {})
+    low, high = config.value_range or trained.get("value_range") or (0.0, 1.0)
+    return float(low), float(high)
 
 
 def _portions(
@@ -134,22 +145,6 @@ def _portions(
                 yield members[i : i + size_of]
 
 
-def _read(path: Path, channels: int) -> torch.Tensor:
-    """uint8 [C, H, W]. Raises ImageFault."""
-    rows = np.array(load_image(path, channels))
-    return torch.from_numpy(rows.reshape(*rows.shape[:2], channels)).permute(2, 0, 1)
-
-
-def _write(path: Path, image: Image.Image) -> None:
-    """In the format of the name's ending, whole or not at all."""
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(kind, {})
-    if kind == "JPEG" and image.mode == "RGBA":
-        raise ConfigError(f"{path}: JPEG has no transparency; leave out format=same.")
-    with atomic_write(path) as file:
-        image.save(file, format=kind, **options)
-
-
 def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
     """Make the folder, or see that it holds results of the same network and settings.
 
@@ -161,6 +156,7 @@ def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
         "direction": config.direction,
         "format": config.format,
         "precision": config.precision,
+        "value_range": list(_value_range(config, model)),
     }
     try:
         output.mkdir(parents=True, exist_ok=True)

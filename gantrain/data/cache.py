@@ -1,4 +1,4 @@
-"""Resized pictures kept as one run of uint8 bytes, in memory or in a memory-mapped file."""
+"""Resized pictures kept as one run of bytes, in memory or in a memory-mapped file."""
 
 import contextlib
 import hashlib
@@ -31,15 +31,17 @@ class Store:
     source: np.ndarray | Path
     offsets: list[int]
     shapes: list[Shape]
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.uint8))
     _bytes: np.ndarray | None = field(default=None, repr=False)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 [H, W, C] of picture `index`."""
+        """[H, W, C] of picture `index`."""
         if self._bytes is None:
             source = self.source
             self._bytes = _mapped(source) if isinstance(source, Path) else source
         shape, start = self.shapes[index], self.offsets[index]
-        return self._bytes[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
+        size = shape[0] * shape[1] * shape[2] * self.dtype.itemsize
+        return self._bytes[start : start + size].view(self.dtype).reshape(shape)
 
     def __getstate__(self) -> dict[str, Any]:
         """A spawned worker maps the file itself instead of receiving its bytes."""
@@ -53,8 +55,9 @@ class MemoryWriter:
         self.source = np.empty(total, np.uint8)
 
     def write(self, offset: int, image: np.ndarray) -> None:
-        """Place uint8 `image` at byte `offset`."""
-        self.source[offset : offset + image.size] = image.reshape(-1)
+        """Place `image` at byte `offset`."""
+        content = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
+        self.source[offset : offset + content.size] = content
 
     def finish(self, index: dict[str, Any]) -> None:
         """Nothing to do: memory is lost at the end anyway."""
@@ -77,7 +80,7 @@ class DiskWriter:
         self._file = os.fdopen(handle, "wb")
 
     def write(self, offset: int, image: np.ndarray) -> None:
-        """Place uint8 `image` at byte `offset`. Raises ConfigError when the disk refuses."""
+        """Place `image` at byte `offset`. Raises ConfigError when the disk refuses."""
         try:
             self._file.seek(offset)
             self._file.write(np.ascontiguousarray(image).data)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from gantrain.data.pixels import resize
 from gantrain.data.transforms import Size
 
 Resize = Literal["crop", "stretch", "none"]
@@ -49,20 +50,20 @@ class Fit:
             "stretch, or its data.resolution"
         )
 
-    def resize(self, image: Image.Image, test: bool = False) -> np.ndarray:
-        """uint8 [h, w, C] of a picture."""
+    def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
+        """[h, w, C] of a picture [H, W, C]."""
         height, width = self.resolution
+        if self.name == "none":
+            return image
         if self.name == "crop":
-            image = image.crop(_central(image.size, width / height))
-        if image.size != (width, height) and self.name != "none":
-            image = image.resize((width, height), FILTERS[self.filter])
-        array = np.asarray(image)
-        return array if array.ndim == 3 else array[:, :, None]
+            left, top, right, bottom = _central(image.shape[:2], width / height)
+            image = np.ascontiguousarray(image[top:bottom, left:right])
+        return resize(image, (height, width), FILTERS[self.filter])
 
 
-def _central(size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
+def _central(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the largest centred box of width / height = aspect."""
-    width, height = size
+    height, width = size
     w = max(min(width, round(height * aspect)), 1)
     h = max(min(height, round(width / aspect)), 1)
     left, top = (width - w) // 2, (height - h) // 2

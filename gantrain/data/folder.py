@@ -5,21 +5,21 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from gantrain.data.archive import file_size
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.images import reload_image
-from gantrain.data.layout import Folders, find_files, find_folders, partner, stem
+from gantrain.data.layout import Folders, Names, find_files, find_folders, partner, stem
 from gantrain.data.online import Online
 from gantrain.data.order import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
+from gantrain.data.pixels import Channels, Depth, pixels
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
-from gantrain.data.transforms import Preprocess, PreprocessName, setting_faults, sides
+from gantrain.data.transforms import Preprocess, PreprocessName, Size, setting_faults, sides
 from gantrain.errors import ConfigError
 
-Channels = Literal[1, 3, 4]
 _STREAMS = {"a": AUGMENT_A, "b": AUGMENT_B}
 
 
@@ -27,9 +27,10 @@ class UnpairedFolder:
     """Pictures from `root`/trainA, trainB, testA, testB, or from `root_a` and `root_b`.
 
     `root_a` and `root_b` are each a folder of pictures, or hold `train` and perhaps `test`. Folders
-    are read recursively. `load_size` and `preprocess` are explained at `Preprocess`; sizes are
-    one number or [height, width]. `max_images` takes the first so many of each sorted training
-    folder. With no root but a `url` (one or several to try) the set is an archive that `prepare`
+    are read recursively; each may be a .zip. `load_size` and `preprocess` are explained at
+    `Preprocess`; with `_a` or `_b` after them they are of that domain alone. Sizes are one number
+    or [height, width]. `depth` and `value_range` are explained at `Pixels`. `max_images` takes the
+    first so many of each sorted training folder. With no root but a `url` (one or several to try) the set is an archive that `prepare`
     downloads and unpacks into `cache_dir` if it is not there. The constructor finds the folders and
     lists the files (raises ConfigError); images can be asked for after `prepare`.
     """
@@ -49,9 +50,15 @@ class UnpairedFolder:
         resolution: int | list[int] = 256,
         load_size: int | list[int] | None = None,
         preprocess: PreprocessName = "resize_and_crop",
+        preprocess_a: PreprocessName | None = None,
+        preprocess_b: PreprocessName | None = None,
+        load_size_a: int | list[int] | None = None,
+        load_size_b: int | list[int] | None = None,
         flip: bool = True,
         channels_a: Channels = 3,
         channels_b: Channels = 3,
+        depth: Depth = 8,
+        value_range: list[float] | None = None,
         pairing: Pairing = "shuffle",
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
@@ -65,12 +72,17 @@ class UnpairedFolder:
         self.pairing: Pairing = pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
         self.resolution = sides("resolution", resolution)
-        load = None if load_size is None else sides("load_size", load_size)
-        self._preprocess = Preprocess(preprocess, self.resolution, load, flip)
+        first: dict[str, PreprocessName | None] = {"a": preprocess_a, "b": preprocess_b}
+        load = {"a": load_size_a or load_size, "b": load_size_b or load_size}
+        self._preprocess = {
+            domain: Preprocess(name or preprocess, self.resolution, _load(load[domain]), flip)
+            for domain, name in first.items()
+        }
+        self._pixels = pixels(depth, value_range)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
-        self._files: dict[str, list[Path]] = {}
+        self._names: Names = {}
         self._max_images = max_images
         self._online: Online | None = None
         if url and root is None and root_a is None and root_b is None:
@@ -93,34 +105,51 @@ class UnpairedFolder:
 
         `multiple`: what image sides must be multiples of; `batch`: images that must stack.
         """
-        settings = self._preprocess = replace(self._preprocess, multiple=multiple)
-        faults = setting_faults(settings)
-        if faults:
-            raise ConfigError(*faults)
-        if self._online and not self._files:
-            self._find(find_folders(str(self._online.get(log)), None, None, None))
-        if settings.load_size is not None and settings.name in ("crop", "none"):
-            log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
-        sources = {
-            name: Source(files, self.channels[name[-1]], name.startswith("test"))
-            for name, files in self._files.items()
+        self._preprocess = {
+            domain: replace(settings, multiple=multiple)
+            for domain, settings in self._preprocess.items()
         }
-        checked = preflight(sources, settings, self._cache, self._skip, log)
-        faults = [*_few(checked), *_unequal(checked, settings, batch)]
+        faults = dict.fromkeys(
+            fault for settings in self._preprocess.values() for fault in setting_faults(settings)
+        )
         if faults:
             raise ConfigError(*faults)
-        self._checked = _partners(checked, self._folders) if self.has_pairs else checked
+        if self._online and not self._names:
+            self._find(find_folders(str(self._online.get(log)), None, None, None))
+        for settings in dict.fromkeys(self._preprocess.values()):
+            if settings.load_size is not None and settings.name in ("crop", "none"):
+                log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
+        sources = {
+            split: Source(
+                [self._folders[split].picture(name) for name in names],
+                self.channels[split[-1]],
+                self._preprocess[split[-1]],
+                self._pixels,
+                split.startswith("test"),
+            )
+            for split, names in self._names.items()
+        }
+        checked = preflight(sources, self._cache, self._skip, log)
+        faults = [*_few(checked), *_unequal(checked, self._preprocess, batch)]
+        if faults:
+            raise ConfigError(*faults)
+        self._keep(checked)
         self._order = self._new_order()
         self._fingerprint = self._hashed()
         log(self._summary())
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """uint8 [C, H, W] of "a" and "b" at `position`: a pure function of (seed, position)."""
+        """[C, H, W] of "a" and "b" at `position`: a pure function of (seed, position).
+
+        uint8 or uint16; float32 in [-1, 1] of floats.
+        """
         indices = self._order(position)
         return {
-            domain: self._preprocess.augment(
-                self._resized(f"train_{domain}", index),
-                raw_bits(self.seed, _STREAMS[domain], position, 3),
+            domain: self._pixels.leave(
+                self._preprocess[domain].augment(
+                    self._resized(f"train_{domain}", index),
+                    raw_bits(self.seed, _STREAMS[domain], position, 3),
+                )
             )
             for domain, index in zip("ab", indices, strict=True)
         }
@@ -130,15 +159,15 @@ class UnpairedFolder:
         return self._count(self._test(domain))
 
     def test_item(self, domain: str, index: int) -> np.ndarray:
-        """uint8 [C, H, W]: test image `index` of "a" or "b", without random crop or flip."""
+        """[C, H, W] as `item` has it: test image `index` of "a" or "b", cut from the middle."""
         path = self._checked[self._test(domain)].files[index]
-        picture = reload_image(path, self.channels[domain])
-        return self._preprocess.centre(self._preprocess.resize(picture, test=True))
+        picture = reload_image(path, self.channels[domain], self._pixels)
+        settings = self._preprocess[domain]
+        return self._pixels.leave(settings.centre(settings.resize(picture, test=True)))
 
     def test_name(self, domain: str, index: int) -> str:
         """The path of test image `index` below its folder, without the extension."""
-        split = self._test(domain)
-        return stem(self._current(split)[index], self._folders[split])
+        return stem(self._names[self._test(domain)][index])
 
     def describe(self) -> dict[str, object]:
         """Plain values for logs and snapshots; `fingerprint`: the used files' names and sizes."""
@@ -147,9 +176,14 @@ class UnpairedFolder:
             "kind": "folder",
             "resolution": list(self.resolution),
             "channels": dict(self.channels),
-            "preprocess": settings.name,
-            "load_size": list(settings.load) if settings.name not in ("crop", "none") else None,
-            "flip": settings.flip,
+            "depth": self._pixels.depth,
+            "value_range": [self._pixels.low, self._pixels.high],
+            "preprocess": {domain: one.name for domain, one in settings.items()},
+            "load_size": {
+                domain: None if one.name in ("crop", "none") else list(one.load)
+                for domain, one in settings.items()
+            },
+            "flip": settings["a"].flip,
             "pairing": self.pairing,
             "train": {domain: self._count(f"train_{domain}") for domain in "ab"},
             "test": {domain: self.test_count(domain) for domain in "ab"},
@@ -161,17 +195,30 @@ class UnpairedFolder:
 
     def _find(self, folders: Folders) -> None:
         self._folders = folders
-        self._files = find_files(folders, self.has_pairs, self._max_images)
+        self._names = find_files(folders, self.has_pairs, self._max_images)
         self._order = self._new_order()
 
-    def _current(self, split: str) -> list[Path]:
-        return self._checked[split].files if self._checked else self._files[split]
-
     def _count(self, split: str) -> int:
-        return len(self._current(split))
+        return len(self._names.get(split, ()))
+
+    def _keep(self, checked: dict[str, Checked]) -> None:
+        """Go on with the usable pictures; of pairs with those whose partner is usable, too."""
+        names = {
+            split: [self._names[split][n] for n in found.numbers]
+            for split, found in checked.items()
+        }
+        if self.has_pairs:
+            tests = ("test_a", "test_b")
+            stems = {split: [partner(split, name) for name in names[split]] for split in tests}
+            both = set(stems["test_a"]) & set(stems["test_b"])
+            for split in tests:
+                kept = [number for number, one in enumerate(stems[split]) if one in both]
+                names[split] = [names[split][n] for n in kept]
+                checked = {**checked, split: checked[split].only(kept)}
+        self._names, self._checked = names, checked
 
     def _test(self, domain: str) -> str:
-        return f"test_{domain}" if f"test_{domain}" in self._files else f"train_{domain}"
+        return f"test_{domain}" if f"test_{domain}" in self._names else f"train_{domain}"
 
     def _new_order(self) -> UnpairedOrder:
         counts = self._count("train_a"), self._count("train_b")
@@ -181,13 +228,15 @@ class UnpairedFolder:
         checked = self._checked[split]
         if checked.store is not None:
             return checked.store[index]
-        return self._preprocess.resize(reload_image(checked.files[index], self.channels[split[-1]]))
+        domain = split[-1]
+        picture = reload_image(checked.files[index], self.channels[domain], self._pixels)
+        return self._preprocess[domain].resize(picture)
 
     def _hashed(self) -> str:
         facts = [
-            [split, stem(path, self._folders[split]), path.stat().st_size]
-            for split in self._files
-            for path in self._current(split)
+            [split, stem(name), file_size(file)]
+            for split, names in self._names.items()
+            for name, file in zip(names, self._checked[split].files, strict=True)
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -202,6 +251,10 @@ class UnpairedFolder:
         return "data: " + ", ".join(parts)
 
 
+def _load(value: int | list[int] | None) -> Size | None:
+    return None if value is None else sides("load_size", value)
+
+
 def _few(checked: dict[str, Checked]) -> list[str]:
     """Domains of which too little is left after skipping bad files."""
     return [
@@ -211,36 +264,20 @@ def _few(checked: dict[str, Checked]) -> list[str]:
     ]
 
 
-def _unequal(checked: dict[str, Checked], preprocess: Preprocess, batch: int) -> list[str]:
+def _unequal(
+    checked: dict[str, Checked], preprocess: dict[str, Preprocess], batch: int
+) -> list[str]:
     """Domains whose training images cannot be stacked to a batch."""
-    if batch == 1 or preprocess.crops:
-        return []
     faults = []
-    for name in ("train_a", "train_b"):
+    for domain, settings in preprocess.items():
+        name = f"train_{domain}"
         sizes = Counter(checked[name].sizes)
-        if len(sizes) > 1:
+        if batch > 1 and not settings.crops and len(sizes) > 1:
             odd = min(sizes, key=lambda size: sizes[size])
             example = checked[name].files[checked[name].sizes.index(odd)]
             faults.append(
-                f"data.preprocess={preprocess.name} leaves {len(sizes)} different sizes in {name} "
+                f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
                 f"(such as {odd[1]} x {odd[0]} of {example}), which train.batch={batch} cannot "
                 "stack: use train.batch=1 or data.preprocess=resize_and_crop."
             )
     return faults
-
-
-def _partners(checked: dict[str, Checked], folders: Folders) -> dict[str, Checked]:
-    """Drop test pictures whose partner was skipped, so that equal numbers stay partners."""
-    stems = {
-        name: [partner(name, stem(path, folders[name])) for path in checked[name].files]
-        for name in ("test_a", "test_b")
-    }
-    both = set(stems["test_a"]) & set(stems["test_b"])
-    result = dict(checked)
-    for name, names in stems.items():
-        found = checked[name]
-        keep = [number for number, one in enumerate(names) if one in both]
-        result[name] = Checked(
-            [found.files[n] for n in keep], [found.sizes[n] for n in keep], found.store
-        )
-    return result

@@ -12,13 +12,13 @@ from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.fit import Filter, Fit, Resize
 from gantrain.data.images import reload_image
 from gantrain.data.labels import Labels, Values, from_folders, from_values, read_json, some
+from gantrain.data.pixels import Channels, Depth, pixels
 from gantrain.data.places import LABEL_FILE, Found, find, no_pictures
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
 from gantrain.data.single import Log, SingleImages
 from gantrain.data.transforms import sides
 from gantrain.errors import ConfigError
 
-Channels = Literal[1, 3, 4]
 Names = dict[str, list[str]]  # the pictures of "train" and perhaps "test", below their folder
 
 
@@ -27,7 +27,9 @@ class ImageFolder(SingleImages):
 
     `labels`: from dataset.json at the top or in train/ and test/ (the StyleGAN tools' format), else
     from the names of the first sub-folders. `resize` and `filter` are explained at `Fit`.
-    `max_images` takes the first so many training pictures in the order of their names. The
+    `depth`
+    and `value_range` are explained at `Pixels`. `max_images` takes the first so many training
+    pictures in the order of their names. The
     constructor lists the files and reads the labels (raises ConfigError); pictures can be asked for
     after `prepare`.
     """
@@ -39,6 +41,8 @@ class ImageFolder(SingleImages):
         root: str | None = None,
         resolution: int | list[int] = 256,
         channels: Channels = 3,
+        depth: Depth = 8,
+        value_range: list[float] | None = None,
         resize: Resize = "crop",
         filter: Filter = "lanczos",
         flip: bool = True,
@@ -53,6 +57,7 @@ class ImageFolder(SingleImages):
         super().__init__(seed, flip)
         self.channels = {"image": channels}
         self.resolution = sides("resolution", resolution)
+        self._pixels = pixels(depth, value_range)
         self._fit = Fit(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
@@ -74,16 +79,18 @@ class ImageFolder(SingleImages):
                 f"data: warning: training pictures come from {self._found.splits['train']} only, "
                 f"not from what lies beside it: {some(self._found.beside)}"
             )
-        files = {split: self._pictures(split) for split in self._names}
+        channels = self.channels["image"]
         sources = {
-            split: Source(pictures, self.channels["image"], split == "test")
-            for split, pictures in files.items()
+            split: Source(self._pictures(split), channels, self._fit, self._pixels, split == "test")
+            for split in self._names
         }
-        self._checked = preflight(sources, self._fit, self._cache, self._skip, log)
-        for split, pictures in files.items():
-            self._leave_out(split, pictures)
+        self._checked = preflight(sources, self._cache, self._skip, log)
+        for split, found in self._checked.items():
+            self._names[split] = [self._names[split][number] for number in found.numbers]
+            if self._labels:
+                self._values[split] = self._values[split][found.numbers]
         self.images_per_epoch = self._size("train")
-        if spoilt := [str(self._found.splits[split]) for split in files if not self._size(split)]:
+        if spoilt := [str(self._found.splits[split]) for split in sources if not self._size(split)]:
             raise ConfigError(
                 f"No usable picture is left in {' and '.join(spoilt)}: repair the files listed "
                 "above."
@@ -102,6 +109,8 @@ class ImageFolder(SingleImages):
         return {
             **super().describe(),
             "kind": "folder",
+            "depth": self._pixels.depth,
+            "value_range": [self._pixels.low, self._pixels.high],
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(place) for split, place in self._found.splits.items()},
         }
@@ -109,23 +118,17 @@ class ImageFolder(SingleImages):
     def _pictures(self, split: str) -> list[Picture]:
         return [self._found.splits[split].picture(name) for name in self._names[split]]
 
-    def _leave_out(self, split: str, pictures: list[Picture]) -> None:
-        """Names and labels of those among `pictures` that are usable."""
-        usable = set(self._checked[split].files)
-        kept = [number for number, picture in enumerate(pictures) if picture in usable]
-        self._names[split] = [self._names[split][number] for number in kept]
-        if self._labels:
-            self._values[split] = self._values[split][kept]
-
     def _size(self, split: str) -> int:
         return len(self._names.get(split, ()))
 
     def _picture(self, split: str, index: int) -> np.ndarray:
         checked = self._checked[split]
         if checked.store is not None:
-            return checked.store[index].transpose(2, 0, 1)
-        image = reload_image(checked.files[index], self.channels["image"])
-        return self._fit.resize(image).transpose(2, 0, 1)
+            picture = checked.store[index]
+        else:
+            channels = self.channels["image"]
+            picture = self._fit.resize(reload_image(checked.files[index], channels, self._pixels))
+        return self._pixels.leave(picture).transpose(2, 0, 1)
 
     def _hashed(self) -> str:
         facts = [

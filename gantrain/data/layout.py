@@ -1,12 +1,14 @@
 """Where an unpaired set's folders are, which files they hold, and what is wrong with them."""
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from gantrain.data.images import EXTENSIONS, list_images
+from gantrain.data.images import EXTENSIONS
+from gantrain.data.places import Place
 from gantrain.errors import ConfigError
 
-Folders = dict[str, Path]  # "train_a", "train_b" and, where there, "test_a", "test_b"
+Folders = dict[str, Place]  # "train_a", "train_b" and, where there, "test_a", "test_b"
+Names = dict[str, list[str]]  # the pictures of each, as paths below it
 
 _BELOW_ROOT = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
 
@@ -21,12 +23,16 @@ def find_folders(
         return _explicit(root, root_a, root_b)
     if root is None:
         raise _missing(
-            "data.root is not set: give data.root=FOLDER with trainA/ and trainB/ in it, "
+            "data.root is not set: give data.root=FOLDER or a .zip with trainA/ and trainB/ in it, "
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
             hint,
         )
-    base = _folder("data.root", root, hint)
-    found = {name: base / sub for name, sub in _BELOW_ROOT.items() if (base / sub).is_dir()}
+    base = _place("data.root", root, hint)
+    folders, has_files = base.content()
+    if base.prefix is not None and len(folders) == 1 and not has_files:  # one folder wraps all
+        base = base.below(folders[0])
+        folders, _ = base.content()
+    found = {name: base.below(sub) for name, sub in _BELOW_ROOT.items() if sub in folders}
     missing = [
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in found
     ]
@@ -35,9 +41,9 @@ def find_folders(
     return found
 
 
-def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> dict[str, list[Path]]:
+def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> Names:
     """The sorted files of each folder, test files of pairs in partner order. Raises ConfigError."""
-    files = {name: list_images(folder) for name, folder in folders.items()}
+    files = {name: folder.names() for name, folder in folders.items()}
     faults = [_short(name, folders[name], found) for name, found in files.items()]
     faults = [fault for fault in faults if fault]
     if test_pairs:
@@ -46,20 +52,20 @@ def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> di
         raise ConfigError(*faults)
     if test_pairs:
         for name in ("test_a", "test_b"):
-            files[name].sort(key=lambda path, name=name: partner(name, stem(path, folders[name])))
+            files[name].sort(key=lambda file, name=name: partner(name, file))
     for name in ("train_a", "train_b"):
         files[name] = files[name][:max_images]
     return files
 
 
-def stem(path: Path, folder: Path) -> str:
-    """The path below `folder` without the extension, with forward slashes."""
-    return path.relative_to(folder).with_suffix("").as_posix()
+def stem(name: str) -> str:
+    """The path without the extension."""
+    return str(PurePosixPath(name).with_suffix(""))
 
 
-def partner(name: str, stem: str) -> str:
+def partner(split: str, name: str) -> str:
     """What the names of true partners share: the stem, without "_A" in domain a and "_B" in b."""
-    return stem.removesuffix(f"_{name[-1].upper()}")
+    return stem(name).removesuffix(f"_{split[-1].upper()}")
 
 
 def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folders:
@@ -76,17 +82,18 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
         )
     found: Folders = {}
     for domain, given in (("a", root_a), ("b", root_b)):
-        base = _folder(f"data.root_{domain}", given, None)
-        split, test = (base / "train").is_dir(), (base / "test").is_dir()
+        base = _place(f"data.root_{domain}", given, None)
+        folders, _ = base.content()
+        split, test = "train" in folders, "test" in folders
         if test and not split:
             raise ConfigError(
                 f"data.root_{domain}={given} has test/ but not train/, so test pictures would be "
                 "trained on: move the training pictures to train/, or test/ elsewhere."
             )
-        found[f"train_{domain}"] = base / "train" if split else base
+        found[f"train_{domain}"] = base.below("train") if split else base
         if test:
-            found[f"test_{domain}"] = base / "test"
-    a, b = found["train_a"].resolve(), found["train_b"].resolve()
+            found[f"test_{domain}"] = base.below("test")
+    a, b = (found[name].path.resolve() for name in ("train_a", "train_b"))
     if a == b or a in b.parents or b in a.parents:
         raise ConfigError(
             f"data.root_a={root_a} and data.root_b={root_b} are the same folder or one lies in the "
@@ -95,14 +102,16 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
     return dict(sorted(found.items(), key=lambda entry: list(_BELOW_ROOT).index(entry[0])))
 
 
-def _folder(key: str, value: str, hint: str | None) -> Path:
+def _place(key: str, value: str, hint: str | None) -> Place:
     path = Path(value).expanduser()
     if path.is_dir():
-        return path
+        return Place(path)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return Place(path, "")
     if path.exists():
         raise ConfigError(
-            f"{key}={value} is a file, but a folder of pictures is expected: give the "
-            "folder, and extract it first if it is an archive."
+            f"{key}={value} is a file, but a folder of pictures or a .zip is expected: give the "
+            "folder, and extract it first if it is another archive."
         )
     place = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
     raise _missing(f"{key}={value} does not exist{place}: check the path.", hint)
@@ -112,9 +121,11 @@ def _missing(problem: str, hint: str | None) -> ConfigError:
     return ConfigError(problem, hint) if hint else ConfigError(problem)
 
 
-def _wrong_root(base: Path, missing: list[str]) -> str:
+def _wrong_root(place: Place, missing: list[str]) -> str:
     """The sentence for a root without trainA or trainB, with the likeliest cure."""
-    what = f"data.root={base} has no folder {' and no folder '.join(missing)}"
+    what, base = f"data.root={place} has no folder {' and no folder '.join(missing)}", place.path
+    if place.prefix is not None:
+        return f"{what}: pack the pictures of the two domains in trainA/ and trainB/."
     file = next((base / sub for sub in missing if (base / sub).exists()), None)
     if file is not None:
         return f"{file} is a file, but a folder of pictures is expected there."
@@ -133,18 +144,18 @@ def _wrong_root(base: Path, missing: list[str]) -> str:
     )
 
 
-def _short(name: str, folder: Path, files: list[Path]) -> str:
+def _short(name: str, folder: Place, files: list[str]) -> str:
     if not files:
         cure = "add some" if name.startswith("train") else "add some, or remove the folder"
         return (
             f"{folder} holds no pictures ({' '.join(ending[1:] for ending in EXTENSIONS)}): {cure}."
         )
     if len(files) == 1 and name.startswith("train"):
-        return f"{folder} holds one picture only, {files[0].name}: a domain needs at least 2."
+        return f"{folder} holds one picture only, {files[0]}: a domain needs at least 2."
     return ""
 
 
-def _pair_faults(folders: Folders, files: dict[str, list[Path]]) -> list[str]:
+def _pair_faults(folders: Folders, files: Names) -> list[str]:
     if "test_a" not in files or "test_b" not in files:
         return [
             "data.test_pairs=true needs test pictures in both domains (testA/ and testB/): "
@@ -152,7 +163,7 @@ def _pair_faults(folders: Folders, files: dict[str, list[Path]]) -> list[str]:
         ]
     faults, names = [], {}
     for name in ("test_a", "test_b"):
-        stems = [partner(name, stem(path, folders[name])) for path in files[name]]
+        stems = [partner(name, file) for file in files[name]]
         names[name] = set(stems)
         twice = sorted(one for one, count in Counter(stems).items() if count > 1)
         if twice:

@@ -12,8 +12,9 @@ import numpy as np
 
 from gantrain.data import cache
 from gantrain.data.archive import Picture
+from gantrain.data.decode import decode, image_size
 from gantrain.data.fit import Fit
-from gantrain.data.images import ImageFault, image_size, load_image
+from gantrain.data.pixels import ImageFault, Pixels, to_channels
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.errors import ConfigError
 
@@ -25,10 +26,12 @@ _LOG_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one domain's training or test images."""
+    """The files of one domain's training or test images, and how they are resized."""
 
     files: Sequence[Picture]
     channels: int
+    resize: Preprocess | Fit
+    pixels: Pixels
     test: bool = False
 
 
@@ -45,28 +48,34 @@ class CacheSettings:
 class Checked:
     """The usable files of a source, and their sizes (h, w) and pictures after the resize.
 
-    `store` is None for test sources and without a cache; its numbers are those of `files`.
+    `numbers`: which of the source's files they are. `store` is None for test sources and without
+    a cache; its numbers are those of `files`.
     """
 
     files: list[Any]  # Path or Member, as in the source
     sizes: list[Size]
     store: cache.Store | None
+    numbers: list[int]
+
+    def only(self, kept: list[int]) -> "Checked":
+        """Some of the files of a source without a store, by their place in `files`."""
+        assert self.store is None
+        files, sizes = [self.files[n] for n in kept], [self.sizes[n] for n in kept]
+        return Checked(files, sizes, None, [self.numbers[n] for n in kept])
 
 
 @dataclass(frozen=True)
 class _Job:
     source: str
     path: Picture
-    channels: int
-    test: bool
     shape: cache.Shape = (0, 0, 0)  # after the resize
     offset: int = 0  # in the cache
     fault: str = ""  # empty: usable
+    note: str = ""  # what had to be changed
 
 
 def preflight(
     sources: dict[str, Source],
-    preprocess: Preprocess | Fit,
     settings: CacheSettings,
     skip: bool,
     log: Log,
@@ -77,18 +86,18 @@ def preflight(
     ConfigError listing all faulty files unless `skip`, which leaves them out and logs them; also
     when a cache asked for by name does not fit or cannot be written.
     """
-    key = _key(sources, preprocess)
+    key = _key(sources)
     index = cache.read_index(settings.folder, key) if settings.mode in ("auto", "disk") else None
     if index is not None:
         log(f"data: pictures checked and resized on an earlier start, kept in {settings.folder}")
         jobs = _remembered(index["jobs"], sources)
         _report(jobs, skip, log)
         return _checked(sources, jobs, settings.folder / f"{key}.bin")
-    jobs = _read_headers(sources, preprocess)
-    total = jobs[-1].offset + _stored_bytes(jobs[-1]) if jobs else 0
+    jobs = _read_headers(sources)
+    total = jobs[-1].offset + _stored_bytes(jobs[-1], sources) if jobs else 0
     mode = cache.choose_mode(settings.mode, total, settings.gb, settings.folder)
     if mode == "none":
-        jobs = _decode_all(jobs, preprocess, None, log)
+        jobs = _decode_all(jobs, sources, None, log)
         _report(jobs, skip, log)
         return _checked(sources, jobs, None)
     writer = (
@@ -97,7 +106,7 @@ def preflight(
         else cache.DiskWriter(settings.folder, key, total)
     )
     try:
-        jobs = _decode_all(jobs, preprocess, writer, log)
+        jobs = _decode_all(jobs, sources, writer, log)
         _report(jobs, skip, log)
         writer.finish({"jobs": [{**job.__dict__, "path": str(job.path)} for job in jobs]})
     except BaseException:
@@ -118,53 +127,52 @@ def _remembered(values: list[dict[str, Any]], sources: dict[str, Source]) -> lis
     ]
 
 
-def _key(sources: dict[str, Source], preprocess: Preprocess | Fit) -> str:
-    layout = {name: [s.channels, s.test, len(s.files)] for name, s in sources.items()}
-    wanted: dict[str, Any] = {**preprocess.__dict__, "load_size": preprocess.load}
-    del wanted["flip"]
+def _key(sources: dict[str, Source]) -> str:
+    settings: list[object] = []
+    for name, source in sources.items():
+        wanted: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
+        del wanted["flip"]
+        pixels = source.pixels.__dict__
+        settings.append([name, source.channels, source.test, len(source.files), wanted, pixels])
     files = [path for source in sources.values() for path in source.files]
-    return cache.cache_key([layout, wanted], files)
+    return cache.cache_key(settings, files)
 
 
-def _read_headers(sources: dict[str, Source], preprocess: Preprocess | Fit) -> list[_Job]:
+def _read_headers(sources: dict[str, Source]) -> list[_Job]:
     """One job a file, with the size it will have and its place in the cache."""
-    jobs = [
-        _Job(name, path, source.channels, source.test)
-        for name, source in sources.items()
-        for path in source.files
-    ]
+    jobs = [_Job(name, path) for name, source in sources.items() for path in source.files]
     with ThreadPoolExecutor(_threads()) as pool:
-        jobs = list(pool.map(lambda job: _measured(job, preprocess), jobs))
+        jobs = list(pool.map(lambda job: _measured(job, sources[job.source]), jobs))
     offset = 0
     for number, job in enumerate(jobs):
         jobs[number] = replace(job, offset=offset)
-        offset += _stored_bytes(job)
+        offset += _stored_bytes(job, sources)
     return jobs
 
 
-def _measured(job: _Job, preprocess: Preprocess | Fit) -> _Job:
+def _measured(job: _Job, source: Source) -> _Job:
     try:
         size = image_size(job.path)
     except ImageFault as fault:
         return replace(job, fault=str(fault))
-    if fault := preprocess.size_fault(size, job.test):
+    if fault := source.resize.size_fault(size, source.test):
         return replace(job, fault=fault)
-    height, width = preprocess.resized(size, job.test)
-    return replace(job, shape=(height, width, job.channels))
+    height, width = source.resize.resized(size, source.test)
+    return replace(job, shape=(height, width, source.channels))
 
 
 def _decode_all(
     jobs: list[_Job],
-    preprocess: Preprocess | Fit,
+    sources: dict[str, Source],
     writer: cache.MemoryWriter | cache.DiskWriter | None,
     log: Log,
 ) -> list[_Job]:
     """The jobs with the faults that only decoding shows; usable training pictures are written."""
     done: list[_Job] = []
     told = time.monotonic()
-    for job, image in _decoded(jobs, preprocess):
+    for job, image in _decoded(jobs, sources):
         done.append(job)
-        if writer is not None and image is not None and not job.test:
+        if writer is not None and image is not None:
             writer.write(job.offset, image)
         if time.monotonic() - told > _LOG_SECONDS:
             told = time.monotonic()
@@ -173,29 +181,37 @@ def _decode_all(
 
 
 def _decoded(
-    jobs: list[_Job], preprocess: Preprocess | Fit
+    jobs: list[_Job], sources: dict[str, Source]
 ) -> Iterator[tuple[_Job, np.ndarray | None]]:
     with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
-            yield from pool.map(lambda job: _decode(job, preprocess), chunk)
+            yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)
 
 
-def _decode(job: _Job, preprocess: Preprocess | Fit) -> tuple[_Job, np.ndarray | None]:
+def _decode(job: _Job, source: Source) -> tuple[_Job, np.ndarray | None]:
+    """The job with what decoding shows, and what is to be stored of it."""
     try:
-        picture = load_image(job.path, job.channels)
+        array, note = decode(job.path)
+        picture = to_channels(source.pixels.convert(array), source.channels)
     except ImageFault as fault:
         # What is wrong inside a file matters more than its size.
         return replace(job, fault=str(fault)), None
-    if job.fault or job.test:
+    job = replace(job, note=note)
+    if job.fault or source.test:
         return job, None
-    image = preprocess.resize(picture)
+    image = source.resize.resize(picture)
     if image.shape != job.shape:
         return replace(job, fault="is not as large as its header says: save it anew"), None
     return job, image
 
 
 def _report(jobs: list[_Job], skip: bool, log: Log) -> None:
+    if printed := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
+        log(
+            f"data: warning: {len(printed)} pictures are in CMYK, such as {printed[0]}: their "
+            "colours became RGB by a plain formula, without a colour profile"
+        )
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
     if not lines:
         return
@@ -215,18 +231,23 @@ def _checked(
 ) -> dict[str, Checked]:
     result = {}
     for name, source in sources.items():
-        good = [job for job in jobs if job.source == name and not job.fault]
+        own = [job for job in jobs if job.source == name]
+        numbers = [number for number, job in enumerate(own) if not job.fault]
+        good = [own[number] for number in numbers]
         store = None
         if kept is not None and not source.test:
-            store = cache.Store(kept, [j.offset for j in good], [j.shape for j in good])
+            places, shapes = [j.offset for j in good], [j.shape for j in good]
+            store = cache.Store(kept, places, shapes, source.pixels.dtype)
         result[name] = Checked(
-            [j.path for j in good], [(j.shape[0], j.shape[1]) for j in good], store
+            [j.path for j in good], [(j.shape[0], j.shape[1]) for j in good], store, numbers
         )
     return result
 
 
-def _stored_bytes(job: _Job) -> int:
-    return 0 if job.test else job.shape[0] * job.shape[1] * job.shape[2]
+def _stored_bytes(job: _Job, sources: dict[str, Source]) -> int:
+    source = sources[job.source]
+    height, width, channels = job.shape
+    return 0 if source.test else height * width * channels * source.pixels.dtype.itemsize
 
 
 def _threads() -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from gantrain.data.pixels import resize
 from gantrain.errors import ConfigError
 
 PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
@@ -74,16 +75,13 @@ class Preprocess:
             "use data.preprocess=resize_and_crop or a smaller data.resolution"
         )
 
-    def resize(self, image: Image.Image, test: bool = False) -> np.ndarray:
-        """uint8 [H, W, C] of a picture, by Pillow's bicubic filter; the same every time."""
-        height, width = self.resized((image.height, image.width), test)
-        if (width, height) != image.size:
-            image = image.resize((width, height), Image.Resampling.BICUBIC)
-        array = np.asarray(image)
-        return array if array.ndim == 3 else array[:, :, None]
+    def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
+        """A picture [H, W, C] resized by Pillow's bicubic filter; the same every time."""
+        size = self.resized((image.shape[0], image.shape[1]), test)
+        return resize(image, size, Image.Resampling.BICUBIC)
 
     def augment(self, image: np.ndarray, bits: np.ndarray) -> np.ndarray:
-        """uint8 [C, h, w] from a resized [H, W, C]; `bits`: 3 random words (top, left, flip)."""
+        """[C, h, w] from a resized [H, W, C]; `bits`: 3 random words (top, left, flip)."""
         if self.crops:
             room = image.shape[0] - self.resolution[0] + 1, image.shape[1] - self.resolution[1] + 1
             image = self._cut(image, int(bits[0]) % room[0], int(bits[1]) % room[1])
@@ -92,7 +90,7 @@ class Preprocess:
         return _channels_first(image)
 
     def centre(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [C, h, w]: the central crop of a resized [H, W, C], for tests."""
+        """[C, h, w]: the central crop of a resized [H, W, C], for tests."""
         if self.crops:
             height, width = self.resolution
             image = self._cut(image, (image.shape[0] - height) // 2, (image.shape[1] - width) // 2)

@@ -205,8 +205,8 @@ class Trainer:
         device = self.precision.device
         moved = {name: x.to(device, non_blocking=True) for name, x in images.items()}
         return {
-            name: to_float(x).contiguous(memory_format=self.layout) if x.dtype == torch.uint8 else x
-            for name, x in moved.items()  # labels are float already
+            name: to_float(x).contiguous(memory_format=self.layout) if x.dim() == 4 else x
+            for name, x in moved.items()  # not the labels
         }
 
     def state_dict(self) -> dict[str, Any]:

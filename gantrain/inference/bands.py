@@ -31,14 +31,18 @@ Reader = Callable[[int, int], Tensor]  # rows a to b of a map: [1, C, b - a, W]
 def translate_in_bands(
     network: ResnetGenerator, image: Tensor, precision: Precision, tile: int
 ) -> Tensor:
-    """uint8 [C, H, W] of any size -> uint8 [C', H, W], in bands of about tile * tile pixels."""
+    """[C, H, W] of any size -> [C', H, W], in bands of about tile * tile pixels.
+
+    uint8 becomes uint8, float32 in [-1, 1] the same.
+    """
     _, h, w = image.shape
     whole = mirror_to_multiple(image[None], network.size_multiple, network.least_side)
     height, width = whole.shape[2:]
-    result = torch.empty(network.out_channels, h, w, dtype=torch.uint8)
+    result = torch.empty(network.out_channels, h, w, dtype=image.dtype)
 
     def write(a: int, rows: Tensor) -> None:
-        kept = to_uint8(rows[0, :, : max(0, h - a), :w])
+        kept = rows[0, :, : max(0, h - a), :w]
+        kept = to_uint8(kept) if image.dtype == torch.uint8 else kept.float()
         result[:, a : a + kept.shape[1]] = kept
 
     bands = Bands(network, precision, rows=tile * tile // width)

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gantrain.data.decode import holds_floats
 from gantrain.data.images import is_image, list_images
 from gantrain.errors import ConfigError
 
@@ -17,12 +18,12 @@ class Task:
     name: str
 
 
-def find_tasks(inputs: list[str], suffix: str | None) -> list[Task]:
+def find_tasks(inputs: list[str], keep_format: bool) -> list[Task]:
     """All pictures that `inputs` name: files, folders (with all below them), patterns; each once.
 
     A result keeps the picture's path below the folder, or below the part of a pattern before its
-    first wildcard, with `suffix` in place of its own (None: its own). Pictures that differ in
-    nothing else keep both.
+    first wildcard, with ".png" in place of its own ending (".tiff" for floats, which PNG cannot
+    hold) unless `keep_format`. Pictures that differ in nothing else keep both endings.
 
     Raises:
         ConfigError: one sentence for each input that names no picture.
@@ -37,14 +38,15 @@ def find_tasks(inputs: list[str], suffix: str | None) -> list[Task]:
             found.setdefault(source.resolve(), PurePosixPath(source.relative_to(home).as_posix()))
     if problems:
         raise ConfigError(*problems)
-    if suffix is None:
+    if keep_format:
         names = {source: str(name) for source, name in found.items()}
     else:
-        names = {source: str(name.with_suffix(suffix)) for source, name in found.items()}
+        suffixes = {source: ".tiff" if holds_floats(source) else ".png" for source in found}
+        names = {source: str(name.with_suffix(suffixes[source])) for source, name in found.items()}
         shared = Counter(names.values())
         for source, name in names.items():
             if shared[name] > 1:  # cat.jpg and cat.bmp become cat.jpg.png and cat.bmp.png
-                names[source] = f"{found[source]}{suffix}"
+                names[source] = f"{found[source]}{suffixes[source]}"
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:
         raise ConfigError(

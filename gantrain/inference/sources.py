@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from gantrain.data.images import ImageFault, list_images, load_image
+from gantrain.data.fit import Fit
+from gantrain.data.images import list_images, load_image
+from gantrain.data.pixels import ImageFault
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label
 from gantrain.inference.sampling import Model
@@ -63,11 +64,11 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     if not files:
         raise ConfigError(f"images={path} has no pictures in it.")
     channels, (h, w) = model.generator.channels, model.generator.resolution
+    fit = Fit("crop", "lanczos", (h, w))
     pixels, faults = [], []
     for file in files:
         try:
-            picture = ImageOps.fit(load_image(file, channels), (w, h), Image.Resampling.LANCZOS)
-            pixels.append(torch.from_numpy(np.array(picture)).reshape(h, w, channels))
+            pixels.append(torch.from_numpy(fit.resize(load_image(file, channels)).copy()))
         except ImageFault as fault:
             faults.append(f"{file} {fault}.")
     if faults:

@@ -25,7 +25,7 @@ class PairedTest(Protocol):
 
 @torch.no_grad()
 def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
-    """uint8 [N, C, H, W] through a generator in eval mode -> uint8 [N, C', H, W], rounded."""
+    """[N, C, H, W] as the data set has it, through a generator in eval mode -> uint8, rounded."""
     training = network.training
     network.eval()
     with precision.autocast():
@@ -62,17 +62,17 @@ def evaluate_pairs(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """{"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, "ba": ...}.
 
-    Means over the first `limit` test images. The baseline leaves the input as it is; it is absent
-    where the domains differ in channels.
+    Means over the first `limit` test images, in 8-bit levels whatever their depth. The baseline
+    leaves the input as it is; it is absent where the domains differ in channels.
     """
     count = min(limit, data.test_count("a"), data.test_count("b"))
     results: dict[str, dict[str, dict[str, float]]] = {}
     for direction, network in generators.items():
         scores: dict[str, list[dict[str, float]]] = {"model": [], "baseline": []}
         for source, truth in _pairs(data, direction, count):
-            scores["model"].append(_score(translate(network, source, precision), truth))
+            scores["model"].append(_score(translate(network, source, precision), to_uint8(truth)))
             if source.shape == truth.shape:
-                scores["baseline"].append(_score(source, truth))
+                scores["baseline"].append(_score(to_uint8(source), to_uint8(truth)))
         results[direction] = {who: _mean(rows) for who, rows in scores.items() if rows}
     return results
 

@@ -18,7 +18,7 @@ def compose_grid(columns: dict[str, Tensor]) -> Image.Image:
     """One row per image, one named column per entry.
 
     Args:
-        columns: name to [N, C, H, W] in [-1, 1], C 1, 3 or 4; sizes may differ between columns.
+        columns: name to [N, C, H, W] in [-1, 1], C 1 to 4; sizes may differ between columns.
     """
     blocks = [_column(name, images) for name, images in columns.items()]
     width = sum(block.width for block in blocks) + GAP * (len(blocks) - 1)
@@ -44,7 +44,7 @@ def _column(name: str, images: Tensor) -> Image.Image:
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:
-    """uint8 [C, H, W] with C 1, 3 or 4 -> a picture of mode L, RGB or RGBA."""
+    """uint8 [C, H, W] with C 1 to 4 -> a picture of mode L, LA, RGB or RGBA."""
     rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     return Image.fromarray(rows[..., 0] if rows.shape[-1] == 1 else rows)
 

@@ -16,6 +16,12 @@ def picture(number: int, height: int = 40, width: int = 48) -> Image.Image:
     return coarse.resize((width, height), Image.Resampling.BICUBIC)
 
 
+def array(image: Image.Image) -> np.ndarray:
+    """uint8 [H, W, C]."""
+    found = np.asarray(image)
+    return found if found.ndim == 3 else found[..., None]
+
+
 def write_set(root: Path, train: int = 5, test: int = 3, **size: int) -> Path:
     """trainA (`train` pictures), trainB (`train` + 2), testA, testB (`test` each) below `root`."""
     number = 0

@@ -40,7 +40,7 @@ def test_cached_items_equal_decoded_ones_bit_for_bit(root, tmp_path, name):
 
 def test_the_second_start_does_not_decode(root, tmp_path, monkeypatch):
     prepared(folder(root, **at(tmp_path, "disk")))
-    monkeypatch.setattr(preflight, "load_image", None)  # a call would fail
+    monkeypatch.setattr(preflight, "decode", None)  # a call would fail
     monkeypatch.setattr(preflight, "image_size", None)
     for mode in ("disk", "auto"):
         assert any("earlier start" in line for line in prepared(folder(root, **at(tmp_path, mode))))

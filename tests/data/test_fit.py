@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from picture_sets import picture
+from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data.fit import FILTERS, Fit
@@ -28,7 +28,7 @@ def test_fit_is_pillows_crop_and_resize(mode, filter, resolution):
     fit = Fit(mode, filter, resolution)
     for number, (height, width) in enumerate(SIZES):
         image = picture(number, height, width)
-        found = fit.resize(image)
+        found = fit.resize(array(image))
         assert found.dtype == np.uint8 and found.shape == (*resolution, 3)
         assert (found == restated(image, mode, filter, *resolution)).all(), (height, width)
         assert fit.resized((height, width)) == resolution
@@ -37,7 +37,7 @@ def test_fit_is_pillows_crop_and_resize(mode, filter, resolution):
 
 def test_the_filters_and_modes_differ():
     found = {
-        Fit(mode, filter, (20, 20)).resize(picture(0, 90, 61)).tobytes()
+        Fit(mode, filter, (20, 20)).resize(array(picture(0, 90, 61))).tobytes()
         for mode in ("crop", "stretch")
         for filter in ("lanczos", "box", "bicubic")
     }
@@ -47,21 +47,21 @@ def test_the_filters_and_modes_differ():
 def test_the_crop_is_central():
     wide = Image.new("L", (30, 10), 50)
     wide.paste(200, (10, 0, 20, 10))
-    assert (Fit("crop", "box", (10, 10)).resize(wide) == 200).all()
-    assert (Fit("crop", "box", (5, 5)).resize(wide.rotate(90, expand=True)) == 200).all()
+    assert (Fit("crop", "box", (10, 10)).resize(array(wide)) == 200).all()
+    assert (Fit("crop", "box", (5, 5)).resize(array(wide.rotate(90, expand=True))) == 200).all()
 
 
 def test_shrinking_averages():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     blocks = np.asarray(noise, float).reshape(8, 8, 8, 8).mean((1, 3))
-    found = Fit("crop", "box", (8, 8)).resize(noise)[:, :, 0]
+    found = Fit("crop", "box", (8, 8)).resize(array(noise))[:, :, 0]
     assert np.abs(found - blocks).max() <= 1
 
 
 def test_none_changes_nothing_and_refuses_other_sizes():
     fit = Fit("none", "lanczos", (40, 48))
     image = picture(1, 40, 48)
-    assert (fit.resize(image) == np.asarray(image)).all()
+    assert (fit.resize(array(image)) == np.asarray(image)).all()
     assert not fit.size_fault((40, 48))
     fault = fit.size_fault((48, 40))
     assert "is 40 x 48 pixels, not 48 x 40" in fault and "data.resize=crop" in fault
@@ -71,4 +71,4 @@ def test_none_changes_nothing_and_refuses_other_sizes():
 @pytest.mark.parametrize("resize", ["crop", "stretch", "none"])
 def test_channels_come_last(mode, channels, resize):
     image = picture(2, 16, 16).convert(mode)
-    assert Fit(resize, "lanczos", (16, 16)).resize(image).shape == (16, 16, channels)
+    assert Fit(resize, "lanczos", (16, 16)).resize(array(image)).shape == (16, 16, channels)

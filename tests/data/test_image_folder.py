@@ -196,7 +196,7 @@ def test_a_disk_cache_is_used_from_another_working_folder(root, tmp_path, monkey
     monkeypatch.chdir(root.parent)
     first = ready(Path("set"), **settings)
     monkeypatch.chdir("/")
-    monkeypatch.setattr(preflight, "load_image", None)  # a call would fail
+    monkeypatch.setattr(preflight, "decode", None)  # a call would fail
     again = images(root, **settings)
     assert any("earlier start" in line for line in prepared(again))
     for position in range(8):
@@ -209,7 +209,7 @@ def test_the_second_start_with_a_zip_does_not_decode(root, tmp_path, monkeypatch
     packed = pack(root, tmp_path / "set.ZIP")
     first = ready(packed, **settings)
     with monkeypatch.context() as patched:
-        patched.setattr(preflight, "load_image", None)
+        patched.setattr(preflight, "decode", None)
         patched.setattr(preflight, "image_size", None)
         again = images(packed, **settings)
         assert any("earlier start" in line for line in prepared(again))

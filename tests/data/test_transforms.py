@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from picture_sets import picture
+from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data.transforms import Preprocess, setting_faults
@@ -17,7 +17,7 @@ def bits(top=0, left=0, flip=0):
 def result(name, size, test=False, **settings):
     """(height, width) of a training or test image from a picture of `size`."""
     preprocess = Preprocess(name, **{"resolution": (32, 32), "multiple": 4, **settings})
-    image = preprocess.resize(picture(0, *size), test)
+    image = preprocess.resize(array(picture(0, *size)), test)
     assert image.shape[:2] == preprocess.resized(size, test)
     out = preprocess.centre(image) if test else preprocess.augment(image, bits())
     assert out.dtype == np.uint8 and out.flags.c_contiguous
@@ -49,17 +49,19 @@ def test_resize_and_crop_is_pillows_bicubic_and_a_window_of_it():
     preprocess = Preprocess("resize_and_crop", (32, 32), (40, 36))
     image = picture(1, 57, 43)
     whole = np.asarray(image.resize((36, 40), Image.Resampling.BICUBIC))
-    assert (preprocess.resize(image) == whole).all()
-    window = preprocess.augment(preprocess.resize(image), bits(top=9 + 5, left=5 + 2))  # modulo
+    assert (preprocess.resize(array(image)) == whole).all()
+    window = preprocess.augment(
+        preprocess.resize(array(image)), bits(top=9 + 5, left=5 + 2)
+    )  # modulo
     assert (window == whole[5:37, 2:34].transpose(2, 0, 1)).all()
-    tested = preprocess.centre(preprocess.resize(image, test=True))
+    tested = preprocess.centre(preprocess.resize(array(image), test=True))
     straight = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))
     assert (tested == straight.transpose(2, 0, 1)).all()  # the whole picture, not a crop of 40 x 36
 
 
 def test_every_window_can_come():
     preprocess = Preprocess("crop", (32, 32))
-    image = preprocess.resize(picture(1, 34, 33))
+    image = preprocess.resize(array(picture(1, 34, 33)))
     windows = {
         preprocess.augment(image, bits(top, left)).tobytes()
         for top in range(8)
@@ -88,7 +90,7 @@ def test_test_crops_are_central():
 
 def test_gray_has_one_channel():
     preprocess = Preprocess("resize_and_crop", (32, 32))
-    gray = preprocess.resize(picture(3).convert("L"))
+    gray = preprocess.resize(array(picture(3).convert("L")))
     assert preprocess.augment(gray, bits()).shape == (1, 32, 32)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gantrain.errors import ConfigError
 from gantrain.inference.picture_files import find_tasks
@@ -17,25 +18,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def names(*inputs: str, suffix: str | None = ".png") -> list[str]:
-    return [task.name for task in find_tasks([*inputs], suffix)]
+def names(*inputs: str, keep: bool = False) -> list[str]:
+    return [task.name for task in find_tasks([*inputs], keep)]
 
 
 def test_folders_files_and_patterns(home: Path) -> None:
     assert names("in") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]
-    assert names("in", suffix=None) == ["a.jpg", "b.png", "sub/a.jpg", "sub/c.tif"]
+    assert names("in", keep=True) == ["a.jpg", "b.png", "sub/a.jpg", "sub/c.tif"]
     assert names("d.png") == ["d.png"] == names(str(home / "d.png"))
     assert names("in/*.jpg") == ["a.png"]
     assert names("in/**/*.jpg") == ["a.png", "sub/a.png"]
     assert names("*/sub") == ["in/sub/a.png", "in/sub/c.png"]
     assert names("in", "in/b.png") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]  # each once
-    assert [task.source for task in find_tasks(["d.png"], None)] == [home / "d.png"]
+    assert [task.source for task in find_tasks(["d.png"], False)] == [home / "d.png"]
+
+
+def test_floats_become_tiff(home: Path) -> None:
+    Image.new("F", (3, 2)).save(home / "in/sub/c.tif")
+    assert names("in") == ["a.png", "b.png", "sub/a.png", "sub/c.tiff"]
 
 
 def test_pictures_that_differ_in_their_ending_only(home: Path) -> None:
     (home / "in/b.jpg").touch()
     assert names("in") == ["a.png", "b.jpg.png", "b.png.png", "sub/a.png", "sub/c.png"]
-    assert names("in", suffix=None)[1:3] == ["b.jpg", "b.png"]
+    assert names("in", keep=True)[1:3] == ["b.jpg", "b.png"]
 
 
 def test_folders_whose_results_would_meet(home: Path) -> None:

@@ -1,0 +1,226 @@
+"""A picture file's numbers, all of them, or why they cannot be had."""
+
+import importlib.util
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gantrain.data.archive import Member, Picture, opened
+from gantrain.data.pixels import ImageFault
+
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+_PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
+_ORIENTATION, _BITS, _SAMPLES, _FORMAT = 274, 258, 277, 339  # EXIF and TIFF tags
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, 1),
+}
+
+
+def decode(path: Picture) -> tuple[np.ndarray, str]:
+    """The upright picture, first frame only, and what had to be changed ("": nothing).
+
+    Returns:
+        uint8, uint16 or float32 [H, W, C], C 1 to 4, as stored; palettes become RGB or RGBA. CMYK
+        becomes RGB by Pillow's plain formula, which the second value says.
+
+    Raises:
+        ImageFault: unreadable, or numbers that none of the three can hold.
+    """
+    try:
+        with Image.open(opened(path)) as image:
+            if _is_deep(image):
+                return _deep(path, image), ""
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except ImageFault:
+        raise
+    except Exception as error:  # decoders raise whatever a broken file leads them to
+        if _shape_of_tiff(path) is None:
+            raise unreadable(error) from error
+        try:
+            return _deep_tiff(path), ""  # floats in colour, which Pillow does not know
+        except ImageFault:
+            raise
+        except Exception as second:
+            raise unreadable(second) from second
+    return _shallow(upright)
+
+
+def image_size(path: Picture) -> tuple[int, int]:
+    """(height, width) after EXIF rotation, from the header alone. Raises ImageFault."""
+    try:
+        with Image.open(opened(path)) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except Exception as error:
+        if (shape := _shape_of_tiff(path)) is None:
+            raise unreadable(error) from error
+        return shape
+    return (width, height) if turned else (height, width)
+
+
+def holds_floats(path: Picture) -> bool:
+    """Whether it is a TIFF of floats, from the header alone; False if it cannot be read."""
+    name = path.name if isinstance(path, Member) else str(path)
+    if not name.lower().endswith((".tif", ".tiff")):
+        return False
+    try:
+        with Image.open(opened(path)) as image:
+            return image.mode == "F"
+    except Exception:
+        return _tiff_dtype(path) == "float32"
+
+
+def unreadable(error: Exception) -> ImageFault:
+    return ImageFault(f"is unreadable ({str(error) or type(error).__name__})")
+
+
+def _shallow(image: Image.Image) -> tuple[np.ndarray, str]:
+    note = ""
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        gray = image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info)
+        image = image.convert("LA" if gray else "RGBA")
+    elif image.mode == "CMYK":
+        image, note = image.convert("RGB"), "CMYK"
+    elif image.mode not in _PLAIN_MODES:
+        raise ImageFault(f"is in colour mode {image.mode}: save it as RGB or grayscale")
+    elif image.mode in ("1", "L"):
+        image = image.convert("L")
+    else:
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    return array if array.ndim == 3 else array[..., None], note
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an opened file stores over 8 bits, which Pillow's RGB mode would silently cut."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    if image.format == "TIFF":
+        bits = getattr(image, "tag_v2", {}).get(_BITS, (1,))
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]  # what the decoder is told
+    if image.format == "PNG":
+        return any(isinstance(mode, str) and ";16" in mode for mode in arguments)
+    if image.format == "PPM":  # (raw mode, largest value)
+        return any(isinstance(args, tuple) and args[-1] > 255 for args in arguments)
+    return False
+
+
+def _deep(path: Picture, image: Image.Image) -> np.ndarray:
+    if image.format not in ("PNG", "TIFF"):
+        raise ImageFault(
+            f"is a {image.format} of more than 8 bits per channel: save it as PNG or TIFF"
+        )
+    if image.format == "TIFF" and not _is_simple(image):
+        return _deep_tiff(path)
+    plain = image.format == "TIFF" or image.mode.startswith("I")
+    array = _gray(image) if plain else _deep_png(path, image)
+    return _upright(array, image.getexif().get(_ORIENTATION, 1))
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    turn = _TURNS.get(orientation)
+    return np.ascontiguousarray(turn(array)) if turn else array
+
+
+def _is_simple(image: Image.Image) -> bool:
+    """A TIFF of one channel that Pillow reads as it is."""
+    tags: Any = getattr(image, "tag_v2", {})
+    kind = (tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))[0], tags.get(_FORMAT, (1,))[0])
+    return kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
+
+
+def _gray(image: Image.Image) -> np.ndarray:
+    """uint16 or float32 [H, W, 1] of what Pillow reads faithfully."""
+    if "transparency" in image.info:
+        raise ImageFault("marks one of its 16-bit grays as transparent: save it with alpha")
+    array = np.asarray(image)
+    dtype = np.float32 if image.mode == "F" else np.uint16  # in the order of this machine's bytes
+    return array.astype(dtype)[..., None]
+
+
+def _deep_png(path: Picture, image: Image.Image) -> np.ndarray:
+    if "transparency" in image.info:
+        raise ImageFault("marks one of its 16-bit colours as transparent: save it with alpha")
+    codecs: Any = _library("imagecodecs")
+    content = path.read() if isinstance(path, Member) else path.read_bytes()
+    return _checked(codecs.png_decode(content))
+
+
+def _deep_tiff(path: Picture) -> np.ndarray:
+    library: Any = _library("tifffile")
+    with library.TiffFile(_file(path)) as file:
+        page = file.pages[0]
+        if page.photometric.name not in ("MINISBLACK", "RGB"):
+            raise ImageFault(f"is in colour mode {page.photometric.name}: save it as RGB or gray")
+        array = page.asarray()
+        if page.axes == "SYX":
+            array = np.moveaxis(array, 0, 2)
+        elif page.axes not in ("YX", "YXS"):
+            raise ImageFault(f"has the axes {page.axes}: save it as a plain picture")
+        tag = page.tags.get(_ORIENTATION)
+    return _upright(_checked(array), int(tag.value) if tag else 1)
+
+
+def _checked(array: np.ndarray) -> np.ndarray:
+    """[H, W, C] of a dtype that holds exactly what the file held."""
+    array = array if array.ndim == 3 else array[..., None]
+    if array.dtype == np.float64 or array.dtype == np.float16:
+        single = array.astype(np.float32)
+        if not np.array_equal(single.astype(array.dtype), array, equal_nan=True):
+            raise ImageFault("holds 64-bit floats that 32 bits cannot: save it with 32 bits")
+        array = single
+    if array.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ImageFault(
+            f"holds {array.dtype} numbers: save it with 8 or 16 bits without sign, or as floats"
+        )
+    if array.shape[-1] > 4:
+        raise ImageFault(f"has {array.shape[-1]} channels: save it with 1 to 4")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _shape_of_tiff(path: Picture) -> tuple[int, int] | None:
+    """(height, width) of a TIFF that Pillow does not know; None: no TIFF, or no library."""
+    if importlib.util.find_spec("tifffile") is None:
+        return None
+    try:
+        with _library("tifffile").TiffFile(_file(path)) as file:
+            page = file.pages[0]
+            size = (int(page.imagelength), int(page.imagewidth))
+            tag = page.tags.get(_ORIENTATION)
+            return size[::-1] if tag and int(tag.value) in (5, 6, 7, 8) else size
+    except Exception:
+        return None
+
+
+def _tiff_dtype(path: Picture) -> str:
+    if importlib.util.find_spec("tifffile") is None:
+        return ""
+    try:
+        with _library("tifffile").TiffFile(_file(path)) as file:
+            return str(file.pages[0].dtype)
+    except Exception:
+        return ""
+
+
+def _file(path: Picture) -> Any:
+    return io.BytesIO(path.read()) if isinstance(path, Member) else path
+
+
+def _library(name: str) -> Any:
+    if importlib.util.find_spec(name) is None:
+        raise ImageFault(
+            "has more than 8 bits per channel, and reading it takes packages more: "
+            "pip install 'gantrain[deep]'"
+        )
+    return importlib.import_module(name)
