@@ -13,7 +13,8 @@ from gantrain.data.pixels import ImageFault
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
-_ORIENTATION, _BITS, _SAMPLES, _FORMAT = 274, 258, 277, 339  # EXIF and TIFF tags
+_WIDTH, _HEIGHT, _BITS, _COLOUR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
+_ORIENTATION = 274  # of TIFF and EXIF
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -36,7 +37,7 @@ def decode(path: Picture) -> tuple[np.ndarray, str]:
         ImageFault: unreadable, or numbers that none of the three can hold.
     """
     try:
-        with Image.open(opened(path)) as image:
+        with Image.open(_source(path)) as image:
             if _is_deep(image):
                 return _deep(path, image), ""
             image.load()
@@ -59,7 +60,8 @@ def image_size(path: Picture) -> tuple[int, int]:
     """(height, width) after EXIF rotation, from the header alone. Raises ImageFault."""
     try:
         with Image.open(opened(path)) as image:
-            width, height = image.size
+            tags: Any = getattr(image, "tag_v2", {})  # some versions turn the size of TIFFs already
+            width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception as error:
         if (shape := _shape_of_tiff(path)) is None:
@@ -125,6 +127,7 @@ def _deep(path: Picture, image: Image.Image) -> np.ndarray:
         return _deep_tiff(path)
     plain = image.format == "TIFF" or image.mode.startswith("I")
     array = _gray(image) if plain else _deep_png(path, image)
+    # Asked for now: loading a TIFF may have turned it.
     return _upright(array, image.getexif().get(_ORIENTATION, 1))
 
 
@@ -137,7 +140,8 @@ def _is_simple(image: Image.Image) -> bool:
     """A TIFF of one channel that Pillow reads as it is."""
     tags: Any = getattr(image, "tag_v2", {})
     kind = (tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))[0], tags.get(_FORMAT, (1,))[0])
-    return kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
+    faithful = kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
+    return faithful and tags.get(_COLOUR, 1) == 1  # black is 0
 
 
 def _gray(image: Image.Image) -> np.ndarray:
@@ -196,9 +200,10 @@ def _shape_of_tiff(path: Picture) -> tuple[int, int] | None:
     try:
         with _library("tifffile").TiffFile(_file(path)) as file:
             page = file.pages[0]
-            size = (int(page.imagelength), int(page.imagewidth))
+            height, width = int(page.imagelength), int(page.imagewidth)
             tag = page.tags.get(_ORIENTATION)
-            return size[::-1] if tag and int(tag.value) in (5, 6, 7, 8) else size
+            turned = tag is not None and int(tag.value) in (5, 6, 7, 8)
+            return (width, height) if turned else (height, width)
     except Exception:
         return None
 
@@ -215,6 +220,12 @@ def _tiff_dtype(path: Picture) -> str:
 
 def _file(path: Picture) -> Any:
     return io.BytesIO(path.read()) if isinstance(path, Member) else path
+
+
+def _source(path: Picture) -> Any:
+    # Pillow (13.0) mixes up the sides of turned TIFFs that it maps into memory.
+    is_tiff = not isinstance(path, Member) and path.suffix.lower() in (".tif", ".tiff")
+    return io.BytesIO(path.read_bytes()) if is_tiff else opened(path)
 
 
 def _library(name: str) -> Any:

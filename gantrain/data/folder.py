@@ -30,9 +30,10 @@ class UnpairedFolder:
     are read recursively; each may be a .zip. `load_size` and `preprocess` are explained at
     `Preprocess`; with `_a` or `_b` after them they are of that domain alone. Sizes are one number
     or [height, width]. `depth` and `value_range` are explained at `Pixels`. `max_images` takes the
-    first so many of each sorted training folder. With no root but a `url` (one or several to try) the set is an archive that `prepare`
-    downloads and unpacks into `cache_dir` if it is not there. The constructor finds the folders and
-    lists the files (raises ConfigError); images can be asked for after `prepare`.
+    first so many of each sorted training folder. With no root but a `url` (one or several to try)
+    the set is an archive that `prepare` downloads and unpacks into `cache_dir` if it is not there.
+    The constructor finds the folders and lists the files (raises ConfigError); images can be asked
+    for after `prepare`.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"

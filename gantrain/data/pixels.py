@@ -157,7 +157,10 @@ def resize(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.nda
     ]
     values = np.stack(planes, axis=2)
     if has_alpha:
-        values[..., :-1] /= np.maximum(values[..., -1:], np.finfo(np.float32).tiny)
+        alpha = values[..., -1:]
+        colours = np.zeros_like(values[..., :-1])  # where nothing is to be seen
+        np.divide(values[..., :-1], alpha, out=colours, where=alpha > 1e-6 * full(x.dtype))
+        values = np.concatenate([colours, alpha], axis=2)
     if x.dtype == np.float32:
         return np.clip(values, x.min(axis=(0, 1)), x.max(axis=(0, 1)))
     return np.clip(np.rint(values), 0, 65535).astype(np.uint16)
