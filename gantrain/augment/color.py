@@ -40,27 +40,28 @@ def recolor(images: Tensor, matrix: Tensor) -> Tensor:
     """Multiply the colours by `matrix`; grey images are taken for r = g = b, alpha is left alone.
 
     Args:
-        images: [N, C, H, W], C = 1 (grey), 3 (RGB) or 4 (RGB and alpha).
+        images: [N, C, H, W], C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
         matrix: [N, 4, 4] from `color_matrix`.
 
     Raises:
         ConfigError: another number of channels.
     """
     channels = images.shape[1]
-    if channels not in (1, 3, 4):
+    if channels not in (1, 2, 3, 4):
         raise ConfigError(
-            f"Colour augmentation is for images of 1, 3 or 4 channels, these have {channels}: "
+            f"Colour augmentation is for images of 1 to 4 channels, these have {channels}: "
             "take augmentations without colour, for example bg."
         )
     if torch.equal(matrix, _EYE.expand_as(matrix)):
         return images
     gain, offset = matrix[:, :3, :3], matrix[:, :3, 3:]
-    if channels == 1:  # the mean of what r, g and b would become
+    colours = 1 if channels < 3 else 3
+    if colours == 1:  # the mean of what r, g and b would become
         gain, offset = gain.sum((1, 2), keepdim=True) / 3, offset.mean(1, keepdim=True)
-    pixels = images[:, :3].flatten(2)
+    pixels = images[:, :colours].flatten(2)
     colored = torch.baddbmm(like(offset, images), like(gain, images), pixels)
-    colored = colored.view_as(images[:, :3])
-    return torch.cat([colored, images[:, 3:]], dim=1) if channels == 4 else colored
+    colored = colored.view_as(images[:, :colours])
+    return torch.cat([colored, images[:, colours:]], dim=1) if channels > colours else colored
 
 
 def _brightness(draw: Draw) -> Tensor:

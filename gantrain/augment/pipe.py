@@ -61,8 +61,8 @@ class AugmentPipe(nn.Module):
         """Augment; differentiable in `images` any number of times.
 
         Args:
-            images: [N, C, H, W] about [-1, 1]; with colour transforms C = 1 (grey), 3 (RGB) or
-                4 (RGB and alpha, which keeps its brightness).
+            images: [N, C, H, W] about [-1, 1]; with colour transforms C = 1 (grey), 3 (RGB), or
+                2 and 4 (the same and alpha, which keeps its brightness).
             p: probability of each transform in [0, 1]; 0 returns `images`.
             percentile: for tests: replaces the random values, see `gantrain.augment.draw.Draw`.
 

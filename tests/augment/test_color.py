@@ -98,15 +98,16 @@ def test_grey_is_red_green_and_blue_alike() -> None:
     assert (expected - expected.mean(1, keepdim=True)).abs().max() < 1e-12  # and stays grey
 
 
-def test_alpha_has_no_colour() -> None:
-    images = torch.randn(4, 4, 5, 7, dtype=torch.float64)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_alpha_has_no_colour(colours: int) -> None:
+    images = torch.randn(4, colours + 1, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, Draw(4, 1))
     colored = recolor(images, matrix)
-    assert torch.equal(colored[:, 3], images[:, 3])
-    torch.testing.assert_close(colored[:, :3], recolor(images[:, :3], matrix))
+    assert torch.equal(colored[:, -1], images[:, -1])
+    torch.testing.assert_close(colored[:, :-1], recolor(images[:, :-1], matrix))
 
 
 def test_other_numbers_of_channels_are_refused() -> None:
     matrix = torch.eye(4, dtype=torch.float64)[None]
-    with pytest.raises(ConfigError, match=r"these have 2: take augmentations without colour"):
-        recolor(torch.zeros(1, 2, 4, 4), matrix)
+    with pytest.raises(ConfigError, match=r"these have 5: take augmentations without colour"):
+        recolor(torch.zeros(1, 5, 4, 4), matrix)
