@@ -27,7 +27,12 @@ def fit(model: Section, data: Section) -> tuple[Section, dict[str, str], list[st
         (section with one `_target_` and its own keys, {dropped key: why}, problems).
     """
     takes = constant(model.get("_target_"), "takes") or "unpaired"
-    target, name = data.get("_target_"), str(model.get("_target_")).rpartition(".")[2]
+    return choose(takes, str(model.get("_target_")).rpartition(".")[2], data)
+
+
+def choose(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:
+    """`fit` for a model called `name` that takes this kind."""
+    target = data.get("_target_")
     if not isinstance(target, dict):
         kind = constant(target, "kind")
         wrong = kind in WORDS and takes in WORDS and kind != takes

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,8 +225,9 @@ def _file(path: Picture) -> Any:
 
 def _source(path: Picture) -> Any:
     # Pillow (13.0) mixes up the sides of turned TIFFs that it maps into memory.
-    is_tiff = not isinstance(path, Member) and path.suffix.lower() in (".tif", ".tiff")
-    return io.BytesIO(path.read_bytes()) if is_tiff else opened(path)
+    if isinstance(path, Path) and path.suffix.lower() in (".tif", ".tiff"):
+        return io.BytesIO(path.read_bytes())
+    return opened(path)
 
 
 def _library(name: str) -> Any:

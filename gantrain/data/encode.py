@@ -1,6 +1,7 @@
 """Writing a picture with the depth it has."""
 
 import importlib.util
+import io
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,22 +15,29 @@ _OPTIONS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
 
 
 def write_picture(path: Path, x: np.ndarray) -> None:
-    """uint8, uint16 or float32 [H, W, C] in the format of the name's ending, whole or not at all.
+    """`encoded` by the name's ending, whole or not at all. Raises ImageFault, OSError."""
+    content = encoded(x, Image.registered_extensions()[path.suffix.lower()])
+    with atomic_write(path) as file:
+        file.write(content)
 
-    Raises ImageFault where that format cannot hold it, OSError.
+
+def encoded(x: np.ndarray, kind: str) -> bytes:
+    """uint8, uint16 or float32 [H, W, C] in the format `kind`, by Pillow's names.
+
+    Raises ImageFault where that format cannot hold it, or a library is missing.
     """
-    kind = Image.registered_extensions()[path.suffix.lower()]
     if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
         raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot hold")
     if x.shape[-1] in (2, 4) and kind == "JPEG":
         raise ImageFault("gets transparency, which JPEG cannot hold: leave out format=same")
-    with atomic_write(path) as file:
-        if x.dtype == np.uint8 or x.shape[-1] == 1:
-            plain = np.ascontiguousarray(x)
-            image = Image.fromarray(plain[..., 0] if x.shape[-1] == 1 else plain)
-            image.save(file, format=kind, **_OPTIONS.get(kind, {}))
-        else:
-            _write_deep(file, kind, x)
+    file = io.BytesIO()
+    if x.dtype == np.uint8 or x.shape[-1] == 1:
+        plain = np.ascontiguousarray(x)
+        image = Image.fromarray(plain[..., 0] if x.shape[-1] == 1 else plain)
+        image.save(file, format=kind, **_OPTIONS.get(kind, {}))
+    else:
+        _write_deep(file, kind, x)
+    return file.getvalue()
 
 
 def _write_deep(file: IO[bytes], kind: str, x: np.ndarray) -> None:

@@ -115,13 +115,26 @@ class UnpairedFolder:
         )
         if faults:
             raise ConfigError(*faults)
-        if self._online and not self._names:
-            self._find(find_folders(str(self._online.get(log)), None, None, None))
         for settings in dict.fromkeys(self._preprocess.values()):
             if settings.load_size is not None and settings.name in ("crop", "none"):
                 log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
-        sources = {
+        checked = preflight(self.sources(log), self._cache, self._skip, log)
+        faults = [*_few(checked), *_unequal(checked, self._preprocess, batch)]
+        if faults:
+            raise ConfigError(*faults)
+        self._keep(checked)
+        self._order = self._new_order()
+        self._fingerprint = self._hashed()
+        log(self._summary())
+
+    def sources(self, log: Callable[[str], None]) -> dict[str, Source]:
+        """The files of "train_a", "train_b" and, where there, "test_a", "test_b"; a set that is not
+        there yet is downloaded. Raises ConfigError."""
+        if self._online and not self._names:
+            self._find(find_folders(str(self._online.get(log)), None, None, None))
+        return {
             split: Source(
+                names,
                 [self._folders[split].picture(name) for name in names],
                 self.channels[split[-1]],
                 self._preprocess[split[-1]],
@@ -130,14 +143,6 @@ class UnpairedFolder:
             )
             for split, names in self._names.items()
         }
-        checked = preflight(sources, self._cache, self._skip, log)
-        faults = [*_few(checked), *_unequal(checked, self._preprocess, batch)]
-        if faults:
-            raise ConfigError(*faults)
-        self._keep(checked)
-        self._order = self._new_order()
-        self._fingerprint = self._hashed()
-        log(self._summary())
 
     def item(self, position: int) -> dict[str, np.ndarray]:
         """[C, H, W] of "a" and "b" at `position`: a pure function of (seed, position).

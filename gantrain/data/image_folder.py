@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gantrain.data.archive import Picture, file_size
+from gantrain.data.archive import file_size
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.fit import Filter, Fit, Resize
 from gantrain.data.images import reload_image
@@ -79,11 +79,7 @@ class ImageFolder(SingleImages):
                 f"data: warning: training pictures come from {self._found.splits['train']} only, "
                 f"not from what lies beside it: {some(self._found.beside)}"
             )
-        channels = self.channels["image"]
-        sources = {
-            split: Source(self._pictures(split), channels, self._fit, self._pixels, split == "test")
-            for split in self._names
-        }
+        sources = self.sources()
         self._checked = preflight(sources, self._cache, self._skip, log)
         for split, found in self._checked.items():
             self._names[split] = [self._names[split][number] for number in found.numbers]
@@ -100,6 +96,27 @@ class ImageFolder(SingleImages):
         told = f", with labels of {self.label_dim} entries" if self._labels else ""
         log(f"data: {self._size('train')} training and {test} pictures{told}")
 
+    def sources(self, log: Log | None = None) -> dict[str, Source]:
+        """The files of "train" and perhaps "test"."""
+        return {
+            split: Source(
+                names,
+                [self._found.splits[split].picture(name) for name in names],
+                self.channels["image"],
+                self._fit,
+                self._pixels,
+                split == "test",
+            )
+            for split, names in self._names.items()
+        }
+
+    def label_files(self) -> dict[str, bytes]:
+        """dataset.json of the top ("") and of "train" and "test", where there."""
+        places = {"": self._found.top, **self._found.splits}
+        if self._found.top == self._found.splits["train"]:
+            del places[""]
+        return {name: content for name, place in places.items() if (content := place.label_file())}
+
     def test_name(self, stream: str, index: int) -> str:
         """The path of test picture `index` below its folder, without the extension."""
         return str(PurePosixPath(self._names[self._test][index]).with_suffix(""))
@@ -114,9 +131,6 @@ class ImageFolder(SingleImages):
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(place) for split, place in self._found.splits.items()},
         }
-
-    def _pictures(self, split: str) -> list[Picture]:
-        return [self._found.splits[split].picture(name) for name in self._names[split]]
 
     def _size(self, split: str) -> int:
         return len(self._names.get(split, ()))

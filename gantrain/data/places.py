@@ -111,6 +111,16 @@ def find(root: str | None, hint: str | None) -> Found:
     return Found(top, {"train": top}, [])
 
 
+def holds_two_domains(root: str) -> bool:
+    """Whether data.root names a folder or archive with trainA/ or trainB/ in it."""
+    path = Path(root).expanduser()
+    if path.is_dir():
+        return any((path / name).is_dir() for name in ("trainA", "trainB"))
+    if not (path.is_file() and path.suffix.lower() == ".zip"):
+        return False
+    return any({"trainA", "trainB"} & set(name.split("/")[:2]) for name in members(path))
+
+
 def no_pictures(place: Place) -> str:
     """The sentence for a place where there should be some."""
     endings = " ".join(ending[1:] for ending in EXTENSIONS)

@@ -26,8 +26,12 @@ _LOG_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one domain's training or test images, and how they are resized."""
+    """The files of one domain's training or test images, and how they are resized.
 
+    names: the files' paths below their folder.
+    """
+
+    names: Sequence[str]
     files: Sequence[Picture]
     channels: int
     resize: Preprocess | Fit
