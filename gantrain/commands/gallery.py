@@ -50,9 +50,9 @@ def write_gallery(
     rows = []
     for task in tasks:
         try:
-            source, _ = pictures.read(task.source, channels, value_range)
+            source = pictures.read(task.source, channels, value_range).x
             array, _ = decode(output / task.name)
-            result, _ = pictures.read(output / task.name, array.shape[-1], value_range)
+            result = pictures.read(output / task.name, array.shape[-1], value_range).x
         except ImageFault:
             continue
         figures = [("input", _shown(source), None), ("result", _shown(result), task.name)]

@@ -88,9 +88,12 @@ def _translate(
     images: list[torch.Tensor] = []
     for task in portion:
         try:
-            image, dtype = pictures.read(task.source, channels, value_range)
-            images.append(image)
-            tasks.append((task, dtype))
+            found = pictures.read(task.source, channels, value_range)
+            images.append(found.x)
+            tasks.append((task, found.dtype))
+            if found.note == "CMYK":
+                told = f"Warning: {task.source} is in CMYK: its colours become RGB, without profile."
+                print(told, file=sys.stderr)
         except ImageFault as fault:
             faults[task.source] = str(fault)
     if not tasks:

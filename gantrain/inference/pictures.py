@@ -1,5 +1,6 @@
 """From picture files to what a network takes, and back to files of the same depth."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,27 @@ from gantrain.data.pixels import Pixels, to_channels
 from gantrain.ops.pixels import to_float, to_integers
 
 
-def read(path: Path, channels: int, value_range: tuple[float, float]) -> tuple[Tensor, np.dtype]:
-    """float32 [C, H, W] in [-1, 1] and the dtype of the file's numbers.
+@dataclass(frozen=True)
+class Read:
+    """A picture as a network takes it, and what its file was.
 
-    value_range: of floats, what becomes -1 and 1. Raises ImageFault.
+    x: float32 [C, H, W] in [-1, 1]. dtype: of the file's numbers. note: what had to be changed.
     """
-    array, _ = decode(path)
+
+    x: Tensor
+    dtype: np.dtype
+    note: str
+
+
+def read(path: Path, channels: int, value_range: tuple[float, float]) -> Read:
+    """A file's picture; value_range: of floats, what becomes -1 and 1. Raises ImageFault."""
+    array, note = decode(path)
     if array.dtype == np.float32:
         pixels = Pixels("float", *value_range)
         x = torch.from_numpy(pixels.leave(to_channels(pixels.convert(array), channels)))
     else:
         x = to_float(torch.from_numpy(np.ascontiguousarray(to_channels(array, channels))))
-    return x.permute(2, 0, 1), array.dtype
+    return Read(x.permute(2, 0, 1), array.dtype, note)
 
 
 def write(path: Path, x: Tensor, dtype: np.dtype, value_range: tuple[float, float]) -> None:

@@ -169,6 +169,10 @@ def test_cmyk_is_told_of(tmp_path: Path) -> None:
     command = ["name=run", "data=folder", "data.root=set", "data.resolution=16", *SMALL]
     said = gantrain(tmp_path, *command, "train.kimg=0.002")
     assert "warning: 2 pictures are in CMYK, such as set/trainB/0.jpg" in said
+    command = ["translate", "run=runs/run", "input=set/trainB/1.jpg", "output=out"]
+    said = gantrain(tmp_path, *command)
+    assert "Warning: set/trainB/1.jpg is in CMYK" in said.replace(f"{tmp_path.resolve()}/", "")
+    assert decode(tmp_path / "out/1.png")[0].shape == (20, 20, 3)
 
 
 def test_a_16_bit_picture_of_a_set_of_8_bits_is_told_before_the_first_step(tmp_path: Path) -> None:
