@@ -92,7 +92,7 @@ def _translate(
             images.append(found.x)
             tasks.append((task, found.dtype))
             if found.note == "CMYK":
-                told = f"Warning: {task.source} is in CMYK: its colours become RGB, without profile."
+                told = f"Warning: {task.source} is in CMYK: its colours become RGB."
                 print(told, file=sys.stderr)
         except ImageFault as fault:
             faults[task.source] = str(fault)
