@@ -279,7 +279,8 @@ class ExportConfig:
 
     run: str
     output: str
-    format: Literal["pth", "safetensors"]
+    format: Literal["pth", "safetensors", "onnx"]
+    truncation_psi: Annotated[float, Range(-2, 2)]
 
 
 def load_import(cfg: DictConfig) -> ImportConfig:
@@ -303,6 +304,11 @@ def load_export(cfg: DictConfig) -> ExportConfig:
     problems = _simple_problems(ExportConfig, plain) or list(_run_problems(plain["run"]))
     if not problems and plain["format"] == "safetensors" and not _installed("safetensors"):
         problems = ["format=safetensors needs a package more: pip install 'gantrain[safetensors]'."]
+    onnx = plain.get("format") == "onnx"
+    if not problems and onnx and not (_installed("onnx") and _installed("onnxscript")):
+        problems = ["format=onnx needs more packages: pip install 'gantrain[onnx]'."]
+    if not problems and plain["truncation_psi"] != 1 and not onnx:
+        problems = ["truncation_psi is for format=onnx; weights are written as they are."]
     if problems:
         raise ConfigError(*problems)
     return ExportConfig(**plain)

@@ -151,7 +151,7 @@ class SynthesisLayer(nn.Module):
             self.affine(w),
             up=self.up,
             taps=self.resample_filter,
-            noise=self._noise(len(x), noise_mode),
+            noise=self._noise(x.shape[0], noise_mode),
         )
         clamp = clamp_in_half(x, self.conv_clamp, gain)
         return bias_act.bias_act(x, self.bias.to(x.dtype), gain=_GAIN["lrelu"] * gain, clamp=clamp)

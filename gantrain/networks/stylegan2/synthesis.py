@@ -83,7 +83,8 @@ class SynthesisBlock(nn.Module):
         full = ws[0].dtype
         dtype = half if half is not None and self.may_be_half else full
         if self.first:
-            start = self.const.to(dtype).expand(len(ws[0]), -1, -1, -1)
+            n = ws[0].shape[0]  # torch.export takes a len() for a constant
+            start = self.const.to(dtype).expand(n, -1, -1, -1)
             features: Tensor = self.conv1(start, next(w), noise_mode)
         else:
             assert x is not None
