@@ -30,7 +30,8 @@ Log = Callable[[str], None]
 class Published:
     """A file and what is known of it.
 
-    urls: tried in order. checksum: "md5:..." or "sha256:...", hexadecimal. size: bytes.
+    urls: tried in order. checksum: "md5:..." or "sha256:...", hexadecimal, perhaps only its first
+    digits. size: bytes.
     """
 
     urls: Sequence[str]
@@ -297,7 +298,7 @@ def _check(path: Path, what: str, published: Published, cure: str) -> None:
     if published.checksum is None:
         return
     kind, _, wanted = published.checksum.partition(":")
-    if (found := digest(path, kind)) != wanted:
+    if not (found := digest(path, kind)).startswith(wanted):
         raise ConfigError(
             f"{what} has the {kind} {found} instead of {wanted}: it is damaged or another file: "
             f"{cure.rstrip('.')}."

@@ -1,0 +1,56 @@
+"""LPIPS: how different two images look to a VGG (Zhang et al. 2018, version 0.1, VGG 16)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
+EPS = 1e-10
+LEAST_SIDE = 16  # pixels: four times halved, something must be left
+
+
+class LPIPS(nn.Module):
+    """Parameters: `features.N.*` as in torchvision's VGG 16, `linK.model.1.weight` the heads."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self.taps: list[int] = []
+        c = 3
+        for block, widths in enumerate(_WIDTHS):
+            layers += [nn.MaxPool2d(2)] if block else []
+            for width in widths:
+                layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]
+                c = width
+            self.taps.append(len(layers) - 1)
+            head = nn.Sequential(nn.Identity(), nn.Conv2d(c, 1, 1, bias=False))
+            self.add_module(f"lin{block}", nn.ModuleDict({"model": head}))
+        self.features = nn.Sequential(*layers)
+        self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """float [N, 3, H, W] in [-1, 1] twice -> [N], 0 for equal images."""
+        total = torch.zeros(len(x), device=x.device)
+        for block, (a, b) in enumerate(zip(self._maps(x), self._maps(y), strict=True)):
+            head = self.get_submodule(f"lin{block}.model.1")
+            total = total + head((_unit(a) - _unit(b)).square()).mean((1, 2, 3))
+        return total
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        x = (x - self.shift) / self.scale
+        found = []
+        for number, layer in enumerate(self.features):
+            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
+            if number in self.taps:
+                found.append(x)
+        return found
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Every pixel's features scaled to length 1."""
+    return x / (x.square().sum(1, keepdim=True).sqrt() + EPS)
