@@ -3,6 +3,7 @@
 Needs onnx and onnxscript (the extra gantrain[onnx]); the comparison needs onnxruntime.
 """
 
+import copy
 import importlib.util
 import io
 import logging
@@ -54,7 +55,8 @@ def onnx_bytes(
         The content; the largest absolute difference, nan without onnxruntime.
 
     Raises:
-        ConfigError: torch cannot write this network, or the results differ by more than 1e-4.
+        ConfigError: torch cannot write this network, or the results differ by more than 1e-4 (or,
+            where that is more, 4 times torch's own rounding).
     """
     if hasattr(network, "z_dim"):
         return _latent(network, about, psi)
@@ -116,14 +118,15 @@ def _checked(
     content = _write(module, cases[0], names, free, about)
     if importlib.util.find_spec("onnxruntime") is None:
         return content, float("nan")
-    worst = max(_differences(content, module, cases[1:], names))
-    if not worst <= CLOSE:
+    found = list(_differences(content, module, cases[1:], names))
+    worst, allowed = max(found, key=lambda pair: pair[0] / pair[1])
+    if not worst <= allowed:
         raise ConfigError(
-            f"The ONNX file's results differ from torch's by up to {worst:.2g}, and {CLOSE:g} is "
-            "allowed: nothing is written. Try other versions of onnxruntime and onnxscript, or "
+            f"The ONNX file's results differ from torch's by up to {worst:.2g}, and {allowed:.2g} "
+            "is allowed: nothing is written. Try other versions of onnxruntime and onnxscript, or "
             "take format=safetensors, the weights alone."
         )
-    return content, worst
+    return content, max(difference for difference, _ in found)
 
 
 def _write(
@@ -178,8 +181,11 @@ def _kind(module: nn.Module) -> str:
 
 def _differences(
     content: bytes, module: nn.Module, cases: list[list[Tensor]], names: list[str]
-) -> Iterator[float]:
-    """Per case the largest absolute difference; infinite where the file does not take it."""
+) -> Iterator[tuple[float, float]]:
+    """Per case the largest absolute difference, and what is allowed.
+
+    The difference is infinite where the file does not take the case.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -193,8 +199,21 @@ def _differences(
             found = np.asarray(session.run(None, fed)[0])
         except Exception:  # onnxruntime's exceptions have no base of their own
             found = np.empty(0)
-        same = found.shape == expected.shape
-        yield float(np.abs(found - expected).max()) if same else float("inf")
+        if found.shape != expected.shape:
+            yield float("inf"), CLOSE
+            continue
+        difference = float(np.abs(found - expected).max())
+        yield difference, CLOSE if difference <= CLOSE else max(CLOSE, 4 * _rounding(module, case))
+
+
+@torch.no_grad()
+def _rounding(module: nn.Module, case: list[Tensor]) -> float:
+    """How far torch's own float32 result is from that of float64.
+
+    Instance norm over a map of few pixels, as the smallest pictures have, can enlarge it.
+    """
+    exact = copy.deepcopy(module).double()(*(x.double() for x in case))
+    return float((module(*case) - exact).abs().max())
 
 
 @contextmanager

@@ -115,6 +115,30 @@ def test_a_file_that_differs_is_not_written(monkeypatch: pytest.MonkeyPatch) -> 
         onnx_bytes(network, {})
 
 
+class Cancelling(nn.Module):
+    """Large terms that cancel but for their rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(128, 3, 3, padding=1)
+        half = torch.randn(3, 64, 3, 3)
+        self.last.weight.data = torch.cat([half, -half], 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        terms = 100 * self.first(x)
+        return self.last(torch.cat([terms, terms], 1)) + 0.5 * x
+
+
+def test_rounding_that_is_torch_s_own_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = Cancelling().eval().requires_grad_(False)
+    _, difference = onnx_bytes(network, {})
+    assert difference > CLOSE
+    monkeypatch.setattr(onnx_file, "_rounding", lambda *_: 0.0)
+    with pytest.raises(ConfigError, match="nothing is written"):
+        onnx_bytes(network, {})
+
+
 @pytest.mark.parametrize("network", [Constant(), Branching()], ids=["constant", "branching"])
 def test_networks_that_cannot_be_written(network: nn.Module, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"cannot be written as ONNX|nothing is written"):
