@@ -166,9 +166,10 @@ def check(command: str, cfg: DictConfig) -> None:
     if command == "train":
         early.check(load(cfg, given=()))
     else:
-        from gantrain import settings  # it stands on this module
+        from gantrain import inspection, settings  # they stand on this module
 
-        getattr(settings, f"load_{command}")(cfg)
+        module = inspection if hasattr(inspection, f"load_{command}") else settings
+        getattr(module, f"load_{command}")(cfg)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from gantrain import kinds, rules, schema
+from gantrain import rules, schema
 from gantrain.errors import ConfigError
 from gantrain.inference.seeds import LARGEST_SEED, read_numbers
 from gantrain.schema import AtLeastOne, Count
@@ -219,49 +219,6 @@ def load_translate(cfg: DictConfig) -> TranslateConfig:
     if problems:
         raise ConfigError(*problems)
     return TranslateConfig(**plain)
-
-
-@dataclass(frozen=True)
-class PrepareConfig:
-    """A checked config: a data set of one kind, and what is made of it."""
-
-    takes: Literal["unpaired", "images"]
-    report: str | None
-    pack: str | None
-    data: dict[str, Any]
-
-
-def load_prepare(cfg: DictConfig) -> PrepareConfig:
-    """Raises ConfigError with every problem found; the pictures are not looked at."""
-    plain = _texts(schema._plain(cfg), "report", "pack")
-    data = plain.get("data")
-    problems = [*schema._missing(plain)]
-    if isinstance(data, dict) and plain.get("takes") in (None, *kinds.WORDS):
-        plain["takes"] = plain.get("takes") or _kind_of(data)
-        plain["data"], _, misfits = kinds.choose(str(plain["takes"]), "this kind of model", data)
-        problems += misfits
-    fields = schema._fields(PrepareConfig)
-    known = [*fields, *(key for key in schema.known_keys(plain) if key.startswith("data."))]
-    problems += schema._check_section("", plain, fields, set(fields), known)
-    if not problems:
-        problems += schema._check_target("data", plain["data"], known)
-    if plain.get("pack") and not str(plain["pack"]).endswith(".zip"):
-        problems.append(f"pack={plain['pack']} must end in .zip, by which data.root knows it.")
-    if problems:
-        raise ConfigError(*problems)
-    return PrepareConfig(**plain)
-
-
-def _kind_of(data: dict[str, Any]) -> str:
-    """Which kind a data section is for, by its class or else by what its root holds."""
-    target = data.get("_target_")
-    if not isinstance(target, dict):
-        return kinds.constant(target, "kind") or "images"
-    if data.get("root") is None:
-        return "unpaired" if any(data.get(key) for key in ("root_a", "root_b", "url")) else "images"
-    from gantrain.data.places import holds_two_domains  # it imports numpy
-
-    return "unpaired" if holds_two_domains(str(data["root"])) else "images"
 
 
 @dataclass(frozen=True)

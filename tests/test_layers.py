@@ -14,7 +14,7 @@ LAYERS = {
     0: "errors ranks locks download types values targets paths files schedule losses networks ops",
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
-    3: "build schema early previous rules names signature kinds auto settings",
+    3: "build schema early previous rules names signature kinds auto settings inspection",
     4: "cli commands arguments resume compose mistakes help sweeps __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
@@ -25,7 +25,7 @@ MAY_CROSS = {
     ("inference", "gantrain.engine.precision"),
 }
 LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
-LIGHT += "kinds settings early previous targets ranks errors types values "
+LIGHT += "kinds settings inspection early previous targets ranks errors types values "
 LIGHT += "paths"  # these answer without torch
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from gantrain import __version__, settings, targets
+from gantrain import __version__, inspection, targets
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
 from gantrain.data.pixels import ImageFault
@@ -18,7 +18,7 @@ from gantrain.data.preflight import Source
 from gantrain.data.survey import Seen, look, summary
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write
-from gantrain.settings import PrepareConfig
+from gantrain.inspection import PrepareConfig
 
 SHOWN = 20  # faults and warnings on the terminal
 
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
         ConfigError: no such set, or a file that cannot be written.
         SystemExit: 1 when pictures cannot be used.
     """
-    config = settings.load_prepare(cfg)
+    config = inspection.load_prepare(cfg)
     made, keys = targets.resolve(config.data)
     data = made(seed=0, **keys)
     if not hasattr(data, "sources"):  # shapes, cifar10, mnist: made or published as they are

@@ -58,6 +58,19 @@ class SingleImages:
             found["label"] = self._labels.vector(self._values["train"][index])
         return found
 
+    def count(self, split: str) -> int:
+        """The number of pictures of "train" or "test"."""
+        return self._size(split)
+
+    def picture(self, split: str, index: int) -> np.ndarray:
+        """[C, H, W] of picture `index` as `item` has it, never mirrored."""
+        return np.ascontiguousarray(self._picture(split, index))
+
+    def label(self, split: str, index: int) -> np.ndarray:
+        """float32 [label_dim] of picture `index`."""
+        assert self._labels is not None
+        return self._labels.vector(self._values[split][index])
+
     def test_count(self, stream: str = "image") -> int:
         """The number of test pictures; of training pictures where the set has no test pictures."""
         return self._size(self._test)

@@ -38,12 +38,12 @@ class Extractor:
     ) -> None:
         self.name, self.digest, self.resize, self.dim = name, digest, resize, dim
         self._network = network.eval().requires_grad_(False).to(device)
-        self._apply, self._device = apply, device
+        self._apply, self.device = apply, device
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [N, C, H, W], C 1 or 3 -> float32 [N, dim], on the extractor's device."""
-        return self._apply(_colours(images.to(self._device))).float()
+        return self._apply(_colours(images.to(self.device))).float()
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:

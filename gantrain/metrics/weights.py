@@ -33,6 +33,10 @@ FILES: dict[str, tuple[Weights, ...]] = {
 }
 
 
+# First digits of the files' SHA-256: the published ones, and a conversion without the classifier.
+KNOWN = {"inception": ("6726825d", "5cd036ac"), "lpips": ("397923af", "c15b2f82")}
+
+
 def folder() -> Path:
     """Where weights are kept: $GANTRAIN_CACHE/weights, else ~/.cache/gantrain/weights."""
     cache = os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain"

@@ -1,0 +1,119 @@
+"""The configs of `gantrain prepare` and `evaluate`, checked before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from gantrain import kinds, schema, settings
+from gantrain.errors import ConfigError
+from gantrain.metrics.protocol import METRICS
+from gantrain.schema import AtLeastOne
+from gantrain.types import Range
+from gantrain.values import closest, show
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """A checked config: a data set of one kind, and what is made of it."""
+
+    takes: Literal["unpaired", "images"]
+    report: str | None
+    pack: str | None
+    data: dict[str, Any]
+
+
+def load_prepare(cfg: DictConfig) -> PrepareConfig:
+    """Raises ConfigError with every problem found; the pictures are not looked at."""
+    plain = settings._texts(schema._plain(cfg), "report", "pack")
+    data = plain.get("data")
+    problems = [*schema._missing(plain)]
+    if isinstance(data, dict) and plain.get("takes") in (None, *kinds.WORDS):
+        plain["takes"] = plain.get("takes") or _kind_of(data)
+        plain["data"], _, misfits = kinds.choose(str(plain["takes"]), "this kind of model", data)
+        problems += misfits
+    fields = schema._fields(PrepareConfig)
+    known = [*fields, *(key for key in schema.known_keys(plain) if key.startswith("data."))]
+    problems += schema._check_section("", plain, fields, set(fields), known)
+    if not problems:
+        problems += schema._check_target("data", plain["data"], known)
+    if plain.get("pack") and not str(plain["pack"]).endswith(".zip"):
+        problems.append(f"pack={plain['pack']} must end in .zip, by which data.root knows it.")
+    if problems:
+        raise ConfigError(*problems)
+    return PrepareConfig(**plain)
+
+
+def _kind_of(data: dict[str, Any]) -> str:
+    """Which kind a data section is for, by its class or else by what its root holds."""
+    target = data.get("_target_")
+    if not isinstance(target, dict):
+        return kinds.constant(target, "kind") or "images"
+    if data.get("root") is None:
+        return "unpaired" if any(data.get(key) for key in ("root_a", "root_b", "url")) else "images"
+    from gantrain.data.places import holds_two_domains  # it imports numpy
+
+    return "unpaired" if holds_two_domains(str(data["root"])) else "images"
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Files of the networks that judge pictures; None: the published ones."""
+
+    inception: str | None
+    lpips: str | None
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """A checked config: a snapshot, what is measured, and how."""
+
+    run: str
+    metrics: list[str] | None
+    num_images: AtLeastOne | None
+    split: Literal["train", "test"] | None
+    resize: Literal["clean", "tf1"]
+    extractor: Literal["inception", "random"]
+    weights: WeightsConfig
+    truncation_psi: Annotated[float, Range(-2, 2)]
+    seed: Annotated[int, Range(0, 10**9)]
+    data_root: str | None
+    output: str | None
+    device: str
+    precision: Literal["fp32", "tf32", "bf16"]
+    batch: AtLeastOne
+
+
+def load_evaluate(cfg: DictConfig) -> EvaluateConfig:
+    """Raises ConfigError with every problem found; the weights are looked for later."""
+    plain = settings._texts(schema._plain(cfg), "run", "output", "data_root")
+    if isinstance(plain.get("metrics"), str):
+        plain["metrics"] = [plain["metrics"]]
+    fields, inside = schema._fields(EvaluateConfig), schema._fields(WeightsConfig)
+    known = [*fields, *(f"weights.{key}" for key in inside)]
+    problems = [*schema._missing(plain)]
+    problems += schema._check_section("", plain, fields, set(fields), known)
+    section = plain.get("weights")
+    if isinstance(section, dict):
+        problems += schema._check_section("weights.", section, inside, set(inside), known)
+    if not problems:
+        problems += [*metric_problems("metrics", plain["metrics"] or ())]
+        problems += settings._device_problems(plain)
+        problems += settings._run_problems(plain["run"])
+    if problems:
+        raise ConfigError(*problems)
+    plain["truncation_psi"] = float(plain["truncation_psi"])
+    return EvaluateConfig(**{**plain, "weights": WeightsConfig(**plain["weights"])})
+
+
+def metric_problems(key: str, names: Iterable[str]) -> Iterator[str]:
+    """A sentence for each name that is no metric."""
+    for name in names:
+        if name not in METRICS:
+            near = closest(str(name), METRICS)
+            hint = f" Did you mean {near}?" if near else ""
+            yield f"{key}: {show(name)} is no metric.{hint} There are: {', '.join(METRICS)}."

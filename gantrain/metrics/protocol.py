@@ -1,0 +1,74 @@
+"""What a number means: the names of the metrics, and what is kept with a value."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "inception_score")
+PAIRED = ("lpips", "l1", "psnr", "ssim")
+LATENT = ("path_length",)
+METRICS = (*FEATURES, *PAIRED, *LATENT)
+LOWER_IS_BETTER = ("fid", "kid", "lpips", "l1", "path_length")
+QUANTISE = "round and clamp to 8 bits"
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Two values may be compared when all of this is equal.
+
+    extractor, digest, resize: the network, its weights, how pictures come to its size ("" where
+    none is used). real, fake: how many pictures. data: a hash of the real pictures' pixels.
+    """
+
+    extractor: str
+    digest: str
+    resize: str
+    real: int
+    fake: int
+    split: str
+    data: str
+    truncation_psi: float
+    ema: bool
+    seed: int
+    quantise: str = QUANTISE
+
+    def plain(self) -> dict[str, Any]:
+        """As a dict of plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number: of which metric, in which direction (None: no translation), under which protocol.
+
+    std: over subsets or splits, where the metric has one; no confidence interval.
+    """
+
+    metric: str
+    value: float
+    protocol: Protocol
+    direction: str | None = None
+    std: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Short, with what distinguishes it: "fid5k_clean", "kid120_clean/ab"."""
+        return named(self.metric, self.protocol, self.direction)
+
+    def plain(self) -> dict[str, Any]:
+        """A row of evaluations.jsonl, without where the pictures are from."""
+        row = {**asdict(self), "name": self.name, "protocol": self.protocol.plain()}
+        return {key: value for key, value in row.items() if key != "std" or value is not None}
+
+
+def named(metric: str, protocol: Protocol, direction: str | None) -> str:
+    """See `Value.name`."""
+    count, rest = divmod(protocol.fake, 1000)
+    text = metric + (f"{count}k" if count and not rest else str(protocol.fake))
+    if protocol.extractor and not protocol.extractor.startswith("inception"):
+        text += f"_{protocol.extractor}"
+    elif protocol.resize:
+        text += f"_{protocol.resize}"
+    return text + (f"/{direction}" if direction else "")
