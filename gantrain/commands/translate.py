@@ -20,11 +20,10 @@ from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.files import atomic_write, remove_leftovers
 from gantrain.inference import pictures, sampling
-from gantrain.inference.bands import translate_in_bands
+from gantrain.inference.bands import Bandable, translate_in_bands
 from gantrain.inference.picture_files import Task, find_tasks
 from gantrain.inference.sampling import Model
 from gantrain.inference.translation import input_channels
-from gantrain.networks.resnet import ResnetGenerator
 from gantrain.settings import TranslateConfig
 
 RECORD = "translate.json"
@@ -42,9 +41,9 @@ def main(cfg: DictConfig) -> None:
     tasks = find_tasks(config.input, config.format == "same")
     model = sampling.load(config.run, config.device, config.precision)
     network = model.translator(config.direction)
-    if config.tile and not isinstance(network, ResnetGenerator):
+    if config.tile and not isinstance(network, Bandable):
         raise ConfigError(
-            f"tile={config.tile} works with resnet generators, and this is a "
+            f"tile={config.tile} works with resnets and U-Nets, and this is a "
             f"{type(network).__name__}: leave tile out."
         )
     output = Path(config.output)
@@ -116,7 +115,7 @@ def _through(
 ) -> Iterable[torch.Tensor]:
     """float [C, H, W] in [-1, 1], of one size -> float [C', H, W] on the CPU."""
     network, tile = model.translator(config.direction), config.tile
-    if tile and isinstance(network, ResnetGenerator) and images[0][0].numel() > tile * tile:
+    if tile and isinstance(network, Bandable) and images[0][0].numel() > tile * tile:
         return (translate_in_bands(network, image, model.precision, tile) for image in images)
     return model.translate(torch.stack(images), config.direction)
 

@@ -7,7 +7,7 @@ from gantrain.networks.layers import Norm, in_float32, make_norm, uses_bias
 from gantrain.networks.spec import self_describing
 
 
-class _Level(nn.Module):
+class UnetLevel(nn.Module):
     """One halving, the level below, one doubling; cat([x, result]) unless outermost.
 
     `outer` and `inner` are the channels above and below the halving. Parameter names are those of
@@ -15,7 +15,7 @@ class _Level(nn.Module):
     """
 
     def __init__(
-        self, outer: int, inner: int, below: "_Level | None", norm: Norm, dropout: bool
+        self, outer: int, inner: int, below: "UnetLevel | None", norm: Norm, dropout: bool
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
@@ -41,7 +41,7 @@ class _Level(nn.Module):
 class _Outermost(nn.Module):
     """Halving without norm, the levels below, doubling to the image and tanh in float32."""
 
-    def __init__(self, in_channels: int, out_channels: int, ngf: int, below: _Level, norm: Norm):
+    def __init__(self, in_channels: int, out_channels: int, ngf: int, below: UnetLevel, norm: Norm):
         super().__init__()
         self.model = nn.Sequential(
             nn.Conv2d(in_channels, ngf, 4, stride=2, padding=1, bias=uses_bias(norm)),
@@ -83,12 +83,13 @@ class UnetGenerator(nn.Module):
         super().__init__()
         if downs < 5:
             raise ValueError(f"a U-Net here has at least 5 halvings, not {downs}")
-        level = _Level(8 * ngf, 8 * ngf, None, norm, dropout=False)
+        level = UnetLevel(8 * ngf, 8 * ngf, None, norm, dropout=False)
         for _ in range(downs - 5):
-            level = _Level(8 * ngf, 8 * ngf, level, norm, dropout)
+            level = UnetLevel(8 * ngf, 8 * ngf, level, norm, dropout)
         for width in (4 * ngf, 2 * ngf, ngf):
-            level = _Level(width, 2 * width, level, norm, dropout=False)
+            level = UnetLevel(width, 2 * width, level, norm, dropout=False)
         self.model = _Outermost(in_channels, out_channels, ngf, level, norm)
+        self.out_channels = out_channels
         self.size_multiple = 2**downs  # of the sides of a picture
 
     def forward(self, x: Tensor) -> Tensor:
