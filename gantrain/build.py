@@ -126,6 +126,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
         grid_every=round(config.tracking.grid_every_kimg * 1000),
         checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
         snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
+        evaluate_every=round(config.evaluation.every_kimg * 1000),
     )
 
 

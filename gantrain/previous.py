@@ -120,7 +120,8 @@ def _finished(
     if result is None or differences(before, dataclasses.asdict(config), ["evaluation"]):
         return None
     images = budget(config, before)
-    return result if images is not None and result["nimg"] >= images else None
+    done = result.get("enough") or (images is not None and result["nimg"] >= images)
+    return result if done else None
 
 
 def budget(config: RunConfig, before: dict[str, Any]) -> int | None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gantrain import kinds, ranks
+from gantrain.metrics import weights
+from gantrain.metrics.protocol import FEATURES, METRICS, measured
 from gantrain.values import show
 
 Config = dict[str, Any]
@@ -32,6 +34,7 @@ def problems(config: Config) -> list[str]:
         _starting_point,
         _name,
         _objective,
+        _evaluation,
     )
     return [problem for check in checks for problem in check(config)]
 
@@ -74,6 +77,27 @@ def _is_new(config: Config) -> bool:
 def _get(config: Config, key: str) -> Any:
     section, _, name = key.rpartition(".")
     return (config[section] if section else config).get(name)
+
+
+def _evaluation(config: Config) -> Iterator[str]:
+    wanted = config["evaluation"]
+    if not wanted["every_kimg"]:
+        return
+    if not wanted["metrics"]:
+        yield "evaluation.metrics is empty: name some, or set evaluation.every_kimg=0."
+    for name in wanted["metrics"]:
+        if name not in METRICS:
+            yield f"evaluation.metrics: {show(name)} is no metric; there are {', '.join(METRICS)}."
+    best, there = wanted["best"], measured(wanted["metrics"])
+    if best is not None and best not in there:
+        yield f"evaluation.best={best} is not measured: it must be one of {', '.join(there)}."
+    needed = {
+        "inception": wanted["extractor"] == "inception" and set(wanted["metrics"]) & {*FEATURES},
+        "lpips": set(wanted["metrics"]) & {"lpips", "path_length"},
+    }
+    for name in (name for name, metrics in needed.items() if metrics):
+        if told := weights.missing(name, wanted[name]):
+            yield told.replace(f"weights.{name}=", f"evaluation.{name}=")
 
 
 def _budget(config: Config) -> Iterator[str]:

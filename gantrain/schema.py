@@ -65,9 +65,19 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """`test_images`: per domain, 0: none."""
+    """`test_images`: per domain, 0: none. `every_kimg` 0: nothing is measured while training.
+    `inception`, `lpips`: files of weights, None: the published ones."""
 
     test_images: Count
+    every_kimg: NotNegative
+    metrics: list[str]
+    num_images: AtLeastOne
+    resize: Literal["clean", "tf1"]
+    extractor: Literal["inception", "random"]
+    inception: str | None
+    lpips: str | None
+    best: str | None
+    patience: AtLeastOne | None
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ def finish(
 ) -> float | None:
     """After the last step: measure, write result.json, say it; returns the objective's value."""
     numbers = final_numbers(trainer, data, config.evaluation.test_images)
-    metrics = objective.metrics(directory.last_report(), numbers)
+    metrics = objective.metrics(directory.last_report() | trainer.measured, numbers)
     chosen = objective.choose(config.objective, metrics)
     result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
-    result |= {"metrics": metrics, "objective": chosen}
+    result |= {"metrics": metrics, "objective": chosen, "enough": trainer.enough}
     directory.write_json(directory.result, result)
     for line in closing_words(directory, result, config):
         tracker.say(line)

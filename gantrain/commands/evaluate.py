@@ -28,7 +28,7 @@ from gantrain.inference.sampling import Model
 from gantrain.inspection import EvaluateConfig
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
-from gantrain.metrics.protocol import FEATURES, LATENT, PAIRED, Value
+from gantrain.metrics.protocol import FEATURES, PAIRED, Value, misfits
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
@@ -118,18 +118,12 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) 
     pairs = translates and data.has_pairs
     if config.metrics is None:
         return ["fid", "kid", *(PIXELWISE if pairs else ())]
-    problems = []
-    for name in config.metrics:
-        if name in PAIRED and not pairs:
-            problems.append(
-                f"metrics: {name} compares with true partners, which "
-                + ("this data set does not know (data.test_pairs)." if translates else
-                   f"{model.algorithm}, making pictures from noise, has none of.")
-            )  # fmt: skip
-        if name in LATENT and (translates or not model.has_w):
-            problems.append(f"metrics: {name} needs StyleGAN's w, and this is {model.algorithm}.")
-    if problems:
-        raise ConfigError(*problems)
+    has_w = not translates and model.has_w
+    problems = misfits(
+        config.metrics, model.algorithm, translates=translates, pairs=pairs, has_w=has_w
+    )
+    if told := [f"metrics: {problem}" for problem in problems]:
+        raise ConfigError(*told)
     return list(dict.fromkeys(config.metrics))
 
 

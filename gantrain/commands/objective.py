@@ -63,8 +63,9 @@ class Watch(Quiet):
     """Raises ConfigError at a report if `name` has not come up to `settled` images."""
 
     def __init__(self, name: str | None, settled: int) -> None:
-        # Errors of the pairs come after the last step; that they will come was looked at before.
-        self.name = None if name and name.startswith("pairs/") else name
+        # These come late, after the last step; that they will come was looked at before.
+        late = name and name.startswith(("pairs/", "metric/"))
+        self.name = None if late else name
         self.settled = settled
         self._seen: set[str] = set()
 

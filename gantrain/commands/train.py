@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantrain import auto, build, locks, previous, ranks, schema
-from gantrain.commands import closing, continuation, objective
+from gantrain.commands import closing, continuation, measuring, objective
 from gantrain.data.loader import batches
 from gantrain.engine import seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
@@ -29,7 +29,7 @@ from gantrain.engine.signals import (
     Signals,
     listen,
 )
-from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.trainer import Evaluate, Plan, Trainer
 from gantrain.engine.warm_start import load_weights
 from gantrain.files import kimg_label
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
@@ -156,6 +156,7 @@ def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
         closing.check_pairs(gan, data, full.evaluation.test_images, full.objective)
+        measuring.check(full, gan, data)
 
     world.one_after_another(prepare)
     return gan, data, full
@@ -178,10 +179,12 @@ def _trainer(
     about = {"model": config.model, "data": description, "versions": continuation.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
-    def snapshot(nimg: int, generator: nn.Module) -> None:
+    def save(path: Path, nimg: int, generator: nn.Module) -> None:
         meta = {"nimg": nimg, "ema": plan.ema_half_life > 0, **about}
-        path = directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt"
         save_snapshot(path, networks_of(generator, "G"), specs, meta)
+
+    def snapshot(nimg: int, generator: nn.Module) -> None:
+        save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
         return batches(
@@ -194,6 +197,11 @@ def _trainer(
             world=world.size,
         )
 
+    def judge() -> Evaluate | None:
+        if not world.is_first:
+            return measuring.nothing if plan.evaluate_every else None
+        return measuring.make(config, gan, data, plan, precision, directory, save, tracker.say)
+
     return Trainer(
         gan,
         build.make_optimizers(config, gan),
@@ -204,6 +212,7 @@ def _trainer(
         store=store,
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
+        evaluate=world.together(judge),
         channels_last=config.runtime.channels_last,
         note={"settings": settings, "versions": continuation.versions()},
         world=world,

@@ -151,7 +151,7 @@ class World:
 
     def first(self, work: Callable[[], T]) -> T:
         """`work()` on rank 0 alone; its result, or its ConfigError, on all."""
-        result = self.together(lambda: work() if self.is_first else None)
+        result = self.together(lambda: self._before_the_others(work))
         shared = self.gather(result)[0]
         return result if self.is_first else shared  # type: ignore[return-value]
 

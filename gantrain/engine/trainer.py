@@ -39,7 +39,11 @@ class Plan:
     grid_every: int  # 0: no grids
     checkpoint_every: int
     snapshot_every: int  # 0: at the end only
+    evaluate_every: int = 0  # 0: never
     ema_rampup: float | None = None  # the half-life is at most this share of the images seen
+
+
+Evaluate = Callable[[int, nn.Module], tuple[dict[str, float], bool]]
 
 
 class Tracker(Protocol):
@@ -56,7 +60,8 @@ class Trainer:
     Args:
         batches: nimg -> endless batches from that image on: uint8 [batch / ranks, C, H, W] per
             stream of pictures, float32 [batch / ranks, label_dim] labels.
-        preview: fixed uint8 inputs for the grids; None: no grids.
+        preview: fixed inputs for the grids; None: no grids.
+        evaluate: (nimg, generator) -> named values, and whether that is enough; rank 0 calls it.
         snapshot: (nimg, generator) -> None, writes the inference file; rank 0 calls it.
         note: plain values kept in every checkpoint (config, versions).
         world: the ranks that train together; rank 0 reports and writes.
@@ -73,6 +78,7 @@ class Trainer:
         store: CheckpointStore,
         snapshot: Callable[[int, nn.Module], None],
         preview: dict[str, Tensor] | None = None,
+        evaluate: Evaluate | None = None,
         channels_last: bool = False,
         note: dict[str, Any] | None = None,
         world: World | None = None,
@@ -88,6 +94,10 @@ class Trainer:
             gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
         )
         self._deal([])
+        self.evaluate = evaluate
+        self.measured: dict[str, float] = {}  # by the last evaluation
+        self._unreported: dict[str, float] = {}  # of it
+        self.enough = False  # said by an evaluation
         self.nimg = 0
         self.index = 0
         self._saved = -1  # nimg of the last checkpoint
@@ -99,7 +109,8 @@ class Trainer:
         return self.ema.network if self.ema else self.gan.G
 
     def train(self, ask: Callable[[], Action] = lambda: Action.GO_ON) -> Action:
-        """Train until the budget is spent (GO_ON), or `ask()` says STOP or REQUEUE; saves.
+        """Train until the budget is spent or an evaluation says that it is enough (GO_ON), or
+        `ask()` says STOP or REQUEUE; saves.
 
         `ask` is called before every step; at SAVE the state is saved and training goes on.
         """
@@ -109,7 +120,7 @@ class Trainer:
         self._clock.restart(self.nimg)
         action = Action.GO_ON
         try:
-            while self.nimg < self.plan.total:
+            while self.nimg < self.plan.total and not self.enough:
                 action = Action(self.world.max(ask()))
                 if action is Action.SAVE:
                     self._save()
@@ -123,8 +134,10 @@ class Trainer:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
+        if self.nimg >= self.plan.total and self._saved != self.nimg:  # else measured before
+            self._measure()
         self._save()
-        if self.nimg < self.plan.total:
+        if self.nimg < self.plan.total and not self.enough:
             return action
         self._show_grid()
         self._snapshot()
@@ -153,6 +166,8 @@ class Trainer:
             self._report()
         if now >= plan.total:
             return  # train() saves and shows the end
+        if crossed(before, now, plan.evaluate_every):
+            self._measure()
         if crossed(before, now, plan.grid_every):
             self._show_grid()
         if crossed(before, now, plan.snapshot_every):
@@ -167,7 +182,22 @@ class Trainer:
         values |= {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         values["progress/skipped_steps"] = float(self.runner.skipped)
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
+        values |= self._unreported
+        self._unreported = {}
         self.tracker.scalars(self.nimg, {**averages, **values, **self._clock.read(self.nimg)})
+
+    def _measure(self) -> None:
+        evaluate = self.evaluate
+        if evaluate is None or not self.plan.evaluate_every:
+            return
+        self.runner.check()
+
+        def alone() -> tuple[dict[str, float], bool]:
+            with seeding.stream(self.plan.seed, seeding.EVALUATION, self.index):
+                return evaluate(self.nimg, self.generator)
+
+        self.measured, self.enough = self.world.first(alone)
+        self._unreported = self.measured
 
     def _snapshot(self) -> None:
         self.runner.check()
@@ -222,6 +252,7 @@ class Trainer:
             "nimg": self.nimg,
             "index": self.index,
             "skipped": self.runner.skipped,
+            "measured": [self.measured, self._unreported],
             "ranks": self.world.gather(self._own_state()),
             "note": self.note,
         }
@@ -253,6 +284,7 @@ class Trainer:
         self.nimg = self._saved = state["nimg"]
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
+        self.measured, self._unreported = state.get("measured", ({}, {}))
         self._deal(ranks)
         if len(ranks) == self.world.size:
             self.runner.stats.load_state_dict(ranks[self.world.rank]["stats"])

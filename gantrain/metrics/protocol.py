@@ -1,5 +1,6 @@
 """What a number means: the names of the metrics, and what is kept with a value."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -7,7 +8,9 @@ FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "inception_sco
 PAIRED = ("lpips", "l1", "psnr", "ssim")
 LATENT = ("path_length",)
 METRICS = (*FEATURES, *PAIRED, *LATENT)
-LOWER_IS_BETTER = ("fid", "kid", "lpips", "l1", "path_length")
+HIGHER_IS_BETTER = (
+    "precision", "recall", "density", "coverage", "inception_score", "psnr", "ssim",
+)  # fmt: skip
 QUANTISE = "round and clamp to 8 bits"
 
 Split = Literal["train", "test"]
@@ -38,6 +41,36 @@ class Protocol:
         return asdict(self)
 
 
+PARTS = {  # metrics that give several values
+    "precision_recall": ("precision", "recall"),
+    "density_coverage": ("density", "coverage"),
+}
+
+
+def measured(metrics: Iterable[str]) -> list[str]:
+    """The names of the values that `metrics` give."""
+    return [value for name in metrics for value in PARTS.get(name, (name,))]
+
+
+def misfits(
+    metrics: Iterable[str], algorithm: str, *, translates: bool, pairs: bool, has_w: bool
+) -> Iterator[str]:
+    """A sentence for each metric that a GAN or its data set cannot have."""
+    for name in metrics:
+        if name in PAIRED and not translates:
+            yield (
+                f"{name} compares with true partners, and {algorithm} makes pictures from noise: "
+                "leave it out."
+            )
+        elif name in PAIRED and not pairs:
+            yield (
+                f"{name} compares with true partners, which this data set does not know: give "
+                "data.test_pairs=true if they are there, or leave it out."
+            )
+        if name in LATENT and not has_w:
+            yield f"{name} needs StyleGAN's w, which {algorithm} has not: leave it out."
+
+
 @dataclass(frozen=True)
 class Value:
     """A number: of which metric, in which direction (None: no translation), under which protocol.
@@ -66,7 +99,8 @@ class Value:
 def named(metric: str, protocol: Protocol, direction: str | None) -> str:
     """See `Value.name`."""
     count, rest = divmod(protocol.fake, 1000)
-    text = metric + (f"{count}k" if count and not rest else str(protocol.fake))
+    text = metric + "_" * (metric in PAIRED)  # l1_100, not l1100
+    text += f"{count}k" if count and not rest else str(protocol.fake)
     if protocol.extractor and not protocol.extractor.startswith("inception"):
         text += f"_{protocol.extractor}"
     elif protocol.resize:

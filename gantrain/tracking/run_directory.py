@@ -19,7 +19,8 @@ class RunDirectory:
     """Paths of one run.
 
     config.yaml (resolved), overrides.yaml (what was typed), environment.json, log.txt,
-    metrics.jsonl, result.json, tensorboard/, grids/, checkpoints/, snapshots/; .lock (who trains).
+    metrics.jsonl, evaluations.jsonl, result.json, tensorboard/, grids/, checkpoints/, snapshots/;
+    .lock (who trains).
     With config.yaml, written last, the run has begun.
     """
 
@@ -32,6 +33,7 @@ class RunDirectory:
         self.config = path / "config.yaml"
         self.overrides = path / "overrides.yaml"
         self.metrics = path / "metrics.jsonl"
+        self.evaluations = path / "evaluations.jsonl"
         self.log = path / "log.txt"
         self.result = path / "result.json"
         self._lock = path / ".lock"
@@ -124,10 +126,17 @@ class RunDirectory:
 
     def truncate_metrics(self, nimg: int) -> None:
         """Forget the reports after `nimg` images: the resumed run makes them anew."""
-        if self.metrics.exists():
-            lines = self.metrics.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if _nimg_of(line) <= nimg]
-            self.write_text(self.metrics, "".join(kept))
+        for file in (self.metrics, self.evaluations):
+            if file.exists():
+                lines = file.read_text().splitlines(keepends=True)
+                # What `gantrain evaluate` added is of snapshots, which stay.
+                asked = [file == self.evaluations and '"training": true' not in x for x in lines]
+                kept = [
+                    line
+                    for line, stays in zip(lines, asked, strict=True)
+                    if stays or _nimg_of(line) <= nimg
+                ]
+                self.write_text(file, "".join(kept))
 
 
 def occupied(path: Path) -> str:

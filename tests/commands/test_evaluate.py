@@ -1,0 +1,232 @@
+"""gantrain evaluate, and measuring while training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gantrain.metrics.inception import Inception
+from gantrain.snapshot import load_snapshot
+from tests.command_line import TINY, differences, final_state, gantrain, rows
+
+STYLEGAN = [
+    "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128",
+    "model.channel_max=8", "train.batch=4", "tracking.tensorboard=false",
+    "tracking.grid_every_kimg=0",
+]  # fmt: skip
+SMALL = [option for option in TINY if not option.startswith("data.test_images")]
+SMALL += ["data.test_images=8"]
+WATCHED = ["evaluation.every_kimg=0.004", "evaluation.extractor=random"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translating run on drawn pictures, and a StyleGAN on a folder with classes."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    values = np.random.default_rng(0)
+    for number in range(24):
+        path = folder / f"pictures/class{number % 2}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
+    gantrain(folder, "name=cyclegan", *SMALL, "train.kimg=0.004")
+    data = ["data=folder", "data.root=pictures", "data.resolution=16", "data.labels=true"]
+    gantrain(folder, "name=stylegan", *STYLEGAN, *data, "train.kimg=0.008")
+    return folder
+
+
+def evaluate(home: Path, run: str, *options: str, cache: str = "cache", code: int = 0) -> str:
+    command = ["evaluate", f"run=runs/{run}", "extractor=random", "device=cpu", *options]
+    return gantrain(home, *command, environment={"GANTRAIN_CACHE": cache}, code=code)
+
+
+def recorded(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_translations_in_both_directions(home: Path) -> None:
+    said = evaluate(home, "cyclegan")
+    found = recorded(home / "runs/cyclegan/evaluations.jsonl")
+    names = {row["name"] for row in found}
+    for way in ("ab", "ba"):
+        for name in ("fid8", "kid8", "fid_input8", "kid_input8"):
+            assert f"{name}_random-conv-64/{way}" in names
+        assert {f"l1_8/{way}", f"psnr_8/{way}", f"ssim_8/{way}"} <= names
+    assert all(name in said for name in names) and len(found) == 14
+    row = next(row for row in found if row["name"] == "fid8_random-conv-64/ab")
+    protocol = row["protocol"]
+    assert (protocol["real"], protocol["fake"], protocol["split"]) == (8, 8, "test")
+    assert protocol["quantise"] == "round and clamp to 8 bits" and len(protocol["digest"]) == 64
+    assert row["nimg"] == 4 and row["snapshot"] and row["versions"]["torch"]
+    l1 = next(row["value"] for row in found if row["name"] == "l1_8/ab")
+    assert 0 < l1 < 255
+
+
+def test_pictures_from_noise_with_labels(home: Path) -> None:
+    metrics = "metrics=[fid,kid,precision_recall,density_coverage]"
+    options = [metrics, "num_images=30"]
+    evaluate(home, "stylegan", *options, "output=first.jsonl")
+    evaluate(home, "stylegan", *options, "output=second.jsonl")  # from kept features
+    evaluate(home, "stylegan", *options, "output=third.jsonl", "batch=7", cache="other")
+    first, second, third = (recorded(home / f"{n}.jsonl") for n in ("first", "second", "third"))
+    metrics = ["fid", "kid", "precision", "recall", "density", "coverage"]
+    assert [row["metric"] for row in first] == metrics
+    assert [row["value"] for row in second] == [row["value"] for row in first]
+    for one, other in zip(first, third, strict=True):
+        assert other["value"] == pytest.approx(one["value"], rel=1e-5, abs=1e-9)
+        assert other["protocol"] == one["protocol"]
+    assert first[0]["protocol"]["real"] == 24 and first[0]["protocol"]["fake"] == 30
+    assert len(list((home / "cache/features").glob("*.npz"))) >= 1
+    evaluate(home, "stylegan", *options, "output=seed.jsonl", "seed=500", "truncation_psi=0.5")
+    [other, *_] = recorded(home / "seed.jsonl")
+    assert other["value"] != first[0]["value"]
+    assert other["protocol"]["truncation_psi"] == 0.5
+
+
+def test_kept_features_know_when_a_picture_has_changed(home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(home / "pictures", tmp_path / "pictures")
+    options = ["metrics=[fid]", f"data_root={tmp_path}/pictures"]
+    evaluate(home, "stylegan", *options, f"output={tmp_path}/a.jsonl")
+    victim = tmp_path / "pictures/class0/4.png"
+    before = victim.read_bytes()
+    pixels = np.asarray(Image.open(victim)).copy()
+    pixels[3, 3] ^= 255
+    Image.fromarray(pixels).save(victim, compress_level=0)
+    evaluate(home, "stylegan", *options, f"output={tmp_path}/b.jsonl")
+    victim.write_bytes(before)
+    evaluate(home, "stylegan", *options, f"output={tmp_path}/c.jsonl")
+    a, b, c = (recorded(tmp_path / f"{n}.jsonl")[0] for n in "abc")
+    assert a["value"] == c["value"] != b["value"]
+    assert a["protocol"]["data"] == c["protocol"]["data"] != b["protocol"]["data"]
+
+
+def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(Inception().state_dict(), tmp_path / "inception.pth")
+    options = ["extractor=inception", f"weights.inception={tmp_path}/inception.pth", "resize=tf1"]
+    options += ["metrics=[fid,inception_score]", "num_images=8", f"output={tmp_path}/x.jsonl"]
+    said = evaluate(home, "stylegan", *options)
+    assert "is not the published Inception" in said and "fid8_tf1" in said
+    found = recorded(tmp_path / "x.jsonl")
+    assert found[0]["protocol"]["extractor"] == "inception-2015-12-05"
+    assert found[1]["metric"] == "inception_score" and found[1]["std"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "told"),
+    [
+        ("stylegan", ["metrics=[l1]"], "StyleGAN makes pictures from noise"),
+        ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
+        ("cyclegan", ["metrics=[fdi]"], "is no metric. Did you mean fid?"),
+        ("stylegan", ["split=test"], "There are 0 real pictures"),
+        ("cyclegan", ["split=train"], "translations are measured on test pictures"),
+        ("stylegan", ["num_images=3"], "num_images=3 is too few"),
+        ("stylegan", ["data_root=nowhere"], "data.root=nowhere does not exist"),
+        ("none", [], "there is no such run"),
+        ("stylegan", ["extractor=inception", "weights.inception=none.pth"], "no such file"),
+        ("stylegan", ["wieghts.lpips=x"], "weights"),
+    ],
+)
+def test_mistakes(home: Path, run: str, options: list[str], told: str) -> None:
+    said = evaluate(home, run, *options, "output=mistakes.jsonl", code=2)
+    assert told in said and "Traceback" not in said
+
+
+FAMILIES = {
+    "cyclegan": [*SMALL, "evaluation.metrics=[kid,l1]"],
+    "stylegan": [*STYLEGAN, "data=shapes", "data.resolution=16", "data.train_images=12",
+                 "evaluation.metrics=[kid,precision_recall]", "evaluation.num_images=10"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_watching_changes_no_weight(tmp_path: Path, family: str) -> None:
+    options = [*FAMILIES[family], "train.kimg=0.016", "tracking.every_kimg=0.008"]
+    gantrain(tmp_path, "name=plain", *options)
+    said = gantrain(tmp_path, "name=watched", *options, *WATCHED)
+    plain, watched = (final_state(tmp_path / f"runs/{n}") for n in ("plain", "watched"))
+    assert not differences(plain["gan"], watched["gan"])
+    assert not differences(plain["optimizers"], watched["optimizers"])
+    found = recorded(tmp_path / "runs/watched/evaluations.jsonl")
+    assert sorted({row["nimg"] for row in found}) == [4, 8, 12, 16]
+    reports = rows(tmp_path / "runs/watched")
+    assert any(name.startswith("metric/kid") for name in reports[0])
+    result = json.loads((tmp_path / "runs/watched/result.json").read_text())
+    last = [row for row in found if row["nimg"] == 16]
+    for row in last:
+        assert result["metrics"][f"metric/{row['name']}"] == row["value"]
+    assert f"0.016 kimg: {last[0]['name']}" in said.replace("\n", " ")
+    by_time: dict[int, list[float]] = {}
+    for row in found:
+        if row["metric"] == "kid":
+            by_time.setdefault(row["nimg"], []).append(row["value"])
+    best = min(by_time, key=lambda nimg: sum(by_time[nimg]))
+    assert load_snapshot(tmp_path / "runs/watched/snapshots/best.pt").meta["nimg"] == best
+
+
+def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
+    options = [*SMALL, *WATCHED, "checkpoint.every_kimg=0.004", "train.kimg=0.016"]
+    options += ["lr.schedule=constant"]  # the budget of the first part says nothing
+    gantrain(tmp_path, "name=whole", *options)
+    gantrain(tmp_path, "name=parts", *options, "train.kimg=0.010")
+    evaluations = tmp_path / "runs/parts/evaluations.jsonl"
+    asked = {"metric": "fid", "nimg": 12, "value": 1.0, "name": "fid8"}  # by gantrain evaluate
+    evaluations.write_text(evaluations.read_text() + json.dumps(asked) + "\n")
+    gantrain(tmp_path, *options, "resume=runs/parts")
+
+    def values(name: str) -> list[Any]:
+        found = recorded(tmp_path / f"runs/{name}/evaluations.jsonl")
+        rows = {(r["nimg"], r["name"]): r["value"] for r in found if r.get("training")}
+        return sorted((key, value) for key, value in rows.items() if key[0] != 10)
+
+    assert values("parts") == values("whole")
+    assert asked in recorded(evaluations)
+
+
+def test_enough_is_enough(tmp_path: Path) -> None:
+    options = ["name=run", *SMALL, *WATCHED, "evaluation.metrics=[ssim]", "optimizer.lr=0.00000001"]
+    options += ["evaluation.patience=2", "train.kimg=0.1"]
+    said = gantrain(tmp_path, *options)
+    assert "that is enough" in said
+    result = json.loads((tmp_path / "runs/run/result.json").read_text())
+    assert result["enough"] and result["nimg"] < 100
+    assert "is finished" in gantrain(tmp_path, *options)
+    assert list((tmp_path / "runs/run/snapshots").glob("snapshot-*.pt"))
+
+
+@pytest.mark.multi
+def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
+    options = [*SMALL, *WATCHED, "train.batch=2", "train.kimg=0.008", "evaluation.patience=9"]
+    gantrain(tmp_path, "name=one", *options, "train.microbatch=1")
+    gantrain(tmp_path, "name=two", *options, "runtime.devices=2")
+    one, two = (recorded(tmp_path / f"runs/{n}/evaluations.jsonl") for n in ("one", "two"))
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert b["value"] == pytest.approx(a["value"], rel=1e-4) and a["nimg"] == b["nimg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["evaluation.extractor=inception"], "run gantrain fetch weights=inception"),
+        (["evaluation.inception=x.pth", "evaluation.extractor=inception"], "there is no such file"),
+        (["evaluation.metrics=[lpips]"], "run gantrain fetch weights=lpips"),
+        (["evaluation.metrics=[path_length]"], "fetch weights=lpips"),
+        (["evaluation.metrics=[mid]"], "is no metric"),
+        (["evaluation.metrics=[]"], "evaluation.metrics is empty"),
+        (["evaluation.metrics=[l1]", "data.test_images=4"], "needs 6 real pictures"),
+        (["evaluation.best=fid"], "evaluation.best=fid is not measured"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_the_first_step(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
+    command = ["name=run", *SMALL, *WATCHED, "train.kimg=0.008", *options]
+    said = gantrain(tmp_path, *command, environment={"GANTRAIN_CACHE": "cache"}, code=2)
+    assert told in said and "Traceback" not in said
+    assert not list(tmp_path.glob("runs/run/checkpoints/*"))
