@@ -1,4 +1,4 @@
-"""The configs of `gantrain prepare` and `evaluate`, checked before torch is imported."""
+"""The configs of `gantrain prepare`, `evaluate` and `fetch`, checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain import kinds, schema, settings
 from gantrain.errors import ConfigError
+from gantrain.metrics import weights
 from gantrain.metrics.protocol import METRICS
 from gantrain.schema import AtLeastOne
 from gantrain.types import Range
@@ -108,6 +109,28 @@ def load_evaluate(cfg: DictConfig) -> EvaluateConfig:
         raise ConfigError(*problems)
     plain["truncation_psi"] = float(plain["truncation_psi"])
     return EvaluateConfig(**{**plain, "weights": WeightsConfig(**plain["weights"])})
+
+
+def load_fetch(cfg: DictConfig) -> list[str]:
+    """Names of weights. Raises ConfigError."""
+    plain = schema._plain(cfg)
+    given = plain.get("weights")
+    names: list[str] = [given] if isinstance(given, str) else [*(given or ())]
+    known = list(weights.FILES)
+    problems = [
+        f"{key}={show(value)} is no key: there is weights." for key, value in plain.items()
+        if key != "weights"
+    ]  # fmt: skip
+    problems += [
+        f"weights: {show(name)} is not among {', '.join(known)}."
+        for name in names
+        if name not in known
+    ]
+    if not names:
+        problems.append(f"weights is empty: name some of {', '.join(known)}.")
+    if problems:
+        raise ConfigError(*problems)
+    return names
 
 
 def metric_problems(key: str, names: Iterable[str]) -> Iterator[str]:
