@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -44,8 +45,10 @@ def main(cfg: DictConfig) -> None:
         raise ConfigError(
             f"{there[0]} is there already and is not overwritten: give another output=."
         )
+    # All of them first: if one cannot be written, none is there.
+    made = {name: _content(model, name, networks[name], config) for name in networks}
     for name, file in files.items():
-        content, said = _content(model, name, networks[name], config)
+        content, said = made[name]
         with atomic_write(file) as target:
             if content is None:
                 torch.save(_weights(networks[name]), target)
@@ -84,7 +87,7 @@ def _content(
     content, difference = onnx_bytes(
         network, _about(model, name, config), channels=channels or 3, psi=config.truncation_psi
     )
-    if difference != difference:
+    if math.isnan(difference):
         return content, " (not compared with torch: onnxruntime is not installed)"
     return content, f" (onnxruntime and torch differ by {difference:.1g} at most)"
 

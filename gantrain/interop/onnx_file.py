@@ -194,6 +194,11 @@ def _differences(
     for case in cases:
         with torch.no_grad():
             expected = module(*case).numpy()
+        if not np.isfinite(expected).all():
+            raise ConfigError(
+                f"The results of {_kind(module)} are not finite numbers: its training has diverged "
+                "before this snapshot; export an older one."
+            )
         fed = dict(zip(names, (x.numpy() for x in case), strict=True))
         try:
             found = np.asarray(session.run(None, fed)[0])

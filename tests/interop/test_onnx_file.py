@@ -115,6 +115,13 @@ def test_a_file_that_differs_is_not_written(monkeypatch: pytest.MonkeyPatch) -> 
         onnx_bytes(network, {})
 
 
+def test_a_network_that_has_diverged() -> None:
+    network = trained(DCGANGenerator([8, 8], 1, z_dim=2, width=4))
+    network.project.bias.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="results of DCGANGenerator are not finite"):
+        onnx_bytes(network, {})
+
+
 class Cancelling(nn.Module):
     """Large terms that cancel but for their rounding."""
 
