@@ -294,6 +294,8 @@ class CompareConfig:
     metrics: list[str] | None
     sort: str | None
     csv: str | None
+    html: str | None
+    force: bool
 
 
 def load_compare(cfg: DictConfig) -> CompareConfig:

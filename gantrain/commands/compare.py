@@ -4,6 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from gantrain.errors import ConfigError
 from gantrain.settings import load_compare
 from gantrain.sweeps import queue, record, table
 
@@ -17,9 +18,20 @@ def main(cfg: DictConfig) -> None:
     in_queue = queue.states() if submitted else None
     found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
     table.choose_metrics(found, config.metrics)
+    unlike = {} if config.force else table.unlike(found)
+    if unlike and config.metrics is not None:
+        raise ConfigError(
+            *(f"{told}: measure them alike, or add force=true." for told in unlike.values())
+        )
+    found.metrics = [name for name in found.metrics if name not in unlike]
     if config.sort:
         table.sort(found, config.sort)
     print(*table.lines(found), "", f"{table.summary(found)}.", sep="\n")
+    for told in unlike.values():
+        print(f"Left out: {told}; force=true shows it all the same.")
+    if config.html:
+        table.to_html(found, Path(config.html))
+        print(f"As a page: {config.html}")
     file = Path(config.csv) if config.csv else sweep / "table.csv" if sweep else None
     if file:
         table.to_csv(found, file, chosen=config.csv is not None and config.metrics is not None)

@@ -18,13 +18,17 @@ STATUSES = (DONE, RUNNING, STOPPED, FAILED, WAITING)
 
 @dataclass
 class State:
-    """kimg: how far it has come; metrics: its newest numbers; objective: the name of its own."""
+    """kimg: how far it has come; metrics: its newest numbers; objective: the name of its own.
+
+    protocols: of what was evaluated ("metric/fid5k_clean"), how.
+    """
 
     status: str
     kimg: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     objective: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def of_run(path: Path) -> State:
@@ -48,6 +52,8 @@ def of_run(path: Path) -> State:
     elif state.status == STOPPED and not config:
         state.status = WAITING
     state.config = config
+    values, state.protocols = _evaluations(directory.evaluations)
+    state.metrics |= values
     return state
 
 
@@ -97,6 +103,25 @@ def _newest_report(file: Path) -> tuple[float, dict[str, float]]:
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # cut short by a crash
     return 0.0, {}
+
+
+def _evaluations(file: Path) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+    """The newest values by name, "metric/fid5k_clean", and their protocols."""
+    newest: dict[str, tuple[float, dict[str, Any]]] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}, {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+            name, nimg = f"metric/{row['name']}", row.get("nimg") or 0
+        except (ValueError, KeyError, TypeError):
+            continue  # cut short by a crash
+        if name not in newest or nimg >= newest[name][0]:
+            newest[name] = (nimg, row)
+    values = {name: float(row["value"]) for name, (_, row) in newest.items()}
+    return values, {name: dict(row.get("protocol") or {}) for name, (_, row) in newest.items()}
 
 
 def _newest_checkpoint(folder: Path) -> float:

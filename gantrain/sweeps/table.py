@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import re
@@ -116,7 +117,24 @@ def choose_metrics(table: Table, asked: Sequence[str] | None) -> None:
     objectives = [row.state.objective for row in table.rows if row.state.objective]
     chosen = [name for name in [*objectives, *MEANS] if name in there]
     losses = [name for name in there if name.startswith("loss/")][:MOST_LOSSES]
-    table.metrics = list(dict.fromkeys(chosen)) or losses
+    evaluated = [name for name in there if name.startswith("metric/")]
+    table.metrics = list(dict.fromkeys([*chosen, *evaluated])) or losses
+
+
+def unlike(table: Table) -> dict[str, str]:
+    """Shown metrics that the runs were measured by in different ways: name to a sentence."""
+    found = {}
+    for name in table.metrics:
+        rows = [row for row in table.rows if name in row.state.protocols]
+        for row in rows[1:]:
+            first, other = (r.state.protocols[name] for r in (rows[0], row))
+            fields = [key for key in first if key != "seed" and first[key] != other.get(key)]
+            if fields and name not in found:
+                told = ", ".join(f"{k} {show(first[k])} and {show(other.get(k))}" for k in fields)
+                found[name] = (
+                    f"{name} of {rows[0].name} and {row.name} was measured differently ({told})"
+                )
+    return found
 
 
 def _no_metric(name: str, there: list[str]) -> str:
@@ -172,6 +190,32 @@ def summary(table: Table) -> str:
     """How many are in which state: "4 done, 1 failed, 1 waiting"."""
     counts = [(table.count(status), status) for status in state.STATUSES]
     return ", ".join(f"{count} {status}" for count, status in counts if count) or "no runs yet"
+
+
+def to_html(table: Table, path: Path) -> None:
+    """Write what `lines` shows as a page of its own."""
+    rows = [["run", *table.keys, "status", "kimg", *table.metrics]]
+    for row in table.rows:
+        settings = [row.settings.get(key, "") for key in table.keys]
+        numbers = [_number(row.state.metrics.get(name)) for name in table.metrics]
+        rows.append([row.name, *settings, row.state.status, f"{row.state.kimg:g}", *numbers])
+    cells = [
+        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+        for row, tag in zip(rows, ["th", *["td"] * len(table.rows)], strict=True)
+    ]
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}"
+        "td,th{border-bottom:1px solid #8884;padding:.2rem .7rem;text-align:left}"
+        ":root{color-scheme:light dark}div{overflow-x:auto}"
+    )
+    text = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>gantrain compare</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{style}</style><div><table>{''.join(f'<tr>{row}</tr>' for row in cells)}"
+        "</table></div></html>\n"
+    )
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def to_csv(table: Table, path: Path, chosen: bool) -> None:

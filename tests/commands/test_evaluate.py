@@ -1,6 +1,7 @@
 """gantrain evaluate, and measuring while training."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,6 @@ def test_pictures_from_noise_with_labels(home: Path) -> None:
 
 
 def test_kept_features_know_when_a_picture_has_changed(home: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(home / "pictures", tmp_path / "pictures")
     options = ["metrics=[fid]", f"data_root={tmp_path}/pictures"]
     evaluate(home, "stylegan", *options, f"output={tmp_path}/a.jsonl")
@@ -230,3 +229,23 @@ def test_what_cannot_be_measured_is_told_before_the_first_step(
     said = gantrain(tmp_path, *command, environment={"GANTRAIN_CACHE": "cache"}, code=2)
     assert told in said and "Traceback" not in said
     assert not list(tmp_path.glob("runs/run/checkpoints/*"))
+
+
+def test_compare_shows_what_was_measured_alike(home: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(home / "runs/stylegan", tmp_path / f"runs/{name}")
+        (tmp_path / f"runs/{name}/evaluations.jsonl").unlink(missing_ok=True)
+    shutil.copytree(home / "pictures", tmp_path / "pictures")
+    options = ["extractor=random", "num_images=8", "metrics=[fid,kid]", "device=cpu"]
+    for name, more in (("a", []), ("b", ["seed=900"])):
+        gantrain(tmp_path, "evaluate", f"run=runs/{name}", *options, *more)
+    said = gantrain(tmp_path, "compare", "runs/a", "runs/b", "csv=x.csv", "html=x.html")
+    assert "metric/fid8_random-conv-64" in said and "Left out" not in said
+    assert "metric/kid8_random-conv-64" in (tmp_path / "x.csv").read_text()
+    assert "<th>metric/fid8_random-conv-64</th>" in (tmp_path / "x.html").read_text()
+    gantrain(tmp_path, "evaluate", "run=runs/b", *options, "truncation_psi=0.5")
+    said = gantrain(tmp_path, "compare", "runs/a", "runs/b")
+    assert "was measured differently (truncation_psi 1.0 and 0.5); force=true" in said
+    asked = ["compare", "runs/a", "runs/b", "metrics=[metric/fid8_random-conv-64]"]
+    assert "measure them alike, or add force=true" in gantrain(tmp_path, *asked, code=2)
+    assert "metric/fid8" in gantrain(tmp_path, *asked, "force=true")
