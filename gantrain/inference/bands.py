@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
+from gantrain.errors import ConfigError
 from gantrain.inference.chain import Chain, Op, Reader, Stored, paired
 from gantrain.networks.resnet import ResnetBlock, ResnetGenerator
 from gantrain.networks.unet import UnetGenerator, UnetLevel
@@ -31,7 +32,8 @@ KEPT = 4  # times smaller than the picture, or more: maps that wait in files
 def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, tile: int) -> Tensor:
     """[C, H, W] of any size -> [C', H, W], in bands of about tile * tile pixels.
 
-    uint8 becomes uint8, float32 in [-1, 1] the same.
+    uint8 becomes uint8, float32 in [-1, 1] the same. Raises ConfigError where the temporary files
+    find no room.
     """
     _, h, w = image.shape
     least = getattr(network, "least_side", network.size_multiple)
@@ -45,7 +47,14 @@ def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, t
         result[:, a : a + kept.shape[1]] = kept
 
     bands = Bands(network, precision, rows=tile * tile // width)
-    bands.translate(lambda a, b: to_float(whole[:, :, a:b]), height, width, write)
+    try:
+        bands.translate(lambda a, b: to_float(whole[:, :, a:b]), height, width, write)
+    except OSError as error:
+        raise ConfigError(
+            f"tile={tile} keeps maps in temporary files, and one cannot be written or read in "
+            f"{tempfile.gettempdir()} ({error.strerror or error}): make room, or let the "
+            "environment variable TMPDIR name a folder on a larger disk."
+        ) from None
     return result
 
 

@@ -1,5 +1,6 @@
 """A large picture in bands is what it is at once; statistics are those of the whole picture."""
 
+import errno
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from gantrain.engine.precision import Precision
+from gantrain.errors import ConfigError
 from gantrain.inference.bands import Bandable, Bands, translate_in_bands
 from gantrain.inference.chain import Stored
 from gantrain.inference.translation import translate_any_size
@@ -120,3 +122,12 @@ def test_files_that_are_used_up_are_removed(kind: str, per_pixel: float, norm: N
     ngf = 6 if kind == "resnet" else 3
     assert 0 < bands.most <= per_pixel * 128 * 64 * ngf
     assert not any(file.path.exists() for file in bands.files)
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Stored, "write", full)
+    with pytest.raises(ConfigError, match=r"No space left on device.*TMPDIR"):
+        translate_in_bands(network(), torch.zeros(3, 64, 64), FP32, tile=16)
