@@ -100,7 +100,7 @@ def _shallow(image: Image.Image) -> tuple[np.ndarray, str]:
         image = image.convert("L")
     else:
         image = image.convert("RGB")
-    array = np.asarray(image)
+    array = np.array(image)  # a copy: Pillow's own may not be written to, which torch warns of
     return array if array.ndim == 3 else array[..., None], note
 
 
