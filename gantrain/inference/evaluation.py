@@ -178,6 +178,8 @@ def of_features(
     judge: Judge, real: Tensor, fake: Tensor, request: Request
 ) -> Iterator[tuple[str, float, float | None]]:
     """(name, value, std) of every metric of `request` that compares features."""
+    if judge.extractor.device.type == "cuda":  # float64 products of 50,000 samples
+        real, fake = real.to(judge.extractor.device), fake.to(judge.extractor.device)
     for name in request.metrics:
         if name == "fid":
             yield name, fid(moments(real), moments(fake)), None

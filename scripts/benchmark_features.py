@@ -1,0 +1,103 @@
+"""How much reading, generating and hashing cost beside the network that judges.
+
+python scripts/benchmark_features.py [--images 256] [--side 64] [--device cpu] [--weights FILE]
+
+Prints images per second of the bare Inception (pictures in memory, already 299 x 299), of the whole
+path from a folder of PNG files, and from a small StyleGAN2 with that generator's own time taken
+off; medians of five runs.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gantrain.data.image_folder import ImageFolder
+from gantrain.inference.evaluation import Judge, Pictures
+from gantrain.metrics.extractor import Extractor, load_extractor
+from gantrain.metrics.inception import SIDE, Inception
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.ops.pixels import to_uint8
+
+BATCH, REPEATS = 32, 5
+
+
+def median_seconds(work: Callable[[], object], device: torch.device) -> float:
+    def once() -> float:
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+
+    once()
+    return statistics.median(once() for _ in range(REPEATS))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--weights", help="default: random ones, which are as fast")
+    options = parser.parse_args()
+    device, count, side = torch.device(options.device), options.images, options.side
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(options.weights or f"{folder}/inception.pth")
+        if not options.weights:
+            torch.save(Inception().state_dict(), weights)
+        extractor = load_extractor("inception", [weights], "clean", device)
+        pictures = Path(folder, "pictures")
+        pictures.mkdir()
+        values = np.random.default_rng(0)
+        for number in range(count):
+            pixels = values.integers(0, 256, (side, side, 3), np.uint8)
+            Image.fromarray(pixels).save(pictures / f"{number}.png")
+        data = ImageFolder(seed=0, root=str(pictures), resolution=side, cache="none")
+        data.prepare(batch=1, multiple=1, log=lambda _: None)
+        report(extractor, data, count, device)
+
+
+@torch.no_grad()
+def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.device) -> None:
+    ready = torch.rand(BATCH, 3, SIDE, SIDE, device=device) * 255
+    network = extractor._network
+    bare = median_seconds(lambda: [network(ready) for _ in range(count // BATCH)], device)
+
+    def judge() -> Judge:
+        return Judge(extractor, None, None)  # without what an earlier one knows
+
+    def silent(_: int) -> None:
+        pass
+
+    def from_files() -> None:
+        read = Pictures("benchmark", count, lambda i: data.picture("train", i))
+        judge().real(read, BATCH, silent)
+
+    G = StyleGAN2Generator(list(data.resolution), 3, 0, channel_base=1024, channel_max=64)
+    G = G.eval().to(device)
+
+    def generated() -> Iterator[Tensor]:
+        for _ in range(count // BATCH):
+            yield to_uint8(G(torch.randn(BATCH, G.z_dim, device=device), None)).cpu()
+
+    files = median_seconds(from_files, device)
+    alone = median_seconds(lambda: [*generated()], device)
+    whole = median_seconds(lambda: judge().fake(generated(), silent), device)
+    print(f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__}")
+    for name, seconds in (("bare", bare), ("PNG files", files), ("generator", whole - alone)):
+        print(
+            f"{name:<10} {count / seconds:8.1f} images/s   {bare / seconds:6.1%} of the bare network"
+        )
+
+
+if __name__ == "__main__":
+    main()
