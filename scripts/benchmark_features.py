@@ -94,9 +94,8 @@ def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.de
     whole = median_seconds(lambda: judge().fake(generated(), silent), device)
     print(f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__}")
     for name, seconds in (("bare", bare), ("PNG files", files), ("generator", whole - alone)):
-        print(
-            f"{name:<10} {count / seconds:8.1f} images/s   {bare / seconds:6.1%} of the bare network"
-        )
+        share = f"{bare / seconds:6.1%} of the bare network"
+        print(f"{name:<10} {count / seconds:8.1f} images/s   {share}")
 
 
 if __name__ == "__main__":
