@@ -1,9 +1,10 @@
-"""The configs of `gantrain prepare`, `evaluate` and `fetch`, checked before torch is imported."""
+"""The configs of prepare, evaluate, report and fetch, checked before torch is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain import kinds, schema, settings
@@ -109,6 +110,25 @@ def load_evaluate(cfg: DictConfig) -> EvaluateConfig:
         raise ConfigError(*problems)
     plain["truncation_psi"] = float(plain["truncation_psi"])
     return EvaluateConfig(**{**plain, "weights": WeightsConfig(**plain["weights"])})
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """A checked config: a run directory, and where the page goes."""
+
+    run: str
+    output: str | None
+
+
+def load_report(cfg: DictConfig) -> ReportConfig:
+    """Raises ConfigError with every problem found."""
+    plain = settings._texts(schema._plain(cfg), "run", "output")
+    problems = settings._simple_problems(ReportConfig, plain)
+    if not problems and not (Path(plain["run"]) / "config.yaml").is_file():
+        problems = [f"run={plain['run']}: no run is there (config.yaml is missing)."]
+    if problems:
+        raise ConfigError(*problems)
+    return ReportConfig(**plain)
 
 
 def load_fetch(cfg: DictConfig) -> list[str]:

@@ -15,7 +15,7 @@ LAYERS = {
     1: "gans augment data metrics tracking snapshot",
     2: "engine inference interop",
     3: "build schema early previous rules names signature kinds auto settings inspection",
-    4: "cli commands arguments resume compose mistakes help sweeps __main__",
+    4: "cli commands arguments resume compose mistakes help sweeps pages __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 # Siblings that may see each other, and what of the other.

@@ -1,0 +1,27 @@
+"""gantrain report: one page about a run, to be opened in a browser."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gantrain import inspection
+from gantrain.errors import ConfigError
+from gantrain.files import atomic_write
+from gantrain.pages import report
+from gantrain.pages.run import read
+
+
+def main(cfg: DictConfig) -> None:
+    """Write the page. Raises ConfigError."""
+    config = inspection.load_report(cfg)
+    run = Path(config.run)
+    target = Path(config.output) if config.output else run / "report.html"
+    text = report.page(read(run))
+    try:
+        with atomic_write(target) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise ConfigError(
+            f"output={target} cannot be written ({error.strerror or error}): give another file."
+        ) from error
+    print(f"Page: {target} ({len(text) / 1e6:.1f} MB)")

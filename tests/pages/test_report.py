@@ -1,0 +1,131 @@
+"""gantrain report: one page, whatever a run directory holds."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gantrain.pages.curves import chart, thinned
+from tests.command_line import TINY, gantrain
+
+VOID = {"meta", "img", "input", "br"}
+
+
+class Checker(HTMLParser):
+    """Every tag that is opened is closed, in order, and nothing comes from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID and tag not in ("th", "td", "tr", "html"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("th", "td", "tr", "html"):
+            assert self.open.pop() == tag
+
+
+def checked(file: Path) -> str:
+    text = file.read_text()
+    checker = Checker()
+    checker.feed(text)
+    assert not checker.open
+    assert all(source.startswith("data:image/webp;base64,") for source in checker.sources)
+    assert not re.search(r"https?://|url\(|@import", text)
+    return text
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    options = [*TINY, "tracking.grid_every_kimg=0.002", "tracking.every_kimg=0.002"]
+    options += ["data.test_images=8", "evaluation.extractor=random"]
+    options += ["evaluation.every_kimg=0.004", "train.kimg=0.008", "model.lambda_cycle=9"]
+    gantrain(folder, "name=run", *options)
+    return folder
+
+
+def test_a_finished_run(home: Path) -> None:
+    said = gantrain(home, "report", "run=runs/run")
+    assert "Page: runs/run/report.html" in said
+    text = checked(home / "runs/run/report.html")
+    for word in ("CycleGAN", "done", "0.008 of 0.008 kimg", "kid8_random-conv-64/ab", "cycle_a"):
+        assert word in text, word
+    assert text.count("<img ") == 1 + 5  # the newest, and all five behind the slider
+    assert "model.lambda_cycle=9" in text and "gantrain translate run=runs/run" in text
+    assert text.count("<polyline") > 20 and "NaN" not in text
+
+
+def test_values_of_different_protocols_are_not_put_together(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "runs/run", tmp_path / "run")
+    options = ["extractor=random", "num_images=7", "metrics=[kid]"]
+    gantrain(tmp_path, "evaluate", "run=run", *options)
+    gantrain(tmp_path, "report", "run=run", "output=page.html")
+    text = checked(tmp_path / "page.html")
+    assert text.count("<tr><th>metric") == 4 and "fake 7" in text and "fake 8" in text
+
+
+def test_alarms_and_strange_names_are_escaped(home: Path, tmp_path: Path) -> None:
+    run = tmp_path / 'a "b" <i>&'
+    shutil.copytree(home / "runs/run", run)
+    event = {"nimg": 4, "alarm": "<b>x", "level": 'critical"', "text": "<script>", "advice": "&"}
+    (run / "events.jsonl").write_text(json.dumps(event) + '\n{"alarm": "torn')
+    gantrain(tmp_path, "report", f"run='{run.name}'")
+    text = checked(run / "report.html")
+    assert "<script>&lt;" not in text and "&lt;script&gt;" in text and "&lt;b&gt;x" in text
+    assert "<h1>a &quot;b&quot; &lt;i&gt;&amp;</h1>" in text
+
+
+def test_a_run_that_has_only_begun(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.copy(home / "runs/run/config.yaml", tmp_path / "run")
+    gantrain(tmp_path, "report", "run=run")
+    assert "Curves" not in checked(tmp_path / "run/report.html")
+    (tmp_path / "run/metrics.jsonl").write_text('{"nimg": 1000, "loss/G/x": null}\n{"nimg"')
+    (tmp_path / "run/grids").mkdir()
+    (tmp_path / "run/grids/grid-000001.000.png").write_bytes(b"torn")
+    gantrain(tmp_path, "report", "run=run")
+    checked(tmp_path / "run/report.html")
+
+
+def test_many_grids_and_large_ones(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "runs/run", tmp_path / "run")
+    for number in range(100):
+        Image.new("RGB", (3000, 40)).save(tmp_path / f"run/grids/grid-{number:06d}.500.png")
+    gantrain(tmp_path, "report", "run=run")
+    text = checked(tmp_path / "run/report.html")
+    assert 20 <= text.count("<img ") <= 25 and '<p id="when">99.5 kimg</p>' in text
+
+
+@pytest.mark.parametrize("options", [["run=nowhere"], ["run=runs"], ["run=runs/run", "ouput=x"]])
+def test_mistakes(home: Path, options: list[str]) -> None:
+    said = gantrain(home, "report", *options, code=2)
+    assert "Traceback" not in said
+
+
+def test_long_curves_are_thinned_and_keep_their_extremes() -> None:
+    points = [(float(i), float((i * 7919) % 1000)) for i in range(100_000)]
+    points[54_321] = (54_321.0, 5000.0)
+    points[777] = (777.0, -5000.0)
+    kept = thinned(points)
+    assert len(kept) <= 802 and kept == sorted(kept)
+    assert (54_321.0, 5000.0) in kept and (777.0, -5000.0) in kept
+    assert kept[0] == points[0] and kept[-1] == points[-1]
+    assert thinned(points[:50]) == points[:50]
+
+
+def test_charts_of_odd_values() -> None:
+    assert chart("x", {"a": [(0, 1.0)]}) == "" and chart("x", {"a": [(0, float("nan"))] * 9}) == ""
+    flat = chart("x", {"a": [(0, 2.0), (1, 2.0)], "b": [(0, float("inf")), (1, 1.0), (2, 3.0)]})
+    assert "nan" not in flat and "inf" not in flat and flat.count("<polyline") == 4
