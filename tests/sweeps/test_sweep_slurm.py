@@ -128,13 +128,22 @@ def test_without_slurm_nothing_is_begun(
     assert not Path("sweeps").exists() and queue.states() is None
 
 
-def test_ctrl_c_leaves_the_jobs_alone(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_the_jobs_alone(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def tell_the_job(number: signal.Signals) -> None:
+        [job] = (tmp_path / "bin").glob("*.job")
+        os.killpg(int(job.read_text()), number)
+
     def interrupt() -> None:
+        tell_the_job(signal.SIGSTOP)  # on a slow machine it could end before the second command
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         at_first_look(patch, interrupt)
         code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
     assert code == 75 and "scancel 1" in said
-    code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
+    with monkeypatch.context() as patch:
+        at_first_look(patch, lambda: tell_the_job(signal.SIGCONT))
+        code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
     assert code == 0 and "is job 1 of Slurm's already" in said
