@@ -20,11 +20,11 @@ def kid(real: Tensor, fake: Tensor, chunk: int = 2048) -> float:
 def kid_spread(
     real: Tensor, fake: Tensor, seed: int, subsets: int = 100, size: int = 1000
 ) -> float:
-    """Standard deviation of KID over random subsets (without replacement within each).
+    """Standard deviation of KID over random subsets of at most half a set (without replacement).
 
     The subsets share samples: it says how stable the number is, and is no confidence interval.
     """
-    size = min(size, len(real), len(fake))
+    size = max(2, min(size, len(real) // 2, len(fake) // 2))
     draw = torch.Generator().manual_seed(seed)
     values = [
         kid(

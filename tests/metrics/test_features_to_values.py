@@ -87,6 +87,7 @@ def test_kid_is_unbiased_and_its_sums_are_right() -> None:
     assert abs(np.mean(same)) < 3 * np.std(same) / math.sqrt(200)  # of equal distributions: 0
     assert min(same) < 0
     assert kid_spread(x, y, 0) == kid_spread(x, y, 0) and kid_spread(x, y, 0, size=20) > 0
+    assert kid_spread(x, y, 0) > 1e-3  # subsets as large as the sets would all be the same
 
 
 def test_precision_and_recall_see_what_is_wrong() -> None:
