@@ -1,5 +1,6 @@
 """From a checked config to objects."""
 
+import math
 import os
 from typing import Any
 
@@ -13,10 +14,10 @@ from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.ranks import Ranks
-from gantrain.schema import RunConfig, RuntimeConfig
+from gantrain.schema import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.run_directory import RunDirectory
-from gantrain.tracking.tracker import JsonLines, Sink, TensorBoard, Tracker
+from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
 
 
 def make_data(config: RunConfig) -> Any:
@@ -113,6 +114,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
         epoch_images=images_per_epoch if lr.unit == "epoch" else None,
         compat=lr.compat,
     )
+    tick = max(1, round(config.tracking.every_kimg * 1000))
     return Plan(
         seed=config.seed,
         total=total,
@@ -122,12 +124,20 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
         ema_half_life=(train.ema_kimg or 0) * 1000,
         ema_rampup=train.ema_rampup,
         on_nonfinite=train.on_nonfinite,
-        tick=max(1, round(config.tracking.every_kimg * 1000)),
+        tick=tick,
+        health_every=_health_every(config.tracking, tick, total),
         grid_every=round(config.tracking.grid_every_kimg * 1000),
         checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
         snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
         evaluate_every=round(config.evaluation.every_kimg * 1000),
     )
+
+
+def _health_every(tracking: TrackingConfig, tick: int, total: int) -> int:
+    """Images from probe to probe: whole ticks; 0: none."""
+    given = tracking.health_every_kimg
+    images = max(20 * tracking.health_images, total / 500) if given is None else given * 1000
+    return math.ceil(images / tick) * tick
 
 
 def make_tracker(
@@ -142,7 +152,7 @@ def make_tracker(
     """Log file and metrics always; TensorBoard as configured; live display or plain lines."""
     directory.path.mkdir(parents=True, exist_ok=True)
     plain = PlainLines(None if live else stream, directory.log, plan.total)
-    sinks: list[Sink] = [plain, JsonLines(directory.metrics)]
+    sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]
     if live:
         sinks.append(LiveDisplay(plan.total, resumed_at or 0))
     if config.tracking.tensorboard:

@@ -325,5 +325,9 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         lambda get: get("tracking.grid_every_kimg") == 0,
         "tracking.grid_every_kimg=0 draws no grids",
     ),
+    "tracking.health_images": (
+        lambda get: get("tracking.health_every_kimg") == 0,
+        "tracking.health_every_kimg=0 looks at none",
+    ),
     "resume_force": (lambda get: get("resume") is None, "resume is not given"),
 }

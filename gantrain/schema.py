@@ -97,11 +97,13 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Reports. `grid_every_kimg` 0: no grids."""
+    """Reports. `grid_every_kimg` 0: no grids; `health_every_kimg` 0: no probes."""
 
     every_kimg: Positive
     grid_every_kimg: NotNegative
     grid_images: AtLeastOne
+    health_every_kimg: NotNegative | None
+    health_images: Annotated[int, Range(2)]
     tensorboard: bool
 
 

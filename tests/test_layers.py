@@ -12,7 +12,7 @@ PACKAGE = Path(gantrain.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     0: "errors ranks locks download types values targets paths files schedule losses networks ops",
-    1: "gans augment data metrics tracking snapshot",
+    1: "gans augment data health metrics tracking snapshot",
     2: "engine inference interop",
     3: "build schema early previous rules names signature kinds auto settings inspection",
     4: "cli commands arguments resume compose mistakes help sweeps pages __main__",

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantrain import auto, build, locks, previous, ranks, schema
-from gantrain.commands import closing, continuation, measuring, objective
+from gantrain.commands import closing, continuation, measuring, objective, watching
 from gantrain.data.loader import batches
 from gantrain.engine import seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
@@ -33,6 +33,7 @@ from gantrain.engine.trainer import Evaluate, Plan, Trainer
 from gantrain.engine.warm_start import load_weights
 from gantrain.files import kimg_label
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
+from gantrain.health.rules import nonfinite
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.run_directory import RunDirectory
@@ -125,6 +126,8 @@ def _run(
         for line in _details(derived):
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
+        if world.is_first:
+            tracker.sinks.append(watching.make_watchman(config, plan, directory, tracker))
         trainer = _trainer(
             config, settings, gan, data, precision, plan, tracker, store, directory, world
         )
@@ -213,6 +216,7 @@ def _trainer(
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
         evaluate=world.together(judge),
+        probe=watching.make_probe(config, gan, data, plan, precision) if world.is_first else None,
         channels_last=config.runtime.channels_last,
         note={"settings": settings, "versions": continuation.versions()},
         world=world,
@@ -229,6 +233,8 @@ def _train(
             if action:
                 _leave(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
+        alarm = nonfinite(error.phase, error.index, error.origin, skipped=False)
+        tracker.event(error.index * trainer.plan.batch, asdict(alarm))
         tracker.say(str(error))
         raise SystemExit(1) from None
     if not trainer.world.is_first:

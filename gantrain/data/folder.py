@@ -160,16 +160,25 @@ class UnpairedFolder:
             for domain, index in zip("ab", indices, strict=True)
         }
 
+    def train_count(self, domain: str) -> int:
+        """The number of training images of `domain`, "a" or "b"."""
+        return self._count(f"train_{domain}")
+
+    def train_item(self, domain: str, index: int) -> np.ndarray:
+        """Training image `index` of "a" or "b" as `test_item` has one: not augmented."""
+        return self._middle(f"train_{domain}", index)
+
+    def held_count(self, domain: str) -> int:
+        """The number of test images that are not trained on, perhaps 0."""
+        return self._count(f"test_{domain}")
+
     def test_count(self, domain: str) -> int:
-        """The number of test images of `domain`, "a" or "b"."""
+        """The number of test images of `domain`, "a" or "b"; training images where it has none."""
         return self._count(self._test(domain))
 
     def test_item(self, domain: str, index: int) -> np.ndarray:
         """[C, H, W] as `item` has it: test image `index` of "a" or "b", cut from the middle."""
-        path = self._checked[self._test(domain)].files[index]
-        picture = reload_image(path, self.channels[domain], self._pixels)
-        settings = self._preprocess[domain]
-        return self._pixels.leave(settings.centre(settings.resize(picture, test=True)))
+        return self._middle(self._test(domain), index)
 
     def test_name(self, domain: str, index: int) -> str:
         """The path of test image `index` below its folder, without the extension."""
@@ -229,6 +238,13 @@ class UnpairedFolder:
     def _new_order(self) -> UnpairedOrder:
         counts = self._count("train_a"), self._count("train_b")
         return UnpairedOrder(self.seed, *counts, self.pairing)
+
+    def _middle(self, split: str, index: int) -> np.ndarray:
+        picture = reload_image(
+            self._checked[split].files[index], self.channels[split[-1]], self._pixels
+        )
+        settings = self._preprocess[split[-1]]
+        return self._pixels.leave(settings.centre(settings.resize(picture, test=True)))
 
     def _resized(self, split: str, index: int) -> np.ndarray:
         checked = self._checked[split]

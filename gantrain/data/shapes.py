@@ -85,6 +85,18 @@ class UnpairedShapes:
             "b": self._flipped("train_b", b, AUGMENT_B, position),
         }
 
+    def train_count(self, domain: str) -> int:
+        """The number of training images of `domain`, "a" or "b" (the same)."""
+        return self.images_per_epoch
+
+    def train_item(self, domain: str, index: int) -> np.ndarray:
+        """uint8 [3, H, W]: training image `index` of "a" or "b", never mirrored."""
+        return self._pictures[f"train_{domain}"][index]
+
+    def held_count(self, domain: str) -> int:
+        """The number of test images, none of which is trained on."""
+        return self._test_images
+
     def test_count(self, domain: str) -> int:
         """The number of test images of `domain`, "a" or "b" (the same)."""
         return self._test_images

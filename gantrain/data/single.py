@@ -71,6 +71,18 @@ class SingleImages:
         assert self._labels is not None
         return self._labels.vector(self._values[split][index])
 
+    def train_count(self, stream: str = "image") -> int:
+        """The number of training pictures."""
+        return self._size("train")
+
+    def train_item(self, stream: str, index: int) -> np.ndarray:
+        """Training picture `index`, "image" or "label", never mirrored."""
+        return self.label("train", index) if stream == "label" else self.picture("train", index)
+
+    def held_count(self, stream: str = "image") -> int:
+        """The number of test pictures that are not trained on, perhaps 0."""
+        return self._size("test")
+
     def test_count(self, stream: str = "image") -> int:
         """The number of test pictures; of training pictures where the set has no test pictures."""
         return self._size(self._test)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-INIT, TRAIN, PREVIEW, EVALUATION = "init", "train", "preview", "evaluation"
+INIT, TRAIN, PREVIEW, EVALUATION, HEALTH = "init", "train", "preview", "evaluation", "health"
 
 
 def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:

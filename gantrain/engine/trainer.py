@@ -1,7 +1,7 @@
 """The loop, the same for every GAN: steps, schedules, averages, reports, files."""
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,10 +16,11 @@ from gantrain.engine.distributed import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
-from gantrain.engine.phase import OnNonfinite, PhaseRunner
+from gantrain.engine.phase import NonFiniteGradient, OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
 from gantrain.gans.base import GAN, Batch, RankLocal, Step
+from gantrain.health.rules import nonfinite
 from gantrain.ops.pixels import to_float
 from gantrain.tracking.stats import means, merged
 
@@ -40,10 +41,12 @@ class Plan:
     checkpoint_every: int
     snapshot_every: int  # 0: at the end only
     evaluate_every: int = 0  # 0: never
+    health_every: int = 0  # a multiple of tick; 0: never
     ema_rampup: float | None = None  # the half-life is at most this share of the images seen
 
 
 Evaluate = Callable[[int, nn.Module], tuple[dict[str, float], bool]]
+Probe = Callable[[], dict[str, float]]
 
 
 class Tracker(Protocol):
@@ -52,6 +55,8 @@ class Tracker(Protocol):
     def progress(self, nimg: int) -> None: ...
     def scalars(self, nimg: int, values: dict[str, float]) -> None: ...
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None: ...
+    def event(self, nimg: int, event: dict[str, Any]) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 class Trainer:
@@ -62,6 +67,7 @@ class Trainer:
             stream of pictures, float32 [batch / ranks, label_dim] labels.
         preview: fixed inputs for the grids; None: no grids.
         evaluate: (nimg, generator) -> named values, and whether that is enough; rank 0 calls it.
+        probe: values for the reports, under "health/"; rank 0 calls it.
         snapshot: (nimg, generator) -> None, writes the inference file; rank 0 calls it.
         note: plain values kept in every checkpoint (config, versions).
         world: the ranks that train together; rank 0 reports and writes.
@@ -79,6 +85,7 @@ class Trainer:
         snapshot: Callable[[int, nn.Module], None],
         preview: dict[str, Tensor] | None = None,
         evaluate: Evaluate | None = None,
+        probe: Probe | None = None,
         channels_last: bool = False,
         note: dict[str, Any] | None = None,
         world: World | None = None,
@@ -94,13 +101,14 @@ class Trainer:
             gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
         )
         self._deal([])
-        self.evaluate = evaluate
+        self.evaluate, self.probe = evaluate, probe
         self.measured: dict[str, float] = {}  # by the last evaluation
         self._unreported: dict[str, float] = {}  # of it
         self.enough = False  # said by an evaluation
         self.nimg = 0
         self.index = 0
         self._saved = -1  # nimg of the last checkpoint
+        self._first: dict[str, Any] | None = None  # where this run began, until there is a file
         self._clock = Clock()
 
     @property
@@ -113,7 +121,34 @@ class Trainer:
         `ask()` says STOP or REQUEUE; saves.
 
         `ask` is called before every step; at SAVE the state is saved and training goes on.
+        Raises NonFiniteGradient, which says where it came from as far as that can be found out.
         """
+        if self.nimg == 0 and not self.runner.at_once:
+            self._first = _to_cpu(self.state_dict(), copy=True)
+        try:
+            return self._train(ask)
+        except NonFiniteGradient as error:
+            if not error.origin:
+                self._retrace(error, ask)
+            raise
+
+    def _retrace(self, error: NonFiniteGradient, ask: Callable[[], Action]) -> None:
+        """Go back to the last saved state and on to the step of `error`, looking at every one.
+
+        Raises NonFiniteGradient with its origin, if it comes again.
+        """
+        found = self.world.together(self.store.newest)
+        state = found[1] if found else self._first
+        if state is None:
+            return
+        self.tracker.say(f"{error} Going back to {state['nimg'] / 1000:g} kimg to find its origin.")
+        self.load_state_dict(state)
+        self.runner.at_once = True
+        stream = self.batches(self.nimg)
+        while self.index <= error.index and not self.world.max(ask()):
+            self._step(self._to_device(next(stream)))
+
+    def _train(self, ask: Callable[[], Action]) -> Action:
         stream = self.batches(self.nimg)
         if self.nimg == 0:
             self._show_grid()
@@ -163,7 +198,7 @@ class Trainer:
         plan = self.plan
         self.tracker.progress(now)
         if crossed(before, now, plan.tick):
-            self._report()
+            self._report(probed=crossed(before, now, plan.health_every))
         if now >= plan.total:
             return  # train() saves and shows the end
         if crossed(before, now, plan.evaluate_every):
@@ -175,7 +210,7 @@ class Trainer:
         if crossed(before, now, plan.checkpoint_every):
             self._save()
 
-    def _report(self) -> None:
+    def _report(self, probed: bool) -> None:
         self.runner.check()
         averages = means(self.world.gather(self.runner.stats.totals()))
         values = {**self.gan.report()}
@@ -184,7 +219,20 @@ class Trainer:
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
         values |= self._unreported
         self._unreported = {}
+        for index, phase, origin in self.runner.origins:
+            alarm = nonfinite(phase, index, origin, skipped=True)
+            self.tracker.event(index * self.plan.batch, asdict(alarm))
+        self.runner.origins.clear()
+        if probed:
+            values |= {f"health/{name}": value for name, value in self._probed().items()}
         self.tracker.scalars(self.nimg, {**averages, **values, **self._clock.read(self.nimg)})
+
+    def _probed(self) -> dict[str, float]:
+        def alone() -> dict[str, float]:
+            with seeding.stream(self.plan.seed, seeding.HEALTH, self.index):
+                return self.probe() if self.probe else {}
+
+        return self.world.first(alone)
 
     def _measure(self) -> None:
         evaluate = self.evaluate
@@ -229,7 +277,7 @@ class Trainer:
             if self.world.is_first:
                 self.store.save(self.nimg, state)
             self.world.barrier()  # whoever leaves now must not take rank 0 along
-            self._saved = self.nimg
+            self._saved, self._first = self.nimg, None
 
     def _to_device(self, images: dict[str, Tensor]) -> Batch:
         device = self.precision.device
@@ -292,10 +340,10 @@ class Trainer:
             self.runner.stats.load_state_dict(merged([state["stats"] for state in ranks]))
 
 
-def _to_cpu(value: Any) -> Any:
-    """Nested dicts and lists with their tensors moved to the CPU."""
+def _to_cpu(value: Any, copy: bool = False) -> Any:
+    """Nested dicts and lists with their tensors moved to the CPU; `copy`: also those there."""
     if isinstance(value, Tensor):
-        return value.detach().cpu()
+        return value.detach().to("cpu", copy=copy)
     if isinstance(value, dict):
-        return {key: _to_cpu(item) for key, item in value.items()}
-    return [_to_cpu(item) for item in value] if isinstance(value, list) else value
+        return {key: _to_cpu(item, copy) for key, item in value.items()}
+    return [_to_cpu(item, copy) for item in value] if isinstance(value, list) else value

@@ -72,6 +72,14 @@ class GAN(nn.Module):
         """The phases of one step, in order."""
         raise NotImplementedError
 
+    def judge(self, x: Tensor, batch: Batch) -> Tensor:
+        """Logits [N] of pictures [N, C, H, W] as D sees them in training, for the health probes.
+
+        Of GANs on single pictures; those of two domains are asked domain by domain.
+        """
+        c = batch.get("label")
+        return self.D(x) if c is None else self.D(x, c)
+
     def adapt(self, step: Step) -> None:
         """Change algorithm state after the phases of every step. Default: nothing."""
 

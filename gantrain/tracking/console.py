@@ -9,9 +9,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gantrain.tracking.tracker import Quiet
+from gantrain.tracking.tracker import Event, Quiet
 
 PLAIN_SECONDS = 10.0  # plain lines come no faster
+KINDS = ("real", "fake", "held")  # of logits
+SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
 
 
 def summary(nimg: int, values: dict[str, float]) -> str:
@@ -34,6 +36,29 @@ def summary(nimg: int, values: dict[str, float]) -> str:
     return " · ".join(parts)
 
 
+def health(values: dict[str, float]) -> str:
+    """One line about the newest probe: D's mean logits and the other signals; "" without one."""
+    places: dict[str, dict[str, float]] = {}
+    for key, value in values.items():
+        if key.startswith("health/"):
+            _, place, name = key.split("/")
+            places.setdefault(place, {})[name] = value
+    return " · ".join(f"{place}: {_signals(found)}" for place, found in places.items())
+
+
+def _signals(found: dict[str, float]) -> str:
+    logits = [found[f"logit_{kind}"] for kind in KINDS if f"logit_{kind}" in found]
+    told = "/".join(f"{value:.2f}" for value in logits)
+    rest = [f"{name} {found[name]:.2f}" for name in SIGNALS if name in found]
+    return ", ".join([f"D {'/'.join(KINDS[: len(logits)])} {told}", *rest])
+
+
+def alarm(nimg: int, event: Event) -> str:
+    """What a person reads of an event."""
+    word = "ALARM" if event["level"] == "critical" else "Warning"
+    return f"{word} at {nimg / 1000:g} kimg, {event['alarm']}: {event['text']} {event['advice']}"
+
+
 class PlainLines(Quiet):
     """Plain lines to a stream and to the run's log file."""
 
@@ -52,6 +77,11 @@ class PlainLines(Quiet):
         if now - self._last >= PLAIN_SECONDS or nimg >= self.total:
             self._last = now
             self.say(f"{summary(nimg, values)} · ETA {self._eta(now, nimg)}")
+        if line := health(values):
+            self.say(f"  health {line}")
+
+    def event(self, nimg: int, event: Event) -> None:
+        self.say(alarm(nimg, event))
 
     def _eta(self, now: float, nimg: int) -> str:
         begin, first = self._begin or (now, nimg)
@@ -87,7 +117,9 @@ class LiveDisplay(Quiet):
         self.task = self.bar.add_task("", total=total, completed=start, kimg=_kimg(start, total))
         self.total = total
         self.numbers = Text("starting ...", style="dim")
-        self.live = Live(Group(self.bar, self.numbers), console=self.console, refresh_per_second=4)
+        self.health = Text("", style="dim")
+        shown = Group(self.bar, self.numbers, self.health)
+        self.live = Live(shown, console=self.console, refresh_per_second=4)
         self._running = False
 
     def progress(self, nimg: int) -> None:
@@ -98,6 +130,12 @@ class LiveDisplay(Quiet):
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         self.numbers.plain = summary(nimg, values)
+        if line := health(values):
+            self.health.plain = f"health {line}"
+
+    def event(self, nimg: int, event: Event) -> None:
+        style = "bold red" if event["level"] == "critical" else "yellow"
+        self.console.print(Text(alarm(nimg, event), style), soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

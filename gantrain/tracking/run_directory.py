@@ -19,8 +19,8 @@ class RunDirectory:
     """Paths of one run.
 
     config.yaml (resolved), overrides.yaml (what was typed), environment.json, log.txt,
-    metrics.jsonl, evaluations.jsonl, result.json, tensorboard/, grids/, checkpoints/, snapshots/;
-    .lock (who trains).
+    metrics.jsonl, evaluations.jsonl, events.jsonl, result.json, tensorboard/, grids/,
+    checkpoints/, snapshots/; .lock (who trains).
     With config.yaml, written last, the run has begun.
     """
 
@@ -34,6 +34,7 @@ class RunDirectory:
         self.overrides = path / "overrides.yaml"
         self.metrics = path / "metrics.jsonl"
         self.evaluations = path / "evaluations.jsonl"
+        self.events = path / "events.jsonl"
         self.log = path / "log.txt"
         self.result = path / "result.json"
         self._lock = path / ".lock"
@@ -107,15 +108,15 @@ class RunDirectory:
             return None
         return content if isinstance(content, dict) and "nimg" in content else None
 
+    def reports(self) -> list[dict[str, Any]]:
+        """The whole rows of metrics.jsonl."""
+        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        return [json.loads(line) for line in lines if _nimg_of(line) < float("inf")]
+
     def last_report(self) -> dict[str, float]:
         """The newest whole row of metrics.jsonl without its nimg; {} before the first."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        for line in reversed(lines):
-            if _nimg_of(line) < float("inf"):
-                row = json.loads(line)
-                del row["nimg"]
-                return row
-        return {}
+        found = self.reports()
+        return {key: x for key, x in found[-1].items() if key != "nimg"} if found else {}
 
     def write_text(self, path: Path, text: str) -> None:
         with atomic_write(path) as file:
@@ -126,7 +127,7 @@ class RunDirectory:
 
     def truncate_metrics(self, nimg: int) -> None:
         """Forget the reports after `nimg` images: the resumed run makes them anew."""
-        for file in (self.metrics, self.evaluations):
+        for file in (self.metrics, self.evaluations, self.events):
             if file.exists():
                 lines = file.read_text().splitlines(keepends=True)
                 # What `gantrain evaluate` added is of snapshots, which stay.

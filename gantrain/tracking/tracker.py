@@ -1,6 +1,7 @@
 """The one place the engine reports to, and the sinks behind it."""
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from gantrain.files import kimg_label
 from gantrain.tracking.grids import compose_grid, save_png
 
+Event = dict[str, Any]  # alarm, level ("warning" or "critical"), where, text, advice
+
 
 class Sink(Protocol):
     """Something that shows or stores reports. nimg counts images."""
@@ -18,6 +21,7 @@ class Sink(Protocol):
     def progress(self, nimg: int) -> None: ...
     def scalars(self, nimg: int, values: dict[str, float]) -> None: ...
     def grid(self, nimg: int, image: Image.Image) -> None: ...
+    def event(self, nimg: int, event: Event) -> None: ...
     def say(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -45,6 +49,11 @@ class Tracker:
         for sink in self.sinks:
             sink.grid(nimg, image)
 
+    def event(self, nimg: int, event: Event) -> None:
+        """Something that a person should know."""
+        for sink in self.sinks:
+            sink.event(nimg, event)
+
     def say(self, text: str) -> None:
         """A line for people."""
         for sink in self.sinks:
@@ -65,6 +74,9 @@ class Quiet:
         pass
 
     def grid(self, nimg: int, image: Image.Image) -> None:
+        pass
+
+    def event(self, nimg: int, event: Event) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -88,6 +100,18 @@ class JsonLines(Quiet):
 
     def close(self) -> None:
         self.file.close()
+
+
+class EventLines(Quiet):
+    """events.jsonl: one object an event, {"nimg": ..., "time": ..., "alarm": ...}."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def event(self, nimg: int, event: Event) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"nimg": nimg, "time": now, **event}) + "\n")
 
 
 class TensorBoard(Quiet):

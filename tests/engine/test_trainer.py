@@ -26,6 +26,8 @@ class Recorder:
         self.steps: list[int] = []
         self.rows: list[tuple[int, dict[str, float]]] = []
         self.grids: list[int] = []
+        self.events: list[tuple[int, dict[str, object]]] = []
+        self.said: list[str] = []
 
     def progress(self, nimg: int) -> None:
         self.steps.append(nimg)
@@ -35,6 +37,12 @@ class Recorder:
 
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
         self.grids.append(nimg)
+
+    def event(self, nimg: int, event: dict[str, object]) -> None:
+        self.events.append((nimg, event))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 def noise(nimg: int) -> Iterator[Batch]:
