@@ -1,4 +1,4 @@
-"""The configs of prepare, evaluate, report and fetch, checked before torch is imported."""
+"""The configs of prepare, evaluate, doctor, report and fetch, checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -113,6 +113,36 @@ def load_evaluate(cfg: DictConfig) -> EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class DoctorConfig:
+    """A checked config: a run directory, and how closely its samples are looked at."""
+
+    run: str
+    samples: Annotated[int, Range(0)]
+    train_images: Annotated[int, Range(2)]
+    seed: Annotated[int, Range(0, 10**9)]
+    data_root: str | None
+    output: str | None
+    device: str
+    batch: AtLeastOne
+
+
+def load_doctor(cfg: DictConfig) -> DoctorConfig:
+    """Raises ConfigError with every problem found."""
+    plain = settings._texts(schema._plain(cfg), "run", "output", "data_root")
+    problems = settings._simple_problems(DoctorConfig, plain)
+    if not problems:
+        problems = [*settings._device_problems({**plain, "precision": "fp32"}), *_no_run(plain)]
+    if problems:
+        raise ConfigError(*problems)
+    return DoctorConfig(**plain)
+
+
+def _no_run(plain: dict[str, Any]) -> Iterator[str]:
+    if not (Path(plain["run"]) / "config.yaml").is_file():
+        yield f"run={plain['run']}: no run is there (config.yaml is missing)."
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """A checked config: a run directory, and where the page goes."""
 
@@ -123,10 +153,7 @@ class ReportConfig:
 def load_report(cfg: DictConfig) -> ReportConfig:
     """Raises ConfigError with every problem found."""
     plain = settings._texts(schema._plain(cfg), "run", "output")
-    problems = settings._simple_problems(ReportConfig, plain)
-    if not problems and not (Path(plain["run"]) / "config.yaml").is_file():
-        problems = [f"run={plain['run']}: no run is there (config.yaml is missing)."]
-    if problems:
+    if problems := settings._simple_problems(ReportConfig, plain) or [*_no_run(plain)]:
         raise ConfigError(*problems)
     return ReportConfig(**plain)
 

@@ -25,6 +25,7 @@ from gantrain.inference.evaluation import (
     evaluate_translation,
 )
 from gantrain.inference.sampling import Model
+from gantrain.inference.translation import input_channels
 from gantrain.inspection import EvaluateConfig
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
@@ -43,8 +44,8 @@ def main(cfg: DictConfig) -> list[Value]:
     config = inspection.load_evaluate(cfg)
     model = sampling.load(config.run, config.device, config.precision)
     translates = set(model.networks) <= {"ab", "ba"}
-    data = _data(config, model)
-    data.prepare(batch=1, multiple=_multiple(model), log=print)
+    data = data_of(Path(config.run), config.data_root, model)
+    data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
     judge = make_judge(config, metrics, model.precision.device)
     request = Request(
@@ -93,24 +94,41 @@ def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = Tr
     return Judge(extractor, lpips, cache_folder(None) / "features")
 
 
-def _data(config: EvaluateConfig, model: Model) -> Any:
-    """The run's data set, not yet prepared."""
-    path = Path(config.run)
-    run = path if path.is_dir() else path.parent.parent
+def data_of(run: Path, root: str | None, model: Model) -> Any:
+    """The data set of a run directory or one of its snapshots, not yet prepared.
+
+    root: where it is now; None: where it was. Raises ConfigError.
+    """
+    run = run if run.is_dir() else run.parent.parent
     try:
         section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{run / 'config.yaml'} does not say what data the run had ({error}): give run= a run "
-            "directory, or a snapshot in the snapshots folder of one."
-        ) from None
-    if config.data_root:
-        section["root"] = config.data_root
+        if not root:
+            raise ConfigError(
+                f"{run / 'config.yaml'} does not say what data the run had ({error}): give run= a "
+                "run directory, or a snapshot in the snapshots folder of one; or data_root=DIR, "
+                "which holds trainA/ and trainB/ (of single pictures: any folder)."
+            ) from None
+        section = _foreign(model)
+    if root:
+        section["root"] = root
     made, keys = targets.resolve(section)
     return made(seed=0, **keys)
 
 
-def _multiple(model: Model) -> int:
+def _foreign(model: Model) -> dict[str, Any]:
+    """A folder for networks that were not trained here, as an imported snapshot has them."""
+    if set(model.networks) <= {"ab", "ba"}:
+        kind = "gantrain.data.folder.UnpairedFolder"
+        channels = {f"channels_{way[0]}": input_channels(g) for way, g in model.networks.items()}
+        return {"_target_": kind, **{key: x for key, x in channels.items() if x}}
+    G = model.generator
+    size = {"resolution": list(G.resolution), "channels": G.channels, "labels": G.label_dim > 0}
+    return {"_target_": "gantrain.data.image_folder.ImageFolder", **size}
+
+
+def size_multiple(model: Model) -> int:
+    """What the sides of the networks' pictures must be multiples of."""
     return max(int(getattr(network, "size_multiple", 1)) for network in model.networks.values())
 
 

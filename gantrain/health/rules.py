@@ -17,13 +17,14 @@ INVERTED = -0.3  # luma
 COPIED = 0.03
 HIDDEN = 3.0
 STARVED = 0.3  # data-wait
+EARLY = 2000  # images: until then networks are as they were made
 
 
 @dataclass(frozen=True)
 class Alarm:
     """Something that a person should know. `where`: direction of a translation, or ""."""
 
-    name: str
+    alarm: str
     level: Literal["warning", "critical"]
     where: str
     text: str
@@ -59,9 +60,13 @@ class Examiner:
         self._skipped = 0.0
         self._best: dict[str, float] = {}  # diversity so far
 
+    def standing(self) -> list[str]:
+        """ "<alarm>/<place>" of those whose reason the newest report still shows."""
+        return [key for key in self._raised if self._streak[key] > 0]
+
     def look(self, nimg: int, row: Row) -> list[Alarm]:
         """New alarms at this report."""
-        late = nimg >= self.total / 4
+        late = nimg >= max(self.total / 4, EARLY)
         found = [*self._steps(row)]
         for place in dict.fromkeys(n.split("/")[1] for n in row if n.startswith("health/")):
             signals = {
