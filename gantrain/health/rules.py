@@ -161,14 +161,15 @@ class Examiner:
     def _discriminator(self, place: str, signals: Mapping[str, float], row: Row) -> Iterator[Alarm]:
         loss = d_loss(place, row)
         apart = signals.get("separation", 0.0) >= SEPARATED
-        strong = apart and loss is not None and 0 <= loss < LOSS_GONE
+        heard = any(key.startswith("loss/G/adversarial") for key in row)  # not in every stage
+        strong = heard and apart and loss is not None and 0 <= loss < LOSS_GONE
         if self._holds(f"d_too_strong/{place}", strong, 3):
             yield Alarm(
                 "d_too_strong", "critical", _way(place),
                 f"The discriminator{_of(place)} tells every picture (loss {loss:.2g}): the "
                 "generator learns next to nothing from it.",
-                "Give D a lower rate (optimizer.D.lr) or less width, a gradient penalty "
-                "(loss=wgan_gp, model.r1_gamma), or more pictures.",
+                "Give D less width (model.ndf, model.d_width), a gradient penalty "
+                "(model.loss=wgan_gp, a higher model.r1_gamma), or more pictures.",
             )  # fmt: skip
         overfit, sigma = signals.get("overfit", 0.0), signals.get("overfit_sigma", 0.0)
         if self._holds(f"overfit/{place}", overfit > OVERFIT and sigma > SIGMA, 3):
