@@ -34,7 +34,9 @@ def test_separation_is_the_share_of_pairs_in_order() -> None:
 
 def test_overfitting_is_how_far_unseen_pictures_are_on_the_way_to_fakes() -> None:
     found = probe(logits_held=REAL - 5)
-    assert found["logit_real"] == 2.5 and found["logit_fake"] == -7.5 and found["logit_held"] == -2.5
+    assert (
+        found["logit_real"] == 2.5 and found["logit_fake"] == -7.5 and found["logit_held"] == -2.5
+    )
     assert found["overfit"] == pytest.approx(0.5)
     error = (2 * REAL.double().var().item() / 4) ** 0.5
     assert found["overfit_sigma"] == pytest.approx(5 / error, rel=1e-6)
