@@ -80,13 +80,13 @@ class PhaseRunner:
 
         microbatches: this rank's part of the global batch, of equal size on all ranks.
         """
-        self._streams = [*microbatches[0]]  # phases add more
         for phase in self.phases:
             if step.index % phase.interval == 0:
                 for name in self.optimizers:  # a phase's graph must not reach the other player
                     getattr(self.gan, name).requires_grad_(name == phase.player)
                 self.optimizers[phase.player].zero_grad(set_to_none=True)
                 restore = tracing.remember(self.gan) if self.at_once else None
+                self._given = [*microbatches[0]]  # the phase may leave more
                 self._collect(phase, microbatches, step)
                 if self._descend(phase, step) or restore is None:
                     continue
@@ -185,7 +185,7 @@ class PhaseRunner:
     def _origin(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> str:
         """The phase once more over this rank's microbatches; "" if nothing is amiss."""
         for batch in microbatches:
-            if found := tracing.given(self.gan, batch, self._streams):
+            if found := tracing.given(self.gan, batch, self._given):
                 return found
         slot = sum(_images(batch) for batch in microbatches) * self.world.rank
         restore_buffers = tracing.remember_buffers(self.gan)

@@ -42,9 +42,9 @@ def remember(gan: GAN) -> Callable[[], None]:
     return restore
 
 
-def given(gan: GAN, batch: Batch, streams: Sequence[str]) -> str:
+def given(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
     """What is not finite before anything is computed; "": nothing."""
-    for name in streams:
+    for name in names:
         x = batch[name]
         if x.is_floating_point() and not bool(torch.isfinite(x).all()):
             bad = [i for i, image in enumerate(x) if not bool(torch.isfinite(image).all())]

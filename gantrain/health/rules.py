@@ -93,14 +93,13 @@ class Examiner:
 
     def _steps(self, row: Row) -> Iterator[Alarm]:
         skipped = row.get("progress/skipped_steps") or 0.0
-        if skipped > self._skipped:
+        if skipped >= max(1, 2 * self._skipped):  # again when there are twice as many
+            self._skipped = skipped
             yield Alarm(
                 "skipped", "warning", "",
-                f"{skipped - self._skipped:.0f} steps were left out since the last report: their "
-                "gradients were not finite.",
+                f"{skipped:.0f} steps were left out so far: their gradients were not finite.",
                 "A few in a run do no harm. Many: lower optimizer.lr, or runtime.precision=fp32.",
             )  # fmt: skip
-        self._skipped = skipped
         wait = row.get("progress/data_wait") or 0.0
         if self._holds("data_wait", wait > STARVED, 10):
             yield Alarm(

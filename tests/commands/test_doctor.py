@@ -87,6 +87,7 @@ def test_skipped_steps_are_traced_too(home: Path) -> None:
     ]
     assert {"nonfinite", "skipped"} <= {event["alarm"] for event in events}
     assert "The step was left out." in said
+    assert "phase D was not finite at step 1: 'fake_" in said and " of the batch was not" in said
 
 
 def test_wrong_words_and_missing_runs(home: Path) -> None:
