@@ -140,7 +140,7 @@ BOUNDS: dict[str, dict[str, Range]] = {  # for constructors that annotate types 
     },
     "data": {
         **dict.fromkeys(("resolution", "load_size", "max_images", "train_images"), Range(1)),
-        **dict.fromkeys(("cache_gb", "test_images"), Range(0)),
+        **dict.fromkeys(("cache_gb", "test_images", "held_out"), Range(0)),
     },
 }
 

@@ -29,8 +29,9 @@ class UnpairedFolder:
     `root_a` and `root_b` are each a folder of pictures, or hold `train` and perhaps `test`. Folders
     are read recursively; each may be a .zip. `load_size` and `preprocess` are explained at
     `Preprocess`; with `_a` or `_b` after them they are of that domain alone. Sizes are one number
-    or [height, width]. `depth` and `value_range` are explained at `Pixels`. `max_images` takes the
-    first so many of each sorted training folder. With no root but a `url` (one or several to try)
+    or [height, width]. `depth` and `value_range` are explained at `Pixels`. `held_out` makes so
+    many training pictures test pictures where there is no test folder; `max_images` takes the first
+    so many of each sorted training folder. With no root but a `url` (one or several to try)
     the set is an archive that `prepare` downloads and unpacks into `cache_dir` if it is not there.
     The constructor finds the folders and lists the files (raises ConfigError); images can be asked
     for after `prepare`.
@@ -67,6 +68,7 @@ class UnpairedFolder:
         on_bad_file: Literal["error", "skip"] = "error",
         test_pairs: bool = False,
         max_images: int | None = None,
+        held_out: int = 0,
         hint: str | None = None,
     ) -> None:
         self.seed, self.has_pairs = seed, test_pairs
@@ -84,7 +86,7 @@ class UnpairedFolder:
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
         self._names: Names = {}
-        self._max_images = max_images
+        self._max_images, self._held_out = max_images, held_out
         self._online: Online | None = None
         if url and root is None and root_a is None and root_b is None:
             urls = (url,) if isinstance(url, str) else tuple(url)
@@ -209,8 +211,10 @@ class UnpairedFolder:
         }
 
     def _find(self, folders: Folders) -> None:
-        self._folders = folders
-        self._names = find_files(folders, self.has_pairs, self._max_images)
+        self._names = find_files(folders, self.has_pairs, self._max_images, self._held_out)
+        self._folders = {  # pictures that were kept aside lie where the others do
+            split: folders.get(split) or folders[f"train_{split[-1]}"] for split in self._names
+        }
         self._order = self._new_order()
 
     def _count(self, split: str) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from gantrain.data.fit import Filter, Fit, Resize
 from gantrain.data.images import reload_image
 from gantrain.data.labels import Labels, Values, from_folders, from_values, read_json, some
 from gantrain.data.pixels import Channels, Depth, pixels
-from gantrain.data.places import LABEL_FILE, Found, find, no_pictures
+from gantrain.data.places import LABEL_FILE, Found, aside, find, no_pictures
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
 from gantrain.data.single import Log, SingleImages
 from gantrain.data.transforms import sides
@@ -27,11 +28,10 @@ class ImageFolder(SingleImages):
 
     `labels`: from dataset.json at the top or in train/ and test/ (the StyleGAN tools' format), else
     from the names of the first sub-folders. `resize` and `filter` are explained at `Fit`.
-    `depth`
-    and `value_range` are explained at `Pixels`. `max_images` takes the first so many training
-    pictures in the order of their names. The
-    constructor lists the files and reads the labels (raises ConfigError); pictures can be asked for
-    after `prepare`.
+    `depth` and `value_range` are explained at `Pixels`. `held_out` makes so many training pictures
+    test pictures where there is no test/; `max_images` takes the first so many training pictures in
+    the order of their names. The constructor lists the files and reads the labels (raises
+    ConfigError); pictures can be asked for after `prepare`.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class ImageFolder(SingleImages):
         cache_dir: str | None = None,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
+        held_out: int = 0,
         hint: str | None = None,
     ) -> None:
         super().__init__(seed, flip)
@@ -67,6 +68,8 @@ class ImageFolder(SingleImages):
             raise ConfigError(*[no_pictures(self._found.splits[split]) for split in empty])
         if labels:  # of all pictures, so that what a label is does not depend on max_images
             self._labels, self._values = _read_labels(self._found, self._names)
+        if held_out and "test" not in self._names:
+            self._keep_aside(aside(self._size("train"), held_out))
         self._names["train"] = self._names["train"][:max_images]
         self._checked: dict[str, Checked] = {}
         self.images_per_epoch = self._size("train")
@@ -131,6 +134,17 @@ class ImageFolder(SingleImages):
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(place) for split, place in self._found.splits.items()},
         }
+
+    def _keep_aside(self, numbers: list[int]) -> None:
+        """Make test pictures of some training pictures."""
+        rest = sorted({*range(self._size("train"))} - {*numbers})
+        names = self._names["train"]
+        self._names = {"train": [names[n] for n in rest], "test": [names[n] for n in numbers]}
+        if self._labels:
+            values = self._values["train"]
+            self._values = {"train": values[rest], "test": values[numbers]}
+        place = self._found.splits["train"]
+        self._found = replace(self._found, splits={"train": place, "test": place})
 
     def _size(self, split: str) -> int:
         return len(self._names.get(split, ()))

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from gantrain.data.images import EXTENSIONS
-from gantrain.data.places import Place
+from gantrain.data.places import Place, aside
 from gantrain.errors import ConfigError
 
 Folders = dict[str, Place]  # "train_a", "train_b" and, where there, "test_a", "test_b"
@@ -41,8 +41,11 @@ def find_folders(
     return found
 
 
-def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> Names:
-    """The sorted files of each folder, test files of pairs in partner order. Raises ConfigError."""
+def find_files(
+    folders: Folders, test_pairs: bool, max_images: int | None, held_out: int = 0
+) -> Names:
+    """The sorted files of each folder, test files of pairs in partner order; `held_out` training
+    files are test files where there are none. Raises ConfigError."""
     files = {name: folder.names() for name, folder in folders.items()}
     faults = [_short(name, folders[name], found) for name, found in files.items()]
     faults = [fault for fault in faults if fault]
@@ -54,6 +57,11 @@ def find_files(folders: Folders, test_pairs: bool, max_images: int | None) -> Na
         for name in ("test_a", "test_b"):
             files[name].sort(key=lambda file, name=name: partner(name, file))
     for name in ("train_a", "train_b"):
+        test = name.replace("train", "test")
+        if held_out and test not in files:
+            chosen = {*aside(len(files[name]), held_out)}
+            files[test] = [file for i, file in enumerate(files[name]) if i in chosen]
+            files[name] = [file for i, file in enumerate(files[name]) if i not in chosen]
         files[name] = files[name][:max_images]
     return files
 

@@ -83,6 +83,19 @@ class Found:
     beside: list[str]
 
 
+def aside(total: int, count: int) -> list[int]:
+    """Numbers of `count` of `total` pictures, evenly spaced, that are not to be trained on.
+
+    Raises ConfigError when fewer than 2 would be left.
+    """
+    if total - count < 2:
+        raise ConfigError(
+            f"data.held_out={count} of {total} pictures leaves {max(total - count, 0)} to train "
+            f"on: give {max(total - 2, 0)} at most, or add pictures."
+        )
+    return [i * total // count for i in range(count)]
+
+
 def find(root: str | None, hint: str | None) -> Found:
     """What data.root names; a single folder that wraps everything is entered.
 

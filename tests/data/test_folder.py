@@ -113,3 +113,22 @@ def test_the_description_follows_the_files_but_not_their_place_or_time(root, tmp
 def test_sizes_are_checked(root, value):
     with pytest.raises(ConfigError, match=r"data\.resolution=.*\[height,width\]"):
         folder(root, resolution=value)
+
+
+def test_pictures_kept_aside_are_not_trained_on(root):
+    where = {"root_a": str(root / "trainA"), "root_b": str(root / "trainB")}
+    everything = folder(None, **where, preprocess="none", flip=False)
+    data = folder(None, **where, preprocess="none", flip=False, held_out=2)
+    for one in (everything, data):
+        prepared(one)
+    assert everything.held_count("a") == 0 and data.held_count("a") == data.held_count("b") == 2
+    for domain in "ab":
+        total = everything.train_count(domain)
+        assert data.train_count(domain) == total - 2 and data.test_count(domain) == 2
+        held = [data.test_item(domain, i).tobytes() for i in range(2)]
+        trained = [data.train_item(domain, i).tobytes() for i in range(total - 2)]
+        every = [everything.train_item(domain, i).tobytes() for i in range(total)]
+        assert held == [every[0], every[total // 2]]
+        assert sorted(held + trained) == sorted(every)
+        assert {data.item(p)[domain].tobytes() for p in range(40)} == set(trained)
+    assert data.describe()["test_is_train"] == {"a": False, "b": False}

@@ -335,3 +335,31 @@ def test_a_cache_folder_that_cannot_be_written(root, tmp_path, mode):
     else:
         with pytest.raises(ConfigError, match=r"data\.cache"):
             ready(root, **{**settings, "cache_gb": 1})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_kept_aside_are_not_trained_on(root, tmp_path, packed):
+    place = pack(root, tmp_path / "set.zip") if packed else root
+    data = ready(place, held_out=3, labels=True, flip=False)
+    assert (data.images_per_epoch, data.held_count(), data.test_count()) == (4, 3, 3)
+    seen = {data.item(position)["image"].tobytes() for position in range(4)}
+    held = [data.test_item("image", i) for i in range(3)]
+    assert len(seen) == 4 and not seen & {x.tobytes() for x in held}
+    everything = ready(place, labels=True)
+    for number, x in zip((0, 2, 4), held, strict=True):  # evenly spaced
+        assert (x == everything.picture("train", number)).all()
+    assert [data.test_item("label", i).argmax() for i in range(3)] == [0, 0, 1]
+    assert [data.test_name("image", i) for i in range(3)] == ["cat/0", "cat/2", "dog/0"]
+    assert ready(place, held_out=3, max_images=2).images_per_epoch == 2
+    assert everything.held_count() == 0 and everything.describe() != data.describe()
+
+
+def test_a_set_with_test_pictures_keeps_none_aside(tmp_path):
+    place = write_pictures(tmp_path / "set", [f"train/{n}.png" for n in range(5)] + ["test/0.png"])
+    data = ready(place, held_out=3)
+    assert (data.images_per_epoch, data.held_count()) == (5, 1)
+
+
+def test_keeping_too_many_aside(root):
+    with pytest.raises(ConfigError, match=r"data\.held_out=6 of 7 pictures leaves 1 to train on"):
+        images(root, held_out=6)
