@@ -129,7 +129,16 @@ def small(command: str) -> list[str]:
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
         return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
-    if words[0] in ("generate", "translate", "import", "export", "compare", "prepare", "report", "doctor"):
+    if words[0] in (
+        "generate",
+        "translate",
+        "import",
+        "export",
+        "compare",
+        "prepare",
+        "report",
+        "doctor",
+    ):
         return words
     if words[0] == "evaluate":  # the published weights are not here
         return [*words, "weights.inception=inception.pth", "num_images=6"]

@@ -32,7 +32,10 @@ PLUGIN = {
         ("hang", "Rank 1 has not come this far for 3 s"),
         ("raise", "Rank 1 failed:"),
         ("drift", "The weights on rank 1 are no longer those of rank 0"),
-        ("not_finite", "The gradient of phase G on rank 1 was not finite at step 3."),
+        (
+            "not_finite",
+            "on rank 1 was not finite at step 3: the first NaN came in the loss itself, of aten",
+        ),
     ],
 )
 def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) -> None:
