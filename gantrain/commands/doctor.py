@@ -152,13 +152,14 @@ def _sentence(case: _Case, finding: Finding) -> str:
     those = "held-out pictures" if case.own is None else "training pictures among each other"
     text = (
         f"{case.name}: {finding.count} of {finding.total} are nearer to one training picture than "
-        f"{1 - finding.expected:.0%} of {len(case.unseen)} {those}"
+        f"{1 - finding.expected:.0%} of {len(case.unseen)} {those}, and the nearest one stands out "
+        f"more in {finding.rank:.0%} of all comparisons (alike: 50%)"
     )
     if not finding.suspect:
         return f"{text}: nothing suspicious."
     return (
-        f"SUSPECT {text} (by chance: {finding.chance:.1g}). Look at the pairs: some may be learnt "
-        "by heart. More pictures, data.flip=true or model.augment=ada help; so does an earlier end."
+        f"SUSPECT {text}. Look at the pairs: some may be learnt by heart. More pictures, "
+        "data.flip=true or model.augment=ada help; so does an earlier end."
     )
 
 

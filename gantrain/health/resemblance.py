@@ -14,6 +14,7 @@ from torch import Tensor
 SIDE = 16  # pictures are compared at this many pixels
 RARE = 0.01  # the share of unseen real pictures that may be as near
 SHARE, CHANCE = 0.05, 1e-3  # suspicion: from this share of the samples on, less likely than this
+RANK, SIGMAS = 0.65, 4.0  # or from this rank on, so many standard deviations from 1/2
 
 
 def describe(images: Tensor) -> Tensor:
@@ -78,23 +79,29 @@ class Finding:
     """How many samples are nearer to one training picture than unseen real pictures are.
 
     count of `total`; expected: the share that chance gives; chance: the probability of as many.
+    rank: the probability that a sample's ratio is below that of an unseen picture (Mann and Whitney
+    1947), 1/2 if they are alike; sigmas: its distance from 1/2 in standard deviations.
     """
 
     count: int
     total: int
     expected: float
     chance: float
+    rank: float
+    sigmas: float
     order: list[int]  # samples, the most suspicious first
 
     @property
     def suspect(self) -> bool:
-        return self.count >= SHARE * self.total and self.chance < CHANCE
+        some = self.count >= SHARE * self.total and self.chance < CHANCE
+        return some or (self.rank >= RANK and self.sigmas >= SIGMAS)
 
 
 def compare(samples: Nearest, unseen: Nearest) -> Finding:
     """A sample counts if both its distance and its ratio are below nearly all of the unseen.
 
-    Blurred pictures are near to all training pictures, and so the distance alone tells nothing.
+    Blurred pictures are near to all training pictures, and so the distance alone tells nothing;
+    noisy copies are far from all of them, and only their ratios are low on the whole.
     """
     expected = max(RARE, 1 / (len(unseen.distance) + 1))
     near, single = (_low(x, expected) for x in (unseen.distance, unseen.ratio))
@@ -102,7 +109,15 @@ def compare(samples: Nearest, unseen: Nearest) -> Finding:
     total, count = len(counts), int(counts.sum())
     score = samples.ratio + (~counts).float()
     chance = _at_least(count, total, expected)
-    return Finding(count, total, expected, chance, score.argsort().tolist())
+    rank, sigmas = _rank(samples.ratio, unseen.ratio)
+    return Finding(count, total, expected, chance, rank, sigmas, score.argsort().tolist())
+
+
+def _rank(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """P(x < y), ties counting half, and its distance from 1/2 in standard deviations."""
+    below = (x[:, None] < y).double() + 0.5 * (x[:, None] == y).double()
+    deviation = ((len(x) + len(y) + 1) / (12 * len(x) * len(y))) ** 0.5
+    return float(below.mean()), (float(below.mean()) - 0.5) / deviation
 
 
 def _low(x: Tensor, share: float) -> float:

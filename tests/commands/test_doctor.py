@@ -44,7 +44,7 @@ def test_a_healthy_run(home: Path) -> None:
     said = gantrain(home, "doctor", "run=runs/whole", "samples=6", "device=cpu")
     assert "Newest probe, at 0.012 kimg" in said and "No alarm." in said
     assert "a to b: 0 of 6 are nearer to one training picture than" in said
-    assert "of 8 held-out pictures: nothing suspicious." in said
+    assert "of 8 held-out pictures, and" in said and "(alike: 50%): nothing suspicious." in said
     width, height = Image.open(home / "runs/whole/doctor.png").size
     assert width > 4 * 96 and height > 6 * 96
     quick = gantrain(home, "doctor", "run=runs/whole", "samples=0")

@@ -70,6 +70,20 @@ def test_new_and_blurred_pictures_are_not() -> None:
     assert (nearest(fresh / 4).distance < unseen.distance.min()).float().mean() > 0.9
 
 
+def test_noisy_copies_are_suspicious_on_the_whole() -> None:
+    """Too far from their pictures to be near to anything, but each nearest to its own."""
+    torch.manual_seed(0)
+    copies = TRAINING[:64] + 2.5 * torch.randn(64, 3, 32, 32)
+    found, unseen = nearest(copies), nearest(HELD)
+    assert (found.distance > unseen.distance.min()).all()
+    finding = compare(found, unseen)
+    assert finding.count == 0 and finding.rank > 0.75 and finding.suspect
+    alike = compare(nearest(pictures(400, 5)), unseen)
+    assert 0.4 < alike.rank < 0.6 and abs(alike.sigmas) < 3 and not alike.suspect
+    same = compare(unseen, unseen)
+    assert same.rank == 0.5 and same.sigmas == 0
+
+
 def test_chance_is_that_of_as_many_successes() -> None:
     from gantrain.health.resemblance import _at_least
 
