@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 import gantrain as package
 from tests.command_line import TINY, gantrain
+from tests.data.picture_sets import write_set
 from tests.golden_files import load, under
 
 pytestmark = pytest.mark.multi
@@ -46,6 +47,16 @@ def test_it_translates(home: Path) -> None:
     g = package.load(home / "runs/taken")
     assert sorted(g.networks) == ["ab", "ba"]
     assert g.translate(torch.zeros(1, 3, 9, 17), "ba").shape == (1, 3, 9, 17)
+
+
+def test_it_is_measured_on_pictures_that_one_names(home: Path) -> None:
+    data = write_set(home / "theirs_too", train=3, test=6)
+    said = gantrain(home, "evaluate", "run=runs/taken", "extractor=random", "device=cpu", code=2)
+    assert "does not say what data the run had" in said and "data_root=DIR" in said
+    options = ["extractor=random", "metrics=[kid]", "device=cpu", f"data_root={data}"]
+    said = gantrain(home, "evaluate", "run=runs/taken", *options)
+    assert "kid6_random-conv-64/ab" in said and "kid6_random-conv-64/ba" in said
+    assert len((home / "runs/taken/evaluations.jsonl").read_text().splitlines()) == 4
 
 
 def test_training_goes_on_from_it_as_the_import_says(home: Path) -> None:

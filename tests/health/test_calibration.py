@@ -86,7 +86,7 @@ def test_the_demonstration_raises_no_alarm(tmp_path: Path) -> None:
 
 
 def test_samples_learnt_by_heart_are_suspect(tmp_path: Path) -> None:
-    alarms = run(tmp_path, *DCGAN, *FEW, "data.max_images=8", "model.g_width=64", "train.kimg=40")
+    alarms = run(tmp_path, *DCGAN, *FEW, "data.max_images=4", "model.g_width=64", "train.kimg=30")
     assert alarms == ["overfit"]
     assert "SUSPECT samples: " in doctor(tmp_path, code=1)
 
