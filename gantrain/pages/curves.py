@@ -59,6 +59,15 @@ def thinned(points: Sequence[Point]) -> list[Point]:
     return [points[i] for i in sorted(kept)]
 
 
+def label(value: float) -> str:
+    """A number of at most seven characters, which is what there is room for."""
+    text = f"{value:.0f}" if 1000 <= abs(value) < 99999.5 else f"{value:.3g}"
+    if len(text) > 7:
+        mantissa, _, power = f"{value:.1e}".partition("e")
+        text = f"{mantissa}e{int(power)}"
+    return text
+
+
 def _room(low: float, high: float) -> tuple[float, float]:
     """Limits a little further apart, and never equal."""
     margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
@@ -72,7 +81,7 @@ def _axes(x0: float, x1: float, y0: float, y1: float) -> str:
         y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
         value = y0 + share * (y1 - y0)
         parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 7:.1f}" class="y">{value:.3g}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 7:.1f}" class="y">{label(value)}</text>')
     middle = (WIDTH + _LEFT - _RIGHT) / 2
     for x, value, side in (
         (_LEFT, x0, "s"),

@@ -208,7 +208,7 @@ def _commands(run: Run) -> str:
         lines.append(f"gantrain generate run={run.path} seeds=0-31")
     else:
         lines.append(f"gantrain translate run={run.path} input=FOLDER output=FOLDER")
-    lines.append(f"gantrain evaluate run={run.path}")
+    lines += [f"gantrain evaluate run={run.path}", f"gantrain doctor run={run.path}"]
     return _section("Commands", f"<pre>{html.escape(chr(10).join(lines))}</pre>")
 
 

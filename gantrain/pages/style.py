@@ -35,8 +35,9 @@ img { max-width: 100%; height: auto; border-radius: 3px; }
 input[type=range] { width: 100%; }
 .warning b { color: var(--warn); } .critical b { color: var(--bad); }
 small { opacity: .75; }
-@media print { body { max-width: none; } figure, tr { break-inside: avoid; } input, .screen {
-  display: none; } details > pre { display: block; } }
+@media print { body { max-width: none; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } input, .screen { display: none; }
+  details > pre { display: block; } }
 """
 
 SCRIPT = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gantrain.pages.curves import chart, thinned
+from gantrain.pages.curves import chart, label, thinned
 from tests.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}
@@ -129,3 +129,14 @@ def test_charts_of_odd_values() -> None:
     assert chart("x", {"a": [(0, 1.0)]}) == "" and chart("x", {"a": [(0, float("nan"))] * 9}) == ""
     flat = chart("x", {"a": [(0, 2.0), (1, 2.0)], "b": [(0, float("inf")), (1, 1.0), (2, 3.0)]})
     assert "nan" not in flat and "inf" not in flat and flat.count("<polyline") == 4
+
+
+def test_labels_fit_their_room() -> None:
+    values = [0.0, 1.234567, -0.000207, 1234.5, -12345.6, 99999.4, 99999.6, 1e6, -1.5e-12, 3e38]
+    labels = [label(value) for value in values]
+    assert labels == [
+        "0", "1.23", "-2.1e-4", "1234", "-12346", "99999", "1e+05", "1e+06", "-1.5e-12", "3e+38",
+    ]  # fmt: skip
+    for value, text in zip(values, labels, strict=True):
+        assert abs(float(text) - value) <= 0.02 * abs(value)
+        assert len(text) <= 8
