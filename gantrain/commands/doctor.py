@@ -39,7 +39,8 @@ def main(cfg: DictConfig) -> None:
     config = inspection.load_doctor(cfg)
     run = read(Path(config.run))
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
-    print(f"{run.path}: {target}, {run.status}, {run.kimg:g} of {run.total_kimg:g} kimg")
+    budget = f" of {run.total_kimg:g}" if run.total_kimg else ""
+    print(f"{run.path}: {target}, {run.status}, {run.kimg:g}{budget} kimg")
     ill = _alarms(run)
     if config.samples:
         if any((run.path / "snapshots").glob("snapshot-*.pt")):
