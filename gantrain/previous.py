@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantrain import values
+from gantrain import signature, values
 from gantrain.errors import ConfigError
 from gantrain.tracking.run_directory import RunDirectory, occupied
 
@@ -73,15 +73,33 @@ def differences(
 ) -> list[str]:
     """What changed between two plain configs, as "model.ngf: 64 -> 32".
 
-    Settings that change neither the networks nor the pictures are left out.
+    Settings that change neither the networks nor the pictures are left out; so are keys that came
+    after the old config was written, where they have the default that keeps what was before.
     """
-    before = {key: value for name in sections for key, value in _flat(name, old.get(name))}
+    before = {
+        key: value
+        for name in sections
+        for key, value in _flat(name, _with_defaults(old.get(name), new.get(name)))
+    }
     after = {key: value for name in sections for key, value in _flat(name, new.get(name))}
     return [
         f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
         for key in dict.fromkeys([*before, *after])
         if key not in NEUTRAL and _shown(before, key) != _shown(after, key)
     ]
+
+
+def _with_defaults(old: Any, new: Any) -> Any:
+    """`old` with the keys of `new` that it lacks at their constructor's default, if it has one."""
+    target = new.get("_target_") if isinstance(new, dict) else None
+    if not isinstance(old, dict) or old.get("_target_") != target or not isinstance(target, str):
+        return old
+    try:
+        known = signature.read(target).parameters
+    except ConfigError:  # a plug-in that is gone: said elsewhere
+        return old
+    later = {key: known[key].default for key in new if key not in old and key in known}
+    return {**old, **{key: value for key, value in later.items() if value is not ...}}
 
 
 def _place(config: RunConfig) -> RunDirectory | None:

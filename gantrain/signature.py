@@ -34,6 +34,7 @@ class Parameter:
     name: str
     annotation: Any = Any  # typing.Any when it is not understood
     required: bool = True
+    default: Any = ...  # ... when it has none, or no plain one
 
 
 @dataclass(frozen=True)
@@ -189,10 +190,12 @@ def _from_class(home: Module, node: ast.ClassDef) -> Signature:
 def _from_function(home: Module, node: ast.FunctionDef, skip: int) -> Signature:
     args = node.args
     positional = [*args.posonlyargs, *args.args]
-    no_default = len(positional) - len(args.defaults)
-    pairs = [(arg, i < no_default) for i, arg in enumerate(positional)][skip:]
-    pairs += [(a, d is None) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
-    parameters = [Parameter(a.arg, _understood(home, a.annotation), need) for a, need in pairs]
+    none = [None] * (len(positional) - len(args.defaults))
+    pairs = [*zip(positional, [*none, *args.defaults], strict=True)][skip:]
+    pairs += zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    parameters = [
+        Parameter(a.arg, _understood(home, a.annotation), d is None, _plain(d)) for a, d in pairs
+    ]
     return Signature({p.name: p for p in parameters}, open=args.kwarg is not None)
 
 
@@ -201,10 +204,20 @@ def _from_fields(home: Module, node: ast.ClassDef) -> Signature:
         s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
     ]
     parameters = [
-        Parameter(ast.unparse(s.target), _understood(home, s.annotation), s.value is None)
+        Parameter(
+            ast.unparse(s.target), _understood(home, s.annotation), s.value is None, _plain(s.value)
+        )
         for s in fields
     ]
     return Signature({p.name: p for p in parameters})
+
+
+def _plain(default: ast.AST | None) -> Any:
+    """The value of a literal, else ..."""
+    try:
+        return ... if default is None else ast.literal_eval(default)  # type: ignore[arg-type]
+    except ValueError:
+        return ...
 
 
 def _understood(home: Module, node: ast.AST | None) -> Any:

@@ -1,5 +1,6 @@
 """The whole config: every YAML is valid, every kind of mistake is found, all at once."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,11 @@ def test_differences_leave_out_what_changes_neither_networks_nor_pictures() -> N
     assert previous.differences(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
     new_key = previous.differences({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
     assert new_key == ["model.a: (not there) -> null"]
+    older, now = (dataclasses.asdict(load("data=folder", "data.root=x")) for _ in range(2))
+    del older["data"]["held_out"]  # a key of later versions
+    assert previous.differences(older, now) == []
+    now["data"]["held_out"] = 3
+    assert previous.differences(older, now) == ["data.held_out: 0 -> 3"]
 
 
 def test_a_plugin_package_is_allowed_when_named(
