@@ -1,5 +1,6 @@
 """What only a CUDA device can show; run with -m gpu."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gantrain.gans.stylegan import StyleGAN
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.ops.pixels import to_uint8
 from gantrain.snapshot import save_snapshot
+from tests.command_line import TINY as TINY_CYCLEGAN
+from tests.command_line import gantrain as command
 
 pytestmark = pytest.mark.gpu
 TINY: dict[str, Any] = {"z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 16}
@@ -60,3 +63,13 @@ def test_a_seed_gives_the_same_picture_on_both(tmp_path: Path) -> None:
     ]
     cpu, cuda = (to_uint8(x).int() for x in images)
     assert (cpu - cuda).abs().max() <= 1
+
+
+def test_a_number_that_is_not_finite_is_traced_from_the_last_checkpoint(tmp_path: Path) -> None:
+    """The device is not waited for, so the step is found again from the beginning."""
+    options = ["runtime.device=cuda", "optimizer.lr=1e25", "train.kimg=0.012", "name=run"]
+    here = {"CUDA_VISIBLE_DEVICES": "0"}
+    said = command(tmp_path, *TINY_CYCLEGAN, *options, code=1, environment=here)
+    assert "Going back to 0 kimg to find its origin." in said
+    event = json.loads((tmp_path / "runs/run/events.jsonl").read_text())
+    assert event["alarm"] == "nonfinite" and "of aten." in event["text"]
