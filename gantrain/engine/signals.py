@@ -1,6 +1,7 @@
 """Ctrl-C and a scheduler's signals act between two steps, not inside one.
 
-On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave.
+On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave. So does
+everywhere SIGHUP, which a terminal sends when it is closed, unless nohup has it ignored.
 Inside a Slurm job (SLURM_JOB_ID is set):
 
 - SIGINT: save and leave.
@@ -83,6 +84,7 @@ class Signals:
             self._leave = max(self._leave, action)
 
 
+_PERSONAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}  # of a user's own terminal
 _held: list[int] = []  # signals that came between `hold` and `listen`
 
 
@@ -99,7 +101,7 @@ def hold() -> None:
     if "SLURM_JOB_ID" not in os.environ:
         return
     for number in _actions(in_slurm=True):
-        if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_DFL:
+        if number not in _PERSONAL and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _remember)
 
 
@@ -108,6 +110,9 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
         signal.SIGINT: Action.STOP,
         signal.SIGTERM: Action.SAVE if in_slurm else Action.STOP,
     }
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        actions[hangup] = Action.STOP
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks them
             actions[getattr(signal, name)] = Action.REQUEUE if in_slurm else Action.STOP
@@ -121,7 +126,7 @@ def listen() -> Iterator[Signals]:
     before: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         before[number] = handler = signal.signal(number, signals._handle)
-        asks = number not in (signal.SIGINT, signal.SIGTERM)
+        asks = number not in {*_PERSONAL, signal.SIGTERM}
         if asks and callable(handler) and handler is not _remember:
             signals.earlier[number] = handler
     while _held:
