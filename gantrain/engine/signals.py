@@ -17,6 +17,8 @@ that dies of SIGTERM then would not be requeued either.
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
@@ -26,6 +28,7 @@ from typing import Any
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early, a good checkpoint is there
 EXIT_REQUEUE = 76  # only from a rank to the gantrain that started it: saved, you requeue
 LAUNCHED = "GANTRAIN_LAUNCHED"  # environment variable, "1" in a rank that gantrain started itself
+PARENT = "GANTRAIN_PARENT"  # environment variable: the process that a run is not to outlive
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -103,6 +106,24 @@ def hold() -> None:
     for number in _actions(in_slurm=True):
         if number not in _PERSONAL and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _remember)
+
+
+def follow_parent() -> None:
+    """Save and leave once the process that PARENT names is gone, however it went.
+
+    Does nothing without PARENT, and in the processes that this one starts.
+    """
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    # Not SIGINT if it can be helped: the parent may have sent one before it went.
+    stop = signal.SIGINT if "SLURM_JOB_ID" in os.environ else signal.SIGTERM
+    os.kill(os.getpid(), stop)
 
 
 def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:

@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from gantrain.engine import slurm
-from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, listen
+from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.sweeps import record, task
 from gantrain.sweeps.launchers import OwnLauncher, job_return, tell
@@ -182,7 +182,7 @@ class Local(OwnLauncher):
         self.threads = max(1, cores // (len(self.slots) * (1 if devices else per_job)))
 
     def _environment(self, slot: int) -> dict[str, str]:
-        found = {"OMP_NUM_THREADS": str(self.threads), **os.environ}
+        found = {"OMP_NUM_THREADS": str(self.threads), **os.environ, PARENT: str(os.getpid())}
         if self.slots[slot]:
             found["CUDA_VISIBLE_DEVICES"] = self.slots[slot]
         return found
