@@ -134,10 +134,14 @@ class Trainer:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-        if self.nimg >= self.plan.total and self._saved != self.nimg:  # else measured before
-            self._measure()
+        over = self.nimg >= self.plan.total or self.enough
+        if over and self._saved != self.nimg:  # else this was done before
+            if not self.enough:
+                self._measure()
+            if not self.runner.stats.is_empty:  # the images since the last whole tick
+                self._report()
         self._save()
-        if self.nimg < self.plan.total and not self.enough:
+        if not over:
             return action
         self._show_grid()
         self._snapshot()
@@ -168,6 +172,8 @@ class Trainer:
             return  # train() saves and shows the end
         if crossed(before, now, plan.evaluate_every):
             self._measure()
+        if self.enough:
+            return  # as at the end
         if crossed(before, now, plan.grid_every):
             self._show_grid()
         if crossed(before, now, plan.snapshot_every):
