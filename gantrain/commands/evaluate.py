@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> list[Value]:
         ConfigError: no such run or data, weights that cannot be had, metrics that do not apply.
     """
     config = inspection.load_evaluate(cfg)
-    model = sampling.load(config.run, config.device, config.precision)
+    model = sampling.load(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = _data(config, model)
     data.prepare(batch=1, multiple=_multiple(model), log=print)
