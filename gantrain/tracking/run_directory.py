@@ -89,14 +89,16 @@ class RunDirectory:
         """Whether a process is training here now, as far as the file system can tell."""
         return locks.is_held(self._lock)
 
-    def read_config(self) -> dict[str, Any]:
-        """The settings the run was last gone on with, and "derived". Raises ConfigError."""
+    def read_config(self, number: int | None = None) -> dict[str, Any]:
+        """The settings the run was last gone on with, or before its `number`-th change of them,
+        and "derived". Raises ConfigError."""
+        file = self.config if number is None else self.path / f"config.{number}.yaml"
         try:
-            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             content = None
         if not isinstance(content, dict):
-            raise ConfigError(f"{self.config} is damaged: it must hold the settings of a run.")
+            raise ConfigError(f"{file} is damaged: it must hold the settings of a run.")
         return content
 
     def read_result(self) -> dict[str, Any] | None:
