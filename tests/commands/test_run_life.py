@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,25 @@ def test_a_longer_run_under_way_does_not_undo_what_was_reached(done: Path) -> No
     assert train(*SHORT) == pytest.approx(shorter["headline"])
     train(*SHORT, "train.kimg=0.006")
     assert result()["nimg"] == 6
+
+
+@pytest.mark.parametrize("room", [20_000, 300])  # for a part of a checkpoint, for a few reports
+def test_a_full_disk_ends_with_a_sentence_and_the_last_checkpoint(done: Path, room: int) -> None:
+    before = final_state(done)
+    longer = [*SHORT, "resume=runs/run", "train.kimg=0.008"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (done / "metrics.jsonl").write_text("")
+    config = check(*longer)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(ConfigError, match="Nothing more can be written") as caught:
+            run(config, longer, "shapes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "(File too large)" in str(caught.value)
+    assert differences(final_state(done), before) == [] and not list(done.rglob("*.tmp"))
+    train(*longer)
+    assert result()["nimg"] == 8
 
 
 def test_epochs_are_compared_as_images(done: Path) -> None:
