@@ -43,7 +43,7 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
     """
     # listen before the mark is set: only the ranks leave a second Ctrl-C to this process.
     with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, listen() as signals:
-        with _environment(count), _passed_on(signals):
+        with _environment(count), _passed_on(signals, Path(folder)):
             try:
                 start = elastic_launch(_settings(count, folder), _rank)
                 return start(function, args, folder)[0]
@@ -87,6 +87,8 @@ def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
     """In each new process: run, and leave a report if it fails."""
     hold()
     try:
+        for asked in Path(folder).glob("asked-*"):  # before this process was there to hear it
+            os.kill(os.getpid(), int(asked.name[6:]))
         return function(*args)
     except ConfigError as error:
         _report(folder, "config", list(error.problems))
@@ -165,10 +167,11 @@ def _environment(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _passed_on(signals: Signals) -> Iterator[None]:
+def _passed_on(signals: Signals, folder: Path) -> Iterator[None]:
     """Hand every signal on to the ranks: not all senders reach them (kill PID, scancel --batch).
 
-    They may see one twice, which changes nothing. A second Ctrl-C ends everything at once.
+    Ranks that are still to be started find it in `folder`. They may see one twice, which changes
+    nothing. A second Ctrl-C ends everything at once.
     """
     inner = {number: signal.getsignal(number) for number in signals.actions}
 
@@ -176,6 +179,8 @@ def _passed_on(signals: Signals) -> Iterator[None]:
         handler = inner[signal.Signals(number)]
         assert callable(handler)
         handler(number, frame)  # raises KeyboardInterrupt at the second Ctrl-C
+        with suppress(OSError):  # a full disk
+            (folder / f"asked-{number}").touch()
         for rank in multiprocessing.active_children():
             if rank.pid and rank.is_alive():
                 with suppress(ProcessLookupError):  # it has ended this moment

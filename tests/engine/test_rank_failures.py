@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.launcher.api import LaunchConfig
 
+from gantrain.commands import launch
 from tests.command_line import ENVIRONMENT, TINY, final_state, finish, interrupt, start, wait_for
 
 pytestmark = pytest.mark.multi
@@ -70,6 +72,22 @@ def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.
     assert said.count(f"Stopped by {how.name}") == 1 and "Traceback" not in said
     assert nobody_left(process.pid)
     assert len(final_state(run)["ranks"]) == 2
+
+
+def test_a_signal_before_the_ranks_are_there_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = launch._settings
+
+    def interrupted(count: int, folder: str) -> LaunchConfig:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return settings(count, folder)
+
+    monkeypatch.setattr(launch, "_settings", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        launch.launch(2, time.sleep, 5)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert "Stopped by SIGTERM before the training began." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("devices", [1, 2])
