@@ -205,6 +205,8 @@ def append(file: Path, values: list[Value], about: dict[str, Any]) -> None:
     }
     try:
         with file.open("a", encoding="utf-8") as target:
+            if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
+                target.write("\n")
             for value in values:
                 target.write(json.dumps({**value.plain(), **shared}) + "\n")
     except OSError as error:

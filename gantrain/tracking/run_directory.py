@@ -113,8 +113,7 @@ class RunDirectory:
         """The newest whole row of metrics.jsonl without its nimg; {} before the first."""
         lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
         for line in reversed(lines):
-            if _nimg_of(line) < float("inf"):
-                row = json.loads(line)
+            if row := _row(line):
                 del row["nimg"]
                 return row
         return {}
@@ -127,17 +126,18 @@ class RunDirectory:
         self.write_text(path, json.dumps(content, indent=2) + "\n")
 
     def truncate_metrics(self, nimg: int) -> None:
-        """Forget the reports after `nimg` images: the resumed run makes them anew."""
+        """Forget the reports after `nimg` images, which the resumed run makes anew, and torn lines.
+
+        What `gantrain evaluate` added is of snapshots, which stay.
+        """
         for file in (self.metrics, self.evaluations):
             if file.exists():
-                lines = file.read_text().splitlines(keepends=True)
-                # What `gantrain evaluate` added is of snapshots, which stay.
-                asked = [file == self.evaluations and '"training": true' not in x for x in lines]
-                kept = [
-                    line
-                    for line, stays in zip(lines, asked, strict=True)
-                    if stays or _nimg_of(line) <= nimg
-                ]
+                kept = []
+                for line in file.read_text().splitlines():
+                    row = _row(line)
+                    asked = file == self.evaluations and not row.get("training")
+                    if row and (asked or row["nimg"] <= nimg):
+                        kept.append(f"{line}\n")
                 self.write_text(file, "".join(kept))
 
 
@@ -154,11 +154,13 @@ def _is_leftover(name: str) -> bool:
     return name in BEFORE or (name.startswith(".") and name.endswith(".tmp"))
 
 
-def _nimg_of(line: str) -> float:
+def _row(line: str) -> dict[str, Any]:
+    """A report; {} of a line cut short by a crash or a full disk."""
     try:
-        return json.loads(line)["nimg"]
-    except (ValueError, KeyError):  # a line cut short by a crash
-        return float("inf")
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and "nimg" in row else {}
 
 
 def environment(

@@ -94,6 +94,16 @@ def test_truncating_metrics_forgets_later_and_torn_lines(tmp_path: Path) -> None
     assert directory.metrics.read_text() == '{"nimg": 1}\n{"nimg": 2}\n'
 
 
+def test_truncating_evaluations_keeps_what_was_asked_for(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    asked = '{"nimg": 9, "value": 1}\n'
+    trained = ['{"nimg": 2, "training": true}\n', '{"nimg": 9, "training": true}\n']
+    torn = '{"nimg": 9, "metric": "fi'
+    directory.evaluations.write_text("".join([trained[0], asked, trained[1], torn]))
+    directory.truncate_metrics(2)
+    assert directory.evaluations.read_text() == trained[0] + asked
+
+
 def test_json_lines_are_strict_json(tmp_path: Path) -> None:
     sink = JsonLines(tmp_path / "m.jsonl")
     sink.scalars(5, {"x": 1.5, "y": float("nan")})
