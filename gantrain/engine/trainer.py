@@ -259,6 +259,7 @@ class Trainer:
             "index": self.index,
             "skipped": self.runner.skipped,
             "measured": [self.measured, self._unreported],
+            "enough": self.enough,
             "ranks": self.world.gather(self._own_state()),
             "note": self.note,
         }
@@ -291,6 +292,7 @@ class Trainer:
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
         self.measured, self._unreported = state.get("measured", ({}, {}))
+        self.enough = state.get("enough", False)
         self._deal(ranks)
         if len(ranks) == self.world.size:
             self.runner.stats.load_state_dict(ranks[self.world.rank]["stats"])

@@ -209,6 +209,13 @@ def test_enough_is_enough(tmp_path: Path) -> None:
     assert result["enough"] and result["nimg"] < 100
     assert "is finished" in gantrain(tmp_path, *options)
     assert list((tmp_path / "runs/run/snapshots").glob("snapshot-*.pt"))
+    (tmp_path / "runs/run/result.json").unlink()  # as if killed in its last moment
+    gantrain(tmp_path, *options)
+    again = json.loads((tmp_path / "runs/run/result.json").read_text())
+    assert again["enough"] and again["nimg"] == result["nimg"]
+    gantrain(tmp_path, *options, "resume=auto", "evaluation.patience=3")
+    more = json.loads((tmp_path / "runs/run/result.json").read_text())
+    assert result["nimg"] < more["nimg"] < 100
 
 
 @pytest.mark.multi
