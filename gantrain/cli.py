@@ -90,6 +90,7 @@ def _run(arguments: Arguments) -> int:
     else:
         if arguments.command == "train":
             signals.hold()
+            signals.follow_parent()
             if not arguments.sweep:
                 arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)

@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import errno
 import os
 import zipfile
 import zlib
@@ -27,6 +28,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def refused(error: BaseException) -> str | None:
+    """Why the disk took no more, where that is behind `error`: torch.save raises a RuntimeError
+    over it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -44,8 +44,9 @@ def find(config: RunConfig) -> Past | None:
     """The run that `config` goes on with: `resume` itself, or <out>/<name>. None: a new one begins.
 
     Raises ConfigError when there is none where `resume` says, or it is not to be gone on with:
-    without `resume` all settings but FREE and NEUTRAL ones must be those it was begun with; with
-    it those of the model and the data and the kind of optimizer, unless forced.
+    without `resume` all settings but FREE and NEUTRAL ones must be those it was last gone on with,
+    or earlier ones whose budget has been reached; with it those of the model and the data and the
+    kind of optimizer, unless forced.
     """
     directory = _place(config)
     if directory is None:
@@ -53,6 +54,15 @@ def find(config: RunConfig) -> Past | None:
     before = directory.read_config()
     changes = _changes(config, before)
     if changes and config.resume is None:
+        if earlier := _earlier(config, directory):
+            if result := _finished(config, earlier, directory):
+                return Past(directory, True, earlier.get("init_from"), result)
+            raise ConfigError(
+                f"{directory.path} was begun with these settings, and has been gone on with since "
+                f"under others: {_few(changes)}. gantrain resume={directory.path} goes on with "
+                f"those; this command and resume={directory.path} takes back what it changes of "
+                "the budget and the rate; another name= starts a new run."
+            )
         raise ConfigError(
             f"{directory.path} is there already, with other settings: {_few(changes)}. The command "
             f"that began it goes on with it, so does resume={directory.path}, which may change the "
@@ -128,6 +138,16 @@ def _changes(config: RunConfig, before: dict[str, Any]) -> list[str]:
     if config.init_from is not None:  # with resume=auto: it says how the run begins
         changes += differences(before, now, ["init_from"])
     return changes
+
+
+def _earlier(config: RunConfig, directory: RunDirectory) -> dict[str, Any] | None:
+    """The newest settings of before a change that are those of the command."""
+    numbers = [path.suffixes[0][1:] for path in directory.path.glob("config.*.yaml")]
+    for number in sorted((int(n) for n in numbers if n.isdigit()), reverse=True):
+        settings = directory.read_config(number)
+        if not _changes(config, settings):
+            return settings
+    return None
 
 
 def _finished(

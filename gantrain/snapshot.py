@@ -2,6 +2,8 @@
 
 import importlib
 import pickle
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ def save_snapshot(
 
 
 def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snapshot:
-    """Read a snapshot file, or the newest one of a run directory.
+    """Read a snapshot file, or the newest whole one of a run directory (with a warning if it is
+    not the newest).
 
     Raises:
         ConfigError: no such file, a torn file, not a snapshot, or networks of an unknown package.
@@ -80,14 +83,20 @@ def read_plain(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def find_snapshot(path: Path) -> Path:
-    """`path` itself if it is a file, else the newest snapshot of the run directory `path`."""
+def find_snapshot(path: Path, say: Callable[[str], None] = warnings.warn) -> Path:
+    """`path` itself if it is a file, else the newest whole snapshot of the run directory `path`.
+
+    say: told if a newer one is damaged. Where all are, the newest is returned: reading it tells.
+    """
     if path.is_file():
         return path
-    found = sorted((path / "snapshots").glob("snapshot-*.pt"))
+    found = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
     if not found:
         raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
-    return found[-1]
+    whole = next((file for file in found if is_whole(file)), found[0])
+    if whole != found[0]:
+        say(f"{found[0]} is damaged: {whole.name}, an older one, takes its place.")
+    return whole
 
 
 def _network_class(target: str) -> type[nn.Module]:

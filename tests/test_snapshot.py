@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
+from gantrain.inference import sampling
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.snapshot import load_snapshot, save_snapshot
 
@@ -32,6 +33,21 @@ def test_the_newest_of_a_run_is_taken(tmp_path: Path) -> None:
     newest = write(tmp_path / "snapshots" / "snapshot-000010.000.pt")
     weight = load_snapshot(tmp_path).networks["ab"].state_dict()["model.1.weight"]
     assert torch.equal(weight, newest.state_dict()["model.1.weight"])
+
+
+def test_a_torn_newest_one_is_passed_over(tmp_path: Path) -> None:
+    older = write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    torn = tmp_path / "snapshots" / "snapshot-000000.010.pt"
+    torn.write_bytes((tmp_path / "snapshots" / "snapshot-000000.005.pt").read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=r"010.pt is damaged: snapshot-000000.005.pt, an older"):
+        found = load_snapshot(tmp_path).networks["ab"].state_dict()
+    assert torch.equal(found["model.1.weight"], older.state_dict()["model.1.weight"])
+    said: list[str] = []
+    sampling.load(tmp_path, say=said.append)
+    assert len(said) == 1
+    (tmp_path / "snapshots" / "snapshot-000000.005.pt").unlink()
+    with pytest.raises(ConfigError, match=r"010.pt is damaged"):
+        load_snapshot(tmp_path)
 
 
 def test_files_that_are_none_get_a_sentence(tmp_path: Path) -> None:

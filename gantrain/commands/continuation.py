@@ -1,7 +1,7 @@
 """The directory of a run: a new one, or the one to go on with, and what is recorded in it."""
 
 import importlib.metadata
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker:
         fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
         state = {**state, "optimizers": fresh}
         tracker.say(f"The moments of {before} are left behind.")
+    if previous.differences(state["note"]["settings"], asdict(config), ["evaluation"]):
+        state = {**state, "enough": False}  # by other rules
     trainer.load_state_dict(state)
     before, now = len(state["ranks"]), trainer.world.size
     if before != now:

@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> list[Value]:
         ConfigError: no such run or data, weights that cannot be had, metrics that do not apply.
     """
     config = inspection.load_evaluate(cfg)
-    model = sampling.load(config.run, config.device, config.precision)
+    model = sampling.load(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = data_of(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
@@ -223,6 +223,8 @@ def append(file: Path, values: list[Value], about: dict[str, Any]) -> None:
     }
     try:
         with file.open("a", encoding="utf-8") as target:
+            if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
+                target.write("\n")
             for value in values:
                 target.write(json.dumps({**value.plain(), **shared}) + "\n")
     except OSError as error:

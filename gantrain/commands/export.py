@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
             already, or an ONNX file that does not do what the network does.
     """
     config = settings.load_export(cfg)
-    model = sampling.load(config.run)
+    model = sampling.load(config.run, say=print)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not set(networks) <= set(REFERENCE):
         raise ConfigError(

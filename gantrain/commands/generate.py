@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
         ConfigError: a setting that does not fit the snapshot, or a file that cannot be used.
     """
     config = settings.load_generate(cfg)
-    model = sampling.load(config.run, config.device, config.precision)
+    model = sampling.load(config.run, config.device, config.precision, say=print)
     if found := problems(config, model):
         raise ConfigError(*found)
     mixing, video = config.style_mixing, config.interpolation

@@ -10,10 +10,10 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -23,6 +23,7 @@ from gantrain.engine import slurm
 from gantrain.engine.distributed import RankLost
 from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, hold, listen
 from gantrain.errors import ConfigError
+from gantrain.tracking.console import Lasting
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
     """
     # listen before the mark is set: only the ranks leave a second Ctrl-C to this process.
     with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, listen() as signals:
-        with _environment(count), _passed_on(signals):
+        with _environment(count), _passed_on(signals, Path(folder)):
             try:
                 start = elastic_launch(_settings(count, folder), _rank)
                 return start(function, args, folder)[0]
@@ -50,13 +51,17 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
                 rank, failure = error.get_first_failure()
                 code, reports = failure.exitcode, _reports(Path(folder))
                 if code == EXIT_REQUEUE:
-                    print(slurm.requeue(signals))
+                    _tell(slurm.requeue(signals))
         if code in (EXIT_STOPPED, EXIT_REQUEUE):
             raise SystemExit(EXIT_STOPPED)
         if signals.received and code in (-signals.received, 128 + signals.received):
-            print(f"Stopped by {signals.received.name} before the training began.")
+            _tell(f"Stopped by {signals.received.name} before the training began.")
             raise SystemExit(128 + signals.received)
         raise _failure(reports, count, rank, code)
+
+
+def _tell(text: str) -> None:
+    print(text, file=cast(TextIO, Lasting(sys.stdout)), flush=True)
 
 
 def _settings(count: int, folder: str) -> LaunchConfig:
@@ -73,7 +78,7 @@ def _settings(count: int, folder: str) -> LaunchConfig:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         max_restarts=0,
         start_method="spawn",
-        signals_to_handle="SIGHUP",  # all others are passed on, see below
+        signals_to_handle="",  # they are passed on, see below
         shutdown_timeout=10,
     )
 
@@ -82,6 +87,8 @@ def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
     """In each new process: run, and leave a report if it fails."""
     hold()
     try:
+        for asked in Path(folder).glob("asked-*"):  # before this process was there to hear it
+            os.kill(os.getpid(), int(asked.name[6:]))
         return function(*args)
     except ConfigError as error:
         _report(folder, "config", list(error.problems))
@@ -151,22 +158,20 @@ def _environment(count: int) -> Iterator[None]:
     added = {LAUNCHED: "1"}
     if "OMP_NUM_THREADS" not in os.environ:
         added["OMP_NUM_THREADS"] = str(max(1, (cores or 1) // count))
-    hangup = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else None
     os.environ |= added
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
-        if hangup is not None:
-            signal.signal(signal.SIGHUP, hangup)
 
 
 @contextmanager
-def _passed_on(signals: Signals) -> Iterator[None]:
+def _passed_on(signals: Signals, folder: Path) -> Iterator[None]:
     """Hand every signal on to the ranks: not all senders reach them (kill PID, scancel --batch).
 
-    They may see one twice, which changes nothing. A second Ctrl-C ends everything at once.
+    Ranks that are still to be started find it in `folder`. They may see one twice, which changes
+    nothing. A second Ctrl-C ends everything at once.
     """
     inner = {number: signal.getsignal(number) for number in signals.actions}
 
@@ -174,9 +179,12 @@ def _passed_on(signals: Signals) -> Iterator[None]:
         handler = inner[signal.Signals(number)]
         assert callable(handler)
         handler(number, frame)  # raises KeyboardInterrupt at the second Ctrl-C
+        with suppress(OSError):  # a full disk
+            (folder / f"asked-{number}").touch()
         for rank in multiprocessing.active_children():
             if rank.pid and rank.is_alive():
-                os.kill(rank.pid, number)
+                with suppress(ProcessLookupError):  # it has ended this moment
+                    os.kill(rank.pid, number)
 
     for number in inner:
         signal.signal(number, pass_on)

@@ -31,13 +31,19 @@ from gantrain.engine.signals import (
 )
 from gantrain.engine.trainer import Evaluate, Plan, Trainer
 from gantrain.engine.warm_start import load_weights
-from gantrain.files import kimg_label
+from gantrain.errors import ConfigError
+from gantrain.files import kimg_label, refused
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.rules import nonfinite
 from gantrain.schema import RunConfig
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
+
+FULL = (
+    "Nothing more can be written ({why}); the run lies in {out}, and what it saved before is good. "
+    "Make room (checkpoint.keep=1 takes least), then the same command, or resume=, goes on with it."
+)
 
 
 def main(cfg: DictConfig) -> float | None:
@@ -82,6 +88,10 @@ def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
             config = continuation.as_begun(config, past)
             existing = past.directory if past else None
             return _run(config, overrides, data, existing, precision, world)
+        except (OSError, RuntimeError) as error:
+            if why := refused(error):
+                raise ConfigError(FULL.format(out=config.out, why=why)) from error
+            raise
         finally:
             locks.release_all()
 

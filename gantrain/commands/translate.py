@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     """
     config = settings.load_translate(cfg)
     tasks = find_tasks(config.input, config.format == "same")
-    model = sampling.load(config.run, config.device, config.precision)
+    model = sampling.load(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
         raise ConfigError(

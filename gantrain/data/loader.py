@@ -100,8 +100,9 @@ def _collate(items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
 
 
 def _init_worker(worker: int) -> None:
-    """The parent decides when to stop; a Ctrl-C must not kill the data under its last step."""
+    """The parent decides when to stop; a Ctrl-C, or a terminal that is closed, must not kill the
+    data under its last step."""
     torch.set_num_threads(1)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks some
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,6 +1,7 @@
 """Ctrl-C and a scheduler's signals act between two steps, not inside one.
 
-On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave.
+On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave. So does
+everywhere SIGHUP, which a terminal sends when it is closed, unless nohup has it ignored.
 Inside a Slurm job (SLURM_JOB_ID is set):
 
 - SIGINT: save and leave.
@@ -16,6 +17,8 @@ that dies of SIGTERM then would not be requeued either.
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
@@ -25,6 +28,7 @@ from typing import Any
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early, a good checkpoint is there
 EXIT_REQUEUE = 76  # only from a rank to the gantrain that started it: saved, you requeue
 LAUNCHED = "GANTRAIN_LAUNCHED"  # environment variable, "1" in a rank that gantrain started itself
+PARENT = "GANTRAIN_PARENT"  # environment variable: the process that a run is not to outlive
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -83,6 +87,7 @@ class Signals:
             self._leave = max(self._leave, action)
 
 
+_PERSONAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}  # of a user's own terminal
 _held: list[int] = []  # signals that came between `hold` and `listen`
 
 
@@ -99,8 +104,26 @@ def hold() -> None:
     if "SLURM_JOB_ID" not in os.environ:
         return
     for number in _actions(in_slurm=True):
-        if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_DFL:
+        if number not in _PERSONAL and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _remember)
+
+
+def follow_parent() -> None:
+    """Save and leave once the process that PARENT names is gone, however it went.
+
+    Does nothing without PARENT, and in the processes that this one starts.
+    """
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    # Not SIGINT if it can be helped: the parent may have sent one before it went.
+    stop = signal.SIGINT if "SLURM_JOB_ID" in os.environ else signal.SIGTERM
+    os.kill(os.getpid(), stop)
 
 
 def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
@@ -108,6 +131,9 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
         signal.SIGINT: Action.STOP,
         signal.SIGTERM: Action.SAVE if in_slurm else Action.STOP,
     }
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        actions[hangup] = Action.STOP
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks them
             actions[getattr(signal, name)] = Action.REQUEUE if in_slurm else Action.STOP
@@ -121,7 +147,7 @@ def listen() -> Iterator[Signals]:
     before: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         before[number] = handler = signal.signal(number, signals._handle)
-        asks = number not in (signal.SIGINT, signal.SIGTERM)
+        asks = number not in {*_PERSONAL, signal.SIGTERM}
         if asks and callable(handler) and handler is not _remember:
             signals.earlier[number] = handler
     while _held:

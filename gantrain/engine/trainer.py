@@ -169,10 +169,14 @@ class Trainer:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-        if self.nimg >= self.plan.total and self._saved != self.nimg:  # else measured before
-            self._measure()
+        over = self.nimg >= self.plan.total or self.enough
+        if over and self._saved != self.nimg:  # else this was done before
+            if not self.enough:
+                self._measure()
+            if not self.runner.stats.is_empty:  # the images since the last whole tick
+                self._report(probed=False)
         self._save()
-        if self.nimg < self.plan.total and not self.enough:
+        if not over:
             return action
         self._show_grid()
         self._snapshot()
@@ -203,6 +207,8 @@ class Trainer:
             return  # train() saves and shows the end
         if crossed(before, now, plan.evaluate_every):
             self._measure()
+        if self.enough:
+            return  # as at the end
         if crossed(before, now, plan.grid_every):
             self._show_grid()
         if crossed(before, now, plan.snapshot_every):
@@ -301,6 +307,7 @@ class Trainer:
             "index": self.index,
             "skipped": self.runner.skipped,
             "measured": [self.measured, self._unreported],
+            "enough": self.enough,
             "ranks": self.world.gather(self._own_state()),
             "note": self.note,
         }
@@ -333,6 +340,7 @@ class Trainer:
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
         self.measured, self._unreported = state.get("measured", ({}, {}))
+        self.enough = state.get("enough", False)
         self._deal(ranks)
         if len(ranks) == self.world.size:
             self.runner.stats.load_state_dict(ranks[self.world.rank]["stats"])

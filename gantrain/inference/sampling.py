@@ -1,6 +1,7 @@
 """A snapshot's networks in use: pictures from seeds, labels and points of w."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -40,13 +41,17 @@ class StyleGenerator(LatentGenerator, Protocol):
 
 
 def load(
-    path: str | Path, device: str | torch.device = "cpu", precision: PrecisionName = "fp32"
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    precision: PrecisionName = "fp32",
+    say: Callable[[str], None] = warnings.warn,
 ) -> "Model":
-    """Read a snapshot file, or the newest snapshot of a run directory, for use.
+    """Read a snapshot file, or the newest whole snapshot of a run directory, for use.
 
     Args:
         device: auto (the first of cuda, mps, cpu that is there), cpu, cuda, cuda:N or mps.
         precision: as in training; sets torch's process-wide TF32 switches.
+        say: told if that is not the newest, which is damaged.
 
     Raises:
         ConfigError: no such snapshot, a damaged one, or no such device here.
@@ -57,7 +62,7 @@ def load(
             f"device={device}, but {why}: use another one, such as device=cpu, or install a build "
             "of torch for your GPU."
         )
-    file = find_snapshot(Path(path))
+    file = find_snapshot(Path(path), say)
     snapshot = load_snapshot(file, place)
     return Model(file, snapshot.networks, snapshot.meta, Precision(place, precision))
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from gantrain.engine import slurm
-from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, listen
+from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, listen
 from gantrain.errors import ConfigError
 from gantrain.sweeps import record, task
 from gantrain.sweeps.launchers import OwnLauncher, job_return, tell
@@ -66,7 +66,7 @@ class Local(OwnLauncher):
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
             self._deal(configs, len(waiting))
-            with listen() as signals, _closed_terminal_stops():
+            with listen() as signals:
                 self._work(waiting, configs, outcomes, signals)
         return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
 
@@ -182,30 +182,13 @@ class Local(OwnLauncher):
         self.threads = max(1, cores // (len(self.slots) * (1 if devices else per_job)))
 
     def _environment(self, slot: int) -> dict[str, str]:
-        found = {"OMP_NUM_THREADS": str(self.threads), **os.environ}
+        found = {"OMP_NUM_THREADS": str(self.threads), **os.environ, PARENT: str(os.getpid())}
         if self.slots[slot]:
             found["CUDA_VISIBLE_DEVICES"] = self.slots[slot]
         return found
 
     def _log(self, job: Job) -> Path:
         return self.sweep.folder / "logs" / f"{job.name}.txt"
-
-
-@contextlib.contextmanager
-def _closed_terminal_stops() -> Iterator[None]:
-    """The runs do not hear of a terminal that is closed: stop them as by SIGTERM.
-
-    With nohup, which has the signal ignored, they go on.
-    """
-    hangup = getattr(signal, "SIGHUP", None)  # Windows lacks it
-    if hangup is None or signal.getsignal(hangup) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(hangup, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(hangup, signal.SIG_DFL)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,10 @@
 """A run in the terminal: a live display, or plain lines where there is no terminal."""
 
+import os
+import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,6 +16,40 @@ from gantrain.tracking.tracker import Event, Quiet
 PLAIN_SECONDS = 10.0  # plain lines come no faster
 KINDS = ("real", "fake", "held")  # of logits
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
+
+
+class Lasting:
+    """A stream for people whose other end may go: a terminal that is closed, a pipe that Ctrl-C
+    ends with us. What is written from then on is lost, and training goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.encoding = stream.encoding
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except OSError:
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError:
+            self._lose()
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def _lose(self) -> None:
+        # The stream still holds what it could not write, and would fail at Python's end once more.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.stream.fileno())
+        os.close(nothing)
 
 
 def summary(nimg: int, values: dict[str, float]) -> str:
@@ -63,7 +99,7 @@ class PlainLines(Quiet):
     """Plain lines to a stream and to the run's log file."""
 
     def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
-        self.stream, self.total = stream, total
+        self.stream, self.total = Lasting(stream) if stream else None, total
         self.log = log.open("a", encoding="utf-8")
         self._last = 0.0
         self._begin: tuple[float, int] | None = None
@@ -103,7 +139,7 @@ class LiveDisplay(Quiet):
     """A progress bar with the latest numbers under it, redrawn a few times a second."""
 
     def __init__(self, total: int, start: int = 0, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or Console(file=cast(TextIO, Lasting(sys.stdout)))
         self.bar = Progress(
             TextColumn("[bold]{task.fields[kimg]}[/] kimg"),
             BarColumn(bar_width=None),

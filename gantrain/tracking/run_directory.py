@@ -90,14 +90,16 @@ class RunDirectory:
         """Whether a process is training here now, as far as the file system can tell."""
         return locks.is_held(self._lock)
 
-    def read_config(self) -> dict[str, Any]:
-        """The settings the run was last gone on with, and "derived". Raises ConfigError."""
+    def read_config(self, number: int | None = None) -> dict[str, Any]:
+        """The settings the run was last gone on with, or before its `number`-th change of them,
+        and "derived". Raises ConfigError."""
+        file = self.config if number is None else self.path / f"config.{number}.yaml"
         try:
-            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             content = None
         if not isinstance(content, dict):
-            raise ConfigError(f"{self.config} is damaged: it must hold the settings of a run.")
+            raise ConfigError(f"{file} is damaged: it must hold the settings of a run.")
         return content
 
     def read_result(self) -> dict[str, Any] | None:
@@ -111,7 +113,7 @@ class RunDirectory:
     def reports(self) -> list[dict[str, Any]]:
         """The whole rows of metrics.jsonl."""
         lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        return [json.loads(line) for line in lines if _nimg_of(line) < float("inf")]
+        return [row for line in lines if (row := _row(line))]
 
     def last_report(self) -> dict[str, float]:
         """The newest whole row of metrics.jsonl without its nimg; {} before the first."""
@@ -126,17 +128,18 @@ class RunDirectory:
         self.write_text(path, json.dumps(content, indent=2) + "\n")
 
     def truncate_metrics(self, nimg: int) -> None:
-        """Forget the reports after `nimg` images: the resumed run makes them anew."""
+        """Forget the reports after `nimg` images, which the resumed run makes anew, and torn lines.
+
+        What `gantrain evaluate` added is of snapshots, which stay.
+        """
         for file in (self.metrics, self.evaluations, self.events):
             if file.exists():
-                lines = file.read_text().splitlines(keepends=True)
-                # What `gantrain evaluate` added is of snapshots, which stay.
-                asked = [file == self.evaluations and '"training": true' not in x for x in lines]
-                kept = [
-                    line
-                    for line, stays in zip(lines, asked, strict=True)
-                    if stays or _nimg_of(line) <= nimg
-                ]
+                kept = []
+                for line in file.read_text().splitlines():
+                    row = _row(line)
+                    asked = file == self.evaluations and not row.get("training")
+                    if row and (asked or row["nimg"] <= nimg):
+                        kept.append(f"{line}\n")
                 self.write_text(file, "".join(kept))
 
 
@@ -153,11 +156,13 @@ def _is_leftover(name: str) -> bool:
     return name in BEFORE or (name.startswith(".") and name.endswith(".tmp"))
 
 
-def _nimg_of(line: str) -> float:
+def _row(line: str) -> dict[str, Any]:
+    """A report; {} of a line cut short by a crash or a full disk."""
     try:
-        return json.loads(line)["nimg"]
-    except (ValueError, KeyError):  # a line cut short by a crash
-        return float("inf")
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and "nimg" in row else {}
 
 
 def environment(

@@ -16,6 +16,10 @@ class Stats:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, float] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._sums
+
     def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
         """Count scalar `value` (detached here) `weight` times."""
         value = value.detach().double() if value.device.type == "cpu" else value.detach().float()

@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from gantrain.commands.evaluate import append
 from gantrain.metrics.inception import Inception
+from gantrain.metrics.protocol import Protocol, Value
 from gantrain.snapshot import load_snapshot
 from tests.command_line import TINY, differences, final_state, gantrain, rows
 
@@ -175,7 +177,8 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
     gantrain(tmp_path, "name=parts", *options, "train.kimg=0.010")
     evaluations = tmp_path / "runs/parts/evaluations.jsonl"
     asked = {"metric": "fid", "nimg": 12, "value": 1.0, "name": "fid8"}  # by gantrain evaluate
-    evaluations.write_text(evaluations.read_text() + json.dumps(asked) + "\n")
+    torn = '{"metric": "kid", "nimg": 10, "val'  # by a crash
+    evaluations.write_text(f"{evaluations.read_text()}{json.dumps(asked)}\n{torn}")
     gantrain(tmp_path, *options, "resume=runs/parts")
 
     def values(name: str) -> list[Any]:
@@ -187,6 +190,16 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
     assert asked in recorded(evaluations)
 
 
+def test_a_row_after_a_torn_one_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "evaluations.jsonl"
+    value = Value("fid", 1.0, Protocol("random", "", "clean", 5, 5, "train", "", 1.0, False, 0))
+    append(file, [value], {})
+    file.write_text(file.read_text()[:-9])
+    append(file, [value, value], {})
+    _, *whole = file.read_text().splitlines()
+    assert [json.loads(line)["value"] for line in whole] == [1.0, 1.0]
+
+
 def test_enough_is_enough(tmp_path: Path) -> None:
     options = ["name=run", *SMALL, *WATCHED, "evaluation.metrics=[ssim]", "optimizer.lr=0.00000001"]
     options += ["evaluation.patience=2", "train.kimg=0.1"]
@@ -196,6 +209,13 @@ def test_enough_is_enough(tmp_path: Path) -> None:
     assert result["enough"] and result["nimg"] < 100
     assert "is finished" in gantrain(tmp_path, *options)
     assert list((tmp_path / "runs/run/snapshots").glob("snapshot-*.pt"))
+    (tmp_path / "runs/run/result.json").unlink()  # as if killed in its last moment
+    gantrain(tmp_path, *options)
+    again = json.loads((tmp_path / "runs/run/result.json").read_text())
+    assert again["enough"] and again["nimg"] == result["nimg"]
+    gantrain(tmp_path, *options, "resume=auto", "evaluation.patience=3")
+    more = json.loads((tmp_path / "runs/run/result.json").read_text())
+    assert result["nimg"] < more["nimg"] < 100
 
 
 @pytest.mark.multi

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -126,6 +127,52 @@ def test_a_larger_budget_goes_on(done: Path) -> None:
     assert final_state(done)["nimg"] == 6 == result()["nimg"]
     saved = [yaml.safe_load(path.read_text()) for path in sorted(done.glob("config*.yaml"))]
     assert [config["train"]["kimg"] for config in saved] == [0.004, 0.006]
+
+
+def test_the_first_command_of_a_run_that_has_gone_further(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(*SHORT, "resume=runs/run", "train.kimg=0.006")
+    before = content(done)
+    assert train(*SHORT) == pytest.approx(result()["headline"])
+    assert "runs/run is finished, at 0.006 kimg" in capsys.readouterr().out
+    train(*SHORT, "train.kimg=0.006")
+    assert "runs/run is there already" in problem(*SHORT, "train.kimg=0.005")
+    assert content(done) == before
+    (done / "result.json").unlink()  # as if stopped on the way
+    told = problem(*SHORT)
+    assert "was begun with these settings, and has been gone on with since" in told
+    assert "train.kimg: 0.006 -> 0.004" in told and "gantrain resume=runs/run goes on" in told
+    train(*SHORT, "resume=runs/run")
+    assert result()["nimg"] == 6
+
+
+def test_a_longer_run_under_way_does_not_undo_what_was_reached(done: Path) -> None:
+    train(*SHORT, "resume=runs/run", "train.kimg=0.006")
+    shorter = {**result(), "nimg": 4}
+    (done / "result.json").write_text(json.dumps(shorter))  # before the longer one came to its end
+    assert train(*SHORT) == pytest.approx(shorter["headline"])
+    train(*SHORT, "train.kimg=0.006")
+    assert result()["nimg"] == 6
+
+
+@pytest.mark.parametrize("room", [20_000, 300])  # for a part of a checkpoint, for a few reports
+def test_a_full_disk_ends_with_a_sentence_and_the_last_checkpoint(done: Path, room: int) -> None:
+    before = final_state(done)
+    longer = [*SHORT, "resume=runs/run", "train.kimg=0.008"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (done / "metrics.jsonl").write_text("")
+    config = check(*longer)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(ConfigError, match="Nothing more can be written") as caught:
+            run(config, longer, "shapes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "(File too large)" in str(caught.value)
+    assert differences(final_state(done), before) == [] and not list(done.rglob("*.tmp"))
+    train(*longer)
+    assert result()["nimg"] == 8
 
 
 def test_epochs_are_compared_as_images(done: Path) -> None:

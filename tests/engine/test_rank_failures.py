@@ -1,13 +1,18 @@
 """A rank that goes wrong, or a signal, ends all ranks, with one message and nobody left behind."""
 
 import os
+import pty
+import select
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.launcher.api import LaunchConfig
 
-from tests.command_line import TINY, final_state, finish, interrupt, start, wait_for
+from gantrain.commands import launch
+from tests.command_line import ENVIRONMENT, TINY, final_state, finish, interrupt, start, wait_for
 
 pytestmark = pytest.mark.multi
 
@@ -70,6 +75,44 @@ def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.
     assert said.count(f"Stopped by {how.name}") == 1 and "Traceback" not in said
     assert nobody_left(process.pid)
     assert len(final_state(run)["ranks"]) == 2
+
+
+def test_a_signal_before_the_ranks_are_there_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = launch._settings
+
+    def interrupted(count: int, folder: str) -> LaunchConfig:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return settings(count, folder)
+
+    monkeypatch.setattr(launch, "_settings", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        launch.launch(2, time.sleep, 5)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert "Stopped by SIGTERM before the training began." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_closing_the_terminal_stops_all(tmp_path: Path, devices: int) -> None:
+    """Also of one process; what it still has to say is lost, but in the log."""
+    command = [sys.executable, "-m", "gantrain", *LONG, f"runtime.devices={devices}"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
+        os.chdir(tmp_path)
+        os.execve(sys.executable, command, ENVIRONMENT)
+    run = tmp_path / "runs" / "run"
+    for _ in range(600):
+        if any(run.glob("checkpoints/*.pt")):
+            break
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 65536)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    assert nobody_left(pid)
+    log = (run / "log.txt").read_text()
+    assert f"Stopped by SIGHUP at {final_state(run)['nimg'] / 1000:g} kimg" in log
 
 
 def test_ctrl_c_reaches_everybody_twice(tmp_path: Path) -> None:

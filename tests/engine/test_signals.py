@@ -9,7 +9,7 @@ import pytest
 from gantrain.engine.signals import LAUNCHED, Action, hold, listen
 
 USER = [signal.SIGUSR1, signal.SIGUSR2]
-ALL = [signal.SIGINT, signal.SIGTERM, *USER]
+ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *USER]
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +18,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.delenv(LAUNCHED, raising=False)
     before = {number: signal.getsignal(number) for number in ALL}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -106,6 +107,14 @@ def test_earlier_handlers_of_user_signals_are_remembered() -> None:
         assert signals.earlier == {signal.SIGUSR2: submitits}
 
 
+def test_nohup_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with listen() as signals:
+        send(signal.SIGHUP)
+        assert signals.take() is Action.GO_ON
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
 def test_an_ignored_signal_is_ignored_again_afterwards() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with listen() as signals:
@@ -119,7 +128,8 @@ def test_signals_before_the_training_wait_for_it(monkeypatch: pytest.MonkeyPatch
     for number in ALL:
         signal.signal(number, signal.SIG_DFL)
     hold()
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # Ctrl-C need not wait
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C need not wait
+        assert signal.getsignal(number) is signal.SIG_DFL
     send(signal.SIGTERM)
     with listen() as signals:
         assert signals.take() is Action.SAVE and signals.earlier == {}

@@ -104,6 +104,29 @@ def test_when_things_happen(tmp_path: Path) -> None:
     assert rates == pytest.approx([1e-2, 1e-2, 1e-2 * 2 / 6])
 
 
+def test_the_last_images_are_reported_too(tmp_path: Path) -> None:
+    run, recorder, _ = trainer(small_cyclegan(), tmp_path, tick=8)
+    run.train()
+    assert [nimg for nimg, _ in recorder.rows] == [8, 12]
+    every, steps, _ = trainer(small_cyclegan(), tmp_path / "every", tick=2)
+    every.train()
+    single = [row["loss/D/a"] for _, row in steps.rows]
+    assert recorder.rows[1][1]["loss/D/a"] == pytest.approx(sum(single[4:]) / 2)
+    assert differences(run.state_dict(), every.state_dict()) == []
+    again, recorder, _ = trainer(small_cyclegan(), tmp_path, tick=8)
+    again.load_state_dict(run.state_dict())
+    again.train()
+    assert recorder.rows == []  # nothing was trained
+
+
+def test_enough_ends_with_a_report_that_holds_the_measurement(tmp_path: Path) -> None:
+    run, recorder, snapshots = trainer(small_cyclegan(), tmp_path, tick=8, evaluate_every=6)
+    run.evaluate = lambda nimg, _: ({"metric/x": float(nimg)}, True)
+    assert run.train() is Action.GO_ON
+    assert [(nimg, row["metric/x"]) for nimg, row in recorder.rows] == [(6, 6.0)]
+    assert snapshots == [6] and saved(tmp_path) == ["000000.004", "000000.006"]
+
+
 def test_pictures_and_files_leave_training_alone(tmp_path: Path) -> None:
     states = []
     for settings in ({}, {"grid_every": 2, "snapshot_every": 2, "checkpoint_every": 2, "tick": 4}):
@@ -113,9 +136,12 @@ def test_pictures_and_files_leave_training_alone(tmp_path: Path) -> None:
     assert differences(states[0], states[1]) == []
 
 
-@pytest.mark.parametrize("stop_at", [2, 6, 10])  # on and between ticks
-def test_stopping_anywhere_and_going_on_changes_nothing(tmp_path: Path, stop_at: int) -> None:
-    settings = {"ema_half_life": 4.0}
+@pytest.mark.parametrize("tick", [4, 8])  # the budget is a multiple of it or not
+@pytest.mark.parametrize("stop_at", [2, 6, 8, 10])  # on and between ticks
+def test_stopping_anywhere_and_going_on_changes_nothing(
+    tmp_path: Path, stop_at: int, tick: int
+) -> None:
+    settings = {"ema_half_life": 4.0, "tick": tick}
     straight, expected, _ = trainer(small_cyclegan(), tmp_path / "straight", **settings)
     straight.train()
     first, before, snapshots = trainer(small_cyclegan(), tmp_path / "run", **settings)

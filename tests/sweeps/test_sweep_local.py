@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from gantrain.errors import ConfigError
 from gantrain.sweeps import local
 from gantrain.sweeps.local import Local
 from gantrain.sweeps.record import Job
+from gantrain.tracking.run_directory import RunDirectory
 from tests.command_line import (
     TINY,
     differences,
@@ -83,6 +85,30 @@ def test_a_run_that_dies_is_recorded_and_a_second_ctrl_c_ends_all(tmp_path: Path
     assert "1 stopped, 1 failed" in said
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_runs_save_and_leave_when_the_sweep_is_killed(tmp_path: Path, devices: int) -> None:
+    sweep = tmp_path / "sweeps/s"
+    argv = [
+        "launcher=local", *RUN, "train.kimg=100", "checkpoint.every_kimg=0.1", "train.batch=2",
+        "seed=0,1", "name=s", f"hydra.launcher.jobs={3 - devices}", f"runtime.devices={devices}",
+    ]  # fmt: skip
+    process = start(tmp_path, *argv)
+    started = [sweep / f"seed-{i}" for i in range(3 - devices)]
+    wait_for(process, lambda: all(checkpoints(run) for run in started))
+    process.kill()
+    process.communicate()
+    for run in started:
+        trains = int((run / ".lock").read_text().split()[0])
+        for _ in range(300):
+            if not RunDirectory(run).in_use():
+                break
+            time.sleep(0.1)
+        else:
+            os.kill(trains, signal.SIGKILL)
+        said = f"Stopped by SIGTERM at {final_state(run)['nimg'] / 1000:g} kimg"
+        assert said in (run / "log.txt").read_text()
 
 
 def config(device: str = "auto", devices: int = 1) -> Any:

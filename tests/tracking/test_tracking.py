@@ -1,7 +1,9 @@
 import io
 import json
+import os
 import re
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.errors import ConfigError
-from gantrain.tracking.console import LiveDisplay, PlainLines, summary
+from gantrain.tracking.console import Lasting, LiveDisplay, PlainLines, summary
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
 from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.stats import Stats
@@ -92,6 +94,16 @@ def test_truncating_metrics_forgets_later_and_torn_lines(tmp_path: Path) -> None
     assert directory.metrics.read_text() == '{"nimg": 1}\n{"nimg": 2}\n'
 
 
+def test_truncating_evaluations_keeps_what_was_asked_for(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    asked = '{"nimg": 9, "value": 1}\n'
+    trained = ['{"nimg": 2, "training": true}\n', '{"nimg": 9, "training": true}\n']
+    torn = '{"nimg": 9, "metric": "fi'
+    directory.evaluations.write_text("".join([trained[0], asked, trained[1], torn]))
+    directory.truncate_metrics(2)
+    assert directory.evaluations.read_text() == trained[0] + asked
+
+
 def test_json_lines_are_strict_json(tmp_path: Path) -> None:
     sink = JsonLines(tmp_path / "m.jsonl")
     sink.scalars(5, {"x": 1.5, "y": float("nan")})
@@ -125,6 +137,23 @@ def test_plain_lines_go_to_terminal_and_log_but_not_too_often(tmp_path: Path) ->
     assert [line.split(" ")[0] for line in lines] == ["0.10", "0.40"]  # the first and the last
     assert "ETA 0:00:0" in lines[0]
     assert (tmp_path / "log.txt").read_text() == stream.getvalue()
+
+
+def test_a_reader_that_is_gone_ends_nothing(tmp_path: Path) -> None:
+    """A terminal that was closed, or the tee that a Ctrl-C ended."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        sink = PlainLines(stream, tmp_path / "log.txt", total=400)
+        console = Console(file=cast(TextIO, Lasting(stream)), force_terminal=True)
+        display = LiveDisplay(total=1000, console=console)
+        for number in range(2):
+            sink.say(f"line {number}")
+            display.progress(number)
+            display.say("a line")
+        display.close()
+        stream.write("rest")  # as at Python's end
+    assert (tmp_path / "log.txt").read_text() == "line 0\nline 1\n"
 
 
 def test_live_display_shows_bar_and_numbers() -> None:
