@@ -135,6 +135,8 @@ def _watched(order: dict[str, Any], output: int, ending: int) -> dict[str, Any]:
         os.write(ending, f"{os.waitpid(child, 0)[1]}".encode())
         os._exit(0)
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as if not under nohup, and not in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.close(ending)
     for fd in (1, 2):
         os.dup2(output, fd)
