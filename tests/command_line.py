@@ -7,6 +7,7 @@ cold start, or GANTRAIN_TESTS=cold does for all of them.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -89,6 +90,23 @@ def gantrain(
 ) -> str:
     """Run to the end."""
     return finish(start(folder, *overrides, environment=environment, cold=cold), code)
+
+
+def gantrain_on_ranks(folder: Path, count: int, *overrides: str) -> str:
+    """Run to the end in `count` processes as torchrun starts them; what rank 0 says.
+
+    Not by way of runtime.devices, whose ranks import torch anew.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": f"{count}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    ranks = [
+        start(folder, *overrides, environment={**common, "RANK": f"{i}", "LOCAL_RANK": f"{i}"})
+        for i in range(count)
+    ]
+    said, *_ = [finish(rank) for rank in ranks]
+    return said
 
 
 def wait_for(process: Running, condition: Callable[[], bool]) -> None:
