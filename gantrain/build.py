@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantrain import targets
+from gantrain import quick, targets
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
@@ -56,6 +56,7 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
         torch.set_num_threads(runtime.threads)
     if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    quick.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)

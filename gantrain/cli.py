@@ -5,12 +5,11 @@ Imports neither torch nor, before it has to, Hydra: help and errors answer at on
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from gantrain import __version__, paths
+from gantrain import __version__, paths, quick
 from gantrain.arguments import Arguments, parse, quoted
 from gantrain.engine import signals
 from gantrain.errors import ConfigError
@@ -27,6 +26,7 @@ NO_MODEL = {"sweep=optuna", "sweep=null"}
 
 def main() -> int:
     """Entry point: 0 done, 2 configuration error; a command may leave with its own code."""
+    quick.leave_garbage()
     try:
         return run()
     except ConfigError as error:
@@ -81,7 +81,7 @@ class Job:
 
         schema.check(self.command, cfg)
         self.started = True
-        return importlib.import_module(f"gantrain.commands.{self.command}").main(cfg)
+        return quick.load(f"gantrain.commands.{self.command}").main(cfg)
 
 
 def _run(arguments: Arguments) -> int:

@@ -1,8 +1,13 @@
-"""gantrain as a user runs it: in a process of its own, on tiny settings."""
+"""gantrain as a user runs it: in a process of its own, on tiny settings.
+
+The processes are forked from one that has imported torch (tests/warm.py), unless a test asks for a
+cold start, or GANTRAIN_TESTS=cold does for all of them.
+"""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +17,8 @@ from typing import Any
 
 import torch
 
+from tests import warm
+
 TINY = [
     "data=shapes", "data.resolution=16", "data.train_images=8", "data.test_images=2",
     "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "model.pool_size=3",
@@ -19,7 +26,12 @@ TINY = [
     "tracking.grid_every_kimg=0", "evaluation.test_images=0",
 ]  # fmt: skip
 VOLATILE = ("progress/img_per_sec", "progress/data_wait", "resources/memory_gb")
+COLD = not warm.POSSIBLE or os.environ.get("GANTRAIN_TESTS") == "cold"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+Running = subprocess.Popen[str] | warm.Process
+_started: list[Running] = []
 
 
 def start(
@@ -27,24 +39,42 @@ def start(
     *overrides: str,
     environment: dict[str, str] | None = None,
     launcher: Sequence[str] = (),
-) -> subprocess.Popen[str]:
+    cold: bool = COLD,
+) -> Running:
     """`gantrain overrides...` in `folder`, in a process group of its own.
 
     launcher: Python's arguments before it, such as -m torch.distributed.run.
+    cold: with a Python of its own, which imports torch anew; so it is with a launcher.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "gantrain", *overrides],
-        cwd=folder,
-        env=ENVIRONMENT | (environment or {}),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    env = ENVIRONMENT | (environment or {})
+    paths = [env.get("PYTHONPATH"), ENVIRONMENT.get("PYTHONPATH")]  # added to, not replaced
+    env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    if cold or launcher:
+        process = subprocess.Popen(
+            [sys.executable, *launcher, "-m", "gantrain", *overrides],
+            cwd=folder,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    else:
+        process = warm.start(folder, overrides, env)
+    _started.append(process)
+    return process
 
 
-def finish(process: subprocess.Popen[str], code: int = 0, timeout: float = 120) -> str:
+def end_all() -> None:
+    """After a test: what it started and left must not train on beside the next ones."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def finish(process: Running, code: int = 0, timeout: float = 120) -> str:
     """Wait, check the exit code, return what was printed."""
     output, _ = process.communicate(timeout=timeout)
     assert process.returncode == code, output
@@ -52,13 +82,34 @@ def finish(process: subprocess.Popen[str], code: int = 0, timeout: float = 120) 
 
 
 def gantrain(
-    folder: Path, *overrides: str, code: int = 0, environment: dict[str, str] | None = None
+    folder: Path,
+    *overrides: str,
+    code: int = 0,
+    environment: dict[str, str] | None = None,
+    cold: bool = COLD,
 ) -> str:
     """Run to the end."""
-    return finish(start(folder, *overrides, environment=environment), code)
+    return finish(start(folder, *overrides, environment=environment, cold=cold), code)
 
 
-def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+def gantrain_on_ranks(folder: Path, count: int, *overrides: str) -> str:
+    """Run to the end in `count` processes as torchrun starts them; what rank 0 says.
+
+    Not by way of runtime.devices, whose ranks import torch anew.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": f"{count}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    ranks = [
+        start(folder, *overrides, environment={**common, "RANK": f"{i}", "LOCAL_RANK": f"{i}"})
+        for i in range(count)
+    ]
+    said, *_ = [finish(rank) for rank in ranks]
+    return said
+
+
+def wait_for(process: Running, condition: Callable[[], bool]) -> None:
     """Until `condition()` while the process runs."""
     deadline = time.monotonic() + 60
     while not condition():
@@ -67,9 +118,7 @@ def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> N
         time.sleep(0.005)
 
 
-def interrupt(
-    process: subprocess.Popen[str], run: Path, checkpoints: int, how: signal.Signals
-) -> str:
+def interrupt(process: Running, run: Path, checkpoints: int, how: signal.Signals) -> str:
     """Send a signal once the run has so many checkpoints: SIGKILL to the whole group."""
     wait_for(process, lambda: len(list(run.glob("checkpoints/checkpoint-*.pt"))) >= checkpoints)
     if how == signal.SIGKILL:

@@ -1,9 +1,12 @@
 """Settings every test shares."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
+
+from tests import command_line
 
 # The tensors here are tiny: a second thread costs more than it gives, and two test processes (or a
 # training beside them) that both spin on all cores are many times slower.
@@ -14,3 +17,9 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    yield
+    command_line.end_all()

@@ -11,7 +11,8 @@ import gantrain
 PACKAGE = Path(gantrain.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
-    0: "errors ranks locks download types values targets paths files schedule losses networks ops",
+    0: "errors ranks locks download types values targets paths files "
+    "schedule losses networks ops quick",
     1: "gans augment data health metrics tracking snapshot",
     2: "engine inference interop",
     3: "build schema early previous rules names signature kinds auto settings inspection",
@@ -26,7 +27,7 @@ MAY_CROSS = {
 }
 LIGHT = "cli arguments resume compose mistakes help __main__ schema rules names signature "
 LIGHT += "kinds settings inspection early previous targets ranks errors types values "
-LIGHT += "paths"  # these answer without torch
+LIGHT += "paths quick"  # these answer without torch
 
 
 def part(path: Path) -> str:

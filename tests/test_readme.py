@@ -58,7 +58,15 @@ def lines(program: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
+def kind(command: str) -> str:
+    """generate, translate, ...; train where no command is named."""
+    word = command.split()[1]
+    return "train" if "=" in word or word.startswith("-") else word
+
+
 COMMANDS = lines("gantrain")
+# One of each kind starts with a Python of its own, as the reader's does (tests/command_line.py).
+COLD = list({kind(command): command for command in COMMANDS[::-1]}.values())
 # A published set is there already, as after its first use.
 HERE = {"GANTRAIN_CACHE": "cache"}
 EXPORTS = HERE | dict(word.split("=", 1) for line in lines("export") for word in line.split()[1:])
@@ -101,7 +109,7 @@ def named(folder: Path) -> None:
     """The runs of NAMED, as their own commands make them."""
     for name in NAMED:
         [command] = [c for c in COMMANDS if f" name={name} " in c]
-        gantrain(folder, *small(command), environment=EXPORTS)
+        run(folder, command)
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +123,18 @@ def sweeps(folder: Path) -> None:
     """The sweeps that a later command compares; run again, they say what they recorded."""
     for command in COMMANDS:
         if " -m " in command and "launcher=local" in command and " name=" in command:
-            gantrain(folder, *small(command), environment=EXPORTS)
+            run(folder, command)
 
 
 @pytest.fixture(scope="module")
 def imported(folder: Path) -> None:
     for command in (c for c in COMMANDS if c.startswith("gantrain import ")):
-        gantrain(folder, *small(command))
+        run(folder, command)
+
+
+def run(folder: Path, command: str) -> str:
+    """A documented command made small; what it prints."""
+    return gantrain(folder, *small(command), environment=EXPORTS, cold=command in COLD)
 
 
 def small(command: str) -> list[str]:
@@ -155,6 +168,7 @@ def small(command: str) -> list[str]:
 def test_the_documents_name_commands() -> None:
     assert len(COMMANDS) > 12
     assert STRIPES in COMMANDS
+    assert {kind(command) for command in COLD} == {kind(command) for command in COMMANDS}
 
 
 @pytest.mark.multi
@@ -165,7 +179,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         return
     if command.startswith("gantrain fetch"):  # without a network the sentence says what to do
         nowhere = {"https_proxy": "http://127.0.0.1:9", "GANTRAIN_CACHE": "empty"}
-        said = gantrain(folder, *shlex.split(command)[1:], environment=nowhere, code=2)
+        words = shlex.split(command)[1:]
+        said = gantrain(folder, *words, environment=nowhere, code=2, cold=command in COLD)
         assert "on another machine and put it into empty/weights" in said
         return
     if "stripes" in command:
@@ -174,7 +189,7 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("named")
     if "root=packed.zip" in command:
         prepare = next(c for c in COMMANDS if "pack=packed.zip" in c)
-        gantrain(folder, *small(prepare))
+        run(folder, prepare)
     if "run=runs/zebras" in command:
         request.getfixturevalue("imported")
     if command.startswith("gantrain compare sweeps/"):
@@ -182,7 +197,7 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
     if " import " in command:
         request.getfixturevalue("imported")
     elif command != STRIPES and not any(f" name={name} " in command for name in NAMED):
-        output = gantrain(folder, *small(command), environment=EXPORTS)
+        output = run(folder, command)
         assert "has no effect" not in output
     if "resume=" in command:
         assert json.loads((folder / "runs/stripes/result.json").read_text())["nimg"] == 8

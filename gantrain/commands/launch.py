@@ -19,6 +19,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from gantrain import quick
 from gantrain.engine import slurm
 from gantrain.engine.distributed import RankLost
 from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, hold, listen
@@ -86,6 +87,7 @@ def _settings(count: int, folder: str) -> LaunchConfig:
 def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
     """In each new process: run, and leave a report if it fails."""
     hold()
+    quick.leave_garbage()
     try:
         for asked in Path(folder).glob("asked-*"):  # before this process was there to hear it
             os.kill(os.getpid(), int(asked.name[6:]))

@@ -46,6 +46,9 @@ class World:
         self._limit = PATIENCE
         self._control: Any = None  # a gloo group: votes and objects never wait for a GPU
         self._store: Any = None
+        self._watched: Any = None
+        self._watch: threading.Thread | None = None
+        self._over = threading.Event()
         self._turns = 0  # of `one_after_another`
 
     @property
@@ -74,8 +77,12 @@ class World:
             device_id=device if on_cuda else None,
         )
         world._control = dist.new_group(backend="gloo", timeout=PATIENCE)
-        watch = PrefixStore("gantrain", store.clone())  # a connection of the thread's own
-        threading.Thread(target=_leave_with_the_others, args=(watch,), daemon=True).start()
+        # A connection of the thread's own. It is kept here, too: a data worker, forked while the
+        # thread speaks, must not close what the thread has locked.
+        world._watched = PrefixStore("gantrain", store.clone())
+        given = (world._watched, world._over)
+        world._watch = threading.Thread(target=_leave_with_the_others, args=given, daemon=True)
+        world._watch.start()
         return world
 
     def settle(self) -> None:
@@ -84,6 +91,9 @@ class World:
 
     def leave(self) -> None:
         """Close the connections; the others may go on without this rank."""
+        self._over.set()
+        if self._watch:  # Python's end must not find it inside of a call: C++ would abort
+            self._watch.join(timeout=10)
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
@@ -249,14 +259,15 @@ def _attributed(text: str, by_rank: list[tuple[str, tuple[str, ...]]]) -> str:
     return f"Rank {ranks[0]} on {by_rank[ranks[0]][0]}: {text}"
 
 
-def _leave_with_the_others(store: Any) -> None:
+def _leave_with_the_others(store: Any, over: threading.Event) -> None:
     """Thread: end this process once the others have given it up, whatever it hangs in."""
-    while True:
-        time.sleep(1)
+    while not over.wait(1):
         try:
             if store.check(["stop"]):
                 break
         except RuntimeError:  # the store is gone: so is the run, and the main thread will notice
             return
+    else:
+        return
     time.sleep(ROLL_CALL)  # a rank that can still speak leaves by itself
     os._exit(1)

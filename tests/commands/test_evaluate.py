@@ -14,7 +14,7 @@ from gantrain.commands.evaluate import append
 from gantrain.metrics.inception import Inception
 from gantrain.metrics.protocol import Protocol, Value
 from gantrain.snapshot import load_snapshot
-from tests.command_line import TINY, differences, final_state, gantrain, rows
+from tests.command_line import TINY, differences, final_state, gantrain, gantrain_on_ranks, rows
 
 STYLEGAN = [
     "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128",
@@ -222,7 +222,7 @@ def test_enough_is_enough(tmp_path: Path) -> None:
 def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
     options = [*SMALL, *WATCHED, "train.batch=2", "train.kimg=0.008", "evaluation.patience=9"]
     gantrain(tmp_path, "name=one", *options, "train.microbatch=1")
-    gantrain(tmp_path, "name=two", *options, "runtime.devices=2")
+    gantrain_on_ranks(tmp_path, 2, "name=two", *options)
     one, two = (recorded(tmp_path / f"runs/{n}/evaluations.jsonl") for n in ("one", "two"))
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):

@@ -13,6 +13,7 @@ from tests.command_line import (
     final_state,
     finish,
     gantrain,
+    gantrain_on_ranks,
     interrupt,
     rows,
     start,
@@ -63,10 +64,14 @@ def largest_difference(x: dict[str, Any], y: dict[str, Any]) -> float:
     return max(found)
 
 
-def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(tmp_path: Path) -> None:
-    gantrain(tmp_path, *CYCLEGAN, "name=two", "runtime.devices=2")
-    gantrain(tmp_path, *CYCLEGAN, "name=one", "train.microbatch=2")
-    two, one = tmp_path / "runs" / "two", tmp_path / "runs" / "one"
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CYCLEGAN by two ranks that gantrain starts."""
+    return gantrain_and(tmp_path_factory.mktemp("two"), *CYCLEGAN, "name=two", "runtime.devices=2")
+
+
+def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(two: Path, tmp_path: Path) -> None:
+    one = gantrain_and(tmp_path, *CYCLEGAN, "name=one", "train.microbatch=2")
     assert len(final_state(two)["ranks"]) == 2
     assert differences(state_of(two), state_of(one)) == []
     for ours, theirs in zip(rows(two), rows(one), strict=True):
@@ -79,7 +84,7 @@ def test_cyclegan_on_two_ranks_is_one_rank_with_the_whole_batch(tmp_path: Path) 
     # their rounding errors with them.
     sgd = ["optimizer=sgd", "optimizer.lr=1e-4", "optimizer.momentum=0"]
     sgd += ["model.init=xavier", "model.init_gain=1"]
-    gantrain(tmp_path, *CYCLEGAN, *sgd, "name=two", "runtime.devices=2")
+    gantrain_on_ranks(tmp_path, 2, *CYCLEGAN, *sgd, "name=two")
     gantrain(tmp_path, *CYCLEGAN, *sgd, "name=one")
     two, one = (state_of(tmp_path / "runs" / name) for name in ("two", "one"))
     assert two["index"] == one["index"] == 10
@@ -98,7 +103,8 @@ def gantrain_and(folder: Path, *overrides: str) -> Path:
 @pytest.mark.parametrize("command", [STYLEGAN, DCGAN], ids=["stylegan", "dcgan"])
 def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> None:
     # pl_mean, w_avg, batch norm's statistics, the augmentation and its p are all among the state.
-    two = state_of(gantrain_and(tmp_path, *command, "name=two", "runtime.devices=2"))
+    gantrain_on_ranks(tmp_path, 2, *command, "name=two")
+    two = state_of(tmp_path / "runs" / "two")
     one = state_of(gantrain_and(tmp_path, *command, "name=one", "train.microbatch=2"))
     assert two["index"] == 10
     assert largest_difference(two["gan"], one["gan"]) < 1e-6
@@ -109,10 +115,11 @@ def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> Non
 
 
 def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path) -> None:
-    command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.6"]
+    command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.36"]
     command += ["runtime.devices=2", "checkpoint.every_kimg=0.06", "checkpoint.keep=9"]
     command = [text for text in command if text != "train.batch=4"]
-    straight = gantrain_and(tmp_path / "straight", *command)
+    gantrain_on_ranks(tmp_path / "straight", 2, *command)
+    straight = tmp_path / "straight" / "runs" / "run"
     process = start(tmp_path, *command)
     run = tmp_path / "runs" / "run"
     interrupt(process, run, checkpoints=1, how=signal.SIGTERM)
@@ -123,27 +130,25 @@ def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path)
     ours, theirs = final_state(run), final_state(straight)
     for state in (ours, theirs):
         state.pop("note")
-    assert differences(ours, theirs) == [] and ours["nimg"] == 600
+    assert differences(ours, theirs) == [] and ours["nimg"] == 360
     assert rows(run) == rows(straight)
 
-    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.66", "runtime.devices=3")
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.42", "runtime.devices=3")
     assert "Saved by 2 ranks, going on with 3: the 12 images of its pools are dealt out" in said
     assert [len(r["local"]["pool.b"]["images"]) for r in final_state(run)["ranks"]] == [2, 2, 2]
-    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.72", "runtime.devices=1")
+    said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.48", "runtime.devices=1")
     assert "Saved by 3 ranks, going on with 1" in said
     [rank] = final_state(run)["ranks"]
     assert len(rank["local"]["pool.a"]["images"]) == 6
-    assert [row["nimg"] for row in rows(run)][-1] == 720
+    assert [row["nimg"] for row in rows(run)][-1] == 480
 
 
-def test_torchrun(tmp_path: Path) -> None:
-    gantrain(tmp_path, *CYCLEGAN, "name=one", "runtime.devices=2")
+def test_torchrun(two: Path, tmp_path: Path) -> None:
     command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29613"]
     process = start(tmp_path, *CYCLEGAN, "name=run", launcher=command)
     said = finish(process)
     assert said.count("Run directory: runs/run") == 2  # at the beginning and at the end, once each
-    run, one = tmp_path / "runs" / "run", tmp_path / "runs" / "one"
-    assert differences(state_of(run), state_of(one)) == []
+    assert differences(state_of(tmp_path / "runs" / "run"), state_of(two)) == []
 
 
 @pytest.mark.parametrize(

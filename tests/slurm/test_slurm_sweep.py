@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,11 +51,11 @@ def assert_same(run: Path, reference: Path) -> None:
     assert rows(run) == rows(reference)
 
 
-def in_slurm(lab: Lab, folder: Path, *overrides: str) -> subprocess.Popen[str]:
+def in_slurm(lab: Lab, folder: Path, *overrides: str) -> Running:
     return start(folder, *overrides, environment=lab.environment)
 
 
-def numbers(lab: Lab, sweep: Path, count: int, launcher: subprocess.Popen[str]) -> dict[str, str]:
+def numbers(lab: Lab, sweep: Path, count: int, launcher: Running) -> dict[str, str]:
     """Run name -> job number, once all have been submitted."""
     file = sweep / "jobs.json"
     lab.until(lambda: file.exists() and len(json.loads(file.read_text())) == count, launcher)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,25 @@ from tests.sweeps.conftest import Run
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that asks for a sweep leaves it for the others."""
+    return tmp_path_factory.mktemp("made") / "sweeps"
+
+
 @pytest.fixture
-def sweep(gantrain: Run, behaviour: dict[int, BaseException]) -> Path:
+def sweep(gantrain: Run, behaviour: dict[int, BaseException], made: Path) -> Path:
     """seed 0 done, 1 failed, 2 stopped after 500 images, 3 not begun."""
     behaviour[1], behaviour[2] = SystemExit(1), SystemExit(75)
+    if made.exists():
+        shutil.copytree(made, "sweeps")
+        return Path("sweeps/s")
     gantrain("-m", *BASE, "seed=0,1,2,3", "name=s")
     stopped = Path("sweeps/s/seed-2")
     (stopped / "metrics.jsonl").write_text(
         '{"nimg": 250, "loss/G/cycle_a": 3.0}\n{"nimg": 500, "loss/G/cycle_a": 2.5}\n{"nimg": 7'
     )
+    shutil.copytree("sweeps", made)
     return Path("sweeps/s")
 
 
