@@ -87,7 +87,7 @@ class _Case:
 
 
 def _resemblance(config: DoctorConfig, run: Run) -> bool:
-    model = sampling.load(config.run, config.device)
+    model = sampling.load(config.run, config.device, say=print)
     data = data_of(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))

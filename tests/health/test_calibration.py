@@ -31,14 +31,17 @@ STALE = ["model._target_=stale_gan.StaleGAN", "optimizer.lr=1e-3"]
 FREE = ["model.lambda_cycle=0", "model.lambda_identity=0", "model.ndf=4", "model.pool_size=0"]
 
 WEAK = ["model.g_width=4", "model.d_width=128", "model.dropout=0"]
-NEGATIVES = ["data=folder", "data.root=negatives", "data.load_size=16", "model.lambda_identity=0"]
+NEGATIVES = [
+    "data=folder", "data.root=negatives", "data.load_size=16", "model.lambda_identity=0",
+    "model.ngf=16", "model.ndf=16", "model.d_layers=2", "optimizer.lr=5e-4",
+]  # fmt: skip
 
 FAILURES = {
     "a D that hardly learns": ("collapse", [*DCGAN, *STALE, "train.kimg=4"]),
     "no cycle": ("collapse", [*CYCLEGAN, *FREE, "optimizer.lr=3e-3", "train.kimg=4"]),
     "a G that is too small": ("d_too_strong", [*DCGAN, *WEAK, "train.kimg=6"]),
     "16 pictures": ("overfit", [*DCGAN, *FEW, "train.kimg=12"]),
-    "negatives": ("inverted", [*CYCLEGAN, *NEGATIVES, "optimizer.lr=5e-4", "train.kimg=4"]),
+    "negatives": ("inverted", [*CYCLEGAN, *NEGATIVES, "train.kimg=4"]),
     "a rate out of all bounds": ("nonfinite", [*CYCLEGAN, "optimizer.lr=1e25", "train.kimg=1"]),
 }
 HEALTHY = {
