@@ -69,6 +69,7 @@ class PhaseRunner:
         self.at_once = precision.device.type == "cpu" or on_nonfinite == "skip"
         self.origins: list[tuple[int, str, str]] = []
         self._traces = 0
+        self._watched = False
         self.phases = gan.phases()
         self.stats = Stats()
         self.skipped = 0
@@ -114,9 +115,9 @@ class PhaseRunner:
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
         """Add share * interval * gradient of every dict of losses the phase yields."""
         losses = phase.losses(batch, step)
-        stance = "force_eager" if phase.double_backward else "default"
+        # torch.compile excludes double backward, and hides operations from a watch.
+        stance = "force_eager" if phase.double_backward or self._watched else "default"
         while True:
-            # torch.compile and double backward exclude each other.
             with torch.compiler.set_stance(stance), self._context(phase):
                 terms = next(losses, None)
             if terms is None:
@@ -172,9 +173,10 @@ class PhaseRunner:
         """
         self._traces += 1
         stats, self.stats = self.stats, Stats()  # those of the step are counted already
+        self._watched = True
         restore()
         own = self._origin(phase, microbatches, step)
-        self.stats = stats
+        self.stats, self._watched = stats, False
         found = [text for text in self.world.gather(own) if text]
         origin = found[0] if found else "every number of it was finite, but not its norm"
         ranks = ", ".join(str(rank) for rank, bad in enumerate(self._guilty.tolist()) if bad)
@@ -193,7 +195,7 @@ class PhaseRunner:
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
             watch = tracing.Watch(self.gan)
-            with watch.watching(), torch.compiler.set_stance("force_eager"):
+            with watch.watching():
                 self._accumulate(phase, batch, step, 1.0)
             if watch.found:
                 return watch.found

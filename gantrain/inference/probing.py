@@ -65,8 +65,8 @@ class Prober:
     def _drawn(self, real: Batch, held: Batch) -> Probe:
         """Samples with the labels of the real pictures."""
         G, x = _latent(self.gan), real["image"]
-        z = torch.randn(len(x), G.z_dim, device=x.device)
-        fake = G(z, real.get("label"))
+        z, c = torch.randn(len(x), G.z_dim, device=x.device), real.get("label")
+        fake = G(z) if c is None else G(z, c)
         judge = self.gan.judge
         unseen = judge(held["image"], held) if "image" in held else None
         return Probe(x, fake, judge(x, real), judge(fake, real), unseen)
