@@ -89,6 +89,9 @@ class _Case:
 def _resemblance(config: DoctorConfig, run: Run) -> bool:
     model = sampling.load(config.run, config.device, say=print)
     data = data_of(Path(config.run), config.data_root, model)
+    if not hasattr(data, "train_item"):
+        print(f"{type(data).__name__} has no train_item: its pictures cannot be compared with.")
+        return False
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))
     suspect, columns = False, {}
