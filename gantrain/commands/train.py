@@ -243,9 +243,8 @@ def _train(
             if action:
                 _leave(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
-        alarm = nonfinite(error.phase, error.index, error.origin, skipped=False)
+        alarm = nonfinite(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
-        tracker.say(str(error))
         raise SystemExit(1) from None
     if not trainer.world.is_first:
         return None

@@ -31,11 +31,12 @@ class Alarm:
     advice: str
 
 
-def nonfinite(phase: str, index: int, origin: str, skipped: bool) -> Alarm:
-    """The gradient of `phase` was not finite at step `index`."""
+def nonfinite(phase: str, index: int, origin: str, skipped: bool, ranks: str = "") -> Alarm:
+    """The gradient of `phase` was not finite at step `index`; on some ranks, of several."""
+    where = f" on rank {ranks}" if ranks else ""
     return Alarm(
         "nonfinite", "warning" if skipped else "critical", phase,
-        f"The gradient of phase {phase} was not finite at step {index}: "
+        f"The gradient of phase {phase}{where} was not finite at step {index}: "
         f"{origin or 'where it began is not known'}.",
         "The step was left out." if skipped else
         "Go on from the last checkpoint (resume=) with a lower optimizer.lr or "
