@@ -168,15 +168,29 @@ def _charts(run: Run) -> str:
                 group, name = _group(key)
                 points = curves.setdefault(group, {}).setdefault(name, [])
                 points.append((row["nimg"] / 1000, float(value)))
-    order = [*GROUPS, *(group for group in curves if group not in GROUPS)]
-    shown = [
-        chart(GROUPS.get(g, g), part) for g in order if g in curves for part in _parts(curves[g])
-    ]
+    places = {group: place for place, group in enumerate(GROUPS)}
+    order = sorted(curves, key=lambda g: places.get(_of_health(g) or g, len(places)))
+    shown = [chart(_title(g), part) for g in order for part in _parts(curves[g])]
     charts = "".join(shown)
     return _section("Curves", f'<div class="charts">{charts}</div>' if charts else "")
 
 
+def _of_health(group: str) -> str:
+    return "health" if group.startswith("health/") else ""
+
+
+def _title(group: str) -> str:
+    if _of_health(group):
+        return f"{GROUPS['health']}: {group.partition('/')[2].replace('_', ' ')}"
+    return GROUPS.get(group, group)
+
+
 def _group(key: str) -> tuple[str, str]:
+    """The figure that a value belongs to, and its name there."""
+    if key.startswith("health/") and key.count("/") == 2:  # a figure a signal, of all places
+        _, place, signal = key.split("/")
+        kind = signal.removeprefix("logit_")
+        return (f"health/{signal}", place) if kind == signal else (f"health/logits {place}", kind)
     for group in GROUPS:
         if key.startswith(f"{group}/") or (
             group.startswith("loss/") and key.startswith(f"{group}_")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gantrain.pages import report
 from gantrain.pages.curves import chart, label, thinned
+from gantrain.pages.run import read
 from tests.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}
@@ -140,3 +142,19 @@ def test_labels_fit_their_room() -> None:
     for value, text in zip(values, labels, strict=True):
         assert abs(float(text) - value) <= 0.02 * abs(value)
         assert len(text) <= 8
+
+
+def test_a_figure_for_each_signal_of_health(tmp_path: Path) -> None:
+    signals = ["logit_real", "logit_fake", "overfit", "luma"]
+    rows = [
+        {"nimg": nimg, "loss/G/x": 1.0, "lr/G": 0.1,
+         **{f"health/{place}/{name}": 0.5 for place in ("ab", "ba") for name in signals}}
+        for nimg in (1000, 2000)
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = report.page(read(tmp_path))
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page)
+    health = [f"Health: {name}" for name in ("logits ab", "overfit", "luma", "logits ba")]
+    assert titles == ["Losses of G", *health, "Learning rates"]
+    assert page.count(">ab <b>0.5<") == page.count(">ba <b>0.5<") == 2
+    assert page.count(">real <b>0.5<") == page.count(">fake <b>0.5<") == 2
