@@ -49,13 +49,14 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
             f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
             "install a build of torch for your GPU."
         )
-    if ranks and device.type == "cuda":
-        device = _own_gpu(ranks.local_rank)
-        torch.cuda.set_device(device)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
     if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if device.type == "cuda":
+        device = _own_gpu(ranks.local_rank) if ranks else torch.device("cuda", device.index or 0)
+        torch.cuda.init()  # from here on seeds reach this GPU
+        torch.cuda.set_device(device)  # and no other
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
     quick.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic

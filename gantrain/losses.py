@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 Loss = Callable[[Tensor], Tensor]
 

@@ -15,7 +15,7 @@ from gantrain.augment.filters import amplify, band_gains
 from gantrain.augment.geometry import inverse_matrix
 from gantrain.augment.warp import warp
 from gantrain.networks.layers import without_autocast
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 Spec = Literal[
     "none", "blit", "geom", "color", "filter", "noise", "cutout",

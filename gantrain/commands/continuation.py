@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
@@ -153,5 +154,6 @@ def _run_settings(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of gantrain and what it stands on."""
-    return {"gantrain": __version__} | {p: importlib.metadata.version(p) for p in PACKAGES}
+    """Of gantrain and what it stands on; torch's with its build, such as 2.11.0+cu130."""
+    others = {p: importlib.metadata.version(p) for p in PACKAGES}
+    return {"gantrain": __version__} | others | {"torch": str(torch.__version__)}

@@ -68,6 +68,9 @@ def _tell(text: str) -> None:
 def _settings(count: int, folder: str) -> LaunchConfig:
     for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # we tell it ourselves
+    # torch 2.11 has no such setting: there, 30 s for a rank that does not end when told to.
+    has_timeout = "shutdown_timeout" in LaunchConfig.__dataclass_fields__
+    patience: dict[str, Any] = {"shutdown_timeout": 10} if has_timeout else {}
     return LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -80,7 +83,7 @@ def _settings(count: int, folder: str) -> LaunchConfig:
         max_restarts=0,
         start_method="spawn",
         signals_to_handle="",  # they are passed on, see below
-        shutdown_timeout=10,
+        **patience,
     )
 
 

@@ -5,12 +5,14 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from gantrain.engine.buffers import copy_all, moving_buffers
+
 
 class EMA:
     """`network` follows a source module with a half-life counted in images.
 
-    After a step of n images: average <- lerp(source, average, 0.5 ** (n / half_life)); buffers and
-    everything that is no floating-point number are copied. With a `rampup` the half-life is at most
+    After a step of n images: average <- lerp(source, average, 0.5 ** (n / half_life)); buffers are
+    copied, except constants. With a `rampup` the half-life is at most
     so large a share of the images seen, so that the first weights are soon forgotten.
     """
 
@@ -27,5 +29,4 @@ class EMA:
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]
         torch._foreach_lerp_(average, current, weight)  # pyright: ignore[reportPrivateImportUsage]
-        for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
-            mine.copy_(theirs)
+        copy_all(moving_buffers(self.network), moving_buffers(source))

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from gantrain.engine.buffers import copy_all, moving_buffers
 from gantrain.engine.distributed import World
 
-SMALL = 2**16  # numbers; larger buffers are constants (noise maps, frozen layers)
+SMALL = 2**16  # numbers; larger buffers are constants even where nobody says so
 
 
 class MovingBuffers:
@@ -22,29 +23,32 @@ class MovingBuffers:
 
     def begin(self) -> None:
         """Before the first microbatch of a phase."""
-        self._buffers = [b for b in self.module.buffers() if 0 < b.numel() < SMALL]
-        self._before = [b.detach().clone() for b in self._buffers]
+        small = [b for b in moving_buffers(self.module) if 0 < b.numel() < SMALL]
+        self._averaged = [b for b in small if b.is_floating_point()]
+        self._others = [b for b in small if not b.is_floating_point()]
+        self._before = [
+            [b.detach().clone() for b in kind] for kind in (self._averaged, self._others)
+        ]
         self._moves: list[Tensor] = []
 
     @torch.no_grad()
     def after(self, share: float, last: bool) -> None:
         """After a microbatch that is `share` of the global batch."""
-        moves = [
-            (now - before) * share
-            for now, before in zip(self._buffers, self._before, strict=True)
-            if now.is_floating_point()
-        ]
-        before = self._moves or [torch.zeros_like(move) for move in moves]
-        self._moves = [a + b for a, b in zip(before, moves, strict=True)]
+        averaged, others = self._before
+        if averaged:
+            moves = torch._foreach_sub(self._averaged, averaged)
+            torch._foreach_mul_(moves, share)
+            if self._moves:
+                torch._foreach_add_(self._moves, moves)
+            else:
+                self._moves = [*moves]
         if not last:
-            for buffer, value in zip(self._buffers, self._before, strict=True):
-                buffer.copy_(value)
+            copy_all(self._averaged, averaged)
+            copy_all(self._others, others)
 
     @torch.no_grad()
     def end(self) -> None:
         """After the last microbatch: on all ranks."""
         self.world.sum_(self._moves)
-        moves = iter(self._moves)
-        for buffer, value in zip(self._buffers, self._before, strict=True):
-            if buffer.is_floating_point():
-                buffer.copy_(value + next(moves))
+        if self._moves:
+            copy_all(self._averaged, torch._foreach_add(self._before[0], self._moves))

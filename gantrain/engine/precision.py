@@ -5,7 +5,10 @@ from typing import Any, Literal
 
 import torch
 
+from gantrain.ops.precision import allow_tf32
+
 PrecisionName = Literal["fp32", "tf32", "bf16"]
+_AMPERE = (8, 0)  # compute capability; older cards have no TF32
 
 
 class Precision:
@@ -13,19 +16,27 @@ class Precision:
 
     Sets torch's process-wide TF32 switches, since torch's own default would let "fp32"
     convolutions run in TF32.
+
+    Args:
+        name: "auto" is what the references ran in: tf32 on a CUDA device that has it, else fp32.
     """
 
-    def __init__(self, device: torch.device, name: PrecisionName) -> None:
-        self.device, self.name = device, name
-        products = "ieee" if name == "fp32" else "tf32"
-        torch.backends.cuda.matmul.fp32_precision = products
-        torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
+    def __init__(self, device: torch.device, name: PrecisionName | Literal["auto"]) -> None:
+        self.device = device
+        self.name: PrecisionName = (
+            ("tf32" if _has_tf32(device) else "fp32") if name == "auto" else name
+        )
+        allow_tf32(self.name != "fp32")
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context for forward passes; losses and backward stay outside of it or in float32."""
         if self.name != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
 
 
 def missing(device: torch.device) -> str:

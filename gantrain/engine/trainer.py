@@ -343,9 +343,11 @@ class Trainer:
         self.enough = state.get("enough", False)
         self._deal(ranks)
         if len(ranks) == self.world.size:
-            self.runner.stats.load_state_dict(ranks[self.world.rank]["stats"])
+            stats = ranks[self.world.rank]["stats"]
+            self.runner.stats.load_state_dict(stats, self.precision.device)
         elif self.world.is_first:
-            self.runner.stats.load_state_dict(merged([state["stats"] for state in ranks]))
+            stats = merged([state["stats"] for state in ranks])
+            self.runner.stats.load_state_dict(stats, self.precision.device)
 
 
 def _to_cpu(value: Any, copy: bool = False) -> Any:

@@ -17,10 +17,14 @@ class ImagePool(RankLocal):
     each has a pool of its share of the size, so that images grow as old as in one pool.
     """
 
+    anchor: Tensor
+    constant_buffers = ("anchor",)
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = self.total = size
         self.images: list[Tensor] = []
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # goes where the GAN goes
 
     def forward(self, images: Tensor) -> Tensor:
         """[N, C, H, W] detached images -> [N, C, H, W], the same or earlier ones.
@@ -39,14 +43,14 @@ class ImagePool(RankLocal):
             return image
         slot = int(torch.randint(self.size, ()))
         old, self.images[slot] = self.images[slot], image.clone()
-        return old.to(image.device)
+        return old
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"images": list(self.images)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         # A smaller pool than the saved one keeps the first images.
-        self.images = list(state["images"])[: self.size]
+        self.images = [x.to(self.anchor.device) for x in state["images"][: self.size]]
 
     def deal(self, states: list[dict[str, Any]], rank: int, size: int) -> None:
         share = self.total // size + (rank < self.total % size)

@@ -13,7 +13,7 @@ from gantrain.gans.latents import generator_of
 from gantrain.losses import l1
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 
 class LatentCycle:

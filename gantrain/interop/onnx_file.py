@@ -139,7 +139,7 @@ def _write(
     import onnx_ir  # comes with onnxscript
 
     output = "translated" if names == ["pictures"] else "images"
-    with _quiet(), _one_tf32_switch():
+    with _quiet():
         try:
             program = torch.onnx.export(
                 module,
@@ -236,15 +236,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-@contextmanager
-def _one_tf32_switch() -> Iterator[None]:
-    """torch's exporter reads the old switch, which raises where the new ones were used."""
-    conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = conv.fp32_precision
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        conv.fp32_precision = before

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.ops.pad import reflect_pad
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]

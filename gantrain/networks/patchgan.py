@@ -20,7 +20,7 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
-        modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = ndf
         for n in range(1, layers + 1):
             wider = ndf * min(2**n, 8)
@@ -28,7 +28,7 @@ class PatchDiscriminator(nn.Module):
             modules += [
                 nn.Conv2d(width, wider, 4, stride, 1, bias=bias),
                 make_norm(norm, wider),
-                nn.LeakyReLU(0.2, True),
+                nn.LeakyReLU(0.2),
             ]
             width = wider
         self.model = nn.Sequential(*modules, nn.Conv2d(width, 1, 4, 1, 1))
@@ -49,10 +49,10 @@ class PixelDiscriminator(nn.Module):
         bias = uses_bias(norm)
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, ndf, 1),
-            nn.LeakyReLU(0.2, True),
+            nn.LeakyReLU(0.2),
             nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
             make_norm(norm, 2 * ndf),
-            nn.LeakyReLU(0.2, True),
+            nn.LeakyReLU(0.2),
             nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
 

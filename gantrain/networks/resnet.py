@@ -20,7 +20,7 @@ class ResnetBlock(nn.Module):
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             *([nn.Dropout(0.5)] if dropout else []),
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
@@ -63,7 +63,7 @@ class ResnetGenerator(nn.Module):
         self.out_channels = out_channels
 
         def normed(conv: nn.Module, channels: int) -> list[nn.Module]:
-            return [conv, make_norm(norm, channels), nn.ReLU(inplace=True)]
+            return [conv, make_norm(norm, channels), nn.ReLU()]
 
         layers = [ReflectionPad(3), *normed(nn.Conv2d(in_channels, ngf, 7, bias=bias), ngf)]
         for width in (ngf, 2 * ngf):

@@ -22,7 +22,7 @@ class Stats:
 
     def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
         """Count scalar `value` (detached here) `weight` times."""
-        value = value.detach().double() if value.device.type == "cpu" else value.detach().float()
+        value = value.detach().to(_sum_dtype(value.device))
         self._sums[name] = (
             self._sums[name] + value * weight if name in self._sums else value * weight
         )
@@ -46,9 +46,16 @@ class Stats:
         """Sums and counts so far, for a checkpoint between two ticks."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
-    def load_state_dict(self, state: dict[str, dict]) -> None:
-        """Go on from `state_dict`'s sums and counts."""
-        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+    def load_state_dict(self, state: dict[str, dict], device: torch.device) -> None:
+        """Go on from `state_dict`'s sums and counts; later values will come from `device`."""
+        dtype = _sum_dtype(device)
+        self._sums = {name: x.to(device, dtype) for name, x in state["sums"].items()}
+        self._counts = dict(state["counts"])
+
+
+def _sum_dtype(device: torch.device) -> torch.dtype:
+    """float64 is slow on an accelerator, or not there at all."""
+    return torch.float64 if device.type == "cpu" else torch.float32
 
 
 def means(parts: list[Totals]) -> dict[str, float]:

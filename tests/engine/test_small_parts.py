@@ -11,12 +11,16 @@ import torch
 from torch import nn
 
 from gantrain.engine import seeding
+from gantrain.engine.buffers import copy_all, moving_buffers
 from gantrain.engine.cadence import crossed
 from gantrain.engine.clock import Clock
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
-from gantrain.engine.precision import Precision, missing, pick_device
+from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
 from gantrain.engine.signals import Action, listen
+from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
+from gantrain.networks.stylegan2.layers import SynthesisLayer
+from gantrain.ops.precision import full_float32
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 64])
@@ -68,6 +72,46 @@ def test_average_has_the_given_half_life() -> None:
     assert not ema.network.training and not ema.network.weight.requires_grad
 
 
+def test_constants_are_not_copied() -> None:
+    """Every step would cost a launch for each."""
+    source = SynthesisLayer(1, 1, 1, (2, 2))
+    ema = EMA(source, half_life=1000)
+    source.noise_const.fill_(7.0)
+    ema.update(source, nimg=10)
+    assert (ema.network.noise_const != 7).all()
+    assert moving_buffers(source) == []
+    norm = nn.BatchNorm1d(1)
+    assert len(moving_buffers(norm)) == 3
+
+
+def test_frozen_layers_are_constants() -> None:
+    D = StyleGAN2Discriminator([8, 8], 3, channel_base=64, channel_max=8, freeze_layers=2)
+    assert any("weight" in name for name, _ in D.named_buffers())
+    assert moving_buffers(D) == []
+
+
+def test_buffers_of_several_dtypes_are_copied() -> None:
+    targets = [torch.zeros(2), torch.zeros((), dtype=torch.long), torch.zeros(1)]
+    copy_all(targets, [torch.ones(2), torch.tensor(3), torch.full((1,), 2.0)])
+    assert [t.tolist() for t in targets] == [[1.0, 1.0], 3, [2.0]]
+
+
+def test_seeds_reach_the_current_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed or a saved state of another GPU would cost a context there."""
+    generators = [torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "default_generators", generators)
+    seeding.seed_all(0, "train", 0, 0)
+    assert generators[0].initial_seed() == 1
+    assert generators[1].initial_seed() == torch.initial_seed() != 1
+    before = generators[1].get_state()
+    with seeding.stream(0, seeding.PREVIEW):
+        assert generators[1].initial_seed() == torch.initial_seed()
+        torch.rand(3, generator=generators[1])
+    assert torch.equal(generators[1].get_state(), before)
+
+
 def test_rampup_bounds_the_half_life_by_the_images_seen() -> None:
     source = nn.Linear(1, 1, bias=False)
     ema = EMA(source, half_life=1000, rampup=0.05)
@@ -90,18 +134,48 @@ def test_clock() -> None:
     assert 10 < values["progress/img_per_sec"] <= 100
 
 
-def test_precision_switches() -> None:
-    cpu = torch.device("cpu")
-    Precision(cpu, "tf32")
-    assert torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
-    Precision(cpu, "fp32")
-    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]
-    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("name", "tf32"), [("fp32", False), ("tf32", True), ("bf16", True)])
+def test_precision_switches(name: PrecisionName, tf32: bool) -> None:
+    """All of torch's getters still answer: inductor reads them, some raise after a mix of APIs."""
+    Precision(CPU, name)
+    assert torch.backends.cuda.matmul.allow_tf32 is tf32
+    assert torch.backends.cudnn.allow_tf32 is tf32
+    assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+    expected = ("tf32",) if tf32 else ("ieee", "none")
+    assert torch.backends.cuda.matmul.fp32_precision in expected
+    assert torch.backends.cudnn.conv.fp32_precision in expected  # type: ignore[attr-defined]
+    with torch.backends.cudnn.flags(enabled=True):
+        pass
+
+
+def test_autocast_is_for_bf16_alone() -> None:
     x = torch.ones(2, 2)
-    with Precision(cpu, "bf16").autocast():
+    with Precision(CPU, "bf16").autocast():
         assert (x @ x).dtype == torch.bfloat16
-    with Precision(cpu, "fp32").autocast():
+    with Precision(CPU, "fp32").autocast():
         assert (x @ x).dtype == torch.float32
+
+
+def test_auto_is_tf32_where_a_card_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Precision(CPU, "auto").name == "fp32"
+    for capability, name in (((7, 5), "fp32"), ((8, 0), "tf32"), ((9, 0), "tf32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        assert Precision(torch.device("cuda"), "auto").name == name
+
+
+@pytest.mark.parametrize("name", ["fp32", "tf32", "bf16"])
+def test_a_block_in_full_float32(name: PrecisionName) -> None:
+    precision = Precision(CPU, name)
+    x = torch.ones(2, 2)
+    before = torch.backends.cuda.matmul.allow_tf32
+    with precision.autocast(), pytest.raises(ZeroDivisionError), full_float32(CPU):
+        assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+        assert (x @ x).dtype == torch.float32
+        raise ZeroDivisionError
+    assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is before
 
 
 def test_devices_and_memory() -> None:

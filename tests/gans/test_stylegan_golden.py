@@ -13,7 +13,7 @@ from gantrain.engine.precision import Precision
 from gantrain.gans import latents
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.stylegan import StyleGAN
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 from tests.golden_files import load, under
 
 META, ARRAYS = load("stylegan2_training_steps")

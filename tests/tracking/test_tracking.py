@@ -72,7 +72,7 @@ def test_stats_travel_between_ticks() -> None:
     for stats, values in ((whole, [1.0, 2.0]), (first, [1.0])):
         for value in values:
             stats.add("x", torch.tensor(value))
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(first.state_dict(), torch.device("cpu"))
     second.add("x", torch.tensor(2.0))
     assert second.collect() == whole.collect() == {"x": 1.5}
 

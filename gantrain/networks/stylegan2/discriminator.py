@@ -16,7 +16,7 @@ from gantrain.networks.stylegan2.trunk import (
     down_blocks,
     run_blocks,
 )
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 
 @self_describing
@@ -109,3 +109,4 @@ def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
         for name, parameter in list(layer.named_parameters()):
             delattr(layer, name)
             layer.register_buffer(name, parameter.detach())
+        layer.constant_buffers = (*layer.constant_buffers, *dict(layer.named_buffers()))

@@ -6,7 +6,7 @@ from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.sizes import block_sizes
 from gantrain.networks.stylegan2.trunk import Epilogue, down_blocks, run_blocks
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 
 @self_describing

@@ -68,6 +68,7 @@ class ConvLayer(nn.Module):
     """
 
     resample_filter: Tensor
+    constant_buffers: tuple[str, ...] = ("resample_filter",)
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class SynthesisLayer(nn.Module):
 
     noise_const: Tensor
     resample_filter: Tensor
+    constant_buffers: tuple[str, ...] = ("noise_const", "resample_filter")
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gantrain.networks.layers import without_autocast
 from gantrain.networks.stylegan2.layers import FullyConnected, normalise
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 _LR_MULTIPLIER = 0.01
 

@@ -17,7 +17,7 @@ from gantrain.networks.stylegan2.layers import (
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
-from gantrain.ops.widen import widen
+from gantrain.ops.precision import widen
 
 GeneratorArchitecture = Literal["skip", "resnet", "orig"]
 
@@ -32,6 +32,7 @@ class SynthesisBlock(nn.Module):
     """
 
     resample_filter: Tensor
+    constant_buffers: tuple[str, ...] = ("resample_filter",)
 
     def __init__(
         self,

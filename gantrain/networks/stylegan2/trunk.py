@@ -29,6 +29,7 @@ class DownBlock(nn.Module):
     """
 
     resample_filter: Tensor
+    constant_buffers: tuple[str, ...] = ("resample_filter",)
 
     def __init__(
         self,
