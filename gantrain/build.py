@@ -49,6 +49,11 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
             f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
             "install a build of torch for your GPU."
         )
+    if runtime.precision == "tf32" and device.type != "cuda":
+        raise ConfigError(
+            f"runtime.precision=tf32 is for NVIDIA GPUs, and this run is on {device.type}: use "
+            "runtime.precision=auto."
+        )
     if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.type == "cuda":
@@ -116,7 +121,8 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
         epoch_images=images_per_epoch if lr.unit == "epoch" else None,
         compat=lr.compat,
     )
-    tick = max(1, round(config.tracking.every_kimg * 1000))
+    tracking = config.tracking
+    tick = _or_derived(tracking.every_kimg, max(100, total / 6250, 20 * batch)) or 1
     return Plan(
         seed=config.seed,
         total=total,
@@ -127,19 +133,37 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
         ema_rampup=train.ema_rampup,
         on_nonfinite=train.on_nonfinite,
         tick=tick,
-        health_every=_health_every(config.tracking, tick, total),
-        grid_every=round(config.tracking.grid_every_kimg * 1000),
+        health_every=_health_every(tracking, tick, total),
+        grid_every=_or_derived(tracking.grid_every_kimg, max(1000, total / 500)),
         checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
         snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
         evaluate_every=round(config.evaluation.every_kimg * 1000),
     )
 
 
+def _or_derived(kimg: float | None, images: float) -> int:
+    """What was given in kimg, else `images`; in images."""
+    return round(images if kimg is None else kimg * 1000)
+
+
 def _health_every(tracking: TrackingConfig, tick: int, total: int) -> int:
     """Images from probe to probe: whole ticks; 0: none."""
-    given = tracking.health_every_kimg
-    images = max(20 * tracking.health_images, total / 500) if given is None else given * 1000
-    return math.ceil(images / tick) * tick
+    often = max(20 * tracking.health_images, total / 500)
+    return math.ceil(_or_derived(tracking.health_every_kimg, often) / tick) * tick
+
+
+def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int = 1) -> int:
+    """How many processes load the pictures of one rank.
+
+    null: one less than its share of the cores that this process may use; at most 8, or 2 where
+    the cores are those that train.
+    """
+    if runtime.workers is not None:
+        return runtime.workers
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS or Windows
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    spare = cores // local_ranks - 1
+    return max(min(spare, 2), 0) if device.type == "cpu" else max(min(spare, 8), 1)
 
 
 def make_tracker(

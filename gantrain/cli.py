@@ -81,7 +81,19 @@ class Job:
 
         schema.check(self.command, cfg)
         self.started = True
-        return quick.load(f"gantrain.commands.{self.command}").main(cfg)
+        command = quick.load(f"gantrain.commands.{self.command}")
+        try:
+            return command.main(cfg)
+        except (RuntimeError, MemoryError) as error:  # train has its own words for it
+            from gantrain.engine import memory
+
+            if not memory.is_exhausted(error):
+                raise
+            ways = [f"a smaller {key}=" for key in ("batch", "tile") if key in cfg]
+            raise ConfigError(
+                f"The memory does not suffice. {memory.shortage(error)} Try "
+                f"{' or '.join([*ways, 'device=cpu'])}."
+            ) from error
 
 
 def _run(arguments: Arguments) -> int:

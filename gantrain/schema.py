@@ -82,25 +82,27 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """The machine. `device`: auto, cpu, cuda, cuda:N or mps. `timeout` in seconds."""
+    """The machine. `device`: auto, cpu, cuda, cuda:N or mps. `timeout` in seconds. `workers` None:
+    see `gantrain.build.data_workers`."""
 
     device: str
     devices: AtLeastOne
     timeout: Positive
-    precision: Literal["fp32", "tf32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     channels_last: bool
-    workers: Count
+    workers: Count | None
     deterministic: bool
     threads: AtLeastOne | None
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Reports. `grid_every_kimg` 0: no grids; `health_every_kimg` 0: no probes."""
+    """Reports. `grid_every_kimg` 0: no grids; `health_every_kimg` 0: no probes. None: as often as
+    suits the budget, see `gantrain.build.make_plan`."""
 
-    every_kimg: Positive
-    grid_every_kimg: NotNegative
+    every_kimg: Positive | None
+    grid_every_kimg: NotNegative | None
     grid_images: AtLeastOne
     health_every_kimg: NotNegative | None
     health_images: Annotated[int, Range(2)]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gantrain.augment.draw import like
 from gantrain.augment.reflect import mirror
 from gantrain.ops import fir
 
@@ -68,12 +67,19 @@ def halve(x: Tensor) -> Tensor:
 def double_by_filter(images: Tensor, margins: Margins) -> Tensor:
     """`double` as the paper has it, for any device."""
     x = mirror(images, *margins)
-    return _planes(fir.upsample2d(_as_one(x), like(SYM6, x)), x)
+    return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
 
 
 def halve_by_filter(x: Tensor) -> Tensor:
     """`halve` as the paper has it, for any device."""
-    return _planes(fir.upfirdn2d(_as_one(x), like(SYM6, x), down=2, flip=True), x)
+    return _planes(fir.upfirdn2d(_as_one(x), _taps(x.dtype, x.device), down=2, flip=True), x)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """SYM6 where it is needed, copied once."""
+    return SYM6.to(device, dtype)
 
 
 def _as_one(x: Tensor) -> Tensor:
@@ -86,7 +92,7 @@ def _planes(y: Tensor, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+@torch.inference_mode(False)
 def _doubling(size: int, dtype: torch.dtype) -> Tensor:
     """[size, 2 (3 size - 2)]: `double` of a line, with the widest margins that there are."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]

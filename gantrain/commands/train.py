@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from gantrain import auto, build, locks, previous, ranks, schema
 from gantrain.commands import closing, continuation, measuring, objective, watching
 from gantrain.data.loader import batches
-from gantrain.engine import seeding, slurm
+from gantrain.engine import memory, seeding, slurm
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import RankLost, World, meeting
 from gantrain.engine.phase import NonFiniteGradient
@@ -43,6 +42,10 @@ from gantrain.tracking.tracker import Tracker
 FULL = (
     "Nothing more can be written ({why}); the run lies in {out}, and what it saved before is good. "
     "Make room (checkpoint.keep=1 takes least), then the same command, or resume=, goes on with it."
+)
+NO_MEMORY = (
+    "The memory of {device} does not suffice. {shortage} {advice} "
+    "(nvidia-smi shows what else uses a GPU.)"
 )
 
 
@@ -88,9 +91,11 @@ def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
             config = continuation.as_begun(config, past)
             existing = past.directory if past else None
             return _run(config, overrides, data, existing, precision, world)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             if why := refused(error):
                 raise ConfigError(FULL.format(out=config.out, why=why)) from error
+            if memory.is_exhausted(error):
+                raise _no_memory(error, precision, "Try a smaller train.batch.") from error
             raise
         finally:
             locks.release_all()
@@ -130,8 +135,7 @@ def _run(
         live, flat = sys.stdout.isatty(), _flat(settings)
         tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
     try:
-        device = precision.device
-        for line in _introduction(config, directory, plan, gan, device, resumed_at, world.size):
+        for line in _introduction(directory, plan, gan, precision, resumed_at, world.size):
             tracker.say(line)
         for line in _details(derived):
             tracker.say(line)
@@ -146,8 +150,33 @@ def _run(
                 tracker.say(f"{last} is damaged; going on from the one before it.")
             continuation.restore(trainer, found[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
+    except (RuntimeError, MemoryError) as error:
+        if memory.is_exhausted(error):
+            raise _no_memory(error, precision, _less_memory(plan, precision, directory)) from error
+        raise
     finally:
         tracker.close()
+
+
+def _no_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:
+    shortage = memory.shortage(error)
+    return ConfigError(NO_MEMORY.format(device=precision.device, shortage=shortage, advice=advice))
+
+
+def _less_memory(plan: Plan, precision: Precision, directory: RunDirectory) -> str:
+    """How the run in `directory` can go on with less."""
+    smaller = plan.microbatch // 2
+    while smaller and plan.microbatch % smaller:
+        smaller -= 1
+    ways = [f"train.microbatch={smaller}"] if smaller else []
+    ways += ["runtime.precision=bf16"] if precision.name != "bf16" else []
+    also = "smaller networks or pictures, in a new run, take less, too"
+    if not ways:
+        return f"{plan.microbatch} image at a time is least: {also}."
+    return (
+        f"{plan.microbatch} images go through the networks at a time: resume with fewer, "
+        f"gantrain resume={directory.path} {' or '.join(ways)}; {also}."
+    )
 
 
 def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]:
@@ -199,12 +228,15 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
+    local_ranks = own.local_size if (own := ranks.from_environment()) else 1
+    workers = build.data_workers(config.runtime, precision.device, local_ranks)
+
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
         return batches(
             data,
             start=nimg,
             batch=plan.batch,
-            workers=config.runtime.workers,
+            workers=workers,
             pin_memory=precision.device.type == "cuda",
             rank=world.rank,
             world=world.size,
@@ -287,23 +319,26 @@ def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
 
 
 def _introduction(
-    config: RunConfig,
     directory: RunDirectory,
     plan: Plan,
     gan: GAN,
-    device: torch.device,
+    precision: Precision,
     resumed_at: int | None,
     size: int,
 ) -> list[str]:
     def millions(net: nn.Module) -> str:
         return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
 
+    device = precision.device.type if size > 1 else precision.device
     over = f"{plan.batch // size} on each of {size} ranks, " if size > 1 else ""
+    grids = f", a grid every {plan.grid_every / 1000:g}" if plan.grid_every else ""
     lines = [
         f"Run directory: {directory.path}",
         f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
-        f"{device.type if size > 1 else device}, {config.runtime.precision}; batch {plan.batch} "
+        f"{device}, {precision.name}; batch {plan.batch} "
         f"({over}microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in all",
+        f"A report every {plan.tick / 1000:g} kimg{grids}, a checkpoint every "
+        f"{plan.checkpoint_every / 1000:g}.",
     ]
     if resumed_at is not None:
         lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Plan
 from gantrain.gans.base import GAN
@@ -21,7 +23,8 @@ def make_probe(
     able = can_be_probed(gan) and hasattr(data, "train_item")
     if not plan.health_every or plan.health_every > plan.total or not able:
         return None
-    return Prober(gan, data, precision, config.tracking.health_images, plan.microbatch)
+    layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
+    return Prober(gan, data, precision, config.tracking.health_images, plan.microbatch, layout)
 
 
 class Watchman(Quiet):

@@ -1,5 +1,6 @@
 """Device and number formats."""
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -33,6 +34,12 @@ class Precision:
         if self.name != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def without_autocast(self) -> "Precision":
+        """The same device with forward passes in float32; the TF32 switches stay as they are."""
+        exact = copy.copy(self)
+        exact.name = "fp32"
+        return exact
 
 
 def _has_tf32(device: torch.device) -> bool:

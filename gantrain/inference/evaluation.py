@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from gantrain.metrics.path_length import ends, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, Protocol, Value
 from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.precision import full_float32
 
 Tick = Callable[[int], None]  # so many more pictures are done
-_VERSION = 1  # of the files of kept features
+_VERSION = 2  # of the files of kept features
 _AHEAD = 4  # batches that are read before they are asked for
 _SUBSETS = 20  # of KID's spread
 _PSNR_LIMIT = 108.0  # dB, where one level in one pixel of a megapixel differs
@@ -134,7 +135,9 @@ class Judge:
         if self._kept is None:
             return None
         e = self.extractor
-        facts = [_VERSION, pictures.name, pictures.count, e.name, e.digest, e.resize]
+        # In float32 everywhere, but other devices add up in another order.
+        computed = f"float32 on {e.device.type}"
+        facts = [_VERSION, pictures.name, pictures.count, e.name, e.digest, e.resize, computed]
         mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
         return self._kept / f"{mark}.npz"
 
@@ -356,11 +359,16 @@ def _generated(model: Model, data: Any, request: Request, count: int) -> Iterato
 def _paths(
     model: Model, data: Any, request: Request, count: int, tick: Tick
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures at both ends of `count` short steps."""
+    """Pictures at both ends of `count` short steps, in full float32: rounded further, the pictures
+    would differ by the rounding."""
+    device = model.precision.device
+    model = replace(model, precision=model.precision.without_autocast())
     for seeds in _parts(request, count):
         c = _labels(model, data, request, seeds)
         doubled = [*seeds, *(seed + count for seed in seeds)]
         both = None if c is None else torch.cat([c, c])
-        first, second = ends(model.mapping(model.latents(doubled), both))
-        yield model.synthesis(first), model.synthesis(second)
+        with full_float32(device):
+            first, second = ends(model.mapping(model.latents(doubled), both))
+            pair = model.synthesis(first), model.synthesis(second)
+        yield pair
         tick(len(seeds))

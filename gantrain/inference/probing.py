@@ -31,10 +31,19 @@ class Prober:
         data: a prepared data set.
         count: pictures of every stream, at most as many as there are.
         batch: pictures at a time, the microbatch of training: what a network does may depend on it.
+        layout: of the pictures in memory, as in training.
     """
 
-    def __init__(self, gan: GAN, data: Any, precision: Precision, count: int, batch: int) -> None:
-        self.gan, self.precision, self.batch = gan, precision, batch
+    def __init__(
+        self,
+        gan: GAN,
+        data: Any,
+        precision: Precision,
+        count: int,
+        batch: int,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self.gan, self.precision, self.batch, self.layout = gan, precision, batch, layout
         self._real, self._held = (_fixed(data, split, count) for split in ("train", "held"))
 
     @torch.no_grad()
@@ -60,7 +69,11 @@ class Prober:
     def _part(self, given: Batch, start: int) -> Batch:
         device = self.precision.device
         moved = {k: x[start : start + self.batch].to(device) for k, x in given.items()}
-        return {k: to_float(x) if x.dim() == 4 else x for k, x in moved.items() if len(x)}
+        return {
+            k: to_float(x).contiguous(memory_format=self.layout) if x.dim() == 4 else x
+            for k, x in moved.items()
+            if len(x)
+        }
 
     def _drawn(self, real: Batch, held: Batch) -> Probe:
         """Samples with the labels of the real pictures."""

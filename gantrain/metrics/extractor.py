@@ -14,13 +14,14 @@ from gantrain.errors import ConfigError
 from gantrain.metrics.inception import DIM, SIDE, Inception
 from gantrain.metrics.lpips import LPIPS
 from gantrain.metrics.resize import Resize, resize
+from gantrain.ops.precision import full_float32
 
 NAMES = ("inception", "random")
 RANDOM_DIM = 64
 
 
 class Extractor:
-    """Features of pictures.
+    """Features of pictures, computed in float32 whatever the process trains in.
 
     name: part of what a metric means, "inception-2015-12-05". digest: SHA-256 of the weights.
     resize: how pictures come to the network's size. dim: features per picture.
@@ -43,7 +44,8 @@ class Extractor:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [N, C, H, W], C 1 or 3 -> float32 [N, dim], on the extractor's device."""
-        return self._apply(_colours(images.to(self.device))).float()
+        with full_float32(self.device):
+            return self._apply(_colours(images.to(self.device)))
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
@@ -54,7 +56,8 @@ class Extractor:
                 f"The weights of {self.name} ({self.digest[:8]}) have no classifier, which the "
                 "Inception Score needs: use the published file (gantrain fetch weights=inception)."
             )
-        return network.scores(features)
+        with full_float32(self.device):
+            return network.scores(features)
 
 
 def load_extractor(name: str, files: Sequence[Path], by: Resize, device: torch.device) -> Extractor:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantrain.ops.precision import full_float32
+
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 EPS = 1e-10
@@ -34,7 +36,11 @@ class LPIPS(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """float [N, 3, H, W] in [-1, 1] twice -> [N], 0 for equal images."""
+        """float [N, 3, H, W] in [-1, 1] twice -> [N], 0 for equal images; in full float32."""
+        with full_float32(x.device):
+            return self._distance(x, y)
+
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
         total = torch.zeros(len(x), device=x.device)
         for block, (a, b) in enumerate(zip(self._maps(x), self._maps(y), strict=True)):
             head = self.get_submodule(f"lin{block}.model.1")

@@ -53,6 +53,24 @@ def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) 
     assert final_state(tmp_path / "runs" / "run")["index"] in (2, 3)
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_no_memory_left_is_a_sentence(tmp_path: Path, devices: int) -> None:
+    command = [*FAULTY, "+model.fault=memory", f"runtime.devices={devices}"]
+    process = start(tmp_path, *command, environment=PLUGIN)
+    output = finish(process, code=2)
+    assert "Traceback" not in output and output.count("Error: ") == 1
+    images = 4 // devices
+    assert (
+        "The memory of cpu does not suffice. CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 "
+        "has a total capacity of 79.10 GiB of which 1.20 GiB is free. "
+        f"{images} images go through the networks at a time: resume with fewer, gantrain "
+        f"resume=runs/run train.microbatch={images // 2} or runtime.precision=bf16;"
+    ) in output
+    assert nobody_left(process.pid)
+    resumed = start(tmp_path, "resume=runs/run", "train.microbatch=1", environment=PLUGIN)
+    assert "Resuming at 0.008 kimg." in finish(resumed)
+
+
 def nobody_left(group: int) -> bool:
     """Whether all processes of a group end within seconds."""
     for _ in range(150):
