@@ -111,8 +111,8 @@ def _luma(x: Tensor) -> Tensor:
     """Brightness [N, h * w] of [N, C, h, w]; alpha counts for nothing."""
     if x.shape[1] < 3:
         return x[:, 0].flatten(1)
-    weights = x.new_tensor(_LUMA).view(1, 3, 1, 1)
-    return (x[:, :3] * weights).sum(1).flatten(1)
+    red, green, blue = (weight * x[:, i] for i, weight in enumerate(_LUMA))
+    return (red + green + blue).flatten(1)
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:

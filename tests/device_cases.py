@@ -1,0 +1,161 @@
+"""Every GAN with its options, small: what is run on devices other than the CPU."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from gantrain.engine import seeding
+from gantrain.engine.optim import build_optimizers
+from gantrain.engine.phase import PhaseRunner
+from gantrain.engine.precision import Precision, PrecisionName
+from gantrain.gans.base import GAN, Batch, ImageSpec, Step
+from gantrain.gans.cyclegan import CycleGAN
+from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.stylegan import StyleGAN
+
+SIDE, BATCH, LABELS = 16, 4, 3
+
+
+def _cyclegan(**options: Any) -> GAN:
+    small: dict[str, Any] = {"ngf": 4, "ndf": 4, "blocks": 1, "d_layers": 1, "pool_size": 3}
+    return CycleGAN(ImageSpec({"a": 3, "b": 3}, (SIDE, SIDE), batch=BATCH), **small | options)
+
+
+def _dcgan() -> GAN:
+    return DCGAN(ImageSpec({"image": 3}, (SIDE, SIDE), batch=BATCH), g_width=8, d_width=4)
+
+
+def _stylegan(labels: int = 0, **options: Any) -> GAN:
+    small: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 16}
+    # With every transform of every image: else neutral parameters would look like constants.
+    augment: dict[str, Any] = {"augment": "fixed", "augment_p": 1.0}
+    images = ImageSpec({"image": 3}, (SIDE, SIDE), labels, BATCH)
+    return StyleGAN(images, **small | augment | options)
+
+
+CASES: dict[str, Callable[[], GAN]] = {
+    "cyclegan": _cyclegan,
+    "cyclegan reference": lambda: _cyclegan(mode="reference"),
+    "cyclegan wgan_gp": lambda: _cyclegan(loss="wgan_gp", norm="none"),
+    "cyclegan batch norm": lambda: _cyclegan(norm="batch", discriminator="pixel", loss="vanilla"),
+    "dcgan": _dcgan,
+    "stylegan": _stylegan,
+    "stylegan ada": lambda: _stylegan(augment="ada", ada_kimg=0.5),
+    "stylegan labels": lambda: _stylegan(LABELS, augment_spec="bgcfnc"),
+    "stylegan wgan_gp": lambda: _stylegan(loss="wgan_gp", r1_gamma=0.0),
+    "stylegan hinge resnet": lambda: _stylegan(
+        loss="hinge", g_architecture="resnet", d_architecture="skip"
+    ),
+    "stylegan orig": lambda: _stylegan(g_architecture="orig", d_architecture="orig", freeze_d=1),
+    "stylegan cycle": lambda: _stylegan(lambda_latent=1.0, lambda_image=1.0),
+}
+
+
+def make(case: str) -> GAN:
+    """The GAN of a case, always with the same weights."""
+    seeding.seed_all(0, seeding.INIT)
+    return CASES[case]()
+
+
+def pictures(case: str, position: int = 0) -> dict[str, Tensor]:
+    """A batch as a data set gives it: uint8 pictures, and labels where the case has some."""
+    draw = torch.Generator().manual_seed(position)
+    shape = (BATCH, 3, SIDE, SIDE)
+    streams = ("a", "b") if case.startswith("cyclegan") else ("image",)
+    batch = {name: torch.randint(0, 256, shape, generator=draw).byte() for name in streams}
+    if case.endswith("labels"):
+        batch["label"] = torch.eye(LABELS)[torch.randint(0, LABELS, (BATCH,), generator=draw)]
+    return batch
+
+
+def gradients(
+    case: str,
+    device: torch.device,
+    precision: PrecisionName = "fp32",
+    dtype: torch.dtype = torch.float32,
+    parts: int = 1,
+    position: int = 0,
+) -> dict[str, Tensor]:
+    """Of every phase its losses and its gradient, as float64 on the CPU: {"D": [...], ...}.
+
+    No phase changes the weights, and the random numbers are the same on every device and in every
+    dtype.
+
+    Args:
+        parts: microbatches.
+        position: of the batch.
+    """
+    gan = make(case).to(device, dtype)
+    optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
+    runner = PhaseRunner(gan, optimizers, Precision(device, precision), "halt")
+    streams = {
+        name: (x if x.is_floating_point() else x.double() / 127.5 - 1).to(device, dtype)
+        for name, x in pictures(case, position).items()
+    }
+    size = BATCH // parts
+    batches: list[Batch] = [
+        {name: x[i : i + size] for name, x in streams.items()} for i in range(0, BATCH, size)
+    ]
+    found: dict[str, Tensor] = {}
+    for phase in gan.phases():
+        runner.phases = [replace(phase, interval=1)]
+        with numbers_of_the_host(dtype):
+            runner.step(batches, Step(0, 0))
+        losses = [v for k, v in runner.stats.collect().items() if k.startswith("loss/")]
+        player = getattr(gan, phase.player)
+        grads = [p.grad.double().cpu().flatten() for p in player.parameters() if p.grad is not None]
+        found[phase.name] = torch.cat(grads)
+        found[f"{phase.name} losses"] = torch.tensor(losses, dtype=torch.float64)
+    return found
+
+
+def errors(found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
+    """|x - exact| / |exact| of every entry of `gradients`."""
+    return {
+        name: float((found[name] - value).norm() / value.norm().clamp_min(1e-30))
+        for name, value in exact.items()
+    }
+
+
+def typical_errors(
+    case: str, device: torch.device, parts: int = 1, batches: int = 3
+) -> dict[str, float]:
+    """The median over some batches of the errors in float32, against float64 on the CPU.
+
+    The median, since in one batch of many a sum may fall on the other side of a ReLU's kink.
+    """
+    rows = []
+    for position in range(batches):
+        settings: dict[str, Any] = {"parts": parts, "position": position}
+        exact = gradients(case, torch.device("cpu"), dtype=torch.float64, **settings)
+        rows.append(errors(gradients(case, device, **settings), exact))
+    return {name: sorted(row[name] for row in rows)[batches // 2] for name in rows[0]}
+
+
+@contextmanager
+def numbers_of_the_host(default: torch.dtype) -> Iterator[None]:
+    """Random numbers come from the CPU's generator, drawn in float64, whatever the device.
+
+    default: the dtype of those that are asked for without one.
+    """
+
+    def host(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def drawn(*size: Any, device: Any = None, dtype: Any = None, **_: Any) -> Tensor:
+            found = draw(*size, dtype=torch.float64)
+            return found.to(device or "cpu", dtype or default)
+
+        return drawn
+
+    def like(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda x, **_: draw(x.shape, dtype=torch.float64).to(x.device, x.dtype)
+
+    randn, rand = torch.randn, torch.rand
+    with mock.patch.multiple(
+        torch, randn=host(randn), rand=host(rand), randn_like=like(randn), rand_like=like(rand)
+    ):
+        yield

@@ -1,0 +1,85 @@
+"""Whole steps and runs of every GAN on a device that is not the CPU, where there is none.
+
+tests/stand_in_device.py says what such a device shows (mixed devices, values that the host waits
+for, constants copied again and again, state that does not come back to the device) and what not.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.device_cases import CASES
+from tests.stand_in_run import IN_BF16, TRAINED
+
+ROOT = Path(__file__).parent.parent
+DRAWS = "copy to device", "draw.py:like"  # the augmentation's random parameters
+ADA = "copy to host", "ada.py:update"  # every fourth step, read four steps later
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What tests/stand_in_run.py has seen; a device is registered for good, so not in here."""
+    out = tmp_path_factory.mktemp("device") / "found.json"
+    command = [sys.executable, "-m", "tests.stand_in_run", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return json.loads(out.read_text())
+
+
+def entry(found: dict[str, Any], name: str) -> Any:
+    content = found[name]
+    assert "error" not in content, content["error"][-3000:]
+    return content
+
+
+@pytest.mark.parametrize("case", [*CASES, *(f"{case} bf16" for case in IN_BF16)])
+def test_nothing_waits_for_the_device_inside_a_step(found: dict[str, Any], case: str) -> None:
+    """Neither a mix of devices, nor a value read, nor a constant copied by every step."""
+    steps = entry(found, f"steps {case}")
+    assert len(steps) == 3
+    augmented = case.startswith("stylegan")
+    for number, crossed in enumerate(steps):
+        kinds = Counter((kind, where) for kind, where, _ in crossed)
+        assert (kinds.pop(DRAWS, 0) > 0) == augmented
+        reads = case == "stylegan ada" and number in (0, 2)
+        assert kinds.pop(ADA, 0) == reads
+        # What can be made once may be copied by the first step that needs it in this process.
+        assert all(where == "wavelet.py:_taps" for _, where in kinds), kinds
+    copies = [{tuple(crossing) for crossing in crossed if crossing[2]} for crossed in steps]
+    assert not set.intersection(*copies)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_gradients_are_those_of_float64_on_the_cpu(
+    found: dict[str, Any], case: str
+) -> None:
+    errors = entry(found, f"errors {case}")
+    assert {"G", "D", "G losses", "D losses"} <= errors.keys()
+    assert max(errors.values()) < 1e-5, errors
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_a_run_with_all_that_belongs_to_it_is_that_of_the_cpu(
+    found: dict[str, Any], case: str
+) -> None:
+    """Average, grids, probes, snapshots, measurements, checkpoints."""
+    run = entry(found, f"training {case}")
+    assert run["of the CPU"] < 1e-4
+    assert run["grids"] == [0, 16, 32] and run["health"] > 5
+    assert bool(run["measured"]) == (case == "stylegan ada")
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_a_run_resumed_between_two_reports_goes_on_on_the_device(
+    found: dict[str, Any], case: str
+) -> None:
+    run = entry(found, f"training {case}")
+    assert run["resumed"] == [] and run["rows"] == []
+    allowed = {": ".join(DRAWS), ": ".join(ADA)}
+    assert run["crossed"].keys() <= allowed  # pools and sums lie there, too
