@@ -122,7 +122,7 @@ def training(case: str, folder: Path) -> dict[str, Any]:
         straight, rows = trainer(case, device, _new(folder / "straight"))
         straight.train()
         stopped, before = trainer(case, device, _new(folder / "run"))
-        # The path length of step 4 waits for the report after step 6, which nothing renews till then.
+        # Nothing renews the path length of step 4 before the report after step 6.
         stopped.train(lambda: Action.STOP if stopped.index == 5 else Action.GO_ON)
         resumed, after = trainer(case, device, folder / "run")
         found = resumed.store.newest()
