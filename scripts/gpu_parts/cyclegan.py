@@ -1,0 +1,45 @@
+"""CycleGAN at 256 px: the published passes one by one against the fast form, in all formats."""
+
+from .rigs import Variant, run_variant
+from .task import Task
+
+SECONDS = 6.0  # that a variant takes at most, on a card
+COMPILED = "b1 bf16 compiled"
+
+
+def variants(task: Task) -> list[Variant]:
+    """What is measured in this process, in order of value."""
+    kinds = [
+        ("reference fp32", "fp32", "reference", []),
+        ("reference tf32", "tf32", "reference", []),
+        ("fast fp32", "fp32", "fast", []),
+        ("fast tf32", "tf32", "fast", []),
+        ("fast bf16", "bf16", "fast", []),
+        ("fast bf16 channels_last", "bf16", "fast", ["runtime.channels_last=true"]),
+    ]
+    return [
+        Variant(
+            f"b{batch} {name}",
+            task.pick(batch, min(batch, 2)),
+            [f"runtime.precision={precision}", f"model.mode={mode}", *others],
+        )
+        for batch in (1, 8)
+        for name, precision, mode, others in kinds
+    ]
+
+
+def run(task: Task) -> None:
+    side = task.pick(256, 16)
+    if task.variant == COMPILED:
+        overrides = ["runtime.precision=bf16", "runtime.compile=true"]
+        compiled = Variant(COMPILED, 1, overrides)
+        run_variant(task, "cyclegan", side, compiled, task.pick(20, 1))
+        return
+    for number, variant in enumerate(variants(task)):
+        if number == 6:
+            task.child(COMPILED, 45.0)
+        if task.left() < SECONDS:
+            task.skip(f"{variant.name}: no time left")
+            continue
+        rounds = task.pick(30 if variant.batch == 1 else 6, 1)
+        run_variant(task, "cyclegan", side, variant, rounds, top=variant.name == "b1 fast bf16")

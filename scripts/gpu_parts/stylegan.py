@@ -1,0 +1,42 @@
+"""StyleGAN2 at 256 px with augmentation at p = 0.3: time of every phase, in all number formats."""
+
+from .rigs import Variant, run_variant
+from .task import Task
+
+FIXED = ["model.augment=fixed", "model.augment_p=0.3"]
+SECONDS = 12.0  # that a variant takes at most, on a card
+COMPILED = "b32 bf16 compiled"
+
+
+def variants(task: Task) -> list[Variant]:
+    """What is measured in this process, in order of value."""
+
+    def variant(name: str, batch: int, *overrides: str) -> Variant:
+        return Variant(name, task.pick(batch, batch // 16), [*FIXED, *overrides])
+
+    tf32, bf16 = "runtime.precision=tf32", "runtime.precision=bf16"
+    nhwc = "runtime.channels_last=true"
+    return [
+        variant("b32 bf16", 32, bf16),
+        variant("b32 tf32", 32, tf32),
+        variant("b32 bf16 channels_last", 32, bf16, nhwc),
+        variant("b64 bf16", 64, bf16),
+        variant("b64 tf32", 64, tf32),
+        variant("b64 bf16 channels_last", 64, bf16, nhwc),
+    ]
+
+
+def run(task: Task) -> None:
+    side = task.pick(256, 16)
+    if task.variant == COMPILED:
+        overrides = [*FIXED, "runtime.precision=bf16", "runtime.compile=true"]
+        compiled = Variant(COMPILED, task.pick(32, 2), overrides)
+        run_variant(task, "stylegan", side, compiled, task.pick(8, 1), top=True)
+        return
+    for number, variant in enumerate(variants(task)):
+        if number == 3:  # by itself: a compiler that hangs or crashes costs a minute, no more
+            task.child(COMPILED, 75.0)
+        if task.left() < SECONDS:
+            task.skip(f"{variant.name}: no time left")
+            continue
+        run_variant(task, "stylegan", side, variant, task.pick(12, 1), top=number == 0)
