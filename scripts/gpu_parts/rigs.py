@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partialmethod
@@ -40,6 +41,8 @@ def tiny(model: str) -> list[str]:
 
 def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
     """The checked config of a run on shapes of `side` pixels; nothing is left to `auto`."""
+    if not task.on_cuda:  # there tf32 is refused
+        overrides = tuple(text.replace("precision=tf32", "precision=fp32") for text in overrides)
     given = [
         f"model={model}",
         "data=shapes",
@@ -138,9 +141,9 @@ class Measured:
         return self.amortised({n: statistics.fmean(x) for n, x in self.times.items()})
 
 
-def measure(rig: Rig, folder: Path, warm: int, rounds: int) -> Measured:
-    """Run every phase so many times, then once under the profiler."""
-    phases = rig.phases
+def measure(rig: Rig, folder: Path, warm: int, rounds: int, seconds: float) -> Measured:
+    """Run every phase so many times, or for so many seconds, then once under the profiler."""
+    phases, end = rig.phases, time.monotonic() + seconds
     clock.forget_peak(rig.device)
     times: dict[str, list[float]] = {phase.name: [] for phase in phases}
     for number in range(warm + rounds):
@@ -155,6 +158,8 @@ def measure(rig: Rig, folder: Path, warm: int, rounds: int) -> Measured:
         if number >= warm:
             for phase, ms in zip(phases, took, strict=True):
                 times[phase.name].append(ms)
+        if number > warm and time.monotonic() > end:
+            break
     gigabytes = peak_gigabytes(rig.device)
     batch, profiles = dict(rig.batch), {}
     for phase in phases:
@@ -213,13 +218,17 @@ class Variant:
 
 
 def run_variant(
-    task: Task, model: str, side: int, variant: Variant, rounds: int, top: bool = False
+    task: Task, model: str, side: int, variant: Variant, seconds: float, top: bool = False
 ) -> None:
-    """Build, measure and report one variant; an error is a failed check of its name."""
+    """Build, measure and report one variant; an error is a failed check of its name.
+
+    seconds: about what it may take, on a card.
+    """
     with task.attempt(variant.name):
         overrides: list[Any] = [*variant.overrides, f"train.batch={variant.batch}"]
         rig = make_rig(task, model, side, *overrides)
-        found = measure(rig, Path(task.scratch), task.pick(4, 1), rounds)
+        warm, rounds = task.pick((4, 40), (1, 1))
+        found = measure(rig, Path(task.scratch), warm, rounds, seconds)
         report(task, variant.name, variant.batch, found)
         if top:
             report_top(task, variant.name, found)

@@ -46,12 +46,12 @@ def _section(name: str, own: Sequence[Line]) -> list[str]:
         body = [[x["name"], "ok" if x["ok"] else "FAILED", x["detail"]] for x in checks]
         text += ["", *rows(["check", "", "detail"], body)]
     figures = [line for line in own if line["kind"] == "figure"]
+    for group in _alike([line for line in figures if line["of"]]):
+        text += ["", *_pivoted(group)]
     plain = [line for line in figures if not line["of"]]
     if plain:
         body = [[x["name"], x["value"], x["unit"], x["detail"]] for x in plain]
         text += ["", *rows(["figure", "value", "unit", "detail"], body)]
-    for group in _alike([line for line in figures if line["of"]]):
-        text += ["", *_pivoted(group)]
     text += [f"\nSkipped: {line['detail']}." for line in own if line["kind"] == "skip"]
     for line in own:
         if line["kind"] == "part" and line["tail"]:
