@@ -26,13 +26,13 @@ PARTS = [  # in order of value; seconds on a card
     Part("roofs", 12, "roofs"),
     Part("tests", 60, "suite"),
     Part("waits", 30, "waits"),
-    Part("fir", 25, "fir"),
+    Part("fir", 35, "fir"),
     Part("stylegan", 150, "stylegan"),
     Part("cyclegan", 80, "cyclegan"),
-    Part("loop", 25, "loop"),
-    Part("resume", 50, "resume"),
-    Part("memory", 30, "memory"),
-    Part("loader", 25, "loader"),
+    Part("loop", 30, "loop"),
+    Part("resume", 45, "resume"),
+    Part("memory", 35, "memory"),
+    Part("loader", 35, "loader"),
     Part("evaluation", 25, "evaluation"),
     Part("training", 60, "training"),
 ]
@@ -51,6 +51,12 @@ def facts() -> dict[str, str]:
         )
         or "no nvidia-smi here",
     }
+
+
+def has_cuda() -> bool:
+    """Whether torch sees a card, asked in another process, which alone imports torch."""
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def _output(*command: str) -> str:
@@ -78,9 +84,7 @@ def chosen(parts: list[Part], only: str | None, skip: str | None) -> list[Part]:
             f"Error: there is no part {', '.join(odd)}; the parts are {', '.join(sorted(names))}."
         )
     return [
-        part
-        for part in parts
-        if part.name not in unwanted and (part.name in wanted or not wanted)
+        part for part in parts if part.name not in unwanted and (part.name in wanted or not wanted)
     ]
 
 
@@ -107,6 +111,10 @@ def main() -> int:
         raise SystemExit(f"Error: {out} holds a result already: name another folder with --out.")
     if args.pack and not Path(args.pack).exists():
         raise SystemExit(f"Error: --pack {args.pack} is not there.")
+    if args.device == "cuda" and not has_cuda():
+        raise SystemExit(
+            "Error: torch sees no CUDA device here: --device cpu --quick rehearses without one."
+        )
     out.mkdir(parents=True, exist_ok=True)
     extra = sorted(args.extra.absolute().glob("*.py")) if args.extra else []
     parts = [*(Part(file.stem, 4, str(file)) for file in extra), *PARTS]

@@ -30,6 +30,12 @@ class Watch:
         self.seconds: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.first = self.last = 0.0  # of the steps
+        self._before = self.between = 0.0  # seconds of the extras before them and between them
+
+    @property
+    def extras(self) -> float:
+        """Seconds of all of them; a probe is within a report."""
+        return sum(self.seconds[name] for name in EXTRAS.values())
 
     def extra(self, name: str, method: Callable[..., Any], trainer: Any, *args: Any, **kw: Any):
         device = trainer.precision.device
@@ -43,7 +49,9 @@ class Watch:
             self.calls[name] += 1
 
     def step(self, method: Callable[..., Any], runner: PhaseRunner, *args: Any) -> None:
-        self.first = self.first or time.perf_counter()
+        if not self.first:
+            self.first, self._before = time.perf_counter(), self.extras
+        self.between = self.extras - self._before
         method(runner, *args)
         self.last = time.perf_counter()
         self.calls["step"] += 1
@@ -83,9 +91,7 @@ def run(task: Task) -> None:
         free()
 
 
-def compare(
-    task: Task, name: str, model: str, batch: int, kimg: float, others: list[str]
-) -> None:
+def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: list[str]) -> None:
     """The same settings as bare phases and as a run, with the default reports, grids and files."""
     side = task.pick(256, 16)
     overrides = [f"train.batch={batch}", *others]
@@ -93,7 +99,11 @@ def compare(
     bare = measure(rig, Path(task.scratch), *task.pick((4, 12), (1, 1)), seconds=4.0)
     del rig
     free()
-    rehearsed = ["train.kimg=0.008", "tracking.every_kimg=0.002", "tracking.health_every_kimg=0.004"]
+    rehearsed = [
+        "train.kimg=0.008",
+        "tracking.every_kimg=0.002",
+        "tracking.health_every_kimg=0.004",
+    ]
     rehearsed += ["tracking.health_images=2", "tracking.grid_every_kimg=0.004"]
     given = [
         *overrides,
@@ -120,17 +130,16 @@ def compare(
     report(task, name, batch, bare.mean_step_ms, watch, folder / "runs/loop")
 
 
-def report(
-    task: Task, name: str, batch: int, bare: float, watch: Watch, run_folder: Path
-) -> None:
+def report(task: Task, name: str, batch: int, bare: float, watch: Watch, run_folder: Path) -> None:
     """Milliseconds a step, and what each of the extras costs a call and a thousand images."""
     steps = watch.calls["step"]
     images = steps * batch
     task.figure("bare phases", bare, "ms a step", of=name)
-    extras = sum(watch.seconds[x] for x in EXTRAS.values())
     inside = watch.last - watch.first
     task.figure("steps", steps, of=name)
-    task.figure("loop", 1e3 * inside / max(1, steps - 1), "ms a step", "its reports in it", of=name)
+    task.figure("loop", 1e3 * inside / steps, "ms a step", of=name)
+    task.figure("without extras", 1e3 * (inside - watch.between) / steps, "ms a step", of=name)
+    task.figure("share of extras", 100 * watch.between / inside, "%", of=name)
     waits = [row["progress/data_wait"] for row in program.rows(run_folder)]
     task.figure("waiting for data", 100 * waits[-1] if waits else None, "%", of=name)
     for extra in (*EXTRAS.values(), "probe"):
@@ -140,4 +149,3 @@ def report(
             each("calls", calls)
             each("each", watch.seconds[extra] / calls, "s")
             each("all of a run", watch.seconds[extra] * 1e3 / images, "s/kimg")
-    task.figure("extras", extras, "s", f"of {inside:.3g} s", of=name)

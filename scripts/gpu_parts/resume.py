@@ -52,14 +52,15 @@ def run(task: Task) -> None:
     for folder, (process, given) in killed.items():
         with task.attempt(f"{folder}: killed after its first checkpoint"):
             interrupt(task, root / folder, process, given)
+    again = {f: program.start(task, root / f, *given) for f, (_, given) in killed.items()}
     for number, name in enumerate(MODELS):
         with task.attempt(f"{name}: a killed run ends as one that ran straight on"):
             program.finish(task, straight[name])
-            again = program.run(task, root / f"killed{number}", *killed[f"killed{number}"][1])
-            compare(task, name, root / f"straight{number}", root / f"killed{number}", again)
+            said = program.finish(task, again[f"killed{number}"])
+            compare(task, name, root / f"straight{number}", root / f"killed{number}", said)
     name = "StyleGAN: goes on between two reports, path length and R1 not reported yet"
     with task.attempt(name):
-        said = program.run(task, root / "pending", *pending)
+        said = program.finish(task, again["pending"])
         end = final_state(root / "pending/runs/run")["nimg"]
         last = program.rows(root / "pending/runs/run")[-1]
         ok = end == BATCH * STEPS and "loss/G_pl/path_length" in last and "Resuming at" in said

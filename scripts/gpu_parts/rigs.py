@@ -28,9 +28,9 @@ from .task import Task
 from .trace import Profile
 
 TINY = {
-    "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1".split(),
-    "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8".split(),
-    "dcgan": "z_dim=8 g_width=8 d_width=2".split(),
+    "cyclegan": ["ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
+    "stylegan": ["z_dim=8", "w_dim=8", "channel_base=128", "channel_max=8"],
+    "dcgan": ["z_dim=8", "g_width=8", "d_width=2"],
 }
 
 

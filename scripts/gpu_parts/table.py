@@ -60,13 +60,13 @@ def _section(name: str, own: Sequence[Line]) -> list[str]:
 
 
 def _alike(figures: Sequence[Line]) -> list[list[Line]]:
-    """Rows whose columns overlap belong to one table."""
+    """Rows that share half of their columns or more belong to one table."""
     groups: list[tuple[set[str], list[Line]]] = []
     for of in dict.fromkeys(line["of"] for line in figures):
         row = [line for line in figures if line["of"] == of]
         names = {line["name"] for line in row}
         for known, group in groups:
-            if known & names:
+            if 2 * len(known & names) >= len(names):
                 known |= names
                 group += row
                 break

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,12 +103,13 @@ class Task:
             self.skip(f"{variant}: no time left")
             return
         scratch = self.folder(variant.replace(" ", "_"))
-        task = replace(
-            self, variant=variant, deadline=time.time() + seconds, scratch=str(scratch)
-        )
+        task = replace(self, variant=variant, deadline=time.time() + seconds, scratch=str(scratch))
+        process = subprocess.Popen(task.command(), start_new_session=True)
         try:
-            code = subprocess.run(task.command(), timeout=seconds).returncode
+            code = process.wait(seconds)
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # a compiler has helpers
+            process.wait()
             self.check(variant, False, f"not done after {seconds:.0f} s")
             return
         if code:
@@ -115,7 +117,7 @@ class Task:
 
     def command(self) -> list[str]:
         """What runs this task; this package's folder must be in PYTHONPATH."""
-        return [sys.executable, "-m", __package__, json.dumps(asdict(self))]
+        return [sys.executable, "-m", str(__package__), json.dumps(asdict(self))]
 
     def _write(self, **line: Any) -> None:
         append(Path(self.results), {"part": self.part, **line})

@@ -27,7 +27,7 @@ def run(task: Task) -> None:
             task.skip(f"{name}: no time left")
             continue
         with task.attempt(name):
-            train(task, name, seconds if not task.quick else 6.0, pack)
+            train(task, name, task.pick(seconds, 4.0), pack)
 
 
 def unpacked(task: Task) -> Path | None:
@@ -121,13 +121,11 @@ def curve(task: Task, name: str, rows: list[dict[str, Any]], source: str) -> Non
         for key in (*losses, "progress/img_per_sec", "progress/data_wait"):
             if key in row:
                 task.figure(key, row[key], of=f"{name} at {row['nimg'] / 1000:g} kimg")
-    measured = [(row, key) for row in rows for key in row if key.startswith("metric/")]
-    if not measured:
+    if not any(key.startswith("metric/") for row in rows for key in row):
         task.skip(f"{name}: it was stopped before its first KID")
-        return
-    first, last = measured[0], measured[-1]
-    for when, (row, key) in (("first", first), ("last", last)):
-        detail = f"at {row['nimg'] / 1000:g} kimg, {key}"
-        task.figure(f"{name}: {when} KID", row[key], "", detail)
+    for key in sorted({key for row in rows for key in row if key.startswith("metric/")}):
+        measured = [row for row in rows if key in row]
+        for when, row in (("first", measured[0]), ("last", measured[-1])):
+            task.figure(when, row[key], "", f"{when} at {row['nimg']} images", of=f"{name}: {key}")
     finite = all(value == value for row in rows for value in row.values())
     task.check(f"{name}: every reported number is finite", finite)
