@@ -6,7 +6,7 @@ of theirs.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -68,10 +68,23 @@ def forget_peak(device: torch.device) -> None:
 
 def profiled(work: Callable[[], object], device: torch.device, folder: Path) -> Profile:
     """What the device and the host do in `work`; `folder` holds the trace for a moment."""
-    # On CUDA without the host's operations, which would be most of a large file.
-    kind = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    if device.type != "cuda":
+        return _profiled(work, device, folder, [ProfilerActivity.CPU])
+    # Without the host's operations, which would be most of a large file.
+    found = _profiled(work, device, folder, [ProfilerActivity.CUDA])
+    if found.kernels:
+        return found
+    return _profiled(work, device, folder, [ProfilerActivity.CPU, ProfilerActivity.CUDA])
+
+
+def _profiled(
+    work: Callable[[], object],
+    device: torch.device,
+    folder: Path,
+    activities: Sequence[ProfilerActivity],
+) -> Profile:
     sync(device)
-    with profile(activities=[kind]) as recorded:
+    with profile(activities=activities) as recorded:
         work()
         sync(device)
     path = folder / f"trace-{time.monotonic_ns()}.json"

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from gantrain import build
 from gantrain.commands import train
 from gantrain.engine.phase import PhaseRunner
-from gantrain.engine.trainer import Trainer
+from gantrain.engine.trainer import Plan, Trainer
 
 from . import clock, program
 from .rigs import Rig, configured, free, make_rig, measure
@@ -82,9 +83,10 @@ def watching(watch: Watch, stack: ExitStack) -> list[str]:
 
 
 def run(task: Task) -> None:
+    bf16 = "runtime.precision=bf16"
     for name, model, batch, kimg, others in (
-        ("StyleGAN b32 bf16", "stylegan", 32, 1.4, ["runtime.precision=bf16"]),
-        ("CycleGAN b1 bf16", "cyclegan", 1, 0.22, ["runtime.precision=bf16"]),
+        ("StyleGAN b32 bf16", "stylegan", 32, 1.4, [bf16, "tracking.health_every_kimg=0.5"]),
+        ("CycleGAN b1 bf16", "cyclegan", 1, 0.22, [bf16, "tracking.health_every_kimg=0.1"]),
     ):
         with task.attempt(name):
             compare(task, name, model, task.pick(batch, min(batch, 2)), kimg, others)
@@ -118,6 +120,7 @@ def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: 
     ]
     watch, folder = Watch(), task.folder(f"loop-{model}")
     config = configured(task, model, side, *given)
+    usual = build.make_plan(configured(task, model, side), 1000)
     here = os.getcwd()
     os.chdir(folder)
     try:
@@ -127,25 +130,31 @@ def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: 
             train.run(config, given, "shapes")
     finally:
         os.chdir(here)
-    report(task, name, batch, bare.mean_step_ms, watch, folder / "runs/loop")
+    report(task, name, bare.mean_step_ms, watch, usual)
+    waits = [row["progress/data_wait"] for row in program.rows(folder / "runs/loop")]
+    task.figure("waiting for data", 100 * waits[-1] if waits else None, "%", of=name)
 
 
-def report(task: Task, name: str, batch: int, bare: float, watch: Watch, run_folder: Path) -> None:
-    """Milliseconds a step, and what each of the extras costs a call and a thousand images."""
-    steps = watch.calls["step"]
-    images = steps * batch
+def report(task: Task, name: str, bare: float, watch: Watch, usual: Plan) -> None:
+    """Milliseconds a step, and what each of the extras costs a call, and a thousand images where
+    it comes as often as in `usual`."""
+    steps, inside = watch.calls["step"], watch.last - watch.first
     task.figure("bare phases", bare, "ms a step", of=name)
-    inside = watch.last - watch.first
     task.figure("steps", steps, of=name)
     task.figure("loop", 1e3 * inside / steps, "ms a step", of=name)
-    task.figure("without extras", 1e3 * (inside - watch.between) / steps, "ms a step", of=name)
-    task.figure("share of extras", 100 * watch.between / inside, "%", of=name)
-    waits = [row["progress/data_wait"] for row in program.rows(run_folder)]
-    task.figure("waiting for data", 100 * waits[-1] if waits else None, "%", of=name)
-    for extra in (*EXTRAS.values(), "probe"):
-        calls = watch.calls[extra]
-        if calls:
-            each = partial(task.figure, of=f"{name}: {extra}")
-            each("calls", calls)
-            each("each", watch.seconds[extra] / calls, "s")
-            each("all of a run", watch.seconds[extra] * 1e3 / images, "s/kimg")
+    task.figure("loop without extras", 1e3 * (inside - watch.between) / steps, "ms a step", of=name)
+    every = {
+        "report": usual.tick,
+        "probe": usual.health_every,
+        "grid": usual.grid_every,
+        "checkpoint": usual.checkpoint_every,
+        "snapshot": usual.snapshot_every,
+    }
+    for extra, images in every.items():
+        if calls := watch.calls[extra]:
+            row = partial(task.figure, of=f"{name}: {extra}")
+            own = watch.seconds[extra] - (watch.seconds["probe"] if extra == "report" else 0)
+            row("calls", calls)
+            row("each", own / calls, "s")
+            row("usually every", images / 1000, "kimg")
+            row("costs", own / calls * 1000 / images if images else None, "s/kimg")

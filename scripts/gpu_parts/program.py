@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ PLAIN = [  # nothing but the training itself
     "lr.unit=image",
 ]
 
+_SAID: dict[int, Path] = {}  # what processes without a pipe print, by their number
+
 
 def start(task: Task, folder: Path, *overrides: str) -> Running:
     """`gantrain overrides...` in `folder`, in a process group of its own.
@@ -36,14 +39,18 @@ def start(task: Task, folder: Path, *overrides: str) -> Running:
     if not task.on_cuda:
         return command_line.start(folder, *given)
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "-m", "gantrain", *given],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    number, name = tempfile.mkstemp(".txt", "said-", folder)
+    with os.fdopen(number, "w") as file:  # a pipe that nobody reads yet would fill
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gantrain", *given],
+            cwd=folder,
+            text=True,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _SAID[process.pid] = Path(name)
+    return process
 
 
 def finish(task: Task, process: Running, code: int | None = 0) -> str:
@@ -53,6 +60,8 @@ def finish(task: Task, process: Running, code: int | None = 0) -> str:
     another, TimeoutExpired shortly before the part's own time is over.
     """
     said, _ = process.communicate(timeout=max(1.0, task.left() - 2))
+    if said is None:
+        said = _SAID[process.pid].read_text(errors="replace")
     print(said, flush=True)
     if code is not None and process.returncode != code:
         last = (said.strip().splitlines() or ["nothing"])[-1]

@@ -224,6 +224,7 @@ def run_variant(
 
     seconds: about what it may take, on a card.
     """
+    free()  # what an attempt that failed still held
     with task.attempt(variant.name):
         overrides: list[Any] = [*variant.overrides, f"train.batch={variant.batch}"]
         rig = make_rig(task, model, side, *overrides)

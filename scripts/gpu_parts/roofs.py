@@ -1,5 +1,7 @@
 """The card's own limits: how fast it copies and multiplies."""
 
+from pathlib import Path
+
 import torch
 
 from gantrain.engine.precision import Precision
@@ -13,6 +15,9 @@ def run(task: Task) -> None:
     describe(task)
     copies(task, device)
     products(task, device)
+    seen = clock.profiled(lambda: torch.ones(8, device=device) + 1, device, Path(task.scratch))
+    if task.on_cuda:  # what the counts of the other parts stand on
+        task.check("the profiler sees kernels", seen.kernels > 0, f"{seen.kernels} of them")
 
 
 def describe(task: Task) -> None:

@@ -14,7 +14,7 @@ from .rigs import tiny
 from .task import Task
 
 STOPPED = 75  # gantrain's exit code after SIGTERM, with a good checkpoint
-CLOSING = 12.0  # seconds for a last report and the checkpoint
+CLOSING = 7.0  # seconds for a last report and the checkpoint
 SHOWN = 6  # points of a curve
 
 
@@ -65,7 +65,7 @@ def pictures(name: str, pack: Path | None) -> list[str]:
 def command(task: Task, name: str, pack: Path | None) -> list[str]:
     """A run without an end that is measured as it goes."""
     model = name.lower()
-    batch, every = (32, 4.0) if name == "StyleGAN" else (1, 0.5)
+    batch, every = (32, 2.0) if name == "StyleGAN" else (1, 0.2)
     if task.quick:
         batch, every = 2, 0.016
     return [
