@@ -3,6 +3,7 @@
 import shutil
 import signal
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,26 +41,39 @@ def unpacked(task: Task) -> Path | None:
     return folder
 
 
-def two_domains(pack: Path | None) -> list[str]:
-    """Overrides for the folder of `pack` that holds two sets; [] where it has none."""
-    if pack is None:
-        return []
+def two_domains(pack: Path) -> tuple[Path, Path] | None:
+    """The folders of two sets of pictures, (A, B); None: there are none."""
     for folder in [pack, *(path for path in sorted(pack.rglob("*")) if path.is_dir())]:
-        if (folder / "trainA").is_dir() and (folder / "trainB").is_dir():
-            return ["data=folder", f"data.root={folder}"]
-        if (folder / "A").is_dir() and (folder / "B").is_dir():
-            return ["data=folder", f"data.root_a={folder / 'A'}", f"data.root_b={folder / 'B'}"]
-    return []
+        for a, b in (("trainA", "trainB"), ("A", "B")):
+            if (folder / a).is_dir() and (folder / b).is_dir():
+                return folder / a, folder / b
+    return None
+
+
+def one_set(pack: Path) -> Path | None:
+    """The folder with the most pictures that are no part of two sets, else B of the two sets."""
+    pair = two_domains(pack)
+    beside: Counter[Path] = Counter()
+    for file in filter(lambda path: is_image(path.name), pack.rglob("*")):
+        if not pair or pair[0].parent not in file.parents:
+            beside[file.parent] += 1
+        elif pair[0].parent == pack:  # sets at the top: what lies beside them, if anything does
+            first = file.relative_to(pack).parts[0]
+            if first not in {"trainA", "trainB", "testA", "testB", "A", "B"}:
+                beside[file.parent] += 1
+    if beside:
+        return beside.most_common(1)[0][0]
+    return pair[1] if pair else None
 
 
 def pictures(name: str, pack: Path | None) -> list[str]:
     """Overrides for what a model is trained on: the pack if it suits, else shapes."""
-    if name == "CycleGAN":
-        found = two_domains(pack)
-    else:
-        usable = pack is not None and any(is_image(file.name) for file in pack.rglob("*"))
-        found = ["data=folder", f"data.root={pack}"] if usable else []
-    return [*found, "data.held_out=8"] if found else ["data=shapes"]
+    found: list[str] = []
+    if pack and name == "CycleGAN" and (pair := two_domains(pack)):
+        found = [f"data.root_{domain}={folder}" for domain, folder in zip("ab", pair, strict=True)]
+    elif pack and name == "StyleGAN" and (folder := one_set(pack)):
+        found = [f"data.root={folder}"]
+    return ["data=folder", *found, "data.held_out=8"] if found else ["data=shapes"]
 
 
 def command(task: Task, name: str, pack: Path | None) -> list[str]:
@@ -103,7 +117,8 @@ def train(task: Task, name: str, seconds: float, pack: Path | None) -> None:
     run_folder = folder / "runs/run"
     stopped = "the state is saved" in said
     task.check(f"{name}: trains until it is asked to stop", stopped, said.splitlines()[-1])
-    curve(task, name, program.rows(run_folder), " ".join(pictures(name, pack)))
+    source = " ".join(pictures(name, pack)).replace(str(pack), "PACK")
+    curve(task, name, program.rows(run_folder), source)
     if grids := sorted((run_folder / "grids").glob("grid-*.png")):
         shutil.copy(grids[-1], Path(task.out, f"{name.lower()}.png"))
 

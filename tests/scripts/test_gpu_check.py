@@ -246,20 +246,36 @@ def test_out_of_memory_is_one_sentence(tmp_path: Path, code: int, said: str, goo
     assert all(line["ok"] for line in read(tmp_path / "result.jsonl")) == good
 
 
-def test_a_pack_is_used_by_those_whom_it_suits(tmp_path: Path) -> None:
+def pack_of(folder: Path, *pictures: str) -> Path:
+    for picture in pictures:
+        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
+        (folder / picture).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "stylegan", "cyclegan"),
+    [
+        ("photos/1.jpg notes.txt", "photos", None),
+        ("trainA/1.jpg trainB/1.jpg", "trainB", ("trainA", "trainB")),
+        ("A/1.jpg B/1.jpg faces/1.png", "faces", ("A", "B")),
+        ("set/trainA/1.jpg set/trainB/1.jpg one/1.png", "one", ("set/trainA", "set/trainB")),
+        ("notes.txt", None, None),
+    ],
+)
+def test_a_pack_is_used_by_those_whom_it_suits(
+    tmp_path: Path, content: str, stylegan: str | None, cyclegan: tuple[str, str] | None
+) -> None:
+    pack = pack_of(tmp_path, *content.split())
+    one = [f"data.root={pack / stylegan}"] if stylegan else []
+    two = [f"data.root_{d}={pack / f}" for d, f in zip("ab", cyclegan or (), strict=False)]
+    for name, roots in (("StyleGAN", one), ("CycleGAN", two)):
+        expected = ["data=folder", *roots, "data.held_out=8"] if roots else ["data=shapes"]
+        assert training.pictures(name, pack) == expected
+
+
+def test_without_a_pack_shapes_are_trained_on() -> None:
     assert training.pictures("CycleGAN", None) == ["data=shapes"]
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/1.jpg").touch()
-    single = ["data=folder", f"data.root={tmp_path}", "data.held_out=8"]
-    assert training.pictures("StyleGAN", tmp_path) == single
-    assert training.pictures("CycleGAN", tmp_path) == ["data=shapes"]
-    for name in ("A", "B"):
-        (tmp_path / "pack" / name).mkdir(parents=True)
-    a, b = (f"data.root_{x}={tmp_path / 'pack' / x.upper()}" for x in "ab")
-    assert training.pictures("CycleGAN", tmp_path)[1:3] == [a, b]
-    for name in ("trainA", "trainB"):
-        (tmp_path / name).mkdir()
-    assert training.pictures("CycleGAN", tmp_path)[1] == f"data.root={tmp_path}"
 
 
 @pytest.mark.parametrize("shape", fir.SHAPES, ids=lambda shape: shape.name)
