@@ -21,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 
 from gpu_parts.runner import ROOT, Order, Part, Runner, python
+from gpu_parts.table import summary
+from gpu_parts.task import read
 
 PARTS = [  # in order of value; seconds on a card
     Part("roofs", 12, "roofs"),
@@ -122,7 +124,7 @@ def main() -> int:
     order = Order(args.device, args.quick, args.minutes, out, pack)
     runner = Runner(order, chosen(parts, args.only, args.skip), facts())
     good = runner.run()
-    print((out / "table.md").read_text()[-6000:])
+    print(f"\n{summary(read(out / 'result.jsonl'))}\n\nAll figures: {out / 'table.md'}")
     return 0 if good else 1
 
 

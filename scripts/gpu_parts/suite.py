@@ -10,6 +10,7 @@ from .task import Task
 
 FILES = ["tests/test_gpu.py", "tests/test_configs.py"]
 REHEARSED = ["tests/test_schedule.py"]
+WHY = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.*?) - (.*)")
 LINE = re.compile(r"^(tests/\S+?::.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
 
 
@@ -30,6 +31,8 @@ def run(task: Task) -> None:
                 counts[state] += 1
                 if state in ("FAILED", "ERROR"):
                     task.check(name, False, state.lower())
+            elif why := WHY.match(line):  # pytest's summary
+                task.figure(why[1], why[2][:300])
     for state in ("PASSED", "FAILED", "ERROR", "SKIPPED"):
         task.figure(state.lower(), counts[state], "tests")
     code = process.returncode

@@ -20,6 +20,14 @@ def markdown(lines: Sequence[Line]) -> str:
     return "\n".join(text) + "\n"
 
 
+def summary(lines: Sequence[Line]) -> str:
+    """The row of every part, and the checks that failed."""
+    parts = [line for line in lines if line["kind"] == "part"]
+    failed = [line for line in lines if line["kind"] == "check" and not line["ok"]]
+    told = [f"FAILED {x['part']}: {x['name']}: {x['detail']}"[:300] for x in failed]
+    return "\n".join([*_overview(parts, lines), *told])
+
+
 def rows(heads: Sequence[str], body: Sequence[Sequence[Any]]) -> list[str]:
     """A Markdown table."""
     lines = [[*heads], ["---"] * len(heads), *body]

@@ -133,6 +133,7 @@ def test_a_failed_check_fails_its_part_and_a_skipped_part_is_none(tmp_path: Path
     assert states(out)["a_bad"] == ("failed", "1 of its checks failed")
     assert states(out)["b_skip"] == ("skipped", "needs CUDA")
     assert "| sky | FAILED | it is green |" in (out / "table.md").read_text()
+    assert "FAILED a_bad: sky: it is green" in done.stdout
 
 
 def test_a_result_is_not_overwritten(tmp_path: Path) -> None:
