@@ -72,6 +72,7 @@ class Runner:
         before = {
             number: signal.signal(number, self._stop)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN  # under nohup, or in the background
         }
         scratch = Path(tempfile.mkdtemp(prefix="gpu_check-"))
         try:
