@@ -51,19 +51,15 @@ def two_domains(pack: Path) -> tuple[Path, Path] | None:
 
 
 def one_set(pack: Path) -> Path | None:
-    """The folder with the most pictures that are no part of two sets, else B of the two sets."""
+    """A folder of pictures that are one set: the pack, if there are no two domains in it, else the
+    folder with the most pictures that belong to neither, else that of B."""
+    files = [path for path in pack.rglob("*") if is_image(path.name)]
     pair = two_domains(pack)
-    beside: Counter[Path] = Counter()
-    for file in filter(lambda path: is_image(path.name), pack.rglob("*")):
-        if not pair or pair[0].parent not in file.parents:
-            beside[file.parent] += 1
-        elif pair[0].parent == pack:  # sets at the top: what lies beside them, if anything does
-            first = file.relative_to(pack).parts[0]
-            if first not in {"trainA", "trainB", "testA", "testB", "A", "B"}:
-                beside[file.parent] += 1
-    if beside:
-        return beside.most_common(1)[0][0]
-    return pair[1] if pair else None
+    if not pair:
+        return pack if files else None
+    both = {pair[0].parent / name for name in ("trainA", "trainB", "testA", "testB", "A", "B")}
+    beside = Counter(file.parent for file in files if not both & {*file.parents})
+    return beside.most_common(1)[0][0] if beside else pair[1]
 
 
 def pictures(name: str, pack: Path | None) -> list[str]:

@@ -257,10 +257,11 @@ def pack_of(folder: Path, *pictures: str) -> Path:
 @pytest.mark.parametrize(
     ("content", "stylegan", "cyclegan"),
     [
-        ("photos/1.jpg notes.txt", "photos", None),
+        ("photos/1.jpg others/2.jpg notes.txt", ".", None),
         ("trainA/1.jpg trainB/1.jpg", "trainB", ("trainA", "trainB")),
         ("A/1.jpg B/1.jpg faces/1.png", "faces", ("A", "B")),
         ("set/trainA/1.jpg set/trainB/1.jpg one/1.png", "one", ("set/trainA", "set/trainB")),
+        ("trainA/x/1.jpg trainB/1.jpg one/1.jpg", "one", ("trainA", "trainB")),
         ("notes.txt", None, None),
     ],
 )
