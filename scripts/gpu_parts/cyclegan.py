@@ -1,0 +1,46 @@
+"""CycleGAN at 256 px: the published passes one by one against the fast form, in all formats."""
+
+from .rigs import Variant, run_variant
+from .task import Task
+
+SECONDS = 2.0  # of measuring one variant, on a card
+COMPILED = "b1 bf16 compiled"
+
+
+def variants(task: Task) -> list[Variant]:
+    """What is measured in this process, in order of value."""
+    kinds = [
+        ("reference fp32", "fp32", "reference", []),
+        ("reference tf32", "tf32", "reference", []),
+        ("fast fp32", "fp32", "fast", []),
+        ("fast tf32", "tf32", "fast", []),
+        ("fast bf16", "bf16", "fast", []),
+        ("fast bf16 channels_last", "bf16", "fast", ["runtime.channels_last=true"]),
+    ]
+    found = [
+        Variant(
+            f"b{batch} {name}",
+            task.pick(batch, min(batch, 2)),
+            [f"runtime.precision={precision}", f"model.mode={mode}", *others],
+        )
+        for batch in (1, 8)
+        for name, precision, mode, others in kinds
+    ]
+    return task.pick(found, [*found[1:3], found[4], found[6]])
+
+
+def run(task: Task) -> None:
+    side = task.pick(256, 16)
+    if task.variant == COMPILED:
+        overrides = ["runtime.precision=bf16", "runtime.compile=true"]
+        compiled = Variant(COMPILED, 1, overrides)
+        run_variant(task, "cyclegan", side, compiled, SECONDS)
+        return
+    for variant in variants(task):
+        if variant.name == "b8 reference fp32":
+            task.child(COMPILED, 40.0)
+        if task.left() < 3 * SECONDS:
+            task.skip(f"{variant.name}: no time left")
+            continue
+        top = variant.name == "b1 fast bf16"
+        run_variant(task, "cyclegan", side, variant, SECONDS, top)

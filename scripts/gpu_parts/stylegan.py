@@ -1,0 +1,46 @@
+"""StyleGAN2 at 256 px with augmentation at p = 0.3: time of every phase, in all number formats."""
+
+from .rigs import Variant, run_variant
+from .task import Task
+
+FIXED = ["model.augment=fixed", "model.augment_p=0.3"]
+SECONDS = 10.0  # of measuring one variant, on a card
+COMPILED = "b32 bf16 compiled"
+
+
+def variants(task: Task) -> list[Variant]:
+    """What is measured in this process, in order of value."""
+
+    def variant(name: str, batch: int, *overrides: str) -> Variant:
+        return Variant(name, task.pick(batch, batch // 16), [*FIXED, *overrides])
+
+    tf32, bf16 = "runtime.precision=tf32", "runtime.precision=bf16"
+    nhwc = "runtime.channels_last=true"
+    plain = "model.augment=none"  # what the padded sizes of the augmentation cost
+    found = [
+        variant("b32 bf16", 32, bf16),
+        variant("b32 tf32", 32, tf32),
+        variant("b32 bf16 channels_last", 32, bf16, nhwc),
+        variant("b32 bf16 without augmentation", 32, bf16, plain),
+        variant("b64 bf16", 64, bf16),
+        variant("b64 tf32", 64, tf32),
+        variant("b64 bf16 channels_last", 64, bf16, nhwc),
+    ]
+    return task.pick(found, [found[0], found[2], found[4]])
+
+
+def run(task: Task) -> None:
+    side = task.pick(256, 16)
+    if task.variant == COMPILED:
+        overrides = [*FIXED, "runtime.precision=bf16", "runtime.compile=true"]
+        compiled = Variant(COMPILED, task.pick(32, 2), overrides)
+        run_variant(task, "stylegan", side, compiled, 5.0, top=True)
+        return
+    for variant in variants(task):
+        if variant.name == "b64 bf16":
+            # By itself: a compiler that hangs or crashes costs a minute, and nothing else.
+            task.child(COMPILED, 70.0)
+        if task.left() < 1.5 * SECONDS:
+            task.skip(f"{variant.name}: no time left")
+            continue
+        run_variant(task, "stylegan", side, variant, SECONDS, top=variant.name == "b32 bf16")
