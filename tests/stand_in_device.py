@@ -3,7 +3,8 @@
 `start()` once in a process, then `with Ledger() as ledger:` around what is to be looked at, with
 tensors and modules on DEVICE. Inside,
 
-- an operation on tensors of both devices raises, as on CUDA (numbers without dimensions may mix);
+- an operation on tensors of both devices raises, as on CUDA (a number without dimensions may join in
+  pointwise ones);
 - everything that crosses is written down: copies to the device, copies back, and values that
   Python reads, all of which make the host wait for a GPU;
 - torch.tensor(..., device=) and new_tensor, which copy behind torch's back, raise, too;
@@ -186,7 +187,8 @@ class Ledger(TorchDispatchMode):
             if bool(there) != to_device:
                 self._note("copy to device" if to_device else "copy to host", args[0])
             return to_device
-        if there and any(x.dim() for x in here):
+        # CUDA lets a CPU number without dimensions into pointwise operations, nowhere else.
+        if there and (any(x.dim() for x in here) or (here and not _pointwise(func))):
             raise RuntimeError(f"{func}: tensors on the device and on the CPU")
         if there and (func in _READS or (func in _INDEXING and _has_mask(args[1]))):
             self._note("read", None)
@@ -229,6 +231,10 @@ def _outer(x: Any, known: dict[int, OnDevice], to_device: bool) -> Any:
     if id(x) in known:
         return known[id(x)]
     return OnDevice(x) if to_device else x
+
+
+def _pointwise(func: Any) -> bool:
+    return torch.Tag.pointwise in func.tags or "_foreach_" in str(func)
 
 
 def _has_mask(indices: Any) -> bool:
