@@ -3,8 +3,8 @@
 `start()` once in a process, then `with Ledger() as ledger:` around what is to be looked at, with
 tensors and modules on DEVICE. Inside,
 
-- an operation on tensors of both devices raises, as on CUDA (a number without dimensions may join in
-  pointwise ones);
+- an operation on tensors of both devices raises, as on CUDA (a pointwise one may take a CPU number
+  without dimensions);
 - everything that crosses is written down: copies to the device, copies back, and values that
   Python reads, all of which make the host wait for a GPU;
 - torch.tensor(..., device=) and new_tensor, which copy behind torch's back, raise, too;

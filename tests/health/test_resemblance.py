@@ -87,7 +87,7 @@ def test_noisy_copies_are_suspicious_on_the_whole() -> None:
 def test_chance_is_that_of_as_many_successes() -> None:
     from gantrain.health.resemblance import _at_least
 
-    assert _at_least(0, 10, 0.01) == 1
+    assert _at_least(0, 10, 0.01) == pytest.approx(1)
     assert _at_least(1, 10, 0.01) == pytest.approx(1 - 0.99**10)
     assert _at_least(10, 10, 0.5) == pytest.approx(0.5**10)
 
