@@ -123,18 +123,19 @@ def errors(found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, floa
 
 
 def typical_errors(
-    case: str, device: torch.device, parts: int = 1, batches: int = 3
+    case: str, device: torch.device, parts: int = 1, batches: int = 4
 ) -> dict[str, float]:
-    """The median over some batches of the errors in float32, against float64 on the CPU.
+    """The second smallest over some batches of the errors in float32, against float64 on the CPU.
 
-    The median, since in one batch of many a sum may fall on the other side of a ReLU's kink.
+    Not the largest, since in a batch now and then a sum falls on the other side of a ReLU's kink,
+    and not the smallest, which chance may favour.
     """
     rows = []
     for position in range(batches):
         settings: dict[str, Any] = {"parts": parts, "position": position}
         exact = gradients(case, torch.device("cpu"), dtype=torch.float64, **settings)
         rows.append(errors(gradients(case, device, **settings), exact))
-    return {name: sorted(row[name] for row in rows)[batches // 2] for name in rows[0]}
+    return {name: sorted(row[name] for row in rows)[1] for name in rows[0]}
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "standin"
+_AUTOCAST = "AutocastPrivateUse1"
 PACKAGE = str(Path(__file__).parent.parent / "gantrain")
 aten = torch.ops.aten
 _READS = {
@@ -64,10 +65,9 @@ def start() -> torch.device:
 
 
 def _register_autocast() -> None:
-    key = "AutocastPrivateUse1"
-    rest = torch.library.Library("_", "IMPL", key)
+    rest = torch.library.Library("_", "IMPL", _AUTOCAST)
     rest.fallback(torch.library.fallthrough_kernel)
-    lowered = torch.library.Library("aten", "IMPL", key)
+    lowered = torch.library.Library("aten", "IMPL", _AUTOCAST)
     for name in _LOWERED:
         packet, _, overload = name.partition(".")
         lowered.impl(name, _in_half(getattr(getattr(aten, packet), overload or "default")))
@@ -80,7 +80,7 @@ def _in_half(operation: Callable[..., Any]) -> Callable[..., Any]:
         return x.to(torch.get_autocast_dtype(NAME)) if floating else x
 
     def kernel(*args: Any, **kwargs: Any) -> Any:
-        keys = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
+        keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _AUTOCAST))
         with torch._C._ExcludeDispatchKeyGuard(keys):
             return operation(*_map(cast, args), **_map(cast, kwargs))
 

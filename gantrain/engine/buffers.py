@@ -1,5 +1,8 @@
 """The buffers of a module that change while it trains."""
 
+# torch._foreach_* is private in name only.
+# pyright: reportPrivateImportUsage=false
+
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -34,4 +37,4 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
         mine.append(target)
         theirs.append(source)
     for mine, theirs in by_type.values():
-        torch._foreach_copy_(mine, theirs)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_copy_(mine, theirs)

@@ -1,5 +1,8 @@
 """A moving average of a generator's weights."""
 
+# torch._foreach_* is private in name only.
+# pyright: reportPrivateImportUsage=false
+
 import copy
 
 import torch
@@ -28,5 +31,5 @@ class EMA:
         weight = 1 - 0.5 ** (nimg / half_life)
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]
-        torch._foreach_lerp_(average, current, weight)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_lerp_(average, current, weight)
         copy_all(moving_buffers(self.network), moving_buffers(source))

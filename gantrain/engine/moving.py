@@ -1,5 +1,8 @@
 """Running means (w_avg, pl_mean, batch norm's statistics) under microbatches and ranks."""
 
+# torch._foreach_* is private in name only.
+# pyright: reportPrivateImportUsage=false
+
 import torch
 from torch import Tensor, nn
 
