@@ -2,6 +2,7 @@
 
 import atexit
 import signal
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -66,7 +67,11 @@ def _iterate(
         generator=torch.Generator(),  # else it would draw from the global generator
         **options,
     )
-    source = iter(loader)
+    with warnings.catch_warnings():
+        # Python 3.12 warns of a fork beside other threads, since their locks stay locked in the
+        # child. A worker needs none of them: it reads pictures and puts them into a pipe.
+        warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
+        source = iter(loader)
     if not workers:
         yield from source
         return

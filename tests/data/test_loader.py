@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -119,3 +121,17 @@ def test_global_random_state_is_left_alone():
     take(2, start=0, batch=1, workers=1)
     take(2, start=0, batch=1)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_fork_beside_other_threads_is_not_warned_of():
+    """Python 3.12 would, at every start."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert positions(take(2, start=0, batch=1, workers=1)) == [[0], [1]]
+    finally:
+        stop.set()
+        thread.join()

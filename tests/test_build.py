@@ -1,0 +1,82 @@
+"""From a checked config to objects: what follows from the machine and the budget."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from gantrain import build, paths, schema
+from gantrain.errors import ConfigError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
+        yield
+
+
+def load(*overrides: str) -> schema.RunConfig:
+    return schema.load(compose("train", list(overrides)), given=[])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "images_per_epoch", "tick", "grid"),
+    [
+        (["data=horse2zebra"], 1334, 100, 1000),  # 266.8 kimg
+        (["model=stylegan", "data=shapes"], 100, 4000, 50_000),  # 25,000 kimg
+        (["model=stylegan", "data=shapes", "train.kimg=100"], 100, 640, 1000),  # 20 steps of 32
+        (["model=dcgan", "data=shapes"], 1000, 2560, 1000),  # 100 kimg; 20 steps of 128
+        (["data=shapes", "tracking=none"], 1000, 100, 0),
+        (["data=shapes", "tracking.every_kimg=0.01", "tracking.grid_every_kimg=3"], 9, 10, 3000),
+    ],
+)
+def test_reports_and_grids_by_the_budget(
+    overrides: list[str], images_per_epoch: int, tick: int, grid: int
+) -> None:
+    """Thousands of reports and hundreds of grids in a whole run, of any length."""
+    config = load(*overrides)
+    config = replace(config, train=replace(config.train, batch=config.train.batch or 32))
+    plan = build.make_plan(config, images_per_epoch)
+    assert (plan.tick, plan.grid_every) == (tick, grid)
+    assert plan.health_every % plan.tick == 0
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "local_ranks", "workers"),
+    [
+        (1, CPU, 1, 0), (2, CPU, 1, 1), (16, CPU, 1, 2), (16, CPU, 8, 1),
+        (1, CUDA, 1, 1), (2, CUDA, 1, 1), (4, CUDA, 1, 3), (16, CUDA, 1, 8), (16, CUDA, 4, 3),
+    ],
+)  # fmt: skip
+def test_data_workers_by_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    device: torch.device,
+    local_ranks: int,
+    workers: int,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    config = load("data=shapes")
+    assert build.data_workers(config.runtime, device, local_ranks) == workers
+    assert build.data_workers(load("runtime.workers=5").runtime, device, local_ranks) == 5
+
+
+def test_data_workers_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert build.data_workers(load().runtime, CPU) == 0
+
+
+def test_tf32_is_refused_where_the_device_that_was_found_has_none() -> None:
+    assert build.make_precision(load("runtime=cpu").runtime).name == "fp32"
+    assert (
+        build.make_precision(load("runtime=cpu", "runtime.precision=auto").runtime).name == "fp32"
+    )
+    runtime = replace(load().runtime, device="cpu", precision="tf32")
+    with pytest.raises(ConfigError, match=r"this run is on cpu: use runtime.precision=auto"):
+        build.make_precision(runtime)
