@@ -103,9 +103,9 @@ WHERE = {  # call: the only places it may stand in
     "backward": ("engine/",),
     "zero_grad": ("engine/",),
     "step": ("engine/",),
-    # inference asks the engine's Precision; networks and penalties (layers.in_float32,
-    # losses.gradient_penalty) leave autocast for the parts that stay in float32
-    "autocast": ("engine/", "inference/", "networks/layers.py", "losses.py"),
+    # inference asks the engine's Precision; networks, penalties and measurements (layers.in_float32,
+    # losses.gradient_penalty, precision.full_float32) leave autocast for what stays in float32
+    "autocast": ("engine/", "inference/", "networks/layers.py", "ops/precision.py", "losses.py"),
     "print": ("tracking/", "commands/", "sweeps/", "cli.py"),
 }
 
