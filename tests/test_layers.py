@@ -103,8 +103,8 @@ WHERE = {  # call: the only places it may stand in
     "backward": ("engine/",),
     "zero_grad": ("engine/",),
     "step": ("engine/",),
-    # inference asks the engine's Precision; networks, penalties and measurements (layers.in_float32,
-    # losses.gradient_penalty, precision.full_float32) leave autocast for what stays in float32
+    # inference asks the engine's Precision; networks, penalties and measurements leave autocast for
+    # what stays in float32 (layers.in_float32, losses.gradient_penalty, precision.full_float32)
     "autocast": ("engine/", "inference/", "networks/layers.py", "ops/precision.py", "losses.py"),
     "print": ("tracking/", "commands/", "sweeps/", "cli.py"),
 }
