@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantrain import quick, targets
+from gantrain.engine import startup
+from gantrain import targets
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
-from gantrain.ranks import Ranks
-from gantrain.schema import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.engine.distributed.environment import Ranks
+from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.tracking.console import LiveDisplay, PlainLines
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
 
 
@@ -62,7 +63,7 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
         torch.cuda.set_device(device)  # and no other
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    quick.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
+    startup.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)

@@ -35,7 +35,7 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.ops import bias_act, fir, modulated_conv
-from gantrain.schema import RuntimeConfig
+from gantrain.config.schema import RuntimeConfig
 
 Row = tuple[str, str, str, bool]  # name, mode, precision, compile
 ROWS: list[Row] = [

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from gantrain import cli
-from gantrain.arguments import parse
+from gantrain.cli import entry
+from gantrain.cli.arguments import parse
 from gantrain.errors import ConfigError
 
-IMPORTABLE = {"PYTHONPATH": str(Path(cli.__file__).parent.parent)}
+IMPORTABLE = {"PYTHONPATH": str(Path(entry.__file__).parent.parent)}
 TORCH_LESS = """
 import sys
-from gantrain.cli import main
+from gantrain.cli.entry import main
 code = main()
 print("torch" in sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -65,7 +65,7 @@ def gantrain(
 
     def run(*argv: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
-        code = cli.main()
+        code = entry.main()
         text = capfd.readouterr()
         return Answer(code, text.out, text.err)
 

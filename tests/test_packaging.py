@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gantrain
-from gantrain import paths
+from gantrain.config import paths
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.errors import ConfigError
-from gantrain.resume import continued
+from gantrain.cli.saved_overrides import continued
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from gantrain.types import Range, Schedule
-from gantrain.values import accepts, closest, describe, problem
+from gantrain.config.annotations import accepts, describe, problem
+from gantrain.errors import nearest
 
 UNIT = Annotated[float, Range(0, 1, open_high=True)]
 OPTIONAL = int | None
@@ -77,5 +78,5 @@ def test_sentences() -> None:
 
 
 def test_closest_knows_when_nothing_is_close() -> None:
-    assert closest("adan", ["adam", "sgd"]) == "adam"
-    assert closest("zzz", ["adam", "sgd"]) is None
+    assert nearest("adan", ["adam", "sgd"]) == "adam"
+    assert nearest("zzz", ["adam", "sgd"]) is None

@@ -13,20 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from gantrain import inspection, targets
-from gantrain.commands.continuation import versions
+from gantrain.config import inspection
+from gantrain import targets
+from gantrain.runs.lifecycle import versions
 from gantrain.data.cache import cache_folder
 from gantrain.errors import ConfigError
-from gantrain.inference import sampling
+from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import (
     Judge,
     Request,
     evaluate_latents,
     evaluate_translation,
 )
-from gantrain.inference.sampling import Model
+from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.inspection import EvaluateConfig
+from gantrain.config.inspection import EvaluateConfig
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import FEATURES, PAIRED, Value, misfits

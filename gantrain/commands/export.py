@@ -9,13 +9,14 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from gantrain import __version__, settings
+from gantrain import __version__
+from gantrain.config import settings
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inference import sampling
-from gantrain.inference.sampling import Model
+from gantrain.io.files import atomic_write
+from gantrain.inference import model as sampling
+from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.settings import ExportConfig
+from gantrain.config.settings import ExportConfig
 
 REFERENCE = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
 

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from gantrain import inspection
+from gantrain.config import inspection
 from gantrain.metrics import weights
 
 

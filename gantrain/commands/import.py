@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from gantrain import settings
-from gantrain.commands import continuation
-from gantrain.files import atomic_write
+from gantrain.config import settings
+from gantrain.runs import lifecycle
+from gantrain.io.files import atomic_write
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
 
 WEIGHTS = "weights.pt"  # all networks, for init_from
 
@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
         "ema": False,
         "model": {"_target_": "gantrain.gans.cyclegan.CycleGAN"},
         "data": {},
-        "versions": continuation.versions(),
+        "versions": lifecycle.versions(),
         "source": {name: str(file) for name, file in files.items()},
     }
     specs = {name: spec_of(network) for name, network in generators.items()}

@@ -10,15 +10,16 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from gantrain import __version__, inspection, targets
+from gantrain import __version__, targets
+from gantrain.config import inspection
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
-from gantrain.data.pixels import ImageFault
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.preflight import Source
-from gantrain.data.survey import Seen, look, summary
+from gantrain.data.statistics import Seen, look, summary
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inspection import PrepareConfig
+from gantrain.io.files import atomic_write
+from gantrain.config.inspection import PrepareConfig
 
 SHOWN = 20  # faults and warnings on the terminal
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gantrain import inspection
+from gantrain.config import inspection
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
+from gantrain.io.files import atomic_write
 from gantrain.pages import report
-from gantrain.pages.run import read
+from gantrain.runs.contents import read
 
 
 def main(cfg: DictConfig) -> None:

@@ -12,12 +12,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import auto, build, locks, previous, ranks, schema
-from gantrain.commands import closing, continuation, measuring, objective, watching
+from gantrain.config import derived as auto, schema
+from gantrain import build
+from gantrain.io import locks
+from gantrain.runs import resume
+from gantrain.engine.distributed import environment
+from gantrain.runs import summary, lifecycle, evaluation, objective, health
 from gantrain.data.loader import batches
-from gantrain.engine import memory, seeding, slurm
+from gantrain.engine import memory, seeding
+from gantrain.engine.distributed import slurm
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.distributed import RankLost, World, meeting
+from gantrain.engine.distributed.world import RankLost, World, meeting
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import (
@@ -29,14 +34,14 @@ from gantrain.engine.signals import (
     listen,
 )
 from gantrain.engine.trainer import Evaluate, Plan, Trainer
-from gantrain.engine.warm_start import load_weights
+from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
-from gantrain.files import kimg_label, refused
+from gantrain.io.files import kimg_label, refused
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
-from gantrain.health.rules import nonfinite
-from gantrain.schema import RunConfig
+from gantrain.health.alarms import nonfinite
+from gantrain.config.schema import RunConfig
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
 
 FULL = (
@@ -58,16 +63,16 @@ def main(cfg: DictConfig) -> float | None:
     """
     config = schema.load(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    if ranks.is_first():
+    if environment.is_first():
         for warning in config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
-    data = continuation.data_name(config)
-    if ranks.from_environment() is None and config.runtime.devices > 1:
-        from gantrain.commands.launch import launch
+    data = lifecycle.data_name(config)
+    if environment.from_environment() is None and config.runtime.devices > 1:
+        from gantrain.engine.distributed.launch import launch
 
-        past = previous.find(config)
+        past = resume.find(config)
         if past and past.result:
-            return closing.recall(past, config)
+            return summary.recall(past, config)
         build.check_devices(config.runtime)
         return launch(config.runtime.devices, run, config, overrides, data)
     try:
@@ -80,15 +85,15 @@ def main(cfg: DictConfig) -> float | None:
 
 def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
     """`main` in every rank, after the config has been checked; rank 0 returns the number."""
-    own = ranks.from_environment()
-    continuation.check_ranks(config, own)
+    own = environment.from_environment()
+    lifecycle.check_ranks(config, own)
     precision = build.make_precision(config.runtime, own)
     with meeting(own, precision.device, config.runtime.timeout) as world:
-        past = world.first(lambda: continuation.find(config))
+        past = world.first(lambda: lifecycle.find(config))
         if past and past.result:
-            return closing.recall(past, config) if world.is_first else None
+            return summary.recall(past, config) if world.is_first else None
         try:
-            config = continuation.as_begun(config, past)
+            config = lifecycle.as_begun(config, past)
             existing = past.directory if past else None
             return _run(config, overrides, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
@@ -117,17 +122,17 @@ def _run(
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
-    directory = world.first(lambda: existing or continuation.create(config, data_name))
+    directory = world.first(lambda: existing or lifecycle.create(config, data_name))
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = world.together(lambda: store.newest()) if existing else None
-    continuation.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
+    lifecycle.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
     if found:
-        world.together(lambda: continuation.check_fit(directory, found[1], gan))
+        world.together(lambda: lifecycle.check_fit(directory, found[1], gan))
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
     if world.is_first:
-        continuation.record(directory, {**settings, "derived": derived}, overrides)
+        lifecycle.record(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
     tracker = Tracker([], directory.grids)  # the other ranks are silent
@@ -141,14 +146,14 @@ def _run(
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_first:
-            tracker.sinks.append(watching.make_watchman(config, plan, directory, tracker))
+            tracker.sinks.append(health.make_watchman(config, plan, directory, tracker))
         trainer = _trainer(
             config, settings, gan, data, precision, plan, tracker, store, directory, world
         )
         if found:
             if (last := store.paths()[-1]) != found[0]:
                 tracker.say(f"{last} is damaged; going on from the one before it.")
-            continuation.restore(trainer, found[1], config, tracker)
+            lifecycle.restore(trainer, found[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
     except (RuntimeError, MemoryError) as error:
         if memory.is_exhausted(error):
@@ -197,8 +202,8 @@ def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]
 
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
-        closing.check_pairs(gan, data, full.evaluation.test_images, full.objective)
-        measuring.check(full, gan, data)
+        summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
+        evaluation.check(full, gan, data)
 
     world.one_after_another(prepare)
     return gan, data, full
@@ -218,7 +223,7 @@ def _trainer(
 ) -> Trainer:
     # A snapshot is passed on to others: it says nothing of where the pictures lie.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
-    about = {"model": config.model, "data": description, "versions": continuation.versions()}
+    about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def save(path: Path, nimg: int, generator: nn.Module) -> None:
@@ -228,7 +233,7 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
-    local_ranks = own.local_size if (own := ranks.from_environment()) else 1
+    local_ranks = own.local_size if (own := environment.from_environment()) else 1
     workers = build.data_workers(config.runtime, precision.device, local_ranks)
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
@@ -244,8 +249,8 @@ def _trainer(
 
     def judge() -> Evaluate | None:
         if not world.is_first:
-            return measuring.nothing if plan.evaluate_every else None
-        return measuring.make(config, gan, data, plan, precision, directory, save, tracker.say)
+            return evaluation.nothing if plan.evaluate_every else None
+        return evaluation.make(config, gan, data, plan, precision, directory, save, tracker.say)
 
     return Trainer(
         gan,
@@ -258,9 +263,9 @@ def _trainer(
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
         evaluate=world.together(judge),
-        probe=watching.make_probe(config, gan, data, plan, precision) if world.is_first else None,
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_first else None,
         channels_last=config.runtime.channels_last,
-        note={"settings": settings, "versions": continuation.versions()},
+        note={"settings": settings, "versions": lifecycle.versions()},
         world=world,
     )
 
@@ -280,7 +285,7 @@ def _train(
         raise SystemExit(1) from None
     if not trainer.world.is_first:
         return None
-    return closing.finish(trainer, data, directory, tracker, config)
+    return summary.finish(trainer, data, directory, tracker, config)
 
 
 def _leave(

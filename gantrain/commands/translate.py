@@ -12,19 +12,19 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gantrain import settings
-from gantrain.commands.gallery import write_gallery
+from gantrain.config import settings
+from gantrain.pages.gallery import write_gallery
 from gantrain.data.decode import image_size
-from gantrain.data.pixels import ImageFault
+from gantrain.data.bit_depth import ImageFault
 from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write, remove_leftovers
-from gantrain.inference import pictures, sampling
-from gantrain.inference.bands import Bandable, translate_in_bands
-from gantrain.inference.picture_files import Task, find_tasks
-from gantrain.inference.sampling import Model
+from gantrain.io.files import atomic_write, remove_leftovers
+from gantrain.inference import image_io, model as sampling
+from gantrain.inference.tiled_translation import Bandable, translate_in_bands
+from gantrain.inference.inputs import Task, find_tasks
+from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.settings import TranslateConfig
+from gantrain.config.settings import TranslateConfig
 
 RECORD = "translate.json"
 Faults = dict[Path, str]
@@ -87,7 +87,7 @@ def _translate(
     images: list[torch.Tensor] = []
     for task in portion:
         try:
-            found = pictures.read(task.source, channels, value_range)
+            found = image_io.read(task.source, channels, value_range)
             images.append(found.x)
             tasks.append((task, found.dtype))
             if found.note == "CMYK":
@@ -100,7 +100,7 @@ def _translate(
     results = _through(model, config, images)
     for (task, dtype), result in zip(tasks, results, strict=True):
         try:
-            pictures.write(output / task.name, result, dtype, value_range)
+            image_io.write(output / task.name, result, dtype, value_range)
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:

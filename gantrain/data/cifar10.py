@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from gantrain.data.byte_arrays import unpickle
+from gantrain.data.safe_pickle import unpickle
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
-from gantrain.data.single import Log, StackedImages
-from gantrain.download import Published, fetch
+from gantrain.data.base import Log, StackedImages
+from gantrain.io.download import Published, fetch
 from gantrain.errors import ConfigError
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"

@@ -11,8 +11,8 @@ import numpy as np
 
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
-from gantrain.data.single import Log, StackedImages
-from gantrain.download import Published, fetch
+from gantrain.data.base import Log, StackedImages
+from gantrain.io.download import Published, fetch
 from gantrain.errors import ConfigError
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"

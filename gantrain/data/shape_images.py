@@ -2,7 +2,7 @@
 
 from gantrain.data.labels import Labels
 from gantrain.data.shapes import CLASSES, draw_labelled
-from gantrain.data.single import Log, StackedImages
+from gantrain.data.base import Log, StackedImages
 from gantrain.errors import ConfigError
 
 

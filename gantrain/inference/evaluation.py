@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inference.sampling import Model
+from gantrain.io.files import atomic_write
+from gantrain.inference.model import Model
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
 from gantrain.metrics.extractor import Extractor
@@ -29,7 +29,7 @@ from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import ends, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, Protocol, Value
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.ops.precision import full_float32
 
 Tick = Callable[[int], None]  # so many more pictures are done

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantrain.download import digest
+from gantrain.io.download import digest
 from gantrain.errors import ConfigError
 from gantrain.metrics.inception import DIM, SIDE, Inception
 from gantrain.metrics.lpips import LPIPS

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantrain.download import Published, fetch
+from gantrain.io.download import Published, fetch
 from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]

@@ -14,7 +14,7 @@ from PIL import Image
 import gantrain as package
 from gantrain.errors import ConfigError
 from gantrain.networks.resnet import ResnetGenerator
-from gantrain.settings import load_export
+from gantrain.config.settings import load_export
 from tests.command_line import gantrain
 from tests.generators import ANIMALS, stylegan, write
 

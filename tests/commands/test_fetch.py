@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from gantrain import paths
+from gantrain.config import paths
 from gantrain.commands import fetch
 from gantrain.errors import ConfigError
 from gantrain.metrics import weights

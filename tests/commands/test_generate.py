@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 from PIL import Image, ImageSequence
 
 import gantrain
-from gantrain import paths
+from gantrain.config import paths
 from gantrain.commands import generate
 from gantrain.errors import ConfigError
-from gantrain.ops.pixels import to_uint8
+from gantrain.ops.value_range import to_uint8
 from tests import generators
 from tests.command_line import gantrain as command_line
 

@@ -15,11 +15,13 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from gantrain import early, locks, paths, schema
-from gantrain.commands import objective
+from gantrain.runs import preflight
+from gantrain.io import locks
+from gantrain.config import paths, schema
+from gantrain.runs import objective
 from gantrain.commands.train import run
 from gantrain.errors import ConfigError
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
 from tests.command_line import (
     ENVIRONMENT,
     TINY,
@@ -47,7 +49,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def check(*overrides: str) -> schema.RunConfig:
     """What is looked at before torch is imported."""
     config = schema.load(compose("train", list(overrides)), given=[])
-    early.check(config)
+    preflight.check(config)
     return config
 
 
@@ -381,7 +383,7 @@ def test_what_another_process_begins_meanwhile_is_not_touched(
     def while_data_are_prepared(*_: object, **__: object) -> None:
         shutil.copytree(done, "runs/new")
 
-    monkeypatch.setattr("gantrain.commands.closing.check_pairs", while_data_are_prepared)
+    monkeypatch.setattr("gantrain.runs.summary.check_pairs", while_data_are_prepared)
     said = problem(*SHORT, "name=new")
     assert "runs/new is there already" in said or "was begun by another process" in said
     before = {k.name: v for k, v in content(done).items()}

@@ -12,8 +12,8 @@ from torch import nn
 
 from gantrain.engine import seeding
 from gantrain.engine.buffers import copy_all, moving_buffers
-from gantrain.engine.cadence import crossed
-from gantrain.engine.clock import Clock
+from gantrain.engine.timing import crossed
+from gantrain.engine.timing import Throughput
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
@@ -124,7 +124,7 @@ def test_rampup_bounds_the_half_life_by_the_images_seen() -> None:
 
 
 def test_clock() -> None:
-    clock = Clock()
+    clock = Throughput()
     clock.restart(100)
     with clock.waiting():
         time.sleep(0.05)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gantrain.ops.pad import _reflect_by_slices, reflect_pad
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.ops.precision import widen
 
 

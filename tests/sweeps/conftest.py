@@ -12,7 +12,8 @@ import pytest
 import yaml
 from omegaconf import DictConfig
 
-from gantrain import cli, schema
+from gantrain.cli import entry
+from gantrain.config import schema
 
 RUN_NUMBERS = {"pairs/psnr": 20.0, "loss/G/cycle_a": 0.5}
 
@@ -71,7 +72,7 @@ def gantrain(
 
     def run(*argv: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
-        code = cli.main()
+        code = entry.main()
         text = capfd.readouterr()
         return Answer(code, text.out, text.err)
 

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gantrain.errors import ConfigError
 from gantrain.tracking.console import Lasting, LiveDisplay, PlainLines, summary
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.stats import Stats
 from gantrain.tracking.tracker import JsonLines, TensorBoard, Tracker
 

@@ -1,0 +1,1 @@
+"""From composed YAML to checked, typed settings, without importing torch."""

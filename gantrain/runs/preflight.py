@@ -1,0 +1,44 @@
+"""What a run needs outside of its config, looked at before torch is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gantrain.runs import resume
+from gantrain.engine.distributed import environment
+from gantrain import targets
+from gantrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gantrain.config.schema import RunConfig
+
+
+def check(config: RunConfig) -> None:
+    """Raise ConfigError if the run there is not to be gone on with, or the pictures are not there.
+
+    The data set finds its folders and lists its files here; whether each picture can be read is
+    `prepare`'s business. A finished run needs no pictures. Of several ranks the first one looks.
+    """
+    if not environment.is_first():
+        return
+    problems: list[str] = []
+    try:
+        past = resume.find(config)
+        if past and past.result:
+            return
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        made, settings = targets.resolve(config.data)
+        data = made(seed=config.seed, **settings)
+        by_pairs = (config.objective or "").startswith("pairs/")
+        if by_pairs and not getattr(data, "has_pairs", False):
+            problems.append(
+                f"objective={config.objective} needs test images whose true partners are known: "
+                "give data.test_pairs=true if they are (data=folder: same names in both folders), "
+                "or another objective."
+            )
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
