@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantrain.engine import startup
 from gantrain import targets
+from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.engine import startup
+from gantrain.engine.distributed.environment import Ranks
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
-from gantrain.engine.distributed.environment import Ranks
-from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
-from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.runs.directory import RunDirectory
+from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
 
 

@@ -27,10 +27,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
 from gantrain.data.fit import Fit
 from gantrain.data.image_files import list_images
-from gantrain.data.bit_depth import ImageFault
 from gantrain.data.location import LABEL_FILE
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gantrain.errors import ConfigError
 from gantrain.io import download
 from gantrain.io.download import Published, fetch
-from gantrain.errors import ConfigError
 from tests.loopback import Server, serving
 
 BODY = os.urandom(3_000_000)

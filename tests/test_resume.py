@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.errors import ConfigError
 from gantrain.cli.saved_overrides import continued
+from gantrain.errors import ConfigError
 
 
 @pytest.fixture

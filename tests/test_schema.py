@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gantrain.config import paths, schema
-from gantrain.runs import resume
 from gantrain.errors import ConfigError
+from gantrain.runs import resume
 
 CONFIGS = paths.config_dir()
 CHOICES = [

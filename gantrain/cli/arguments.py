@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gantrain.config import paths
-from gantrain.errors import ConfigError
-from gantrain.errors import nearest
+from gantrain.errors import ConfigError, nearest
 
 # Hydra's flags: those that stand alone, and those followed by a value
 # fmt: off

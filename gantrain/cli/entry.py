@@ -10,12 +10,11 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gantrain import __version__
-from gantrain.config import paths
-from gantrain.engine import startup
 from gantrain.cli.arguments import Arguments, parse, quoted
-from gantrain.engine import signals
-from gantrain.errors import ConfigError
 from gantrain.cli.saved_overrides import continued
+from gantrain.config import paths
+from gantrain.engine import signals, startup
+from gantrain.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

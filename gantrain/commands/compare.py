@@ -4,10 +4,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gantrain.errors import ConfigError
 from gantrain.config.settings import load_compare
-from gantrain.sweeps.launchers import slurm_queue
+from gantrain.errors import ConfigError
 from gantrain.sweeps import manifest, table
+from gantrain.sweeps.launchers import slurm_queue
 
 
 def main(cfg: DictConfig) -> None:

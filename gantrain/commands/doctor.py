@@ -9,19 +9,19 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from gantrain.config import inspection
 from gantrain.commands.evaluate import data_of, size_multiple
-from gantrain.runs.health import p_bound
+from gantrain.config import inspection
+from gantrain.config.inspection import DoctorConfig
 from gantrain.errors import ConfigError
-from gantrain.health.memorization import Finding, Nearest, Search, compare, describe
 from gantrain.health.alarms import Examiner
+from gantrain.health.memorization import Finding, Nearest, Search, compare, describe
 from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import Pictures
 from gantrain.inference.model import Model
 from gantrain.inference.translation import translate
-from gantrain.config.inspection import DoctorConfig
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.runs.contents import Run, read
+from gantrain.runs.health import p_bound
 from gantrain.tracking.console import alarm as told
 from gantrain.tracking.console import health
 from gantrain.tracking.grids import compose_grid, save_png

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from gantrain.config import inspection
 from gantrain import targets
-from gantrain.runs.lifecycle import versions
+from gantrain.config import inspection
+from gantrain.config.inspection import EvaluateConfig
 from gantrain.data.cache import cache_folder
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
@@ -27,10 +27,10 @@ from gantrain.inference.evaluation import (
 )
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.config.inspection import EvaluateConfig
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import FEATURES, PAIRED, Value, misfits
+from gantrain.runs.lifecycle import versions
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")

@@ -11,12 +11,12 @@ from torch import nn
 
 from gantrain import __version__
 from gantrain.config import settings
+from gantrain.config.settings import ExportConfig
 from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write
 from gantrain.inference import model as sampling
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.config.settings import ExportConfig
+from gantrain.io.files import atomic_write
 
 REFERENCE = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
 

@@ -13,14 +13,15 @@ from omegaconf import DictConfig
 
 from gantrain import __version__
 from gantrain.config import settings
-from gantrain.inference.rendering import Studio
-from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write
-from gantrain.inference import model as sampling, latent_sources
-from gantrain.inference.model import Model
-from gantrain.inference.seeds import read_numbers
-from gantrain.inference.latent_sources import Points
 from gantrain.config.settings import DEFAULT_SEEDS, GenerateConfig, Numbers
+from gantrain.errors import ConfigError
+from gantrain.inference import latent_sources
+from gantrain.inference import model as sampling
+from gantrain.inference.latent_sources import Points
+from gantrain.inference.model import Model
+from gantrain.inference.rendering import Studio
+from gantrain.inference.seeds import read_numbers
+from gantrain.io.files import atomic_write
 from gantrain.runs.directory import RunDirectory
 
 
@@ -45,7 +46,9 @@ def main(cfg: DictConfig) -> None:
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
         layers = _layers(config, model)
-        studio.mixing(latent_sources.joined(portions), latent_sources.joined(columns), layers, config.grid)
+        studio.mixing(
+            latent_sources.joined(portions), latent_sources.joined(columns), layers, config.grid
+        )
     elif video.frames:
         keys = latent_sources.joined(portions)
         studio.video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)

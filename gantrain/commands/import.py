@@ -7,13 +7,13 @@ import torch
 from omegaconf import DictConfig
 
 from gantrain.config import settings
-from gantrain.runs import lifecycle
-from gantrain.io.files import atomic_write
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
+from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
-from gantrain.snapshot import save_snapshot
+from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
+from gantrain.snapshot import save_snapshot
 
 WEIGHTS = "weights.pt"  # all networks, for init_from
 

@@ -12,14 +12,14 @@ from rich.table import Table
 
 from gantrain import __version__, targets
 from gantrain.config import inspection
+from gantrain.config.inspection import PrepareConfig
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
-from gantrain.data.bit_depth import ImageFault
 from gantrain.data.preflight import Source
 from gantrain.data.statistics import Seen, look, summary
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
-from gantrain.config.inspection import PrepareConfig
 
 SHOWN = 20  # faults and warnings on the terminal
 

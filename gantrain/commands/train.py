@@ -12,17 +12,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain.config import derived as auto, schema
 from gantrain import build
-from gantrain.io import locks
-from gantrain.runs import resume
-from gantrain.engine.distributed import environment
-from gantrain.runs import summary, lifecycle, evaluation, objective, health
+from gantrain.config import derived as auto
+from gantrain.config import schema
+from gantrain.config.schema import RunConfig
 from gantrain.data.loader import batches
 from gantrain.engine import memory, seeding
-from gantrain.engine.distributed import slurm
 from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.distributed import environment, slurm
 from gantrain.engine.distributed.world import RankLost, World, meeting
+from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import (
@@ -34,14 +33,14 @@ from gantrain.engine.signals import (
     listen,
 )
 from gantrain.engine.trainer import Evaluate, Plan, Trainer
-from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
-from gantrain.io.files import kimg_label, refused
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite
-from gantrain.config.schema import RunConfig
-from gantrain.snapshot import save_snapshot
+from gantrain.io import locks
+from gantrain.io.files import kimg_label, refused
+from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
 from gantrain.runs.directory import RunDirectory
+from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
 
 FULL = (

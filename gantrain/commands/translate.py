@@ -13,18 +13,19 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gantrain.config import settings
-from gantrain.pages.gallery import write_gallery
-from gantrain.data.decode import image_size
+from gantrain.config.settings import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.decode import image_size
 from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write, remove_leftovers
-from gantrain.inference import image_io, model as sampling
-from gantrain.inference.tiled_translation import Bandable, translate_in_bands
+from gantrain.inference import image_io
+from gantrain.inference import model as sampling
 from gantrain.inference.inputs import Task, find_tasks
 from gantrain.inference.model import Model
+from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
-from gantrain.config.settings import TranslateConfig
+from gantrain.io.files import atomic_write, remove_leftovers
+from gantrain.pages.gallery import write_gallery
 
 RECORD = "translate.json"
 Faults = dict[Path, str]

@@ -20,7 +20,7 @@ NAMES = {
 }
 
 
-def problem(key: str, value: Any, annotation: Any) -> str | None:
+def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
     """One sentence about `key=value` when it does not fit `annotation`, else None."""
     if accepts(value, annotation):
         return None

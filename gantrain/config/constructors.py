@@ -15,9 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Optional, Union
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, nearest
 from gantrain.types import Points, Range, Schedule
-from gantrain.errors import nearest
 
 PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple, dict)},

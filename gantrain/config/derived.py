@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gantrain.errors import ConfigError
 from gantrain.config.schema import RunConfig
+from gantrain.errors import ConfigError
 
 
 def complete(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> RunConfig:

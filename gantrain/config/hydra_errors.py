@@ -13,7 +13,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.config import compose, suggestions, paths, schema, annotations
+from gantrain.config import compose, paths, schema, suggestions
+from gantrain.errors import format_value, nearest
 
 
 def explain(
@@ -75,7 +76,7 @@ def _choice_problems(source: ConfigLoaderImpl, override: Override) -> list[str]:
         value = override.value()
         chosen = value if isinstance(value, list) else [value]
     return [
-        _not_a_choice(group, annotations.show(choice), options)
+        _not_a_choice(group, format_value(choice), options)
         for choice in chosen
         if str(choice) not in options
     ]
@@ -109,7 +110,7 @@ def _as_choices(
 
 
 def _not_a_choice(group: str, choice: str, options: list[str]) -> str:
-    close = annotations.closest(choice, options)
+    close = nearest(choice, options)
     hint = f"Did you mean {group}={close}? " if close else ""
     return f"{group}={choice} is not a choice. {hint}Choices: {', '.join(options)}."
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import data_kind, schema, settings
-from gantrain.errors import ConfigError
+from gantrain.config.schema import AtLeastOne
+from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.metrics import weights
 from gantrain.metrics.protocol import METRICS
-from gantrain.config.schema import AtLeastOne
 from gantrain.types import Range
-from gantrain.errors import nearest, format_value
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,7 +35,9 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     problems = [*schema._missing(plain)]
     if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
-        plain["data"], _, misfits = data_kind.choose(str(plain["takes"]), "this kind of model", data)
+        plain["data"], _, misfits = data_kind.choose(
+            str(plain["takes"]), "this kind of model", data
+        )
         problems += misfits
     fields = schema._fields(PrepareConfig)
     known = [*fields, *(key for key in schema.known_keys(plain) if key.startswith("data."))]
@@ -186,4 +187,6 @@ def metric_problems(key: str, names: Iterable[str]) -> Iterator[str]:
         if name not in METRICS:
             near = nearest(str(name), METRICS)
             hint = f" Did you mean {near}?" if near else ""
-            yield f"{key}: {format_value(name)} is no metric.{hint} There are: {', '.join(METRICS)}."
+            yield (
+                f"{key}: {format_value(name)} is no metric.{hint} There are: {', '.join(METRICS)}."
+            )

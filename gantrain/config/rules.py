@@ -12,9 +12,9 @@ from typing import Any
 
 from gantrain.config import data_kind
 from gantrain.engine.distributed import environment
+from gantrain.errors import format_value
 from gantrain.metrics import weights
 from gantrain.metrics.protocol import FEATURES, METRICS, measured
-from gantrain.errors import format_value
 
 Config = dict[str, Any]
 PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
@@ -59,13 +59,15 @@ def warnings(config: Config, given: set[str]) -> list[str]:
         )
     if _get(config, "model.freeze_d") and not config["init_from"] and _is_new(config):
         found.append(
-            f"model.freeze_d={format_value(_get(config, 'model.freeze_d'))} without init_from fixes layers "
+            f"model.freeze_d={format_value(_get(config, 'model.freeze_d'))} without init_from "
+            "fixes layers "
             "of random weights: it is for fine-tuning, give init_from=."
         )
     first, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
     if first and kimg is not None and first >= kimg:
         found.append(
-            f"model.adversarial_kimg={format_value(first)} leaves nothing of train.kimg={format_value(kimg)} for "
+            f"model.adversarial_kimg={format_value(first)} leaves nothing of "
+            f"train.kimg={format_value(kimg)} for "
             "the second stage: this run trains the adversarial losses alone."
         )
     return found
@@ -88,7 +90,10 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield "evaluation.metrics is empty: name some, or set evaluation.every_kimg=0."
     for name in wanted["metrics"]:
         if name not in METRICS:
-            yield f"evaluation.metrics: {format_value(name)} is no metric; there are {', '.join(METRICS)}."
+            yield (
+                f"evaluation.metrics: {format_value(name)} is no metric; there are "
+                f"{', '.join(METRICS)}."
+            )
     best, there = wanted["best"], measured(wanted["metrics"])
     if best is not None and best not in there:
         yield f"evaluation.best={best} is not measured: it must be one of {', '.join(there)}."
@@ -106,7 +111,8 @@ def _budget(config: Config) -> Iterator[str]:
     kimg, epochs, batch, micro = (train[k] for k in ("kimg", "epochs", "batch", "microbatch"))
     if kimg is not None and epochs is not None:
         yield (
-            f"train.kimg={format_value(kimg)} and train.epochs={format_value(epochs)} are two budgets: "
+            f"train.kimg={format_value(kimg)} and train.epochs={format_value(epochs)} are two "
+            "budgets: "
             "add train.epochs=null (or train.kimg=null)."
         )
     if kimg is None and epochs is None:
@@ -169,7 +175,8 @@ def _sizes(config: Config) -> Iterator[str]:
     if load is not None and preprocess == "resize_and_crop" and _smaller(_sides(load), sides):
         yield (
             f"data.load_size={format_value(load)} is smaller than data.resolution="
-            f"{format_value(data['resolution'])}, which is cut from it: make it at least as large, or null."
+            f"{format_value(data['resolution'])}, which is cut from it: make it at least as "
+            "large, or null."
         )
 
 
@@ -196,7 +203,8 @@ def _channels(config: Config) -> Iterator[str]:
     a, b = config["data"].get("channels_a"), config["data"].get("channels_b")
     if a != b and config["model"].get("lambda_identity"):
         yield (
-            f"model.lambda_identity={format_value(config['model']['lambda_identity'])} compares a picture "
+            f"model.lambda_identity={format_value(config['model']['lambda_identity'])} compares "
+            "a picture "
             f"with its own translation, and data.channels_a={a}, data.channels_b={b} differ: "
             "add model.lambda_identity=0."
         )

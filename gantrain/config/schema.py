@@ -1,8 +1,8 @@
 """The config, checked as a whole and turned into plain typed values, before anything is imported.
 
 `load(cfg)` looks at every key: sections of our own against the dataclasses below, sections with a
-`_target_` against the constructor's signature (read from its source, `gantrain.config.constructors`), then
-combinations (`gantrain.config.rules`). All problems are raised together in one ConfigError.
+`_target_` against the constructor's signature (read from its source, `constructors`), then
+combinations (`rules`). All problems are raised together in one ConfigError.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
+from gantrain.config import constructors, data_kind, rules, suggestions
+from gantrain.config.annotations import explain_mismatch
+from gantrain.errors import ConfigError, format_value
 from gantrain.runs import preflight
-from gantrain.config import data_kind, suggestions, rules, constructors, annotations
-from gantrain.errors import ConfigError
 from gantrain.targets import allowed
 from gantrain.types import Range
 
@@ -292,15 +293,17 @@ def _check_section(
         elif dataclasses.is_dataclass(fields[key]) or (not prefix and key in BUILT):
             if not isinstance(value, dict):
                 yield _not_a_section(key, value, known)
-        elif value != "???" and (problem := annotations.problem(f"{prefix}{key}", value, fields[key])):
+        elif value != "???" and (problem := explain_mismatch(f"{prefix}{key}", value, fields[key])):
             yield problem
 
 
 def _not_a_section(key: str, value: Any, known: list[str]) -> str:
     meant = suggestions.ALIASES.get(key)
     inside = [name for name in known if name.startswith(f"{key}.")]
-    hint = f"Did you mean {meant}={annotations.show(value)}?" if meant in known else ""
-    return f"{key}={annotations.show(value)}: {key} is a section. {hint or 'Keys: ' + ', '.join(inside)}"
+    hint = f"Did you mean {meant}={format_value(value)}?" if meant in known else ""
+    return (
+        f"{key}={format_value(value)}: {key} is a section. {hint or 'Keys: ' + ', '.join(inside)}"
+    )
 
 
 def _check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
@@ -308,7 +311,7 @@ def _check_target(name: str, section: dict[str, Any], known: list[str]) -> Itera
     target = section.get("_target_")
     if not isinstance(target, str) or not allowed(target):
         yield (
-            f"{name}._target_={annotations.show(target)} is not allowed: it must begin with gantrain., "
+            f"{name}._target_={format_value(target)} is not allowed: it must begin with gantrain., "
             "torch.optim. or a package named in the environment variable GANTRAIN_PLUGINS."
         )
         return
@@ -339,7 +342,7 @@ def _nested_targets(prefix: str, node: Any) -> Iterator[str]:
         if isinstance(value, (dict, list)):
             yield from _nested_targets(f"{prefix}{key}.", value)
         elif key == "_target_" and not (isinstance(value, str) and allowed(value)):
-            yield f"{prefix}_target_={annotations.show(value)} is not allowed (see GANTRAIN_PLUGINS)."
+            yield f"{prefix}_target_={format_value(value)} is not allowed (see GANTRAIN_PLUGINS)."
 
 
 def _floats(kind: type, section: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import rules, schema
-from gantrain.errors import ConfigError
-from gantrain.inference.seeds import LARGEST_SEED, read_numbers
-from gantrain.config.schema import AtLeastOne, Count
-from gantrain.types import Range
 from gantrain.config.annotations import accepts
-from gantrain.errors import format_value
+from gantrain.config.schema import AtLeastOne, Count
+from gantrain.errors import ConfigError, format_value
+from gantrain.inference.seeds import LARGEST_SEED, read_numbers
+from gantrain.types import Range
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -214,7 +213,9 @@ def load_translate(cfg: DictConfig) -> TranslateConfig:
     problems = _simple_problems(TranslateConfig, plain)
     limits = plain.get("value_range")
     if not problems and limits is not None and (len(limits) != 2 or not limits[0] < limits[1]):
-        problems = [f"value_range={format_value(limits)} is no range: give [lowest,highest], as [0,1]."]
+        problems = [
+            f"value_range={format_value(limits)} is no range: give [lowest,highest], as [0,1]."
+        ]
     if not problems:
         problems = [*_run_problems(plain["run"]), *_device_problems(plain)]
     if problems:

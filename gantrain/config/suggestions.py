@@ -81,7 +81,9 @@ ALIASES = {  # what other programs call it -> our key
 def unknown(key: str, value: Any, known: Collection[str]) -> str:
     """The sentence for a key that is not among the `known` dotted keys."""
     meant = suggest(key, known)
-    hint = f"Did you mean {meant}={format_value(value)}?" if meant else "See them all with --cfg job."
+    hint = (
+        f"Did you mean {meant}={format_value(value)}?" if meant else "See them all with --cfg job."
+    )
     return f"{key} is not a key. {hint}"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gantrain.data.archive import Picture
-from gantrain.data.decode import decode
 from gantrain.data.bit_depth import ImageFault, Pixels, to_channels
+from gantrain.data.decode import decode
 from gantrain.errors import ConfigError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from gantrain.data.unpack import unpack
-from gantrain.io.download import Published, fetch, held
 from gantrain.errors import ConfigError
+from gantrain.io.download import Published, fetch, held
 
 Log = Callable[[str], None]
 

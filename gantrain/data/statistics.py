@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from gantrain.data.archive import Picture, file_size
-from gantrain.data.decode import decode
 from gantrain.data.bit_depth import ImageFault, to_channels
+from gantrain.data.decode import decode
 from gantrain.data.preflight import Source
 
 Log = Callable[[str], None]

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.io.files import is_whole
 from gantrain.gans.base import GAN, networks_of
+from gantrain.io.files import is_whole
 from gantrain.snapshot import FORMAT, read_plain
 
 Weights = dict[str, Tensor]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gantrain.engine import seeding, nan_tracing
+from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
-from gantrain.engine.running_buffers import MovingBuffers
 from gantrain.engine.precision import Precision
+from gantrain.engine.running_buffers import MovingBuffers
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.tracking.stats import Stats
 

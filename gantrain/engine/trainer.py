@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gantrain.engine import seeding
-from gantrain.engine.timing import crossed
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.timing import Throughput
 from gantrain.engine.distributed.world import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
@@ -19,6 +17,7 @@ from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
 from gantrain.engine.phase import NonFiniteGradient, OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
+from gantrain.engine.timing import Throughput, crossed
 from gantrain.gans.base import GAN, Batch, RankLocal, Step
 from gantrain.health.alarms import nonfinite
 from gantrain.ops.value_range import to_float

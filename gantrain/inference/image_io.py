@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.bit_depth import Pixels, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.encode import write_picture
-from gantrain.data.bit_depth import Pixels, to_channels
 from gantrain.ops.value_range import to_float, to_integers
 
 

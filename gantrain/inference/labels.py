@@ -6,8 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from gantrain.errors import ConfigError
-from gantrain.errors import nearest, format_value
+from gantrain.errors import ConfigError, format_value, nearest
 
 Label: TypeAlias = int | float | str | Sequence[float] | Sequence[str]
 
@@ -28,14 +27,18 @@ def label_vector(label: Label, dim: int, about: dict[str, Any] | None) -> Tensor
     vector = torch.zeros(dim)
     if items and all(isinstance(item, str) for item in items):
         if len(items) > 1 and about.get("kind") != "multi":
-            raise ConfigError(f"class={format_value(items)}: a picture of this snapshot has one class.")
+            raise ConfigError(
+                f"class={format_value(items)}: a picture of this snapshot has one class."
+            )
         vector[[_place(str(item), names, dim) for item in items]] = 1
     elif len(items) == dim and (about.get("kind") == "float" or not isinstance(label, int | float)):
         vector[:] = torch.tensor([float(item) for item in items])
     elif isinstance(label, int) and about.get("kind") != "float":
         vector[_place(str(label), names, dim)] = 1
     else:
-        raise ConfigError(f"class={format_value(label)} does not fit: {_wanted(dim, about, names)}.")
+        raise ConfigError(
+            f"class={format_value(label)} does not fit: {_wanted(dim, about, names)}."
+        )
     return vector
 
 

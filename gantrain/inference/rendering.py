@@ -9,8 +9,8 @@ from torch import Tensor
 from gantrain.inference import contact_sheet, latent_sources
 from gantrain.inference.animation import Format, write_animation
 from gantrain.inference.interpolation import walk
-from gantrain.inference.model import Model, Noise
 from gantrain.inference.latent_sources import Points
+from gantrain.inference.model import Model, Noise
 from gantrain.inference.style_mixing import mixes
 from gantrain.ops.value_range import to_uint8
 from gantrain.tracking.grids import save_png, to_image

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantrain.io import locks
 from gantrain.errors import ConfigError
+from gantrain.io import locks
 
 _CHUNK = 1 << 20
 _LOG_SECONDS = 5.0

@@ -8,12 +8,12 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from gantrain.data.decode import decode
 from gantrain.data.bit_depth import ImageFault
-from gantrain.io.files import atomic_write
+from gantrain.data.decode import decode
 from gantrain.inference import image_io
 from gantrain.inference.inputs import Task
 from gantrain.inference.model import Model
+from gantrain.io.files import atomic_write
 from gantrain.ops.value_range import to_uint8
 from gantrain.tracking.grids import to_image
 

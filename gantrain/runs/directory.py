@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from gantrain.io import locks
 from gantrain.errors import ConfigError
+from gantrain.io import locks
 from gantrain.io.files import atomic_write
 
 BEFORE = (".lock", "environment.json", "overrides.yaml")  # written before config.yaml

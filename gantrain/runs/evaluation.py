@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gantrain.commands.evaluate import append, make_judge
+from gantrain.config.schema import RunConfig
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Evaluate, Plan
 from gantrain.errors import ConfigError
@@ -16,7 +17,6 @@ from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import Request, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
 from gantrain.metrics.protocol import HIGHER_IS_BETTER, Value, measured, misfits
-from gantrain.config.schema import RunConfig
 from gantrain.runs.directory import RunDirectory
 
 BEST = "best.pt"

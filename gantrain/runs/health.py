@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
+from gantrain.config.schema import RunConfig
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Plan
 from gantrain.gans.base import GAN
 from gantrain.health.alarms import Examiner
 from gantrain.inference.probes import Prober, can_be_probed
-from gantrain.config.schema import RunConfig
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.tracker import Quiet, Tracker
 

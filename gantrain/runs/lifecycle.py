@@ -10,16 +10,16 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from gantrain import __version__
-from gantrain.runs import resume
+from gantrain.config.schema import RunConfig
 from gantrain.engine.checkpoint import misfits
+from gantrain.engine.distributed.environment import Ranks
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
-from gantrain.io.files import remove_leftovers
 from gantrain.gans.base import GAN
-from gantrain.runs.resume import Past
-from gantrain.engine.distributed.environment import Ranks
-from gantrain.config.schema import RunConfig
+from gantrain.io.files import remove_leftovers
+from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
+from gantrain.runs.resume import Past
 from gantrain.tracking.tracker import Tracker
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")

@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gantrain.engine.trainer import Plan
-from gantrain.errors import ConfigError
-from gantrain.gans.base import GAN
 from gantrain.config.schema import RunConfig
+from gantrain.engine.trainer import Plan
+from gantrain.errors import ConfigError, nearest
+from gantrain.gans.base import GAN
 from gantrain.tracking.tracker import Quiet
-from gantrain.errors import nearest
 
 DEFAULT = "pairs/l1"  # where the test images have partners
 Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]  # direction: who: metric: value

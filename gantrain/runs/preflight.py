@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gantrain.runs import resume
-from gantrain.engine.distributed import environment
 from gantrain import targets
+from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
+from gantrain.runs import resume
 
 if TYPE_CHECKING:
     from gantrain.config.schema import RunConfig

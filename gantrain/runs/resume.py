@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantrain.config import constructors, annotations
-from gantrain.errors import ConfigError
+from gantrain.config import constructors
+from gantrain.errors import ConfigError, format_value
 from gantrain.runs.directory import RunDirectory, occupied
 
 if TYPE_CHECKING:
@@ -184,4 +184,4 @@ def _flat(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(flat: dict[str, Any], key: str) -> str:
-    return annotations.show(flat[key]) if key in flat else "(not there)"
+    return format_value(flat[key]) if key in flat else "(not there)"

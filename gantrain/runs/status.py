@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantrain.sweeps import manifest
 from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest
 
 DONE, RUNNING, STOPPED, FAILED, WAITING = "done", "running", "stopped", "failed", "waiting"
 STATUSES = (DONE, RUNNING, STOPPED, FAILED, WAITING)

@@ -3,15 +3,14 @@
 from typing import Any
 
 from gantrain.config import data_kind
-from gantrain.runs import resume
-from gantrain.runs import objective
+from gantrain.config.schema import RunConfig
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
-from gantrain.runs.resume import Past
-from gantrain.config.schema import RunConfig
+from gantrain.runs import objective, resume
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.resume import Past
 from gantrain.tracking.tracker import Tracker
 
 Numbers = dict[str, dict[str, dict[str, float]]]

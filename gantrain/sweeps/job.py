@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.runs import resume
 from gantrain.config import schema
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
-from gantrain.sweeps import manifest
-from gantrain.runs import status
-from gantrain.sweeps.manifest import Job
+from gantrain.runs import resume, status
 from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest
+from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep

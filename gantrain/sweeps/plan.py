@@ -20,15 +20,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import compose, schema
-from gantrain.engine.distributed import environment
 from gantrain.cli.arguments import quoted
+from gantrain.config import compose, schema, sweep_errors
+from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.config import sweep_errors
-from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps import manifest
-from gantrain.sweeps.naming import short_hash
+from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
+from gantrain.sweeps.naming import short_hash
 
 HOME = "sweeps"
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -140,7 +139,9 @@ def _begin(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]])
     jobs = list(before.jobs) if before else []
     wanted = []
     for own in choices:
-        job = manifest.find([*jobs, *wanted], own) or manifest.named([*jobs, *wanted], own, sweep.keys)
+        job = manifest.find([*jobs, *wanted], own) or manifest.named(
+            [*jobs, *wanted], own, sweep.keys
+        )
         wanted.append(job)
     problems: dict[str, None] = {}
     if before and any((sweep.folder / job.name / "config.yaml").exists() for job in jobs):

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gantrain.cli.arguments import quoted
-from gantrain.sweeps.launchers import base, slurm_queue
-from gantrain.sweeps import plan, manifest, table
-from gantrain.sweeps.plan import Sweep
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
+from gantrain.sweeps import manifest, plan, table
+from gantrain.sweeps.launchers import base, slurm_queue
+from gantrain.sweeps.plan import Sweep
 
 if TYPE_CHECKING:
     from gantrain.cli.arguments import Arguments

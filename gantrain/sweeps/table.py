@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.io.files import atomic_write
-from gantrain.sweeps import manifest
 from gantrain.runs import status as state
 from gantrain.runs.status import DONE, State
-from gantrain.errors import nearest, format_value
+from gantrain.sweeps import manifest
 
 MEANS = ("pairs/l1", "pairs/psnr", "pairs/ssim")
 # Sections that say where and how a run is made, not what it is.
@@ -74,7 +73,9 @@ def of_runs(paths: Iterable[Path], queue: dict[str, str] | None = None) -> Table
                 rows.append(Row(str(path / row.name), row.settings, row.state))
         elif (path / "config.yaml").is_file():
             rows.append(Row(str(path), {}, state.of_run(path)))
-        elif not (path.exists() and manifest.read(path.parent)):  # sweeps/NAME/* names more than runs
+        elif not (
+            path.exists() and manifest.read(path.parent)
+        ):  # sweeps/NAME/* names more than runs
             what = "has neither sweep.json nor config.yaml" if path.exists() else "is not there"
             problems.append(f"{path} is neither a sweep nor a run: it {what}.")
     if problems:
@@ -131,7 +132,9 @@ def unlike(table: Table) -> dict[str, str]:
             first, other = (r.state.protocols[name] for r in (rows[0], row))
             fields = [key for key in first if key != "seed" and first[key] != other.get(key)]
             if fields and name not in found:
-                told = ", ".join(f"{k} {format_value(first[k])} and {format_value(other.get(k))}" for k in fields)
+                told = ", ".join(
+                    f"{k} {format_value(first[k])} and {format_value(other.get(k))}" for k in fields
+                )
                 found[name] = (
                     f"{name} of {rows[0].name} and {row.name} was measured differently ({told})"
                 )

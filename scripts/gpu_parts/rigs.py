@@ -15,14 +15,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from gantrain.config import derived, paths, schema
 from gantrain import build
+from gantrain.config import derived, paths, schema
+from gantrain.config.schema import RunConfig
 from gantrain.engine import seeding
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
-from gantrain.config.schema import RunConfig
 
 from . import clock
 from .task import Task

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from gantrain.config import paths
 from gantrain.commands import fetch
+from gantrain.config import paths
 from gantrain.errors import ConfigError
 from gantrain.metrics import weights
 from tests.loopback import serving

@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from PIL import Image, ImageSequence
 
 import gantrain
-from gantrain.config import paths
 from gantrain.commands import generate
+from gantrain.config import paths
 from gantrain.errors import ConfigError
 from gantrain.ops.value_range import to_uint8
 from tests import generators

@@ -15,12 +15,11 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from gantrain.runs import preflight
-from gantrain.io import locks
-from gantrain.config import paths, schema
-from gantrain.runs import objective
 from gantrain.commands.train import run
+from gantrain.config import paths, schema
 from gantrain.errors import ConfigError
+from gantrain.io import locks
+from gantrain.runs import objective, preflight
 from gantrain.runs.directory import RunDirectory
 from tests.command_line import (
     ENVIRONMENT,

@@ -13,11 +13,11 @@ from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data import decode as decoding
+from gantrain.data.bit_depth import ImageFault, Pixels, pixels, resize, to_channels
 from gantrain.data.decode import decode, holds_floats, image_size
 from gantrain.data.encode import write_picture
-from gantrain.data.image_folder import ImageFolder
 from gantrain.data.image_files import load_image
-from gantrain.data.bit_depth import ImageFault, Pixels, pixels, resize, to_channels
+from gantrain.data.image_folder import ImageFolder
 from gantrain.errors import ConfigError
 from gantrain.ops.value_range import to_float, to_integers, to_uint8
 from tests import deep_pictures

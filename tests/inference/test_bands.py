@@ -11,8 +11,8 @@ from PIL import Image
 
 from gantrain.engine.precision import Precision
 from gantrain.errors import ConfigError
-from gantrain.inference.tiled_translation import Bandable, Bands, translate_in_bands
 from gantrain.inference.row_streaming import Stored
+from gantrain.inference.tiled_translation import Bandable, Bands, translate_in_bands
 from gantrain.inference.translation import translate_any_size
 from gantrain.networks.layers import Norm
 from gantrain.networks.resnet import ResnetGenerator

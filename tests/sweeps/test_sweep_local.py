@@ -12,10 +12,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from gantrain.errors import ConfigError
+from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps.launchers import local
 from gantrain.sweeps.launchers.local import Local
 from gantrain.sweeps.manifest import Job
-from gantrain.runs.directory import RunDirectory
 from tests.command_line import (
     TINY,
     differences,

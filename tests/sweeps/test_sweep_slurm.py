@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from gantrain.cli import entry
-from gantrain.sweeps.launchers import slurm_queue, slurm
+from gantrain.sweeps.launchers import slurm, slurm_queue
 from tests.command_line import TINY
 from tests.sweeps import stand_in
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from gantrain.errors import ConfigError
 from gantrain.engine.distributed.environment import Ranks
+from gantrain.errors import ConfigError
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # for what may take long: preparing data, compiling, writing files

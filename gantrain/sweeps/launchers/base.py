@@ -13,9 +13,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.sweeps import manifest, job as task
-from gantrain.sweeps.manifest import Job
+from gantrain.sweeps import job as task
+from gantrain.sweeps import manifest
 from gantrain.sweeps.job import Outcome
+from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep

@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, listen
 from gantrain.errors import ConfigError
-from gantrain.sweeps import manifest, job as task
+from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import job as task
+from gantrain.sweeps import manifest
+from gantrain.sweeps.job import Outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, tell
 from gantrain.sweeps.manifest import Job
-from gantrain.sweeps.job import Outcome
-from gantrain.runs.directory import RunDirectory
 
 POLL = 0.1  # seconds between two looks at the processes
 TAIL = 12  # lines of output that are kept of a failure

@@ -14,12 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
+from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import job as task
+from gantrain.sweeps import manifest
+from gantrain.sweeps.job import Outcome
 from gantrain.sweeps.launchers import slurm_queue
-from gantrain.sweeps import manifest, job as task
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
-from gantrain.sweeps.job import Outcome
-from gantrain.runs.directory import RunDirectory
 
 LOOK = 1.0  # seconds between two looks at the results
 ASK = 10.0  # seconds between two questions to Slurm
