@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from gantrain.commands.evaluate import data_of, size_multiple
+from gantrain.build import load_run_data, size_multiple
 from gantrain.config import inspection
 from gantrain.config.inspection import DoctorConfig
 from gantrain.errors import ConfigError
@@ -88,7 +88,7 @@ class _Case:
 
 def _resemblance(config: DoctorConfig, run: Run) -> bool:
     model = sampling.load(config.run, config.device, say=print)
-    data = data_of(Path(config.run), config.data_root, model)
+    data = load_run_data(Path(config.run), config.data_root, model)
     if not hasattr(data, "train_item"):
         print(f"{type(data).__name__} has no train_item: its pictures cannot be compared with.")
         return False

@@ -40,6 +40,7 @@ from gantrain.io import locks
 from gantrain.io.files import kimg_label, refused
 from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
 
@@ -137,7 +138,7 @@ def _run(
     tracker = Tracker([], directory.grids)  # the other ranks are silent
     if world.is_first:
         live, flat = sys.stdout.isatty(), _flat(settings)
-        tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
+        tracker = make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
     try:
         for line in _introduction(directory, plan, gan, precision, resumed_at, world.size):
             tracker.say(line)

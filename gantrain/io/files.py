@@ -1,13 +1,14 @@
 """Files that are whole or not there."""
 
 import errno
+import json
 import os
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -74,3 +75,16 @@ def is_whole(path: Path) -> bool:
 def kimg_label(nimg: int) -> str:
     """File-name part that sorts by images: 12500 -> "000012.500" (thousands of images)."""
     return f"{nimg // 1000:06d}.{nimg % 1000:03d}"
+
+
+def write_json(path: Path, content: Any) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The content, None where there is no such file or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

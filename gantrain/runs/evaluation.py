@@ -1,23 +1,28 @@
 """Measuring the generators while they train: values, the best snapshot, and when it is enough."""
 
 import json
+import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
 
-from gantrain.commands.evaluate import append, make_judge
 from gantrain.config.schema import RunConfig
+from gantrain.data.cache import cache_folder
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Evaluate, Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
-from gantrain.inference.evaluation import Request, evaluate_latents, evaluate_translation
+from gantrain.inference.evaluation import Judge, Request, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
-from gantrain.metrics.protocol import HIGHER_IS_BETTER, Value, measured, misfits
+from gantrain.metrics import weights
+from gantrain.metrics.extractor import load_extractor, load_lpips
+from gantrain.metrics.protocol import FEATURES, HIGHER_IS_BETTER, Value, measured, misfits
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.lifecycle import versions
 
 BEST = "best.pt"
 _BATCH = 32
@@ -84,7 +89,7 @@ def make(
                 values = evaluate_latents(model, data, judge, request, _silent)
         finally:
             generator.train(training)
-        append(directory.evaluations, values, {"nimg": nimg, "training": True})
+        append_evaluations(directory.evaluations, values, {"nimg": nimg, "training": True})
         score = _score(values, best)
         if not history or score < min(history):
             save(directory.snapshots / BEST, nimg, generator)
@@ -128,3 +133,45 @@ def _history(directory: RunDirectory, best: str) -> list[float]:
             by_time.setdefault(row["nimg"], []).append(row["value"])
     sign = -1 if best in HIGHER_IS_BETTER else 1
     return [sign * sum(found) / len(found) for _, found in sorted(by_time.items())]
+
+
+def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = True) -> Judge:
+    """The networks that `metrics` need. config: has `extractor`, `resize`, `weights`.
+
+    fetch: published weights that are not here are downloaded. Raises ConfigError.
+    """
+    log = print if fetch else None
+    extractor = lpips = None
+    if any(name in FEATURES for name in metrics):
+        files = []
+        if config.extractor == "inception":
+            files = weights.find("inception", config.weights.inception, log)
+        extractor = load_extractor(config.extractor, files, config.resize, device)
+        if files and not extractor.digest.startswith(weights.KNOWN["inception"]):
+            print(
+                f"Warning: {files[0]} is not the published Inception (its SHA-256 begins with "
+                f"{extractor.digest[:8]}): the numbers compare with nobody else's.",
+                file=sys.stderr,
+            )
+    if any(name in ("lpips", "path_length") for name in metrics):
+        lpips = load_lpips(weights.find("lpips", config.weights.lpips, log), device)
+    return Judge(extractor, lpips, cache_folder(None) / "features")
+
+
+def append_evaluations(file: Path, values: list[Value], about: dict[str, Any]) -> None:
+    """Rows for evaluations.jsonl. Raises ConfigError when it cannot be written."""
+    shared = {
+        **about,
+        "versions": versions(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    try:
+        with file.open("a", encoding="utf-8") as target:
+            if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
+                target.write("\n")
+            for value in values:
+                target.write(json.dumps({**value.plain(), **shared}) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written ({error.strerror or error}): give another output=."
+        ) from error

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gantrain.io.files import read_json
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import manifest
 
 DONE, RUNNING, STOPPED, FAILED, WAITING = "done", "running", "stopped", "failed", "waiting"
 STATUSES = (DONE, RUNNING, STOPPED, FAILED, WAITING)
@@ -35,7 +34,7 @@ def of_run(path: Path) -> State:
     """The state of a run directory on its own."""
     directory = RunDirectory(path)
     config = _config(path)
-    result = manifest.read_json(directory.result)
+    result = read_json(directory.result)
     total = config.get("derived", {}).get("plan", {}).get("total", 0)
     if isinstance(result, dict) and result.get("nimg", -1) >= total:
         objective = result.get("objective") or {}
@@ -54,18 +53,6 @@ def of_run(path: Path) -> State:
     state.config = config
     values, state.protocols = _evaluations(directory.evaluations)
     state.metrics |= values
-    return state
-
-
-def of_job(folder: Path, name: str, queue: Mapping[str, str] | None = None) -> State:
-    """The state of a job of the sweep in `folder`. `queue`: Slurm's own state of its jobs."""
-    state = of_run(folder / name)
-    in_queue = (queue or {}).get(manifest.queued(folder).get(name, {}).get("job_id", ""))
-    if state.status in (STOPPED, WAITING):
-        if in_queue is not None:
-            state.status = WAITING if in_queue == "PENDING" else RUNNING
-        elif manifest.failure(folder, name):
-            state.status = FAILED
     return state
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write
+from gantrain.io.files import read_json, write_json
+from gantrain.runs import status
 from gantrain.sweeps.naming import job_name, short_hash
 
 try:
@@ -117,19 +118,6 @@ def queued(folder: Path) -> dict[str, dict[str, str]]:
     return read_json(folder / QUEUED) or {}
 
 
-def write_json(path: Path, content: Any) -> None:
-    with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """The content, None where there is no such file or it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[TextIO | None]:
     """One process at a time, where the file system can do that."""
@@ -138,3 +126,15 @@ def _locked(folder: Path) -> Iterator[TextIO | None]:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield file
+
+
+def status_of(folder: Path, name: str, queue: Mapping[str, str] | None = None) -> status.State:
+    """The state of a job of the sweep in `folder`. `queue`: Slurm's own state of its jobs."""
+    state = status.of_run(folder / name)
+    in_queue = (queue or {}).get(queued(folder).get(name, {}).get("job_id", ""))
+    if state.status in (status.STOPPED, status.WAITING):
+        if in_queue is not None:
+            state.status = status.WAITING if in_queue == "PENDING" else status.RUNNING
+        elif failure(folder, name):
+            state.status = status.FAILED
+    return state

@@ -49,14 +49,14 @@ class Table:
 
 
 def of_sweep(folder: Path, queue: dict[str, str] | None = None) -> Table:
-    """A row for each job of the sweep, with its own settings. `queue`: see `state.of_job`."""
+    """A row for each job of the sweep, with its own settings. `queue`: see `manifest.status_of`."""
     found = manifest.read(folder)
     assert found is not None, "the caller has looked"
     rows = []
     for job in found.jobs:
         pairs = (text.lstrip("+").partition("=") for text in job.overrides)
         settings = {key: value for key, _, value in pairs}
-        rows.append(Row(job.name, settings, state.of_job(folder, job.name, queue)))
+        rows.append(Row(job.name, settings, manifest.status_of(folder, job.name, queue)))
     return Table(rows)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gantrain.runs import status
 from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -102,9 +103,9 @@ def test_what_slurm_knows(gantrain: Run, sweep: Path) -> None:
     jobs = {f"seed-{i}": {"job_id": f"7_{i}", "folder": "", "submitted": ""} for i in range(4)}
     (sweep / "jobs.json").write_text(json.dumps(jobs))
     queue = {"7_0": "COMPLETING", "7_1": "PENDING", "7_2": "PENDING", "7_3": "RUNNING"}
-    found = [status.of_job(sweep, name, queue).status for name in jobs]
+    found = [manifest.status_of(sweep, name, queue).status for name in jobs]
     assert found == ["done", "waiting", "waiting", "running"]
-    assert status.of_job(sweep, "seed-1", {}).status == "failed"
+    assert manifest.status_of(sweep, "seed-1", {}).status == "failed"
 
 
 def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:

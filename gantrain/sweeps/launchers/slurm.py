@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
+from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
@@ -132,7 +133,7 @@ class Slurm(OwnLauncher):
                 "submitted": time.strftime("%Y-%m-%d %H:%M:%S"),
             }
             self.say(job, f"submitted as job {handle.job_id}; its output: {handle.paths.folder}")
-        manifest.write_json(self.sweep.folder / manifest.QUEUED, known)
+        write_json(self.sweep.folder / manifest.QUEUED, known)
 
     def _wait(
         self, jobs: list[Job], configs: dict[Job, DictConfig], outcomes: dict[Job, Outcome]
