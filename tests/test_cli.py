@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
 
 from gantrain.cli import entry
 from gantrain.cli.arguments import parse
+from gantrain.config.schema import RunConfig
 from gantrain.errors import ConfigError
 
 IMPORTABLE = {"PYTHONPATH": str(Path(entry.__file__).parent.parent)}
@@ -38,7 +38,7 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture
-def trained() -> list[DictConfig]:
+def trained() -> list[RunConfig]:
     """The configs that reached the train command."""
     return []
 
@@ -48,12 +48,12 @@ def gantrain(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    trained: list[DictConfig],
+    trained: list[RunConfig],
 ) -> Run:
     """Runs the command line in this process, in an empty folder, with a train command that only
     notes its config."""
 
-    def train(cfg: DictConfig) -> float:
+    def train(cfg: RunConfig, data: object) -> float:
         trained.append(cfg)
         if cfg.name == "bug":
             raise KeyError("a fault of ours")

@@ -26,10 +26,17 @@ MAY_CROSS = {
 }
 # These answer without torch.
 LIGHT = [
-    "__main__", "errors", "targets", "types", "engine.startup", "engine.distributed.environment",
-    "runs.preflight", "runs.resume", "cli.entry", "cli.arguments", "cli.help", "cli.saved_overrides",
+    *["__main__", "errors", "targets", "types", "engine.startup", "engine.distributed.environment"],
+    *[
+        "runs.preflight",
+        "runs.resume",
+        "cli.entry",
+        "cli.arguments",
+        "cli.help",
+        "cli.saved_overrides",
+    ],
     *(f"config.{file.stem}" for file in sorted((PACKAGE / "config").glob("*.py"))),
-]  # fmt: skip
+]
 
 
 def part(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -99,15 +98,6 @@ def _sweep_without_m(arguments: Arguments) -> None:
     single = arguments.showing or arguments.has("--run", "-r")
     if not single and any(choice not in (None, "null") for choice in chosen):
         arguments.flags.append("-m")
-
-
-def quoted(value: str) -> str:
-    """A value as Hydra reads it back."""
-    if re.fullmatch(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*", value):
-        return value
-    # A backslash is one but before a quote, where two stand for it.
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', re.sub(r"(\\+)$", r"\1\1", value))
-    return f'"{escaped}"'
 
 
 def _flag_value(flag: str, words: list[str]) -> list[str]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gantrain import __version__
-from gantrain.cli.arguments import Arguments, parse, quoted
+from gantrain import __version__, config
+from gantrain.cli.arguments import Arguments, parse
 from gantrain.cli.saved_overrides import continued
 from gantrain.config import paths
+from gantrain.config.overrides import hydra_quote
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError
 
@@ -55,6 +56,8 @@ class Job:
     Launchers send it to other processes, pickled. `sweep`: the one that its runs belong to.
     """
 
+    command_line = staticmethod(run)  # what a launcher lets another process do
+
     def __init__(self, command: str, sweep: Sweep | None = None) -> None:
         self.command = command
         self.sweep = sweep
@@ -68,7 +71,7 @@ class Job:
         if self.sweep:
             from gantrain.sweeps import job as task
 
-            return task.run(self.sweep, self._main, cfg)
+            return task.run(self.sweep, self._start, cfg)
         try:
             return self._main(cfg)
         except ConfigError as error:
@@ -78,19 +81,25 @@ class Job:
             return None
 
     def _main(self, cfg: DictConfig) -> float | None:
-        from gantrain.config import schema
+        return self._start(config.load(self.command, cfg))
 
-        schema.check(self.command, cfg)
+    def _start(self, settings: Any) -> float | None:
+        """Run the command with its checked settings."""
+        more = []
+        if self.command == "train":
+            from gantrain.runs import preflight
+
+            more = [preflight.check(settings)]
         self.started = True
         command = startup.load(f"gantrain.commands.{self.command}")
         try:
-            return command.main(cfg)
+            return command.main(settings, *more)
         except (RuntimeError, MemoryError) as error:  # train has its own words for it
             from gantrain.engine import memory
 
             if not memory.is_exhausted(error):
                 raise
-            ways = [f"a smaller {key}=" for key in ("batch", "tile") if key in cfg]
+            ways = [f"a smaller {key}=" for key in ("batch", "tile") if hasattr(settings, key)]
             raise ConfigError(
                 f"The memory does not suffice. {memory.shortage(error)} Try "
                 f"{' or '.join([*ways, 'device=cpu'])}."
@@ -109,7 +118,7 @@ def _run(arguments: Arguments) -> int:
         _default_to_quickstart(arguments)
         _switch_off(arguments.overrides)
     if arguments.words:
-        arguments.overrides.append(f"runs=[{','.join(map(quoted, arguments.words))}]")
+        arguments.overrides.append(f"runs=[{','.join(map(hydra_quote, arguments.words))}]")
     if arguments.sweep and arguments.showing:
         raise ConfigError(f"{arguments.showing} shows what one run is made of: leave -m out.")
     job = Job(arguments.command)
@@ -135,11 +144,12 @@ def _run(arguments: Arguments) -> int:
 def _sweep(arguments: Arguments, job: Job) -> int:
     from gantrain.sweeps import run as running
 
-    def start(sweep: Sweep) -> None:
+    def start(sweep: Sweep, overrides: list[str]) -> None:
         job.sweep, job.started = sweep, True  # everything has been checked
+        arguments.overrides = overrides
         _hydra(arguments, job)
 
-    return running.run(arguments, start)
+    return running.run(arguments.overrides, arguments.flags, arguments.config_dir, start)
 
 
 def _hydra(arguments: Arguments, job: Job) -> None:

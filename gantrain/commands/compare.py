@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from gantrain.config.settings import load_compare
+from gantrain.config.settings import CompareConfig
 from gantrain.errors import ConfigError
 from gantrain.sweeps import manifest, table
 from gantrain.sweeps.launchers import slurm_queue
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: CompareConfig) -> None:
     """Print the table, and write it as CSV. Raises ConfigError."""
-    config = load_compare(cfg)
     paths = [Path(run) for run in config.runs]
     sweep = paths[0] if len(paths) == 1 and manifest.read(paths[0]) else None
     submitted = any(manifest.queued(path) for path in paths)

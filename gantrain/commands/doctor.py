@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from gantrain.build import load_run_data, size_multiple
-from gantrain.config import inspection
 from gantrain.config.inspection import DoctorConfig
 from gantrain.errors import ConfigError
 from gantrain.health.alarms import Examiner
@@ -29,14 +27,13 @@ from gantrain.tracking.grids import compose_grid, save_png
 SHOWN = 8  # pairs in the picture
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: DoctorConfig) -> None:
     """Print what is known, draw the most suspicious pairs.
 
     Raises:
         ConfigError: no such run, or its data are gone.
         SystemExit: 1 when there is an alarm or suspicion.
     """
-    config = inspection.load_doctor(cfg)
     run = read(Path(config.run))
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
     budget = f" of {run.total_kimg:g}" if run.total_kimg else ""

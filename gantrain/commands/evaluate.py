@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from gantrain.build import load_run_data, size_multiple
-from gantrain.config import inspection
 from gantrain.config.inspection import EvaluateConfig
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
@@ -28,13 +26,12 @@ RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
 
 
-def main(cfg: DictConfig) -> list[Value]:
+def main(config: EvaluateConfig) -> list[Value]:
     """Measure, print, record.
 
     Raises:
         ConfigError: no such run or data, weights that cannot be had, metrics that do not apply.
     """
-    config = inspection.load_evaluate(cfg)
     model = sampling.load(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = load_run_data(Path(config.run), config.data_root, model)

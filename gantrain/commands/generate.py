@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from omegaconf import DictConfig
 
 from gantrain import __version__
 from gantrain.config import settings
@@ -26,13 +25,12 @@ from gantrain.runs.directory import RunDirectory
 
 
 @torch.no_grad()
-def main(cfg: DictConfig) -> None:
+def main(config: GenerateConfig) -> None:
     """Make what the config asks for, in a folder of its own, and say where.
 
     Raises:
         ConfigError: a setting that does not fit the snapshot, or a file that cannot be used.
     """
-    config = settings.load_generate(cfg)
     model = sampling.load(config.run, config.device, config.precision, say=print)
     if found := problems(config, model):
         raise ConfigError(*found)

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
-from gantrain.config import settings
+from gantrain.config.settings import ImportConfig
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.io.files import atomic_write
@@ -18,13 +17,12 @@ from gantrain.snapshot import save_snapshot
 WEIGHTS = "weights.pt"  # all networks, for init_from
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: ImportConfig) -> None:
     """Read the files, tell what they are, write a snapshot.
 
     Raises:
         ConfigError: files that are no such weights, or a name that is taken; nothing is written.
     """
-    config = settings.load_import(cfg)
     files = cyclegan.find_files(config.source)
     networks = {name: cyclegan.network(cyclegan.read(file), name) for name, file in files.items()}
     for name, network in networks.items():

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantrain import build
 from gantrain.config import derived as auto
-from gantrain.config import schema
 from gantrain.config.schema import RunConfig
 from gantrain.data.loader import batches
 from gantrain.engine import memory, seeding
@@ -54,19 +52,21 @@ NO_MEMORY = (
 )
 
 
-def main(cfg: DictConfig) -> float | None:
-    """Train, or go on with a run. Returns the value of its `objective` if it has one.
+def main(config: RunConfig, data: Any = None) -> float | None:
+    """Train, or resume a run. Returns the value of its `objective` if it has one.
+
+    Args:
+        data: its data set, not yet prepared; None: it is built here.
 
     Raises:
         ConfigError: something in config or data does not work; nothing was started.
         SystemExit: 75 after SIGINT or SIGTERM, with a good checkpoint.
     """
-    config = schema.load(cfg)
     overrides = list(HydraConfig.get().overrides.task)
     if environment.is_first():
         for warning in config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
-    data = lifecycle.data_name(config)
+    name = lifecycle.data_name(config)
     if environment.from_environment() is None and config.runtime.devices > 1:
         from gantrain.engine.distributed.launch import launch
 
@@ -74,16 +74,16 @@ def main(cfg: DictConfig) -> float | None:
         if past and past.result:
             return summary.recall(past, config)
         build.check_devices(config.runtime)
-        return launch(config.runtime.devices, run, config, overrides, data)
+        return launch(config.runtime.devices, run, config, overrides, name)
     try:
-        return run(config, overrides, data)
+        return run(config, overrides, name, data)
     except RankLost as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         # At once: Python's own ending may wait for connections that nobody serves any more.
         os._exit(1)
 
 
-def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
+def run(config: RunConfig, overrides: list[str], data_name: str, data: Any = None) -> float | None:
     """`main` in every rank, after the config has been checked; rank 0 returns the number."""
     own = environment.from_environment()
     lifecycle.check_ranks(config, own)
@@ -95,7 +95,7 @@ def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
         try:
             config = lifecycle.as_begun(config, past)
             existing = past.directory if past else None
-            return _run(config, overrides, data, existing, precision, world)
+            return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := refused(error):
                 raise ConfigError(FULL.format(out=config.out, why=why)) from error
@@ -110,6 +110,7 @@ def _run(
     config: RunConfig,
     overrides: list[str],
     data_name: str,
+    data: Any,
     existing: RunDirectory | None,
     precision: Precision,
     world: World,
@@ -118,7 +119,7 @@ def _run(
     settings = _plain(config)
     if existing and existing.has_checkpoints():  # which hold all weights
         config = replace(config, init_from=None)
-    gan, data, config = _gan_and_data(config, world)
+    gan, data, config = _gan_and_data(config, data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
@@ -184,10 +185,10 @@ def _less_memory(plan: Plan, precision: Precision, directory: RunDirectory) -> s
     )
 
 
-def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]:
+def _gan_and_data(config: RunConfig, data: Any, world: World) -> tuple[GAN, Any, RunConfig]:
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
     say: Callable[[str], None] = print if world.is_first else lambda _: None
-    data = world.together(lambda: build.make_data(config))
+    data = world.together(lambda: data or build.make_data(config))
     full = world.together(lambda: auto.complete(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gantrain.config import settings
 from gantrain.config.settings import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
@@ -31,14 +29,13 @@ RECORD = "translate.json"
 Faults = dict[Path, str]
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: TranslateConfig) -> None:
     """Translate what is not there yet, then say what could not be.
 
     Raises:
         ConfigError: a setting that does not fit the snapshot or the output folder.
         SystemExit: 1 when pictures were left out, 75 when stopped by a signal.
     """
-    config = settings.load_translate(cfg)
     tasks = find_tasks(config.input, config.format == "same")
     model = sampling.load(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)

@@ -13,7 +13,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.config import paths, schema
+from gantrain.config import load, paths
 from gantrain.errors import ConfigError
 
 
@@ -62,7 +62,7 @@ def _check_job(
 ) -> tuple[str, ...]:
     cfg = _job_config(source, command, job, number)
     try:
-        schema.check(command, cfg)
+        load(command, cfg, given=())
     except ConfigError as error:
         return error.problems
     return ()

@@ -30,20 +30,20 @@ class PrepareConfig:
 
 def load_prepare(cfg: DictConfig) -> PrepareConfig:
     """Raises ConfigError with every problem found; the pictures are not looked at."""
-    plain = settings._texts(schema._plain(cfg), "report", "pack")
+    plain = settings.as_texts(schema.to_plain(cfg), "report", "pack")
     data = plain.get("data")
-    problems = [*schema._missing(plain)]
+    problems = [*schema.missing_values(plain)]
     if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
         plain["data"], _, misfits = data_kind.choose(
             str(plain["takes"]), "this kind of model", data
         )
         problems += misfits
-    fields = schema._fields(PrepareConfig)
+    fields = schema.annotations_of(PrepareConfig)
     known = [*fields, *(key for key in schema.known_keys(plain) if key.startswith("data."))]
-    problems += schema._check_section("", plain, fields, set(fields), known)
+    problems += schema.check_section("", plain, fields, set(fields), known)
     if not problems:
-        problems += schema._check_target("data", plain["data"], known)
+        problems += schema.check_target("data", plain["data"], known)
     if plain.get("pack") and not str(plain["pack"]).endswith(".zip"):
         problems.append(f"pack={plain['pack']} must end in .zip, by which data.root knows it.")
     if problems:
@@ -93,20 +93,20 @@ class EvaluateConfig:
 
 def load_evaluate(cfg: DictConfig) -> EvaluateConfig:
     """Raises ConfigError with every problem found; the weights are looked for later."""
-    plain = settings._texts(schema._plain(cfg), "run", "output", "data_root")
+    plain = settings.as_texts(schema.to_plain(cfg), "run", "output", "data_root")
     if isinstance(plain.get("metrics"), str):
         plain["metrics"] = [plain["metrics"]]
-    fields, inside = schema._fields(EvaluateConfig), schema._fields(WeightsConfig)
+    fields, inside = schema.annotations_of(EvaluateConfig), schema.annotations_of(WeightsConfig)
     known = [*fields, *(f"weights.{key}" for key in inside)]
-    problems = [*schema._missing(plain)]
-    problems += schema._check_section("", plain, fields, set(fields), known)
+    problems = [*schema.missing_values(plain)]
+    problems += schema.check_section("", plain, fields, set(fields), known)
     section = plain.get("weights")
     if isinstance(section, dict):
-        problems += schema._check_section("weights.", section, inside, set(inside), known)
+        problems += schema.check_section("weights.", section, inside, set(inside), known)
     if not problems:
         problems += [*metric_problems("metrics", plain["metrics"] or ())]
-        problems += settings._device_problems(plain)
-        problems += settings._run_problems(plain["run"])
+        problems += settings.device_problems(plain)
+        problems += settings.run_problems(plain["run"])
     if problems:
         raise ConfigError(*problems)
     plain["truncation_psi"] = float(plain["truncation_psi"])
@@ -129,10 +129,10 @@ class DoctorConfig:
 
 def load_doctor(cfg: DictConfig) -> DoctorConfig:
     """Raises ConfigError with every problem found."""
-    plain = settings._texts(schema._plain(cfg), "run", "output", "data_root")
-    problems = settings._simple_problems(DoctorConfig, plain)
+    plain = settings.as_texts(schema.to_plain(cfg), "run", "output", "data_root")
+    problems = settings.simple_problems(DoctorConfig, plain)
     if not problems:
-        problems = [*settings._device_problems({**plain, "precision": "fp32"}), *_no_run(plain)]
+        problems = [*settings.device_problems({**plain, "precision": "fp32"}), *_no_run(plain)]
     if problems:
         raise ConfigError(*problems)
     return DoctorConfig(**plain)
@@ -153,15 +153,15 @@ class ReportConfig:
 
 def load_report(cfg: DictConfig) -> ReportConfig:
     """Raises ConfigError with every problem found."""
-    plain = settings._texts(schema._plain(cfg), "run", "output")
-    if problems := settings._simple_problems(ReportConfig, plain) or [*_no_run(plain)]:
+    plain = settings.as_texts(schema.to_plain(cfg), "run", "output")
+    if problems := settings.simple_problems(ReportConfig, plain) or [*_no_run(plain)]:
         raise ConfigError(*problems)
     return ReportConfig(**plain)
 
 
 def load_fetch(cfg: DictConfig) -> list[str]:
     """Names of weights. Raises ConfigError."""
-    plain = schema._plain(cfg)
+    plain = schema.to_plain(cfg)
     given = plain.get("weights")
     names: list[str] = [given] if isinstance(given, str) else [*(given or ())]
     known = list(weights.FILES)

@@ -33,7 +33,7 @@ def problems(config: Config) -> list[str]:
         _momentum,
         _augmentation,
         _starting_point,
-        _name,
+        name_problems,
         _objective,
         _evaluation,
     )
@@ -237,7 +237,7 @@ def _starting_point(config: Config) -> Iterator[str]:
         )
 
 
-def _name(config: Config) -> Iterator[str]:
+def name_problems(config: Config) -> Iterator[str]:
     name = config["name"]
     if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
         yield f"name={name} must be a plain folder name: the folder above it is out=..."

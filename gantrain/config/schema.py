@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 from gantrain.config import constructors, data_kind, rules, suggestions
 from gantrain.config.annotations import explain_mismatch
 from gantrain.errors import ConfigError, format_value
-from gantrain.runs import preflight
 from gantrain.targets import allowed
 from gantrain.types import Range
 
@@ -155,8 +154,8 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     `given`: the keys the user typed (default: asked of Hydra); one that has no effect is named in
     the result's `warnings`. Raises ConfigError with every problem found.
     """
-    plain = _plain(cfg)
-    problems = list(_missing(plain))
+    plain = to_plain(cfg)
+    problems = list(missing_values(plain))
     useless: dict[str, str] = {}
     if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
         plain["data"], useless, misfits = data_kind.fit(plain["model"], plain["data"])
@@ -167,7 +166,7 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     if problems:
         raise ConfigError(*problems)
     typed = set(_given() if given is None else given)
-    sections = {name: kind(**_floats(kind, plain[name])) for name, kind in _sections().items()}
+    sections = {name: kind(**with_floats(kind, plain[name])) for name, kind in _sections().items()}
     warnings = [
         f"data.{key} has no effect: {why}."
         for key, why in useless.items()
@@ -177,18 +176,7 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     return RunConfig(**{**plain, **sections}, warnings=tuple(warnings))
 
 
-def check(command: str, cfg: DictConfig) -> None:
-    """Raise ConfigError when `cfg` is not a valid config of `command`, or cannot be run here."""
-    if command == "train":
-        preflight.check(load(cfg, given=()))
-    else:
-        from gantrain.config import inspection, settings  # they stand on this module
-
-        module = inspection if hasattr(inspection, f"load_{command}") else settings
-        getattr(module, f"load_{command}")(cfg)
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
+def to_plain(cfg: DictConfig) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -223,25 +211,25 @@ def _sections() -> dict[str, Any]:
     return {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
 
 
-def _missing(node: Any, prefix: str = "") -> Iterator[str]:
+def missing_values(node: Any, prefix: str = "") -> Iterator[str]:
     for key, value in node.items() if isinstance(node, dict) else ():
         if value == "???":
             yield f"{prefix}{key} has no value: add {prefix}{key}=... to the command."
-        yield from _missing(value, f"{prefix}{key}.")
+        yield from missing_values(value, f"{prefix}{key}.")
 
 
 def known_keys(plain: dict[str, Any]) -> list[str]:
     """Every dotted key that a config with these `_target_`s may hold, sections included."""
     keys: list[str] = []
-    for name, annotation in _fields(RunConfig).items():
-        section = _fields(annotation) if dataclasses.is_dataclass(annotation) else {}
+    for name, annotation in annotations_of(RunConfig).items():
+        section = annotations_of(annotation) if dataclasses.is_dataclass(annotation) else {}
         if name in BUILT and isinstance(plain.get(name), dict):
             section = _parameters(name, plain[name]) or {}
         keys += [name, *(f"{name}.{key}" for key in section)]
     return keys
 
 
-def _fields(kind: Any) -> dict[str, Any]:
+def annotations_of(kind: Any) -> dict[str, Any]:
     """Annotations of a section, bounds included."""
     hints = get_type_hints(kind, include_extras=True)
     hints.pop("warnings", None)
@@ -265,20 +253,20 @@ def _parameters(name: str, section: dict[str, Any]) -> dict[str, Any] | None:
 def _check(plain: dict[str, Any]) -> Iterator[str]:
     """Every key of every section on its own."""
     known = known_keys(plain)
-    top = _fields(RunConfig)
-    yield from _check_section("", plain, top, set(top), known)
+    top = annotations_of(RunConfig)
+    yield from check_section("", plain, top, set(top), known)
     for name, annotation in top.items():
         section = plain.get(name)
         if not isinstance(section, dict):
             continue
         if name in BUILT:
-            yield from _check_target(name, section, known)
+            yield from check_target(name, section, known)
         elif dataclasses.is_dataclass(annotation):
-            fields = _fields(annotation)
-            yield from _check_section(f"{name}.", section, fields, set(fields), known)
+            fields = annotations_of(annotation)
+            yield from check_section(f"{name}.", section, fields, set(fields), known)
 
 
-def _check_section(
+def check_section(
     prefix: str,
     section: dict[str, Any],
     fields: dict[str, Any],
@@ -306,7 +294,7 @@ def _not_a_section(key: str, value: Any, known: list[str]) -> str:
     )
 
 
-def _check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
+def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
     """A section whose `_target_` names a constructor of ours, of torch.optim or of a plugin."""
     target = section.get("_target_")
     if not isinstance(target, str) or not allowed(target):
@@ -327,7 +315,7 @@ def _check_target(name: str, section: dict[str, Any], known: list[str]) -> Itera
     if found.open:
         fields = {**dict.fromkeys(rest, Any), **fields}
     required = {key for key, parameter in own.items() if parameter.required}
-    yield from _check_section(f"{name}.", rest, fields, required, known)
+    yield from check_section(f"{name}.", rest, fields, required, known)
     yield from _nested_targets(f"{name}.", rest)
 
 
@@ -345,7 +333,7 @@ def _nested_targets(prefix: str, node: Any) -> Iterator[str]:
             yield f"{prefix}_target_={format_value(value)} is not allowed (see GANTRAIN_PLUGINS)."
 
 
-def _floats(kind: type, section: dict[str, Any]) -> dict[str, Any]:
+def with_floats(kind: type, section: dict[str, Any]) -> dict[str, Any]:
     """The section with whole numbers made floats where the field is a float."""
     hints = get_type_hints(kind)
     return {

@@ -77,16 +77,18 @@ def load_generate(cfg: DictConfig) -> GenerateConfig:
     Raises ConfigError with every problem found: keys, values, combinations, files that are not
     there, packages that are not installed.
     """
-    plain = schema._plain(cfg)
+    plain = schema.to_plain(cfg)
     for key in PATHS:  # run=7 is a name, not a number
         if isinstance(plain.get(key), (int, float)):
             plain[key] = str(plain[key])
-    problems = [*schema._missing(plain), *_check(plain)]
+    problems = [*schema.missing_values(plain), *_check(plain)]
     if not problems:
         problems = [*_combinations(plain), *_surroundings(plain)]
     if problems:
         raise ConfigError(*problems)
-    sections = {name: kind(**schema._floats(kind, plain[name])) for name, kind in SECTIONS.items()}
+    sections = {
+        name: kind(**schema.with_floats(kind, plain[name])) for name, kind in SECTIONS.items()
+    }
     rest = {key: value for key, value in plain.items() if key not in ("class", *SECTIONS)}
     psi = float(rest.pop("truncation_psi"))
     return GenerateConfig(**rest, **sections, class_=plain["class"], truncation_psi=psi)
@@ -99,15 +101,15 @@ def plain(config: GenerateConfig) -> dict[str, Any]:
 
 def _check(plain: dict[str, Any]) -> Iterator[str]:
     """Every key on its own."""
-    top = {key.rstrip("_"): kind for key, kind in schema._fields(GenerateConfig).items()}
-    inside = {name: schema._fields(kind) for name, kind in SECTIONS.items()}
+    top = {key.rstrip("_"): kind for key, kind in schema.annotations_of(GenerateConfig).items()}
+    inside = {name: schema.annotations_of(kind) for name, kind in SECTIONS.items()}
     known = [*top, *(f"{name}.{key}" for name, keys in inside.items() for key in keys)]
-    yield from schema._check_section("", plain, top, set(top), known)
+    yield from schema.check_section("", plain, top, set(top), known)
     yield from _numbers_problems("seeds", plain.get("seeds"), LARGEST_SEED)
     for name, fields in inside.items():
         if not isinstance(section := plain.get(name), dict):
             continue
-        yield from schema._check_section(f"{name}.", section, fields, set(fields), known)
+        yield from schema.check_section(f"{name}.", section, fields, set(fields), known)
         for key in {"rows", "columns"} & section.keys():
             yield from _numbers_problems(f"{name}.{key}", section[key], LARGEST_SEED)
         yield from _numbers_problems(f"{name}.layers", section.get("layers"), MOST_LAYERS)
@@ -153,7 +155,7 @@ def _combinations(plain: dict[str, Any]) -> Iterator[str]:
 def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
     """What the machine must have: files, an empty folder, a video encoder, the device."""
     out = plain["out"] and Path(plain["out"])
-    yield from _run_problems(plain["run"])
+    yield from run_problems(plain["run"])
     for key in ("images", "w"):
         if plain[key] is not None and not Path(plain[key]).exists():
             yield f"{key}={plain[key]}: there is no such file{' or folder' * (key == 'images')}."
@@ -165,10 +167,10 @@ def _surroundings(plain: dict[str, Any]) -> Iterator[str]:
             "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
             "take interpolation.format=webp."
         )
-    yield from _device_problems(plain)
+    yield from device_problems(plain)
 
 
-def _run_problems(path: str) -> Iterator[str]:
+def run_problems(path: str) -> Iterator[str]:
     run = Path(path)
     if not run.exists():
         yield f"run={run}: there is no such run directory or snapshot file."
@@ -176,7 +178,7 @@ def _run_problems(path: str) -> Iterator[str]:
         yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
 
 
-def _device_problems(plain: dict[str, Any]) -> Iterator[str]:
+def device_problems(plain: dict[str, Any]) -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", plain["device"]):
         yield f"device={plain['device']} is not a device: give auto, cpu, cuda, cuda:N or mps."
     elif plain["precision"] == "tf32" and plain["device"] in ("cpu", "mps"):
@@ -206,18 +208,18 @@ class TranslateConfig:
 
 def load_translate(cfg: DictConfig) -> TranslateConfig:
     """Raises ConfigError with every problem found; the pictures themselves are not looked at."""
-    plain = _texts(schema._plain(cfg), "run", "output")
+    plain = as_texts(schema.to_plain(cfg), "run", "output")
     given = plain.get("input")
     if given != "???" and isinstance(given, (str, int, float)):
         plain["input"] = [str(given)]
-    problems = _simple_problems(TranslateConfig, plain)
+    problems = simple_problems(TranslateConfig, plain)
     limits = plain.get("value_range")
     if not problems and limits is not None and (len(limits) != 2 or not limits[0] < limits[1]):
         problems = [
             f"value_range={format_value(limits)} is no range: give [lowest,highest], as [0,1]."
         ]
     if not problems:
-        problems = [*_run_problems(plain["run"]), *_device_problems(plain)]
+        problems = [*run_problems(plain["run"]), *device_problems(plain)]
     if problems:
         raise ConfigError(*problems)
     return TranslateConfig(**plain)
@@ -244,12 +246,12 @@ class ExportConfig:
 
 def load_import(cfg: DictConfig) -> ImportConfig:
     """Raises ConfigError with every problem found; the files are not looked at."""
-    plain = _texts(schema._plain(cfg), "name", "out")
+    plain = as_texts(schema.to_plain(cfg), "name", "out")
     if isinstance(plain.get("source"), (str, int, float)) and plain["source"] != "???":
         plain["source"] = [str(plain["source"])]
-    problems = _simple_problems(ImportConfig, plain)
+    problems = simple_problems(ImportConfig, plain)
     if not problems:
-        problems = list(rules._name(plain))
+        problems = list(rules.name_problems(plain))
         if (path := Path(plain["out"]) / plain["name"]).exists() and any(path.iterdir()):
             problems.append(f"{path} is there already: give another name=.")
     if problems:
@@ -259,8 +261,8 @@ def load_import(cfg: DictConfig) -> ImportConfig:
 
 def load_export(cfg: DictConfig) -> ExportConfig:
     """Raises ConfigError with every problem found."""
-    plain = _texts(schema._plain(cfg), "run", "output")
-    problems = _simple_problems(ExportConfig, plain) or list(_run_problems(plain["run"]))
+    plain = as_texts(schema.to_plain(cfg), "run", "output")
+    problems = simple_problems(ExportConfig, plain) or list(run_problems(plain["run"]))
     if not problems and plain["format"] == "safetensors" and not _installed("safetensors"):
         problems = ["format=safetensors needs a package more: pip install 'gantrain[safetensors]'."]
     onnx = plain.get("format") == "onnx"
@@ -273,14 +275,14 @@ def load_export(cfg: DictConfig) -> ExportConfig:
     return ExportConfig(**plain)
 
 
-def _simple_problems(kind: type, plain: dict[str, Any]) -> list[str]:
+def simple_problems(kind: type, plain: dict[str, Any]) -> list[str]:
     """Of a config without sections: values that are missing, unknown or of the wrong kind."""
-    fields = schema._fields(kind)
-    found = [*schema._missing(plain)]
-    return found + list(schema._check_section("", plain, fields, set(fields), list(fields)))
+    fields = schema.annotations_of(kind)
+    found = [*schema.missing_values(plain)]
+    return found + list(schema.check_section("", plain, fields, set(fields), list(fields)))
 
 
-def _texts(plain: dict[str, Any], *keys: str) -> dict[str, Any]:
+def as_texts(plain: dict[str, Any], *keys: str) -> dict[str, Any]:
     """name=7 is a name, not a number."""
     for key in keys:
         if isinstance(plain.get(key), (int, float)):
@@ -302,7 +304,7 @@ class CompareConfig:
 
 def load_compare(cfg: DictConfig) -> CompareConfig:
     """Raises ConfigError with every problem found."""
-    plain = schema._plain(cfg)
+    plain = schema.to_plain(cfg)
     for key in ("runs", "metrics"):
         if isinstance(plain.get(key), (str, int, float)) and plain[key] != "???":
             plain[key] = [str(plain[key])]
@@ -313,8 +315,8 @@ def load_compare(cfg: DictConfig) -> CompareConfig:
             "gantrain compare needs the folders of sweeps or runs after it, as "
             f"gantrain compare sweeps/NAME.{_sweeps_here()}"
         )
-    fields = schema._fields(CompareConfig)
-    problems = list(schema._check_section("", plain, fields, set(fields), list(fields)))
+    fields = schema.annotations_of(CompareConfig)
+    problems = list(schema.check_section("", plain, fields, set(fields), list(fields)))
     if problems:
         raise ConfigError(*problems)
     return CompareConfig(**plain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gantrain import targets
 from gantrain.engine.distributed import environment
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from gantrain.config.schema import RunConfig
 
 
-def check(config: RunConfig) -> None:
-    """Raise ConfigError if the run there is not to be gone on with, or the pictures are not there.
+def check(config: RunConfig) -> Any:
+    """Raise ConfigError if the existing run cannot be resumed or its images are missing.
 
-    The data set finds its folders and lists its files here; whether each picture can be read is
-    `prepare`'s business. A finished run needs no pictures. Of several ranks the first one looks.
+    The data set finds its folders and lists its files here; whether each image can be read is
+    `prepare`'s business. A finished run needs no images. Of several ranks the first one looks.
+
+    Returns:
+        The data set, not yet prepared; None where nobody looked.
     """
     if not environment.is_first():
-        return
+        return None
+    data = None
     problems: list[str] = []
     try:
         past = resume.find(config)
         if past and past.result:
-            return
+            return None
     except ConfigError as error:
         problems += error.problems
     try:
@@ -42,3 +46,4 @@ def check(config: RunConfig) -> None:
         problems += error.problems
     if problems:
         raise ConfigError(*problems)
+    return data

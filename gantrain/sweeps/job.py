@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
 from gantrain.config import schema
+from gantrain.config.schema import RunConfig
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
@@ -35,7 +36,7 @@ class Outcome:
     value: float | None
 
 
-def run(sweep: Sweep, train: Callable[[DictConfig], float | None], cfg: DictConfig) -> float | None:
+def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfig) -> float | None:
     """Train what the composed `cfg` says, in the job's own directory; its objective, or None.
 
     A failure is recorded and does not reach the launcher: the other jobs go on. Raises SystemExit
@@ -45,7 +46,8 @@ def run(sweep: Sweep, train: Callable[[DictConfig], float | None], cfg: DictConf
     given: Any = HydraConfig.get().overrides
     with read_write(given):
         given.task = sweep.overrides(job)  # what the run keeps of its making
-    if known := place(sweep, job, cfg):
+    config = placed(sweep, job, cfg)
+    if known := outcome(sweep, job, config):
         print(f"{heading(sweep, job)}: {known.text}", flush=True)
         return known.value
     if RunDirectory(sweep.folder / job.name).in_use():
@@ -56,7 +58,7 @@ def run(sweep: Sweep, train: Callable[[DictConfig], float | None], cfg: DictConf
     print(f"\n{heading(sweep, job)}", flush=True)
     manifest.forget_failure(sweep.folder, job.name)
     try:
-        value = train(cfg)
+        value = train(config)
     except ConfigError as error:
         return _failed(sweep, job, "ConfigError", str(error))
     except SystemExit as leaving:
@@ -68,11 +70,15 @@ def run(sweep: Sweep, train: Callable[[DictConfig], float | None], cfg: DictConf
     return value if value is not None and value == value else None
 
 
-def place(sweep: Sweep, job: Job, cfg: DictConfig) -> Outcome | None:
-    """Send the run of `cfg` to its directory; its outcome if there is nothing left to do."""
+def placed(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
+    """The settings of `cfg`, sent to the job's directory."""
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
-    config = schema.load(cfg, given=())
+    return schema.load(cfg)
+
+
+def outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
+    """How a run has ended, if there is nothing left to do."""
     past = resume.find(config)
     if past and past.result:
         return ended(sweep, job, config.objective, "done already")

@@ -20,10 +20,11 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.cli.arguments import quoted
 from gantrain.config import compose, schema, sweep_errors
+from gantrain.config.overrides import hydra_quote
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
+from gantrain.runs import preflight
 from gantrain.sweeps import manifest
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
@@ -67,7 +68,7 @@ class Sweep:
 
     def overrides(self, job: Job) -> list[str]:
         """What to give to `gantrain train` to make the run."""
-        where = [f"out={quoted(str(self.folder))}", f"name={job.name}", "resume=auto"]
+        where = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
         return [*self.common, *job.overrides, *where]
 
     def command_line(self, job: Job) -> list[str]:
@@ -183,7 +184,8 @@ def _free(key: str) -> bool:
 
 def _problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
-        schema.check("train", compose.task_config(source, "train", overrides))
+        cfg = compose.task_config(source, "train", overrides)
+        preflight.check(schema.load(cfg, given=()))
     except ConfigError as error:
         return error.problems
     return ()

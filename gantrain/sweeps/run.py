@@ -7,35 +7,38 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from gantrain.cli.arguments import quoted
+from gantrain.config.overrides import hydra_quote
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
 from gantrain.sweeps import manifest, plan, table
-from gantrain.sweeps.launchers import base, slurm_queue
+from gantrain.sweeps.launchers import register, slurm_queue
 from gantrain.sweeps.plan import Sweep
-
-if TYPE_CHECKING:
-    from gantrain.cli.arguments import Arguments
 
 EXIT_FAILED, EXIT_STOPPED = 1, 75
 
 
-def run(arguments: Arguments, start: Callable[[Sweep], None]) -> int:
-    """Check everything, call `start(sweep)`, which lets Hydra work, and show the table.
+def run(
+    overrides: list[str],
+    flags: list[str],
+    config_dir: str | None,
+    start: Callable[[Sweep, list[str]], None],
+) -> int:
+    """Check everything, call `start(sweep, overrides)`, which lets Hydra work, show the table.
+
+    Args:
+        overrides, flags, config_dir: as typed; `start` gets those that Hydra is to see.
 
     Returns the exit code: 0 all done (or all submitted), 1 some failed, 75 stopped.
     """
-    sweep = plan.prepare(arguments.overrides, arguments.flags, arguments.config_dir, sys.argv[1:])
-    arguments.overrides = [*sweep.typed, f"hydra.sweep.dir={quoted(str(sweep.folder))}"]
-    base.register()
+    sweep = plan.prepare(overrides, flags, config_dir, sys.argv[1:])
+    register()
     if not sweep.grid:
         _quiet()
     count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
     print(f"Sweep: {sweep.folder}{count}", flush=True)
     stopped = False
     try:
-        start(sweep)
+        start(sweep, [*sweep.typed, f"hydra.sweep.dir={hydra_quote(str(sweep.folder))}"])
     except SystemExit as leaving:
         if leaving.code != EXIT_STOPPED:
             raise

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from omegaconf import DictConfig
 
 from gantrain.cli import entry
 from gantrain.config import schema
@@ -51,8 +50,7 @@ def gantrain(
     """The command line in this process, in an empty folder. A run leaves config.yaml and a result
     whose pairs/l1 is (lambda_cycle - 7)^2 + seed."""
 
-    def train(cfg: DictConfig) -> float:
-        config = schema.load(cfg)
+    def train(config: schema.RunConfig, data: Any) -> float:
         settings = dataclasses.asdict(config)
         settings.pop("warnings")
         nimg = round((config.train.kimg or 0) * 1000)

@@ -1,13 +1,12 @@
-"""What gantrain's own launchers share, and how Hydra comes to know them."""
+"""What gantrain's own launchers share."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
 
-# Hydra makes launchers only if their names begin so. A real package there would be imported at
-# every start of every Hydra program here, so the names are given to classes that lie elsewhere.
-MODULE = "hydra_plugins.gantrain"
+CommandLine = Callable[[], int]  # `gantrain <sys.argv[1:]>` in this process
 
 
 class OwnLauncher(Launcher, ABC):
@@ -35,7 +32,9 @@ class OwnLauncher(Launcher, ABC):
     ) -> None:
         self.context = hydra_context
         self.config = config
-        self.sweep: Sweep = cast(Any, task_function).sweep
+        job = cast(Any, task_function)  # the command line's
+        self.sweep: Sweep = job.sweep
+        self.command_line: CommandLine = job.command_line
 
     def composed(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> dict[Job, DictConfig]:
         """The config of each job, without the `hydra` node."""
@@ -56,10 +55,14 @@ class OwnLauncher(Launcher, ABC):
         """What is known of jobs without running them, said."""
         known = {}
         for job, cfg in configs.items():
-            if outcome := task.place(self.sweep, job, cfg):
+            if outcome := self.outcome(job, cfg):
                 self.say(job, outcome.text)
                 known[job] = outcome
         return known
+
+    def outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
+        """How the run has ended, if there is nothing left to do."""
+        return task.outcome(self.sweep, job, task.placed(self.sweep, job, cfg))
 
     def say(self, job: Job, text: str) -> None:
         tell(f"{task.heading(self.sweep, job)}: {text}")
@@ -82,12 +85,3 @@ def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -
     done = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
     done.return_value = value
     return done
-
-
-def register() -> None:
-    """Make launcher=local, slurm and slurm_detached known to Hydra."""
-    from gantrain.sweeps.launchers.local import Local
-    from gantrain.sweeps.launchers.slurm import Slurm, SlurmDetached
-
-    for launcher in (Local, Slurm, SlurmDetached):
-        Plugins.instance().class_name_to_class[f"{MODULE}.{launcher.__name__}"] = launcher

@@ -20,7 +20,7 @@ from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
 from gantrain.sweeps.job import Outcome
 from gantrain.sweeps.launchers import slurm_queue
-from gantrain.sweeps.launchers.base import OwnLauncher, job_return
+from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
 
 LOOK = 1.0  # seconds between two looks at the results
@@ -33,17 +33,18 @@ OF_SUBMITIT += ("nodes", "name", "stderr_to_stdout")
 class SlurmRun:
     """What a job of Slurm's does. Pickled, and unpickled on the node; requeued, it goes on."""
 
-    def __init__(self, arguments: list[str], folder: Path, name: str) -> None:
-        self.arguments, self.folder, self.name = arguments, folder, name
+    def __init__(
+        self, command_line: CommandLine, arguments: list[str], folder: Path, name: str
+    ) -> None:
+        self.command_line, self.arguments = command_line, arguments
+        self.folder, self.name = folder, name
 
     def __call__(self) -> int:
         """Run `gantrain <arguments>` in this process, whose signal handlers are submitit's."""
-        from gantrain.cli import entry
-
         manifest.forget_failure(self.folder, self.name)
         sys.argv = ["gantrain", *self.arguments]
         try:
-            return entry.run()
+            return self.command_line()
         except ConfigError as error:
             manifest.note_failure(self.folder, self.name, "ConfigError", str(error))
             raise
@@ -112,7 +113,10 @@ class Slurm(OwnLauncher):
         folder = Path(options.pop("submitit_folder")).absolute()
         retries = options.pop("max_num_timeout")
         where = self.sweep.folder.absolute()
-        work = [SlurmRun(self.sweep.command_line(job), where, job.name) for job in jobs]
+        work = [
+            SlurmRun(self.command_line, self.sweep.command_line(job), where, job.name)
+            for job in jobs
+        ]
         try:
             executor = submitit.AutoExecutor(
                 folder=folder, cluster="slurm", slurm_max_num_timeout=retries
@@ -146,7 +150,7 @@ class Slurm(OwnLauncher):
                 time.sleep(LOOK)
                 for job in waiting:
                     if self._result_time(job) != results[job] and (
-                        found := task.place(self.sweep, job, configs[job])
+                        found := self.outcome(job, configs[job])
                     ):
                         ended = task.ended(self.sweep, job, configs[job].objective, "done")
                         outcomes[job] = Outcome(ended.text, found.value)
