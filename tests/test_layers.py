@@ -25,18 +25,10 @@ MAY_CROSS = {
     ("inference", "gantrain.engine.precision"),
 }
 # These answer without torch.
-LIGHT = [
-    *["__main__", "errors", "targets", "types", "engine.startup", "engine.distributed.environment"],
-    *[
-        "runs.preflight",
-        "runs.resume",
-        "cli.entry",
-        "cli.arguments",
-        "cli.help",
-        "cli.saved_overrides",
-    ],
-    *(f"config.{file.stem}" for file in sorted((PACKAGE / "config").glob("*.py"))),
-]
+LIGHT = [f"config.{file.stem}" for file in sorted((PACKAGE / "config").glob("*.py"))]
+LIGHT += ["__main__", "errors", "targets", "types"]
+LIGHT += ["engine.startup", "engine.distributed.environment", "runs.preflight", "runs.resume"]
+LIGHT += ["cli.entry", "cli.arguments", "cli.help", "cli.saved_overrides"]
 
 
 def part(path: Path) -> str:
