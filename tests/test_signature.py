@@ -110,11 +110,11 @@ def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
 
 def test_optimizers_of_torch_without_torch() -> None:
     program = (
-        "import sys; from gantrain import signature\n"
-        "found = signature.read('torch.optim.Adam').parameters\n"
+        "import sys; from gantrain.config import constructors\n"
+        "found = constructors.read('torch.optim.Adam').parameters\n"
         "print(found['lr'].annotation, found['betas'].annotation, 'torch' in sys.modules)"
     )
-    root = Path(constructors.__file__).parent.parent
+    root = Path(constructors.__file__).parents[2]
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr

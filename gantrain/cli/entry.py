@@ -129,7 +129,10 @@ def _run(arguments: Arguments) -> int:
             from gantrain.config import compose
 
             compose.check_sweep(arguments.command, arguments.overrides, arguments.config_dir)
-        _hydra(arguments, job)
+        if arguments.sweep or arguments.flags:
+            _hydra(arguments, job)
+        else:
+            _run_once(arguments, job)
     except ConfigError:
         raise
     except Exception as error:
@@ -150,6 +153,33 @@ def _sweep(arguments: Arguments, job: Job) -> int:
         _hydra(arguments, job)
 
     return running.run(arguments.overrides, arguments.flags, arguments.config_dir, start)
+
+
+def _run_once(arguments: Arguments, job: Job) -> None:
+    """One run. `hydra.main` would compose its config twice, first for `hydra.mode` alone."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.utils import run_job, setup_globals
+    from hydra.types import HydraContext, RunMode
+    from omegaconf import read_write
+
+    from gantrain.config import compose
+
+    setup_globals()
+    source = compose.loader(arguments.config_dir)
+    cfg = source.load_configuration(arguments.command, arguments.overrides, run_mode=RunMode.RUN)
+    if cfg.hydra.mode == RunMode.MULTIRUN:
+        return _hydra(arguments, job)
+    with read_write(cfg.hydra):
+        cfg.hydra.mode = RunMode.RUN
+    context = HydraContext(config_loader=source, callbacks=Callbacks(cfg))
+    done = run_job(
+        task_function=job,
+        config=cfg,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+        hydra_context=context,
+    )
+    _ = done.return_value  # raises what the run has raised
 
 
 def _hydra(arguments: Arguments, job: Job) -> None:

@@ -333,7 +333,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from gantrain import locks
+from gantrain.io import locks
 assert locks.acquire(Path(sys.argv[1])) is None
 if os.fork() == 0:
     time.sleep(60)
@@ -347,7 +347,7 @@ def test_a_killed_process_holds_nothing_and_neither_do_its_workers(tmp_path: Pat
     path = tmp_path / ".lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(path)],
-        env=ENVIRONMENT | {"PYTHONPATH": str(Path(locks.__file__).parents[1])},
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(locks.__file__).parents[2])},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
