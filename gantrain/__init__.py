@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gantrain.inference.sampling import Model
+    from gantrain.inference.model import Model
 
 __version__ = "0.1.0.dev0"
 
@@ -20,9 +20,9 @@ __version__ = "0.1.0.dev0"
 def load(path: str | Path, device: str = "cpu") -> Model:
     """A trained model, from a snapshot file or the newest snapshot of a run directory.
 
-    See `gantrain.inference.sampling.Model`: `sample`, `mapping`, `synthesis`, `networks`, `meta`.
+    See `gantrain.inference.model.Model`: `sample`, `mapping`, `synthesis`, `networks`, `meta`.
     Importing gantrain does not import torch; this does. Raises ConfigError with a sentence.
     """
-    from gantrain.inference import sampling
+    from gantrain.inference import model
 
-    return sampling.load(path, device)
+    return model.load(path, device)

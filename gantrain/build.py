@@ -2,22 +2,24 @@
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
-from gantrain import quick, targets
+from gantrain import targets
+from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.engine import startup
+from gantrain.engine.distributed.environment import Ranks
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.precision import Precision, missing, pick_device
 from gantrain.engine.trainer import Plan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
-from gantrain.ranks import Ranks
-from gantrain.schema import RunConfig, RuntimeConfig, TrackingConfig
-from gantrain.tracking.console import LiveDisplay, PlainLines
-from gantrain.tracking.run_directory import RunDirectory
-from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
+from gantrain.inference.model import Model
+from gantrain.inference.translation import input_channels
 
 
 def make_data(config: RunConfig) -> Any:
@@ -62,7 +64,7 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
         torch.cuda.set_device(device)  # and no other
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    quick.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
+    startup.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)
@@ -166,26 +168,6 @@ def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int 
     return max(min(spare, 2), 0) if device.type == "cpu" else max(min(spare, 8), 1)
 
 
-def make_tracker(
-    config: RunConfig,
-    directory: RunDirectory,
-    plan: Plan,
-    hyperparameters: dict[str, Any],
-    live: bool,
-    resumed_at: int | None,
-    stream: Any,
-) -> Tracker:
-    """Log file and metrics always; TensorBoard as configured; live display or plain lines."""
-    directory.path.mkdir(parents=True, exist_ok=True)
-    plain = PlainLines(None if live else stream, directory.log, plan.total)
-    sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]
-    if live:
-        sinks.append(LiveDisplay(plan.total, resumed_at or 0))
-    if config.tracking.tensorboard:
-        sinks.append(TensorBoard(directory.tensorboard, hyperparameters, resumed_at))
-    return Tracker(sinks, directory.grids)
-
-
 def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
     """The first `count` test images of every stream, uint8 [N, C, H, W]
     (and float32 labels): the fixed grid inputs.
@@ -201,3 +183,41 @@ def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
         batch[stream] = [torch.from_numpy(x) for x in items if x.shape == items[0].shape]
     rows = min(len(images) for images in batch.values())
     return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}
+
+
+def load_run_data(run: Path, root: str | None, model: Model) -> Any:
+    """The data set of a run directory or one of its snapshots, not yet prepared.
+
+    root: where it is now; None: where it was. Raises ConfigError.
+    """
+    run = run if run.is_dir() else run.parent.parent
+    try:
+        section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        if not root:
+            raise ConfigError(
+                f"{run / 'config.yaml'} does not say what data the run had ({error}): give run= a "
+                "run directory, or a snapshot in the snapshots folder of one; or data_root=DIR, "
+                "which holds trainA/ and trainB/ (of single pictures: any folder)."
+            ) from None
+        section = _foreign(model)
+    if root:
+        section["root"] = root
+    made, keys = targets.resolve(section)
+    return made(seed=0, **keys)
+
+
+def _foreign(model: Model) -> dict[str, Any]:
+    """A folder for networks that were not trained here, as an imported snapshot has them."""
+    if set(model.networks) <= {"ab", "ba"}:
+        kind = "gantrain.data.folder.UnpairedFolder"
+        channels = {f"channels_{way[0]}": input_channels(g) for way, g in model.networks.items()}
+        return {"_target_": kind, **{key: x for key, x in channels.items() if x}}
+    G = model.generator
+    size = {"resolution": list(G.resolution), "channels": G.channels, "labels": G.label_dim > 0}
+    return {"_target_": "gantrain.data.image_folder.ImageFolder", **size}
+
+
+def size_multiple(model: Model) -> int:
+    """What the sides of the networks' pictures must be multiples of."""
+    return max(int(getattr(network, "size_multiple", 1)) for network in model.networks.values())

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write, is_whole
+from gantrain.io.files import atomic_write, is_whole
 from gantrain.targets import plugin
 
 FORMAT = "gantrain-snapshot-1"

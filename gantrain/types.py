@@ -1,7 +1,7 @@
 """Types that tell, beside Python's own, which values a config key may take. Knows no torch.
 
 A constructor reached through a config's `_target_` annotates its parameters with these, and
-`gantrain.schema` refuses wrong values before anything is imported:
+`gantrain.config.schema` refuses wrong values before anything is imported:
 
     def __init__(self, *, ngf: Annotated[int, Range(1)], weight: Annotated[Schedule, Range(0)])
 """
@@ -44,3 +44,21 @@ Points: TypeAlias = Annotated[list[list[float]], KimgPoints()]
 
 Schedule: TypeAlias = Union[float, Points]  # noqa: UP007 (a runtime value, also on Python 3.10)
 """A constant, or points [[kimg, value], ...] joined linearly."""
+
+
+def value_at(schedule: Schedule, nimg: int) -> float:
+    """The value of a number or of points [[kimg, value], ...] after `nimg` images.
+
+    Linear between points, constant before the first and after the last.
+    """
+    if isinstance(schedule, int | float):
+        return float(schedule)
+    kimg = nimg / 1000
+    left_kimg, left = schedule[0]
+    if kimg <= left_kimg:
+        return float(left)
+    for right_kimg, right in schedule[1:]:
+        if kimg < right_kimg:
+            return left + (right - left) * (kimg - left_kimg) / (right_kimg - left_kimg)
+        left_kimg, left = right_kimg, right
+    return float(left)

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from gantrain.build import prepare_networks
+from gantrain.config.schema import RuntimeConfig
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
@@ -35,7 +36,6 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.ops import bias_act, fir, modulated_conv
-from gantrain.schema import RuntimeConfig
 
 Row = tuple[str, str, str, bool]  # name, mode, precision, compile
 ROWS: list[Row] = [

@@ -25,7 +25,7 @@ from gantrain.inference.evaluation import Judge, Pictures
 from gantrain.metrics.extractor import Extractor, load_extractor
 from gantrain.metrics.inception import SIDE, Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.ops.pixels import to_uint8
+from gantrain.ops.value_range import to_uint8
 
 BATCH, REPEATS = 32, 5
 

@@ -27,13 +27,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
 from gantrain.data.fit import Fit
-from gantrain.data.images import list_images
-from gantrain.data.pixels import ImageFault
-from gantrain.data.places import LABEL_FILE
+from gantrain.data.image_files import list_images
+from gantrain.data.location import LABEL_FILE
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
+from gantrain.io.files import atomic_write
 
 QUALITY = 90  # of JPEG
 SAMPLE = 512  # pictures that tell how large the others become

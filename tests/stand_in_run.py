@@ -24,10 +24,10 @@ from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.gans.base import GAN, Step, networks_of
 from gantrain.inference.evaluation import Judge, Request, evaluate_latents
-from gantrain.inference.probing import Prober, can_be_probed
-from gantrain.inference.sampling import Model
+from gantrain.inference.model import Model
+from gantrain.inference.probes import Prober, can_be_probed
 from gantrain.metrics.extractor import load_extractor
-from gantrain.ops.pixels import to_float
+from gantrain.ops.value_range import to_float
 from tests import device_cases, stand_in_device
 from tests.command_line import differences
 from tests.engine.test_trainer import Recorder

@@ -8,7 +8,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from gantrain import build, paths, schema
+from gantrain import build
+from gantrain.config import paths, schema
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)

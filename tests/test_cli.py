@@ -11,16 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-from gantrain import cli
-from gantrain.arguments import parse
+from gantrain.cli import entry
+from gantrain.cli.arguments import parse
+from gantrain.config import schema
+from gantrain.config.schema import RunConfig
+from gantrain.data.shapes import UnpairedShapes
 from gantrain.errors import ConfigError
+from gantrain.runs import resume
+from tests.command_line import TINY
 
-IMPORTABLE = {"PYTHONPATH": str(Path(cli.__file__).parent.parent)}
+IMPORTABLE = {"PYTHONPATH": str(Path(entry.__file__).parents[2])}
 TORCH_LESS = """
 import sys
-from gantrain.cli import main
+from gantrain.cli.entry import main
 code = main()
 print("torch" in sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -38,7 +43,7 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture
-def trained() -> list[DictConfig]:
+def trained() -> list[RunConfig]:
     """The configs that reached the train command."""
     return []
 
@@ -48,12 +53,12 @@ def gantrain(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    trained: list[DictConfig],
+    trained: list[RunConfig],
 ) -> Run:
     """Runs the command line in this process, in an empty folder, with a train command that only
     notes its config."""
 
-    def train(cfg: DictConfig) -> float:
+    def train(cfg: RunConfig, data: object) -> float:
         trained.append(cfg)
         if cfg.name == "bug":
             raise KeyError("a fault of ours")
@@ -65,7 +70,7 @@ def gantrain(
 
     def run(*argv: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
-        code = cli.main()
+        code = entry.main()
         text = capfd.readouterr()
         return Answer(code, text.out, text.err)
 
@@ -73,6 +78,40 @@ def gantrain(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # cli sets it: have it put back afterwards
     monkeypatch.setitem(sys.modules, "gantrain.commands.train", SimpleNamespace(main=train))  # type: ignore[arg-type]
     return run
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[str]:
+    """Grows by one with every call of `owner.name`."""
+    calls: list[str] = []
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
+def test_a_start_composes_checks_and_looks_at_its_data_once(
+    gantrain: Run, trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [
+        counted(monkeypatch, ConfigLoaderImpl, "load_configuration"),
+        counted(monkeypatch, schema, "load"),
+        counted(monkeypatch, resume, "find"),
+        counted(monkeypatch, UnpairedShapes, "__init__"),
+    ]
+    assert gantrain("seed=3").code == 0
+    assert len(trained) == 1 and [len(found) for found in calls] == [1, 1, 1, 1]
+
+
+def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing a folder of a million pictures takes its time."""
+    made = counted(monkeypatch, UnpairedShapes, "__init__")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gantrain", *TINY, "runtime=cpu", "train.kimg=0.002"])
+    assert entry.main() == 0 and len(made) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +151,7 @@ def gantrain(
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
     ],
 )
-def test_mistakes(gantrain: Run, trained: list[Any], argv: list[str], said: str) -> None:
+def test_mistakes(gantrain: Run, trained: list[RunConfig], argv: list[str], said: str) -> None:
     answer = gantrain(*argv)
     assert said in answer.err
     assert "Traceback" not in answer.err and answer.out == ""
@@ -125,40 +164,44 @@ def test_several_mistakes_are_told_at_once(gantrain: Run) -> None:
     assert answer.code == 2 and "3 problems" in answer.err
 
 
-def test_bare_command_is_the_demonstration_and_says_so(gantrain: Run, trained: list[Any]) -> None:
+def test_bare_command_is_the_demonstration_and_says_so(
+    gantrain: Run, trained: list[RunConfig]
+) -> None:
     answer = gantrain("seed=3")
     assert answer.code == 0 and answer.err.count("experiment=quickstart") == 1
     assert trained[0].train.epochs is None and trained[0].seed == 3
-    assert "hydra" not in trained[0] and os.listdir() == []
+    assert os.listdir() == []
 
 
-def test_resume_auto_begins_the_same_run_as_without_it(gantrain: Run, trained: list[Any]) -> None:
+def test_resume_auto_begins_the_same_run_as_without_it(
+    gantrain: Run, trained: list[RunConfig]
+) -> None:
     gantrain("name=a", "resume=auto")
-    assert trained[0].train.epochs is None and trained[0].data.resolution == 32
+    assert trained[0].train.epochs is None and trained[0].data["resolution"] == 32
 
 
 @pytest.mark.parametrize(
     "argv",
     [["train", "model=cyclegan"], ["data=shapes"], ["experiment=null"], ["+data@data=shapes"]],
 )
-def test_what_to_train_was_said(gantrain: Run, trained: list[Any], argv: list[str]) -> None:
+def test_what_to_train_was_said(gantrain: Run, trained: list[RunConfig], argv: list[str]) -> None:
     assert "quickstart" not in gantrain(*argv).err
     assert all(cfg.train.epochs == 200 for cfg in trained)
 
 
-def test_null_switches_an_experiment_off(gantrain: Run, trained: list[Any]) -> None:
+def test_null_switches_an_experiment_off(gantrain: Run, trained: list[RunConfig]) -> None:
     gantrain("experiment=quickstart", "debug=smoke", "experiment=null", "debug=null")
     assert trained[0].train.epochs == 200
     gantrain("experiment=null", "experiment=quickstart")
     assert trained[1].train.epochs is None
 
 
-def test_resume_brings_the_saved_overrides_back(gantrain: Run, trained: list[Any]) -> None:
+def test_resume_brings_the_saved_overrides_back(gantrain: Run, trained: list[RunConfig]) -> None:
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/overrides.yaml").write_text("- experiment=quickstart\n- seed=5\n- model.ngf=8\n")
     Path("runs/a/config.yaml").write_text("model: {ngf: 8}\n")
     assert gantrain("resume=runs/a", "model.ngf=4", "resume_force=true").code == 0
-    assert (trained[0].seed, trained[0].model.ngf, trained[0].resume) == (5, 4, "runs/a")
+    assert (trained[0].seed, trained[0].model["ngf"], trained[0].resume) == (5, 4, "runs/a")
 
 
 def test_a_fault_of_ours_keeps_its_traceback(gantrain: Run) -> None:
@@ -178,7 +221,7 @@ def test_the_code_of_an_early_stop_passes_through(gantrain: Run) -> None:
     assert caught.value.code == 75
 
 
-def test_own_configs_beside_ours(gantrain: Run, trained: list[Any]) -> None:
+def test_own_configs_beside_ours(gantrain: Run, trained: list[RunConfig]) -> None:
     Path("my/experiment").mkdir(parents=True)
     Path("my/experiment/mine.yaml").write_text("# @package _global_\nseed: 9\n")
     assert gantrain("--config-dir", "my", "experiment=mine").code == 0
@@ -189,7 +232,9 @@ def test_own_configs_beside_ours(gantrain: Run, trained: list[Any]) -> None:
     assert "Did you mean train.batch=9?" in gantrain("--config-dir", "my", "experiment=mine").err
 
 
-def test_hydras_flags(gantrain: Run, trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydras_flags(
+    gantrain: Run, trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "lambda_cycle: 10.0" in gantrain("--cfg", "job", "data=shapes").out
     assert (
         gantrain("data=shapes", "-c", "job", "-p", "model", "model.ngf=8").out.count("ngf: 8") == 1

@@ -9,8 +9,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from gantrain import paths, schema
 from gantrain.commands.train import run
+from gantrain.config import paths, schema
 from gantrain.snapshot import load_snapshot
 from tests.command_line import final_state, rows
 from tests.data.published_sets import cifar10_folder, mnist_folder

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gantrain import download
-from gantrain.download import Published, fetch
 from gantrain.errors import ConfigError
+from gantrain.io import download
+from gantrain.io.download import Published, fetch
 from tests.loopback import Server, serving
 
 BODY = os.urandom(3_000_000)
@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
 FETCHES = """
 import sys
 from pathlib import Path
-from gantrain.download import Published, fetch
+from gantrain.io.download import Published, fetch
 fetch(Published([sys.argv[1]], sys.argv[2]), Path(sys.argv[3]), print, "")
 """
 

@@ -24,7 +24,7 @@ from gantrain.metrics.extractor import load_extractor
 from gantrain.metrics.inception import Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.ops import fir
-from gantrain.ops.pixels import to_float, to_integers, to_uint8
+from gantrain.ops.value_range import to_float, to_integers, to_uint8
 from gantrain.snapshot import save_snapshot
 from tests import device_cases
 from tests.command_line import TINY as TINY_CYCLEGAN

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from gantrain import paths, schema
-from gantrain.names import ALIASES, suggest, unknown
+from gantrain.config import paths, schema
+from gantrain.config.suggestions import ALIASES, suggest, unknown
 
 GENERATE = paths.config_dir() / "generate.yaml"
 PLAIN = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gantrain
-from gantrain import paths
+from gantrain.config import paths
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +50,7 @@ def test_the_wheel_runs_from_any_folder(tmp_path: Path) -> None:
     text = run(tmp_path / "v" / "bin" / "gantrain", "--cfg", "job", cwd=Path("/"))
     assert re.search(r"^model:\n  _target_: gantrain", text, re.M)
     where = run(
-        python, "-c", "from gantrain import paths; print(paths.config_dir())", cwd=Path("/")
+        python, "-c", "from gantrain.config import paths; print(paths.config_dir())", cwd=Path("/")
     )
     installed = Path(where.strip())
     assert installed.is_relative_to(site)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain import quick
+from gantrain.engine import startup
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +28,16 @@ def test_nobody_looks_while_a_module_is_imported(
     monkeypatch.delitem(sys.modules, "looks", raising=False)
     if not looking:
         gc.disable()
-    assert quick.load("looks").FOUND is False
+    assert startup.load("looks").FOUND is False
     assert gc.isenabled() is looking and gc.get_freeze_count() > 0
 
 
 def test_what_is_there_already_keeps_no_memory() -> None:
-    assert quick.load("gantrain.quick") is quick
+    assert startup.load("gantrain.engine.startup") is startup
     assert gc.get_freeze_count() == 0
 
 
 def test_a_module_that_fails_changes_nothing_else() -> None:
     with pytest.raises(ZeroDivisionError):
-        quick.load("broken")
+        startup.load("broken")
     assert gc.isenabled()

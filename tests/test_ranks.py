@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gantrain.engine.distributed.environment import Ranks, from_environment, is_first
 from gantrain.errors import ConfigError
-from gantrain.ranks import Ranks, from_environment, is_first
 
 TORCHRUN = {
     "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gantrain.cli.saved_overrides import continued
 from gantrain.errors import ConfigError
-from gantrain.resume import continued
 
 
 @pytest.fixture

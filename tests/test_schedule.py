@@ -1,6 +1,6 @@
 import pytest
 
-from gantrain.schedule import value_at
+from gantrain.types import value_at
 
 
 def test_number_is_constant() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain import paths, settings
+from gantrain.config import paths, settings
+from gantrain.config.settings import GenerateConfig, load_generate
 from gantrain.errors import ConfigError
-from gantrain.settings import GenerateConfig, load_generate
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +136,9 @@ def test_an_encoder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_torch_is_not_needed() -> None:
-    code = "import gantrain.settings, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = (
+        "import gantrain.config.settings, sys; print('torch' in sys.modules, 'numpy' in "
+        "sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

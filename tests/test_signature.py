@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from gantrain import signature
+from gantrain.config import constructors
 from gantrain.errors import ConfigError
 from gantrain.types import Range, Schedule
 
@@ -55,7 +55,7 @@ def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_annotations_become_typing_objects() -> None:
-    found = signature.read("plug.nets.Net")
+    found = constructors.read("plug.nets.Net")
     assert {name: p.annotation for name, p in found.parameters.items()} == {
         "images": Any,
         "width": Annotated[int, Range(1, 8)],
@@ -74,17 +74,17 @@ def test_annotations_become_typing_objects() -> None:
 
 @pytest.mark.parametrize("target", ["plug.Offered", "plug.Net", "plug.nets.Child", "plug.Child"])
 def test_re_exports_and_inheritance_are_followed(target: str) -> None:
-    assert signature.read(target) == signature.read("plug.nets.Net")
+    assert constructors.read(target) == constructors.read("plug.nets.Net")
 
 
 def test_dataclasses_functions_and_open_constructors() -> None:
-    record = signature.read("plug.nets.Record").parameters
+    record = constructors.read("plug.nets.Record").parameters
     assert [(p.name, p.annotation, p.required) for p in record.values()] == [
         ("a", int, True),
         ("b", float, False),
     ]
-    assert signature.read("plug.nets.make").parameters["depth"].annotation is int
-    assert signature.read("plug.nets.Loose").open
+    assert constructors.read("plug.nets.make").parameters["depth"].annotation is int
+    assert constructors.read("plug.nets.Loose").open
 
 
 @pytest.mark.parametrize(
@@ -98,23 +98,23 @@ def test_dataclasses_functions_and_open_constructors() -> None:
 )
 def test_missing_targets(target: str, said: str) -> None:
     with pytest.raises(ConfigError, match="_target_=" + target) as caught:
-        signature.read(target)
+        constructors.read(target)
     assert said in str(caught.value)
 
 
 def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "plug" / "broken.py").write_text("x = 1\ndef f(:\n")
     with pytest.raises(ConfigError, match=r"broken\.py, line 2"):
-        signature.read("plug.broken.Net")
+        constructors.read("plug.broken.Net")
 
 
 def test_optimizers_of_torch_without_torch() -> None:
     program = (
-        "import sys; from gantrain import signature\n"
-        "found = signature.read('torch.optim.Adam').parameters\n"
+        "import sys; from gantrain.config import constructors\n"
+        "found = constructors.read('torch.optim.Adam').parameters\n"
         "print(found['lr'].annotation, found['betas'].annotation, 'torch' in sys.modules)"
     )
-    root = Path(signature.__file__).parent.parent
+    root = Path(constructors.__file__).parents[2]
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
@@ -123,8 +123,8 @@ def test_optimizers_of_torch_without_torch() -> None:
 
 def test_class_constants_are_read_through_bases() -> None:
     target = "gantrain.gans.stylegan.StyleGAN"
-    assert signature.class_constant(target, "takes") == "images"
-    assert signature.class_constant("gantrain.gans.cyclegan.CycleGAN", "takes") == "unpaired"
-    assert signature.class_constant(target, "nothing") is None
+    assert constructors.class_constant(target, "takes") == "images"
+    assert constructors.class_constant("gantrain.gans.cyclegan.CycleGAN", "takes") == "unpaired"
+    assert constructors.class_constant(target, "nothing") is None
     with pytest.raises(ConfigError, match="no class"):
-        signature.class_constant("gantrain.gans.stylegan.StileGAN", "takes")
+        constructors.class_constant("gantrain.gans.stylegan.StileGAN", "takes")

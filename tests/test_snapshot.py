@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.inference import sampling
+from gantrain.inference import model
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.snapshot import load_snapshot, save_snapshot
 
@@ -43,7 +43,7 @@ def test_a_torn_newest_one_is_passed_over(tmp_path: Path) -> None:
         found = load_snapshot(tmp_path).networks["ab"].state_dict()
     assert torch.equal(found["model.1.weight"], older.state_dict()["model.1.weight"])
     said: list[str] = []
-    sampling.load(tmp_path, say=said.append)
+    model.load(tmp_path, say=said.append)
     assert len(said) == 1
     (tmp_path / "snapshots" / "snapshot-000000.005.pt").unlink()
     with pytest.raises(ConfigError, match=r"010.pt is damaged"):

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
+from gantrain.config.annotations import accepts, describe, explain_mismatch
+from gantrain.errors import nearest
 from gantrain.types import Range, Schedule
-from gantrain.values import accepts, closest, describe, problem
 
 UNIT = Annotated[float, Range(0, 1, open_high=True)]
 OPTIONAL = int | None
@@ -31,7 +32,7 @@ WEIGHT = Annotated[Schedule, Range(0)]
 )
 def test_accepts(value: Any, annotation: Any) -> None:
     assert accepts(value, annotation)
-    assert problem("key", value, annotation) is None
+    assert explain_mismatch("key", value, annotation) is None
 
 
 @pytest.mark.parametrize(
@@ -60,22 +61,24 @@ def test_accepts(value: Any, annotation: Any) -> None:
 )
 def test_refuses(value: Any, annotation: Any) -> None:
     assert not accepts(value, annotation)
-    assert problem("key", value, annotation)
+    assert explain_mismatch("key", value, annotation)
 
 
 def test_sentences() -> None:
     norm = Literal["instance", "batch", "none"]
-    assert problem("model.norm", "instanc", norm) == (
+    assert explain_mismatch("model.norm", "instanc", norm) == (
         "model.norm=instanc is not a choice. Did you mean model.norm=instance? "
         "Choices: instance, batch, none."
     )
-    assert problem("n", 0, Annotated[int, Range(1)]) == (
+    assert explain_mismatch("n", 0, Annotated[int, Range(1)]) == (
         "n=0 is out of range: n must be an integer of at least 1."
     )
-    assert problem("n", "x", OPTIONAL) == ("n=x is not allowed: n must be an integer or null.")
+    assert explain_mismatch("n", "x", OPTIONAL) == (
+        "n=x is not allowed: n must be an integer or null."
+    )
     assert "rising kimg, values of at least 0" in describe(WEIGHT)
 
 
 def test_closest_knows_when_nothing_is_close() -> None:
-    assert closest("adan", ["adam", "sgd"]) == "adam"
-    assert closest("zzz", ["adam", "sgd"]) is None
+    assert nearest("adan", ["adam", "sgd"]) == "adam"
+    assert nearest("zzz", ["adam", "sgd"]) is None

@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
+from gantrain.config.settings import CompareConfig
 from gantrain.errors import ConfigError
-from gantrain.settings import load_compare
-from gantrain.sweeps import queue, record, table
+from gantrain.sweeps import manifest, table
+from gantrain.sweeps.launchers import slurm_queue
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: CompareConfig) -> None:
     """Print the table, and write it as CSV. Raises ConfigError."""
-    config = load_compare(cfg)
     paths = [Path(run) for run in config.runs]
-    sweep = paths[0] if len(paths) == 1 and record.read(paths[0]) else None
-    submitted = any(record.queued(path) for path in paths)
-    in_queue = queue.states() if submitted else None
+    sweep = paths[0] if len(paths) == 1 and manifest.read(paths[0]) else None
+    submitted = any(manifest.queued(path) for path in paths)
+    in_queue = slurm_queue.states() if submitted else None
     found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
     table.choose_metrics(found, config.metrics)
     unlike = {} if config.force else table.unlike(found)

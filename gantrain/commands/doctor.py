@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
-from gantrain import inspection
-from gantrain.commands.evaluate import data_of, size_multiple
-from gantrain.commands.watching import p_bound
+from gantrain.build import load_run_data, size_multiple
+from gantrain.config.inspection import DoctorConfig
 from gantrain.errors import ConfigError
-from gantrain.health.resemblance import Finding, Nearest, Search, compare, describe
-from gantrain.health.rules import Examiner
-from gantrain.inference import sampling
+from gantrain.health.alarms import Examiner
+from gantrain.health.memorization import Finding, Nearest, Search, compare, describe
+from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import Pictures
-from gantrain.inference.sampling import Model
+from gantrain.inference.model import Model
 from gantrain.inference.translation import translate
-from gantrain.inspection import DoctorConfig
-from gantrain.ops.pixels import to_float, to_uint8
-from gantrain.pages.run import Run, read
+from gantrain.ops.value_range import to_float, to_uint8
+from gantrain.runs.contents import Run, read
+from gantrain.runs.health import p_bound
 from gantrain.tracking.console import alarm as told
 from gantrain.tracking.console import health
 from gantrain.tracking.grids import compose_grid, save_png
@@ -29,14 +27,13 @@ from gantrain.tracking.grids import compose_grid, save_png
 SHOWN = 8  # pairs in the picture
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: DoctorConfig) -> None:
     """Print what is known, draw the most suspicious pairs.
 
     Raises:
         ConfigError: no such run, or its data are gone.
         SystemExit: 1 when there is an alarm or suspicion.
     """
-    config = inspection.load_doctor(cfg)
     run = read(Path(config.run))
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
     budget = f" of {run.total_kimg:g}" if run.total_kimg else ""
@@ -88,7 +85,7 @@ class _Case:
 
 def _resemblance(config: DoctorConfig, run: Run) -> bool:
     model = sampling.load(config.run, config.device, say=print)
-    data = data_of(Path(config.run), config.data_root, model)
+    data = load_run_data(Path(config.run), config.data_root, model)
     if not hasattr(data, "train_item"):
         print(f"{type(data).__name__} has no train_item: its pictures cannot be compared with.")
         return False

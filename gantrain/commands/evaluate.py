@@ -1,50 +1,40 @@
 """gantrain evaluate: how good a run's generators are, in numbers that say what they mean."""
 
 import hashlib
-import json
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from gantrain import inspection, targets
-from gantrain.commands.continuation import versions
-from gantrain.data.cache import cache_folder
+from gantrain.build import load_run_data, size_multiple
+from gantrain.config.inspection import EvaluateConfig
 from gantrain.errors import ConfigError
-from gantrain.inference import sampling
+from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import (
-    Judge,
     Request,
     evaluate_latents,
     evaluate_translation,
 )
-from gantrain.inference.sampling import Model
-from gantrain.inference.translation import input_channels
-from gantrain.inspection import EvaluateConfig
-from gantrain.metrics import weights
-from gantrain.metrics.extractor import load_extractor, load_lpips
+from gantrain.inference.model import Model
 from gantrain.metrics.protocol import FEATURES, PAIRED, Value, misfits
+from gantrain.runs.evaluation import append_evaluations, make_judge
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
 
 
-def main(cfg: DictConfig) -> list[Value]:
+def main(config: EvaluateConfig) -> list[Value]:
     """Measure, print, record.
 
     Raises:
         ConfigError: no such run or data, weights that cannot be had, metrics that do not apply.
     """
-    config = inspection.load_evaluate(cfg)
     model = sampling.load(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
-    data = data_of(Path(config.run), config.data_root, model)
+    data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
     judge = make_judge(config, metrics, model.precision.device)
@@ -69,67 +59,6 @@ def main(cfg: DictConfig) -> list[Value]:
     _show(values)
     _record(config, model, values)
     return values
-
-
-def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = True) -> Judge:
-    """The networks that `metrics` need. config: has `extractor`, `resize`, `weights`.
-
-    fetch: published weights that are not here are downloaded. Raises ConfigError.
-    """
-    log = print if fetch else None
-    extractor = lpips = None
-    if any(name in FEATURES for name in metrics):
-        files = []
-        if config.extractor == "inception":
-            files = weights.find("inception", config.weights.inception, log)
-        extractor = load_extractor(config.extractor, files, config.resize, device)
-        if files and not extractor.digest.startswith(weights.KNOWN["inception"]):
-            print(
-                f"Warning: {files[0]} is not the published Inception (its SHA-256 begins with "
-                f"{extractor.digest[:8]}): the numbers compare with nobody else's.",
-                file=sys.stderr,
-            )
-    if any(name in ("lpips", "path_length") for name in metrics):
-        lpips = load_lpips(weights.find("lpips", config.weights.lpips, log), device)
-    return Judge(extractor, lpips, cache_folder(None) / "features")
-
-
-def data_of(run: Path, root: str | None, model: Model) -> Any:
-    """The data set of a run directory or one of its snapshots, not yet prepared.
-
-    root: where it is now; None: where it was. Raises ConfigError.
-    """
-    run = run if run.is_dir() else run.parent.parent
-    try:
-        section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        if not root:
-            raise ConfigError(
-                f"{run / 'config.yaml'} does not say what data the run had ({error}): give run= a "
-                "run directory, or a snapshot in the snapshots folder of one; or data_root=DIR, "
-                "which holds trainA/ and trainB/ (of single pictures: any folder)."
-            ) from None
-        section = _foreign(model)
-    if root:
-        section["root"] = root
-    made, keys = targets.resolve(section)
-    return made(seed=0, **keys)
-
-
-def _foreign(model: Model) -> dict[str, Any]:
-    """A folder for networks that were not trained here, as an imported snapshot has them."""
-    if set(model.networks) <= {"ab", "ba"}:
-        kind = "gantrain.data.folder.UnpairedFolder"
-        channels = {f"channels_{way[0]}": input_channels(g) for way, g in model.networks.items()}
-        return {"_target_": kind, **{key: x for key, x in channels.items() if x}}
-    G = model.generator
-    size = {"resolution": list(G.resolution), "channels": G.channels, "labels": G.label_dim > 0}
-    return {"_target_": "gantrain.data.image_folder.ImageFolder", **size}
-
-
-def size_multiple(model: Model) -> int:
-    """What the sides of the networks' pictures must be multiples of."""
-    return max(int(getattr(network, "size_multiple", 1)) for network in model.networks.values())
 
 
 def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) -> list[str]:
@@ -210,24 +139,5 @@ def _record(config: EvaluateConfig, model: Model, values: list[Value]) -> None:
         "snapshot": hashlib.sha256(model.file.read_bytes()).hexdigest(),
         "precision": config.precision,
     }
-    append(file, values, about)
+    append_evaluations(file, values, about)
     print(f"Added to {file}")
-
-
-def append(file: Path, values: list[Value], about: dict[str, Any]) -> None:
-    """Rows for evaluations.jsonl. Raises ConfigError when it cannot be written."""
-    shared = {
-        **about,
-        "versions": versions(),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-    try:
-        with file.open("a", encoding="utf-8") as target:
-            if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
-                target.write("\n")
-            for value in values:
-                target.write(json.dumps({**value.plain(), **shared}) + "\n")
-    except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be written ({error.strerror or error}): give another output=."
-        ) from error

@@ -6,28 +6,26 @@ import math
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
-from gantrain import __version__, settings
+from gantrain import __version__
+from gantrain.config.settings import ExportConfig
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inference import sampling
-from gantrain.inference.sampling import Model
+from gantrain.inference import model as sampling
+from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
-from gantrain.settings import ExportConfig
+from gantrain.io.files import atomic_write
 
 REFERENCE = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: ExportConfig) -> None:
     """Write one file per generator.
 
     Raises:
         ConfigError: a format that the snapshot's networks do not have, files that are there
             already, or an ONNX file that does not do what the network does.
     """
-    config = settings.load_export(cfg)
     model = sampling.load(config.run, say=print)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not set(networks) <= set(REFERENCE):

@@ -1,13 +1,10 @@
 """gantrain fetch: the networks that judge pictures, where there is a network to the outside."""
 
-from omegaconf import DictConfig
-
-from gantrain import inspection
 from gantrain.metrics import weights
 
 
-def main(cfg: DictConfig) -> None:
+def main(names: list[str]) -> None:
     """Download what is not here yet. Raises ConfigError."""
-    for name in inspection.load_fetch(cfg):
+    for name in names:
         for file in weights.find(name, log=print):
             print(f"{name}: {file}")

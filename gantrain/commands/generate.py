@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from omegaconf import DictConfig
 
-from gantrain import __version__, settings
-from gantrain.commands.studio import Studio
+from gantrain import __version__
+from gantrain.config import settings
+from gantrain.config.settings import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inference import sampling, sources
-from gantrain.inference.sampling import Model
+from gantrain.inference import latent_sources
+from gantrain.inference import model as sampling
+from gantrain.inference.latent_sources import Points
+from gantrain.inference.model import Model
+from gantrain.inference.rendering import Studio
 from gantrain.inference.seeds import read_numbers
-from gantrain.inference.sources import Points
-from gantrain.settings import DEFAULT_SEEDS, GenerateConfig, Numbers
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.io.files import atomic_write
+from gantrain.runs.directory import RunDirectory
 
 
 @torch.no_grad()
-def main(cfg: DictConfig) -> None:
+def main(config: GenerateConfig) -> None:
     """Make what the config asks for, in a folder of its own, and say where.
 
     Raises:
         ConfigError: a setting that does not fit the snapshot, or a file that cannot be used.
     """
-    config = settings.load_generate(cfg)
     model = sampling.load(config.run, config.device, config.precision, say=print)
     if found := problems(config, model):
         raise ConfigError(*found)
@@ -44,9 +44,11 @@ def main(cfg: DictConfig) -> None:
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
         layers = _layers(config, model)
-        studio.mixing(sources.joined(portions), sources.joined(columns), layers, config.grid)
+        studio.mixing(
+            latent_sources.joined(portions), latent_sources.joined(columns), layers, config.grid
+        )
     elif video.frames:
-        keys = sources.joined(portions)
+        keys = latent_sources.joined(portions)
         studio.video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)
     else:
         studio.pictures(portions, config.grid)
@@ -113,14 +115,14 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
 def _source(config: GenerateConfig, model: Model) -> Iterator[Points]:
     """The points to start from, in portions."""
     if config.images is not None:
-        files, pixels = sources.read_images(model, Path(config.images))
+        files, pixels = latent_sources.read_images(model, Path(config.images))
         _check_keys(config, len(files))
-        return sources.from_images(model, files, pixels, config.batch)
+        return latent_sources.from_images(model, files, pixels, config.batch)
     if config.w is not None:
         path = Path(config.w)
-        stored = sources.read_w(model, path)
+        stored = latent_sources.read_w(model, path)
         _check_keys(config, len(stored))
-        return sources.from_w(model, path, stored, config.batch)
+        return latent_sources.from_w(model, path, stored, config.batch)
     if config.style_mixing.columns is not None:
         return _from_seeds(config, model, "style_mixing.rows", config.style_mixing.rows)
     return _from_seeds(config, model, "seeds", config.seeds)
@@ -134,7 +136,7 @@ def _from_seeds(
     if not config.interpolation.frames:  # a file or a line for each: once is enough
         seeds = list(dict.fromkeys(seeds))
     psi, cutoff = config.truncation_psi, config.truncation_cutoff
-    return sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch)
+    return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch)
 
 
 def _check_keys(config: GenerateConfig, count: int) -> None:

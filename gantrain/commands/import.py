@@ -4,27 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
-from gantrain import settings
-from gantrain.commands import continuation
-from gantrain.files import atomic_write
+from gantrain.config.settings import ImportConfig
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
+from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.runs import lifecycle
+from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking.run_directory import RunDirectory
 
 WEIGHTS = "weights.pt"  # all networks, for init_from
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: ImportConfig) -> None:
     """Read the files, tell what they are, write a snapshot.
 
     Raises:
         ConfigError: files that are no such weights, or a name that is taken; nothing is written.
     """
-    config = settings.load_import(cfg)
     files = cyclegan.find_files(config.source)
     networks = {name: cyclegan.network(cyclegan.read(file), name) for name, file in files.items()}
     for name, network in networks.items():
@@ -38,7 +36,7 @@ def main(cfg: DictConfig) -> None:
         "ema": False,
         "model": {"_target_": "gantrain.gans.cyclegan.CycleGAN"},
         "data": {},
-        "versions": continuation.versions(),
+        "versions": lifecycle.versions(),
         "source": {name: str(file) for name, file in files.items()},
     }
     specs = {name: spec_of(network) for name, network in generators.items()}

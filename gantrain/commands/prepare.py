@@ -6,31 +6,29 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from gantrain import __version__, inspection, targets
+from gantrain import __version__, targets
+from gantrain.config.inspection import PrepareConfig
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
-from gantrain.data.pixels import ImageFault
 from gantrain.data.preflight import Source
-from gantrain.data.survey import Seen, look, summary
+from gantrain.data.statistics import Seen, look, summary
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inspection import PrepareConfig
+from gantrain.io.files import atomic_write
 
 SHOWN = 20  # faults and warnings on the terminal
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: PrepareConfig) -> None:
     """Report, and pack if asked.
 
     Raises:
         ConfigError: no such set, or a file that cannot be written.
         SystemExit: 1 when pictures cannot be used.
     """
-    config = inspection.load_prepare(cfg)
     made, keys = targets.resolve(config.data)
     data = made(seed=0, **keys)
     if not hasattr(data, "sources"):  # shapes, cifar10, mnist: made or published as they are

@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from gantrain import inspection
+from gantrain.config.inspection import ReportConfig
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
+from gantrain.io.files import atomic_write
 from gantrain.pages import report
-from gantrain.pages.run import read
+from gantrain.runs.contents import read
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: ReportConfig) -> None:
     """Write the page. Raises ConfigError."""
-    config = inspection.load_report(cfg)
     run = Path(config.run)
     target = Path(config.output) if config.output else run / "report.html"
     text = report.page(read(run))

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain import auto, build, locks, previous, ranks, schema
-from gantrain.commands import closing, continuation, measuring, objective, watching
+from gantrain import build
+from gantrain.config import derived as auto
+from gantrain.config.schema import RunConfig
 from gantrain.data.loader import batches
-from gantrain.engine import memory, seeding, slurm
+from gantrain.engine import memory, seeding
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.distributed import RankLost, World, meeting
+from gantrain.engine.distributed import environment, slurm
+from gantrain.engine.distributed.world import RankLost, World, meeting
+from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import (
@@ -29,14 +31,15 @@ from gantrain.engine.signals import (
     listen,
 )
 from gantrain.engine.trainer import Evaluate, Plan, Trainer
-from gantrain.engine.warm_start import load_weights
 from gantrain.errors import ConfigError
-from gantrain.files import kimg_label, refused
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
-from gantrain.health.rules import nonfinite
-from gantrain.schema import RunConfig
+from gantrain.health.alarms import nonfinite
+from gantrain.io import locks
+from gantrain.io.files import kimg_label, refused
+from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
+from gantrain.runs.directory import RunDirectory
+from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
-from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.tracker import Tracker
 
 FULL = (
@@ -49,48 +52,50 @@ NO_MEMORY = (
 )
 
 
-def main(cfg: DictConfig) -> float | None:
-    """Train, or go on with a run. Returns the value of its `objective` if it has one.
+def main(config: RunConfig, data: Any = None) -> float | None:
+    """Train, or resume a run. Returns the value of its `objective` if it has one.
+
+    Args:
+        data: its data set, not yet prepared; None: it is built here.
 
     Raises:
         ConfigError: something in config or data does not work; nothing was started.
         SystemExit: 75 after SIGINT or SIGTERM, with a good checkpoint.
     """
-    config = schema.load(cfg)
     overrides = list(HydraConfig.get().overrides.task)
-    if ranks.is_first():
+    if environment.is_first():
         for warning in config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
-    data = continuation.data_name(config)
-    if ranks.from_environment() is None and config.runtime.devices > 1:
-        from gantrain.commands.launch import launch
+    name = lifecycle.data_name(config)
+    if environment.from_environment() is None and config.runtime.devices > 1:
+        from gantrain.engine.distributed.launch import launch
 
-        past = previous.find(config)
+        past = resume.find(config)
         if past and past.result:
-            return closing.recall(past, config)
+            return summary.recall(past, config)
         build.check_devices(config.runtime)
-        return launch(config.runtime.devices, run, config, overrides, data)
+        return launch(config.runtime.devices, run, config, overrides, name)
     try:
-        return run(config, overrides, data)
+        return run(config, overrides, name, data)
     except RankLost as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         # At once: Python's own ending may wait for connections that nobody serves any more.
         os._exit(1)
 
 
-def run(config: RunConfig, overrides: list[str], data: str) -> float | None:
+def run(config: RunConfig, overrides: list[str], data_name: str, data: Any = None) -> float | None:
     """`main` in every rank, after the config has been checked; rank 0 returns the number."""
-    own = ranks.from_environment()
-    continuation.check_ranks(config, own)
+    own = environment.from_environment()
+    lifecycle.check_ranks(config, own)
     precision = build.make_precision(config.runtime, own)
     with meeting(own, precision.device, config.runtime.timeout) as world:
-        past = world.first(lambda: continuation.find(config))
+        past = world.first(lambda: lifecycle.find(config))
         if past and past.result:
-            return closing.recall(past, config) if world.is_first else None
+            return summary.recall(past, config) if world.is_first else None
         try:
-            config = continuation.as_begun(config, past)
+            config = lifecycle.as_begun(config, past)
             existing = past.directory if past else None
-            return _run(config, overrides, data, existing, precision, world)
+            return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := refused(error):
                 raise ConfigError(FULL.format(out=config.out, why=why)) from error
@@ -105,6 +110,7 @@ def _run(
     config: RunConfig,
     overrides: list[str],
     data_name: str,
+    data: Any,
     existing: RunDirectory | None,
     precision: Precision,
     world: World,
@@ -113,27 +119,27 @@ def _run(
     settings = _plain(config)
     if existing and existing.has_checkpoints():  # which hold all weights
         config = replace(config, init_from=None)
-    gan, data, config = _gan_and_data(config, world)
+    gan, data, config = _gan_and_data(config, data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
-    directory = world.first(lambda: existing or continuation.create(config, data_name))
+    directory = world.first(lambda: existing or lifecycle.create(config, data_name))
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = world.together(lambda: store.newest()) if existing else None
-    continuation.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
+    lifecycle.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
     if found:
-        world.together(lambda: continuation.check_fit(directory, found[1], gan))
+        world.together(lambda: lifecycle.check_fit(directory, found[1], gan))
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
     if world.is_first:
-        continuation.record(directory, {**settings, "derived": derived}, overrides)
+        lifecycle.record(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
     tracker = Tracker([], directory.grids)  # the other ranks are silent
     if world.is_first:
         live, flat = sys.stdout.isatty(), _flat(settings)
-        tracker = build.make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
+        tracker = make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
     try:
         for line in _introduction(directory, plan, gan, precision, resumed_at, world.size):
             tracker.say(line)
@@ -141,14 +147,14 @@ def _run(
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_first:
-            tracker.sinks.append(watching.make_watchman(config, plan, directory, tracker))
+            tracker.sinks.append(health.make_watchman(config, plan, directory, tracker))
         trainer = _trainer(
             config, settings, gan, data, precision, plan, tracker, store, directory, world
         )
         if found:
             if (last := store.paths()[-1]) != found[0]:
                 tracker.say(f"{last} is damaged; going on from the one before it.")
-            continuation.restore(trainer, found[1], config, tracker)
+            lifecycle.restore(trainer, found[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
     except (RuntimeError, MemoryError) as error:
         if memory.is_exhausted(error):
@@ -179,10 +185,10 @@ def _less_memory(plan: Plan, precision: Precision, directory: RunDirectory) -> s
     )
 
 
-def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]:
+def _gan_and_data(config: RunConfig, data: Any, world: World) -> tuple[GAN, Any, RunConfig]:
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
     say: Callable[[str], None] = print if world.is_first else lambda _: None
-    data = world.together(lambda: build.make_data(config))
+    data = world.together(lambda: data or build.make_data(config))
     full = world.together(lambda: auto.complete(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
@@ -197,8 +203,8 @@ def _gan_and_data(config: RunConfig, world: World) -> tuple[GAN, Any, RunConfig]
 
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
-        closing.check_pairs(gan, data, full.evaluation.test_images, full.objective)
-        measuring.check(full, gan, data)
+        summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
+        evaluation.check(full, gan, data)
 
     world.one_after_another(prepare)
     return gan, data, full
@@ -218,7 +224,7 @@ def _trainer(
 ) -> Trainer:
     # A snapshot is passed on to others: it says nothing of where the pictures lie.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
-    about = {"model": config.model, "data": description, "versions": continuation.versions()}
+    about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def save(path: Path, nimg: int, generator: nn.Module) -> None:
@@ -228,7 +234,7 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
-    local_ranks = own.local_size if (own := ranks.from_environment()) else 1
+    local_ranks = own.local_size if (own := environment.from_environment()) else 1
     workers = build.data_workers(config.runtime, precision.device, local_ranks)
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
@@ -244,8 +250,8 @@ def _trainer(
 
     def judge() -> Evaluate | None:
         if not world.is_first:
-            return measuring.nothing if plan.evaluate_every else None
-        return measuring.make(config, gan, data, plan, precision, directory, save, tracker.say)
+            return evaluation.nothing if plan.evaluate_every else None
+        return evaluation.make(config, gan, data, plan, precision, directory, save, tracker.say)
 
     return Trainer(
         gan,
@@ -258,9 +264,9 @@ def _trainer(
         snapshot=snapshot,
         preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
         evaluate=world.together(judge),
-        probe=watching.make_probe(config, gan, data, plan, precision) if world.is_first else None,
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_first else None,
         channels_last=config.runtime.channels_last,
-        note={"settings": settings, "versions": continuation.versions()},
+        note={"settings": settings, "versions": lifecycle.versions()},
         world=world,
     )
 
@@ -280,7 +286,7 @@ def _train(
         raise SystemExit(1) from None
     if not trainer.world.is_first:
         return None
-    return closing.finish(trainer, data, directory, tracker, config)
+    return summary.finish(trainer, data, directory, tracker, config)
 
 
 def _leave(

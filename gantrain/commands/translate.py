@@ -9,35 +9,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gantrain import settings
-from gantrain.commands.gallery import write_gallery
+from gantrain.config.settings import TranslateConfig
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
-from gantrain.data.pixels import ImageFault
 from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write, remove_leftovers
-from gantrain.inference import pictures, sampling
-from gantrain.inference.bands import Bandable, translate_in_bands
-from gantrain.inference.picture_files import Task, find_tasks
-from gantrain.inference.sampling import Model
+from gantrain.inference import image_io
+from gantrain.inference import model as sampling
+from gantrain.inference.inputs import Task, find_tasks
+from gantrain.inference.model import Model
+from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
-from gantrain.settings import TranslateConfig
+from gantrain.io.files import atomic_write, remove_leftovers
+from gantrain.pages.gallery import write_gallery
 
 RECORD = "translate.json"
 Faults = dict[Path, str]
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: TranslateConfig) -> None:
     """Translate what is not there yet, then say what could not be.
 
     Raises:
         ConfigError: a setting that does not fit the snapshot or the output folder.
         SystemExit: 1 when pictures were left out, 75 when stopped by a signal.
     """
-    config = settings.load_translate(cfg)
     tasks = find_tasks(config.input, config.format == "same")
     model = sampling.load(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
@@ -87,7 +85,7 @@ def _translate(
     images: list[torch.Tensor] = []
     for task in portion:
         try:
-            found = pictures.read(task.source, channels, value_range)
+            found = image_io.read(task.source, channels, value_range)
             images.append(found.x)
             tasks.append((task, found.dtype))
             if found.note == "CMYK":
@@ -100,7 +98,7 @@ def _translate(
     results = _through(model, config, images)
     for (task, dtype), result in zip(tasks, results, strict=True):
         try:
-            pictures.write(output / task.name, result, dtype, value_range)
+            image_io.write(output / task.name, result, dtype, value_range)
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from gantrain.data.byte_arrays import unpickle
+from gantrain.data.base import Log, StackedImages
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
-from gantrain.data.single import Log, StackedImages
-from gantrain.download import Published, fetch
+from gantrain.data.safe_pickle import unpickle
 from gantrain.errors import ConfigError
+from gantrain.io.download import Published, fetch
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 MD5 = "c58f30108f718f92721af3b95e74349a"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gantrain.data.archive import Member, Picture, opened
-from gantrain.data.pixels import ImageFault
+from gantrain.data.bit_depth import ImageFault
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")

@@ -8,8 +8,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from gantrain.data.pixels import ImageFault
-from gantrain.files import atomic_write
+from gantrain.data.bit_depth import ImageFault
+from gantrain.io.files import atomic_write
 
 _OPTIONS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
 

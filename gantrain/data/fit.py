@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from gantrain.data.pixels import resize
+from gantrain.data.bit_depth import resize
 from gantrain.data.transforms import Size
 
 Resize = Literal["crop", "stretch", "none"]

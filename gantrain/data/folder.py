@@ -10,13 +10,13 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gantrain.data.archive import file_size
+from gantrain.data.bit_depth import Channels, Depth, pixels
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.images import reload_image
+from gantrain.data.image_files import reload_image
 from gantrain.data.layout import Folders, Names, find_files, find_folders, partner, stem
-from gantrain.data.online import Online
-from gantrain.data.order import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
-from gantrain.data.pixels import Channels, Depth, pixels
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
+from gantrain.data.remote import Online
+from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
 from gantrain.data.transforms import Preprocess, PreprocessName, Size, setting_faults, sides
 from gantrain.errors import ConfigError
 

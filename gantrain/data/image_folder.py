@@ -9,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 
 from gantrain.data.archive import file_size
+from gantrain.data.base import Log, SingleImages
+from gantrain.data.bit_depth import Channels, Depth, pixels
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.fit import Filter, Fit, Resize
-from gantrain.data.images import reload_image
+from gantrain.data.image_files import reload_image
 from gantrain.data.labels import Labels, Values, from_folders, from_values, read_json, some
-from gantrain.data.pixels import Channels, Depth, pixels
-from gantrain.data.places import LABEL_FILE, Found, aside, find, no_pictures
+from gantrain.data.location import LABEL_FILE, Found, aside, find, no_pictures
 from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
-from gantrain.data.single import Log, SingleImages
 from gantrain.data.transforms import sides
 from gantrain.errors import ConfigError
 

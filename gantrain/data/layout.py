@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from gantrain.data.images import EXTENSIONS
-from gantrain.data.places import Place, aside
+from gantrain.data.image_files import EXTENSIONS
+from gantrain.data.location import Place, aside
 from gantrain.errors import ConfigError
 
 Folders = dict[str, Place]  # "train_a", "train_b" and, where there, "test_a", "test_b"

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
+from gantrain.data.base import Log, StackedImages
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
-from gantrain.data.single import Log, StackedImages
-from gantrain.download import Published, fetch
 from gantrain.errors import ConfigError
+from gantrain.io.download import Published, fetch
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name: MD5 of the published .gz

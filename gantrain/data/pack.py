@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gantrain.data.encode import encoded
-from gantrain.data.images import load_image
+from gantrain.data.image_files import load_image
 from gantrain.data.preflight import Source
-from gantrain.files import atomic_write
+from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
 FOLDERS = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}

@@ -12,9 +12,9 @@ import numpy as np
 
 from gantrain.data import cache
 from gantrain.data.archive import Picture
+from gantrain.data.bit_depth import ImageFault, Pixels, to_channels
 from gantrain.data.decode import decode, image_size
 from gantrain.data.fit import Fit
-from gantrain.data.pixels import ImageFault, Pixels, to_channels
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.errors import ConfigError
 

@@ -1,8 +1,8 @@
 """`shapes` for generation: the procedural pictures one by one, labelled by what they show."""
 
+from gantrain.data.base import Log, StackedImages
 from gantrain.data.labels import Labels
 from gantrain.data.shapes import CLASSES, draw_labelled
-from gantrain.data.single import Log, StackedImages
 from gantrain.errors import ConfigError
 
 

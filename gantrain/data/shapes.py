@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.order import AUGMENT_A, AUGMENT_B, UnpairedOrder, raw_bits
+from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, UnpairedOrder, raw_bits
 from gantrain.errors import ConfigError
 
 CLASSES = ("circle", "square", "triangle")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write, is_whole, kimg_label, remove_leftovers
 from gantrain.gans.base import GAN
+from gantrain.io.files import atomic_write, is_whole, kimg_label, remove_leftovers
 
 PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
 

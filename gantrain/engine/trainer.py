@@ -9,19 +9,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gantrain.engine import seeding
-from gantrain.engine.cadence import crossed
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.clock import Clock
-from gantrain.engine.distributed import World
+from gantrain.engine.distributed.world import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
 from gantrain.engine.phase import NonFiniteGradient, OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
+from gantrain.engine.timing import Throughput, crossed
 from gantrain.gans.base import GAN, Batch, RankLocal, Step
-from gantrain.health.rules import nonfinite
-from gantrain.ops.pixels import to_float
+from gantrain.health.alarms import nonfinite
+from gantrain.ops.value_range import to_float
 from gantrain.tracking.stats import means, merged
 
 
@@ -109,7 +108,7 @@ class Trainer:
         self.index = 0
         self._saved = -1  # nimg of the last checkpoint
         self._first: dict[str, Any] | None = None  # where this run began, until there is a file
-        self._clock = Clock()
+        self._clock = Throughput()
 
     @property
     def generator(self) -> nn.Module:

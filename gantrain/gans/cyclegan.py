@@ -15,8 +15,7 @@ from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
 from gantrain.networks.layers import init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
-from gantrain.schedule import value_at
-from gantrain.types import Range, Schedule
+from gantrain.types import Range, Schedule, value_at
 
 
 class CycleGAN(GAN):

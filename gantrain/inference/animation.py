@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from gantrain.files import atomic_write
+from gantrain.io.files import atomic_write
 
 Format = Literal["webp", "gif", "mp4"]
 SMALL = 128  # pixels: below, WebP's halved colour resolution would show

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.inference.sampling import Model
+from gantrain.inference.model import Model
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
+from gantrain.io.files import atomic_write
 from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
@@ -29,8 +29,8 @@ from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import ends, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, Protocol, Value
-from gantrain.ops.pixels import to_float, to_uint8
 from gantrain.ops.precision import full_float32
+from gantrain.ops.value_range import to_float, to_uint8
 
 Tick = Callable[[int], None]  # so many more pictures are done
 _VERSION = 2  # of the files of kept features

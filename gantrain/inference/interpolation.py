@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gantrain.inference.sources import Points
+from gantrain.inference.latent_sources import Points
 
 
 def walk(keys: Points, steps: int, batch: int, *, loop: bool) -> Iterator[Points]:

@@ -6,8 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from gantrain.errors import ConfigError
-from gantrain.values import closest, show
+from gantrain.errors import ConfigError, format_value, nearest
 
 Label: TypeAlias = int | float | str | Sequence[float] | Sequence[str]
 
@@ -28,14 +27,18 @@ def label_vector(label: Label, dim: int, about: dict[str, Any] | None) -> Tensor
     vector = torch.zeros(dim)
     if items and all(isinstance(item, str) for item in items):
         if len(items) > 1 and about.get("kind") != "multi":
-            raise ConfigError(f"class={show(items)}: a picture of this snapshot has one class.")
+            raise ConfigError(
+                f"class={format_value(items)}: a picture of this snapshot has one class."
+            )
         vector[[_place(str(item), names, dim) for item in items]] = 1
     elif len(items) == dim and (about.get("kind") == "float" or not isinstance(label, int | float)):
         vector[:] = torch.tensor([float(item) for item in items])
     elif isinstance(label, int) and about.get("kind") != "float":
         vector[_place(str(label), names, dim)] = 1
     else:
-        raise ConfigError(f"class={show(label)} does not fit: {_wanted(dim, about, names)}.")
+        raise ConfigError(
+            f"class={format_value(label)} does not fit: {_wanted(dim, about, names)}."
+        )
     return vector
 
 
@@ -57,7 +60,7 @@ def _place(item: str, names: list[str], dim: int) -> int:
         return names.index(item)
     if item.isdecimal() and int(item) < dim:
         return int(item)
-    close = closest(item, names)
+    close = nearest(item, names)
     hint = f"Did you mean class={close}? " if close else ""
     listed = ", ".join(names[:20]) + ", ..." * (len(names) > 20)
     choices = f"Classes: {listed}." if names else f"Classes: 0 to {dim - 1}."

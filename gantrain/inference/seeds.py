@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from gantrain.errors import ConfigError
-from gantrain.values import show
+from gantrain.errors import ConfigError, format_value
 
 Numbers: TypeAlias = int | str | Iterable[int | str]
 LARGEST_SEED = 2**32 - 1  # of numpy.random.RandomState
@@ -46,6 +45,7 @@ def _span(item: object) -> range | None:
 def _wrong(key: str, value: object, largest: int) -> str:
     most = ", at most a million" if largest > MOST else ""
     return (
-        f"{key}={show(value)} is not allowed: {key} must be whole numbers from 0 to {largest}"
+        f"{key}={format_value(value)} is not allowed: {key} must be whole numbers from 0 to "
+        f"{largest}"
         f"{most}, as 7, 0-31 or [1,2,5-9]."
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from gantrain.inference.sources import Points
+from gantrain.inference.latent_sources import Points
 
 
 def mixes(rows: Points, columns: Points, layers: Sequence[int], batch: int) -> Iterator[Points]:

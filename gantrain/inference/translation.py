@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gantrain.engine.precision import Precision
 from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
 from gantrain.ops.mirror import mirror_to_multiple
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.value_range import to_float, to_uint8
 
 METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantrain.download import Published, fetch
 from gantrain.errors import ConfigError
+from gantrain.io.download import Published, fetch
 
 Log = Callable[[str], None]
 

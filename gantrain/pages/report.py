@@ -11,10 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from gantrain import __version__, kinds
+from gantrain import __version__
+from gantrain.config import data_kind
 from gantrain.pages.curves import Point, chart
-from gantrain.pages.run import Run
 from gantrain.pages.style import SCRIPT, STYLE
+from gantrain.runs.contents import Run
 
 MOST_GRIDS = 24
 GRID_WIDTH = 1200  # pixels; larger grids are shown smaller
@@ -218,7 +219,7 @@ def _commands(run: Run) -> str:
     words = " ".join(_quoted(text) for text in run.overrides)
     lines = [f"gantrain {words}".strip(), f"gantrain resume={run.path}"]
     target = run.config.get("model", {}).get("_target_")
-    if kinds.constant(target, "takes") == "images":
+    if data_kind.constant(target, "takes") == "images":
         lines.append(f"gantrain generate run={run.path} seeds=0-31")
     else:
         lines.append(f"gantrain translate run={run.path} input=FOLDER output=FOLDER")

@@ -20,12 +20,15 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain import compose, ranks, schema
-from gantrain.arguments import quoted
+from gantrain.config import compose, schema, sweep_errors
+from gantrain.config.overrides import hydra_quote
+from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.sweeps import hints, queue, record
+from gantrain.runs import preflight
+from gantrain.sweeps import manifest
+from gantrain.sweeps.launchers import slurm_queue
+from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
-from gantrain.sweeps.record import Job
 
 HOME = "sweeps"
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -61,11 +64,11 @@ class Sweep:
 
     def job(self, overrides: Iterable[str]) -> Job:
         """The job with these overrides of Hydra's; a new one is recorded."""
-        return record.add(self.folder, self.own(overrides), self.keys)
+        return manifest.add(self.folder, self.own(overrides), self.keys)
 
     def overrides(self, job: Job) -> list[str]:
         """What to give to `gantrain train` to make the run."""
-        where = [f"out={quoted(str(self.folder))}", f"name={job.name}", "resume=auto"]
+        where = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
         return [*self.common, *job.overrides, *where]
 
     def command_line(self, job: Job) -> list[str]:
@@ -73,7 +76,7 @@ class Sweep:
         return ["train", *self.flags, "--run", *self.overrides(job)]
 
     def jobs(self) -> tuple[Job, ...]:
-        found = record.read(self.folder)
+        found = manifest.read(self.folder)
         return found.jobs if found else ()
 
 
@@ -84,7 +87,7 @@ def prepare(
 
     Raises ConfigError with all problems found, and what Hydra raises for overrides it cannot read.
     """
-    if ranks.from_environment() is not None:
+    if environment.from_environment() is not None:
         raise ConfigError(
             "A sweep starts its own processes: run it without torchrun (and as one task of srun), "
             "with runtime.devices=N for runs on several devices."
@@ -121,7 +124,7 @@ def prepare(
 
 
 def _check_slurm(sweep: Sweep) -> None:
-    queue.needed()
+    slurm_queue.needed()
     if sweep.launcher == "slurm_detached" and not sweep.grid:
         raise ConfigError(
             "launcher=slurm_detached does not wait for results, which this sweep chooses its next "
@@ -131,13 +134,15 @@ def _check_slurm(sweep: Sweep) -> None:
 
 def _begin(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json; jobs of an earlier start stay in it."""
-    before = record.read(sweep.folder)
+    before = manifest.read(sweep.folder)
     if before is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")
     jobs = list(before.jobs) if before else []
     wanted = []
     for own in choices:
-        job = record.find([*jobs, *wanted], own) or record.named([*jobs, *wanted], own, sweep.keys)
+        job = manifest.find([*jobs, *wanted], own) or manifest.named(
+            [*jobs, *wanted], own, sweep.keys
+        )
         wanted.append(job)
     problems: dict[str, None] = {}
     if before and any((sweep.folder / job.name / "config.yaml").exists() for job in jobs):
@@ -149,7 +154,7 @@ def _begin(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]])
         raise ConfigError(*problems)
     if sweep.grid:
         jobs = list(dict.fromkeys([*jobs, *wanted]))
-    record.write(sweep.folder, record.Record(sweep.command, sweep.common, tuple(jobs)))
+    manifest.write(sweep.folder, manifest.Record(sweep.command, sweep.common, tuple(jobs)))
 
 
 def _changes(sweep: Sweep, before: Sequence[str]) -> list[str]:
@@ -179,7 +184,8 @@ def _free(key: str) -> bool:
 
 def _problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
-        schema.check("train", compose.task_config(source, "train", overrides))
+        cfg = compose.task_config(source, "train", overrides)
+        preflight.check(schema.load(cfg, given=()))
     except ConfigError as error:
         return error.problems
     return ()
@@ -214,7 +220,7 @@ def _multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
     try:
         return compose.compose(source, "train", typed, RunMode.MULTIRUN)
     except HydraException as error:
-        if sentence := hints.explain(error, source, typed):
+        if sentence := sweep_errors.explain(error, source, typed):
             raise ConfigError(sentence) from None
         raise
 

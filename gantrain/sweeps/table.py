@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantrain.errors import ConfigError
-from gantrain.files import atomic_write
-from gantrain.sweeps import record, state
-from gantrain.sweeps.state import DONE, State
-from gantrain.values import closest, show
+from gantrain.errors import ConfigError, format_value, nearest
+from gantrain.io.files import atomic_write
+from gantrain.runs import status as state
+from gantrain.runs.status import DONE, State
+from gantrain.sweeps import manifest
 
 MEANS = ("pairs/l1", "pairs/psnr", "pairs/ssim")
 # Sections that say where and how a run is made, not what it is.
@@ -49,14 +49,14 @@ class Table:
 
 
 def of_sweep(folder: Path, queue: dict[str, str] | None = None) -> Table:
-    """A row for each job of the sweep, with its own settings. `queue`: see `state.of_job`."""
-    found = record.read(folder)
+    """A row for each job of the sweep, with its own settings. `queue`: see `manifest.status_of`."""
+    found = manifest.read(folder)
     assert found is not None, "the caller has looked"
     rows = []
     for job in found.jobs:
         pairs = (text.lstrip("+").partition("=") for text in job.overrides)
         settings = {key: value for key, _, value in pairs}
-        rows.append(Row(job.name, settings, state.of_job(folder, job.name, queue)))
+        rows.append(Row(job.name, settings, manifest.status_of(folder, job.name, queue)))
     return Table(rows)
 
 
@@ -68,12 +68,14 @@ def of_runs(paths: Iterable[Path], queue: dict[str, str] | None = None) -> Table
     rows: list[Row] = []
     problems: list[str] = []
     for path in paths:
-        if record.read(path):
+        if manifest.read(path):
             for row in of_sweep(path, queue).rows:
                 rows.append(Row(str(path / row.name), row.settings, row.state))
         elif (path / "config.yaml").is_file():
             rows.append(Row(str(path), {}, state.of_run(path)))
-        elif not (path.exists() and record.read(path.parent)):  # sweeps/NAME/* names more than runs
+        elif not (
+            path.exists() and manifest.read(path.parent)
+        ):  # sweeps/NAME/* names more than runs
             what = "has neither sweep.json nor config.yaml" if path.exists() else "is not there"
             problems.append(f"{path} is neither a sweep nor a run: it {what}.")
     if problems:
@@ -86,7 +88,7 @@ def _settings_that_differ(rows: list[Row]) -> None:
     flats = []
     for row in rows:
         sections = [name for name in row.state.config if name not in ASIDE]
-        flat = {k: show(v) for s in sections for k, v in _flat(s, row.state.config[s])}
+        flat = {k: format_value(v) for s in sections for k, v in _flat(s, row.state.config[s])}
         flats.append(flat or row.settings)
     keys = dict.fromkeys(key for flat in flats for key in flat if not key.endswith("cache_dir"))
     begun = [flat for flat, row in zip(flats, rows, strict=True) if row.state.config]
@@ -130,7 +132,9 @@ def unlike(table: Table) -> dict[str, str]:
             first, other = (r.state.protocols[name] for r in (rows[0], row))
             fields = [key for key in first if key != "seed" and first[key] != other.get(key)]
             if fields and name not in found:
-                told = ", ".join(f"{k} {show(first[k])} and {show(other.get(k))}" for k in fields)
+                told = ", ".join(
+                    f"{k} {format_value(first[k])} and {format_value(other.get(k))}" for k in fields
+                )
                 found[name] = (
                     f"{name} of {rows[0].name} and {row.name} was measured differently ({told})"
                 )
@@ -140,7 +144,7 @@ def unlike(table: Table) -> dict[str, str]:
 def _no_metric(name: str, there: list[str]) -> str:
     if not there:
         return f"metrics: {name} is not known yet: no run has reported anything."
-    close = closest(name, there)
+    close = nearest(name, there)
     hint = f"Did you mean {close}? " if close else ""
     return f"metrics: no run has {name}. {hint}There are: {', '.join(there)}."
 

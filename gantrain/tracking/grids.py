@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gantrain.files import atomic_write
-from gantrain.ops.pixels import to_uint8
+from gantrain.io.files import atomic_write
+from gantrain.ops.value_range import to_uint8
 
 GAP = 2  # pixels between pictures
 HEADER = 14  # pixels for a column's name

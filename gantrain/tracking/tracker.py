@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from gantrain.files import kimg_label
+from gantrain.io.files import kimg_label
 from gantrain.tracking.grids import compose_grid, save_png
 
 Event = dict[str, Any]  # alarm, level ("warning" or "critical"), where, text, advice

@@ -15,13 +15,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from gantrain import auto, build, paths, schema
+from gantrain import build
+from gantrain.config import derived, paths, schema
+from gantrain.config.schema import RunConfig
 from gantrain.engine import seeding
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
-from gantrain.schema import RunConfig
 
 from . import clock
 from .task import Task
@@ -54,7 +55,7 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
         config = schema.load(compose("train", given), given=[])
-    return auto.complete(config, (side, side))
+    return derived.complete(config, (side, side))
 
 
 @dataclass

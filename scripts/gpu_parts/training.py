@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from gantrain.data.images import is_image
+from gantrain.data.image_files import is_image
 from tests.command_line import Running
 
 from . import program

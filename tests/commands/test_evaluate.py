@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gantrain.commands.evaluate import append
 from gantrain.metrics.inception import Inception
 from gantrain.metrics.protocol import Protocol, Value
+from gantrain.runs.evaluation import append_evaluations
 from gantrain.snapshot import load_snapshot
 from tests.command_line import TINY, differences, final_state, gantrain, gantrain_on_ranks, rows
 
@@ -193,9 +193,9 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
 def test_a_row_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "evaluations.jsonl"
     value = Value("fid", 1.0, Protocol("random", "", "clean", 5, 5, "train", "", 1.0, False, 0))
-    append(file, [value], {})
+    append_evaluations(file, [value], {})
     file.write_text(file.read_text()[:-9])
-    append(file, [value, value], {})
+    append_evaluations(file, [value, value], {})
     _, *whole = file.read_text().splitlines()
     assert [json.loads(line)["value"] for line in whole] == [1.0, 1.0]
 

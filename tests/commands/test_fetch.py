@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from gantrain import paths
+from gantrain import config
 from gantrain.commands import fetch
+from gantrain.config import paths
 from gantrain.errors import ConfigError
 from gantrain.metrics import weights
 from tests.loopback import serving
@@ -16,7 +17,7 @@ from tests.loopback import serving
 def run(*overrides: str) -> None:
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
         cfg = compose("fetch", list(overrides))
-    fetch.main(cfg)
+    fetch.main(config.load("fetch", cfg))
 
 
 def test_weights_are_fetched_once_and_checked(

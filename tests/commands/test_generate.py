@@ -12,10 +12,11 @@ from hydra import compose, initialize_config_dir
 from PIL import Image, ImageSequence
 
 import gantrain
-from gantrain import paths
+from gantrain import config
 from gantrain.commands import generate
+from gantrain.config import paths
 from gantrain.errors import ConfigError
-from gantrain.ops.pixels import to_uint8
+from gantrain.ops.value_range import to_uint8
 from tests import generators
 from tests.command_line import gantrain as command_line
 
@@ -29,7 +30,9 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def make(run: Path, *overrides: str) -> Path:
     """Run the command and return the folder it wrote to: the newest one."""
-    generate.main(compose("generate", [f"run={run}", "device=cpu", *overrides]))
+    generate.main(
+        config.load("generate", compose("generate", [f"run={run}", "device=cpu", *overrides]))
+    )
     return max(run.glob("generated/*"), key=lambda folder: folder.stat().st_mtime_ns)
 
 
@@ -227,7 +230,11 @@ def test_saved_w_makes_the_same_pictures(style: Path) -> None:
 
 
 def test_a_folder_of_ones_own_is_never_written_over(style: Path) -> None:
-    generate.main(compose("generate", [f"run={style}", "seeds=0", "out=mine/pictures"]))
+    generate.main(
+        config.load(
+            "generate", compose("generate", [f"run={style}", "seeds=0", "out=mine/pictures"])
+        )
+    )
     assert "seed0000.png" in names(Path("mine/pictures"))
     assert "is there already and is not overwritten" in refused(style, "out=mine/pictures")
 
@@ -235,7 +242,7 @@ def test_a_folder_of_ones_own_is_never_written_over(style: Path) -> None:
 def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
     file = tmp_path / "snapshot-000099.000.pt"
     gantrain.load(style).file.rename(file)
-    generate.main(compose("generate", [f"run={file}", "seeds=0"]))
+    generate.main(config.load("generate", compose("generate", [f"run={file}", "seeds=0"])))
     assert (tmp_path / "generated" / "pictures-000099.000-001" / "seed0000.png").is_file()
 
 

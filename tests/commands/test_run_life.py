@@ -15,11 +15,12 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from gantrain import early, locks, paths, schema
-from gantrain.commands import objective
 from gantrain.commands.train import run
+from gantrain.config import paths, schema
 from gantrain.errors import ConfigError
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.io import locks
+from gantrain.runs import objective, preflight
+from gantrain.runs.directory import RunDirectory
 from tests.command_line import (
     ENVIRONMENT,
     TINY,
@@ -47,7 +48,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def check(*overrides: str) -> schema.RunConfig:
     """What is looked at before torch is imported."""
     config = schema.load(compose("train", list(overrides)), given=[])
-    early.check(config)
+    preflight.check(config)
     return config
 
 
@@ -332,7 +333,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from gantrain import locks
+from gantrain.io import locks
 assert locks.acquire(Path(sys.argv[1])) is None
 if os.fork() == 0:
     time.sleep(60)
@@ -346,7 +347,7 @@ def test_a_killed_process_holds_nothing_and_neither_do_its_workers(tmp_path: Pat
     path = tmp_path / ".lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(path)],
-        env=ENVIRONMENT | {"PYTHONPATH": str(Path(locks.__file__).parents[1])},
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(locks.__file__).parents[2])},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -381,7 +382,7 @@ def test_what_another_process_begins_meanwhile_is_not_touched(
     def while_data_are_prepared(*_: object, **__: object) -> None:
         shutil.copytree(done, "runs/new")
 
-    monkeypatch.setattr("gantrain.commands.closing.check_pairs", while_data_are_prepared)
+    monkeypatch.setattr("gantrain.runs.summary.check_pairs", while_data_are_prepared)
     said = problem(*SHORT, "name=new")
     assert "runs/new is there already" in said or "was begun by another process" in said
     before = {k.name: v for k, v in content(done).items()}

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from picture_sets import picture
 
-from gantrain.data.single import SingleImages
+from gantrain.data.base import SingleImages
 
 
 def write_pictures(root: Path, names: list[str], height: int = 40, width: int = 48) -> Path:

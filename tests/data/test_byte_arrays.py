@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gantrain.data.byte_arrays import unpickle
+from gantrain.data.safe_pickle import unpickle
 
 DATA = np.arange(6, dtype=np.uint8).reshape(2, 3)
 PYTHON_2 = (  # {"data": DATA, "labels": [6, 9]} as Python 2 wrote it: strings by opcode U

@@ -13,13 +13,13 @@ from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data import decode as decoding
+from gantrain.data.bit_depth import ImageFault, Pixels, pixels, resize, to_channels
 from gantrain.data.decode import decode, holds_floats, image_size
 from gantrain.data.encode import write_picture
+from gantrain.data.image_files import load_image
 from gantrain.data.image_folder import ImageFolder
-from gantrain.data.images import load_image
-from gantrain.data.pixels import ImageFault, Pixels, pixels, resize, to_channels
 from gantrain.errors import ConfigError
-from gantrain.ops.pixels import to_float, to_integers, to_uint8
+from gantrain.ops.value_range import to_float, to_integers, to_uint8
 from tests import deep_pictures
 
 DTYPES = {"8": np.uint8, "16": np.uint16, "float": np.float32}

@@ -3,9 +3,9 @@ import pytest
 from picture_sets import array, picture
 from PIL import Image
 
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
-from gantrain.data.images import list_images, load_image
-from gantrain.data.pixels import ImageFault
+from gantrain.data.image_files import list_images, load_image
 
 
 def test_listing_is_recursive_sorted_and_knows_its_extensions(tmp_path):

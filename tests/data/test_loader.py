@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gantrain.data.loader import batches
-from gantrain.data.order import UnpairedOrder
+from gantrain.data.sampler import UnpairedOrder
 
 
 class Numbers:
@@ -90,7 +90,7 @@ FORGETFUL = """
 import multiprocessing, sys
 import numpy as np
 from gantrain.data.loader import batches
-from gantrain.data.order import UnpairedOrder
+from gantrain.data.sampler import UnpairedOrder
 
 class Zeros:
     def item(self, position):

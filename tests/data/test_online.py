@@ -18,9 +18,9 @@ from published_sets import cifar10_folder, mnist_folder
 from single_sets import prepared
 from test_cifar10 import packed
 
-from gantrain import download
 from gantrain.data import cifar10, mnist, unpack
 from gantrain.errors import ConfigError
+from gantrain.io import download
 from tests.loopback import Server, serving
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gantrain.data.order import UnpairedOrder, raw_bits
+from gantrain.data.sampler import UnpairedOrder, raw_bits
 
 
 def pairs(order, start, stop):

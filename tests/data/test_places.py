@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from single_sets import pack, write_labels, write_pictures
 
-from gantrain.data.places import find
+from gantrain.data.location import find
 from gantrain.errors import ConfigError
 
 

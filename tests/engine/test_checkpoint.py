@@ -10,7 +10,7 @@ import torch
 
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.errors import ConfigError
-from gantrain.files import is_whole, kimg_label
+from gantrain.io.files import is_whole, kimg_label
 
 
 def state(n: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch.distributed.launcher.api import LaunchConfig
 
-from gantrain.commands import launch
+from gantrain.engine.distributed import launch
 from tests.command_line import ENVIRONMENT, TINY, final_state, finish, interrupt, start, wait_for
 
 pytestmark = pytest.mark.multi

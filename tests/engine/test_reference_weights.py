@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.warm_start import load_weights
+from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
 from gantrain.gans.stylegan import StyleGAN

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.engine import slurm
+from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import Action, Signals, listen
 
 RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -12,12 +12,11 @@ from torch import nn
 
 from gantrain.engine import seeding
 from gantrain.engine.buffers import copy_all, moving_buffers
-from gantrain.engine.cadence import crossed
-from gantrain.engine.clock import Clock
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
 from gantrain.engine.signals import Action, listen
+from gantrain.engine.timing import Throughput, crossed
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.layers import SynthesisLayer
 from gantrain.ops.precision import full_float32
@@ -124,7 +123,7 @@ def test_rampup_bounds_the_half_life_by_the_images_seen() -> None:
 
 
 def test_clock() -> None:
-    clock = Clock()
+    clock = Throughput()
     clock.restart(100)
     with clock.waiting():
         time.sleep(0.05)

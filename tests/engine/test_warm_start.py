@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gantrain.engine.checkpoint import CheckpointStore
-from gantrain.engine.warm_start import load_weights
+from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
 from gantrain.gans.cyclegan import CycleGAN

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gantrain.health.rules import Alarm, Examiner
+from gantrain.health.alarms import Alarm, Examiner
 
 GOOD = {
     "logit_real": 1.0, "logit_fake": 0.0, "logit_held": 0.9, "separation": 0.9, "overfit": 0.1,

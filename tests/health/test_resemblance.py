@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.health.resemblance import Nearest, Search, compare, describe
+from gantrain.health.memorization import Nearest, Search, compare, describe
 
 
 def pictures(count: int, seed: int) -> Tensor:
@@ -85,7 +85,7 @@ def test_noisy_copies_are_suspicious_on_the_whole() -> None:
 
 
 def test_chance_is_that_of_as_many_successes() -> None:
-    from gantrain.health.resemblance import _at_least
+    from gantrain.health.memorization import _at_least
 
     assert _at_least(0, 10, 0.01) == pytest.approx(1)
     assert _at_least(1, 10, 0.01) == pytest.approx(1 - 0.99**10)

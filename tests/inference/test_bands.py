@@ -11,13 +11,13 @@ from PIL import Image
 
 from gantrain.engine.precision import Precision
 from gantrain.errors import ConfigError
-from gantrain.inference.bands import Bandable, Bands, translate_in_bands
-from gantrain.inference.chain import Stored
+from gantrain.inference.row_streaming import Stored
+from gantrain.inference.tiled_translation import Bandable, Bands, translate_in_bands
 from gantrain.inference.translation import translate_any_size
 from gantrain.networks.layers import Norm
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.value_range import to_float, to_uint8
 from tests.command_line import gantrain
 from tests.generators import write
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gantrain.inference.interpolation import spline, walk
-from gantrain.inference.sources import Points
+from gantrain.inference.latent_sources import Points
 
 
 @pytest.mark.parametrize("loop", [True, False])

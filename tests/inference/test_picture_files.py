@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from gantrain.errors import ConfigError
-from gantrain.inference.picture_files import find_tasks
+from gantrain.inference.inputs import find_tasks
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from gantrain.gans.base import GAN, ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
-from gantrain.inference.probing import Prober, can_be_probed
-from gantrain.ops.pixels import to_float
+from gantrain.inference.probes import Prober, can_be_probed
+from gantrain.ops.value_range import to_float
 from tests.command_line import differences
 from tests.engine.test_trainer import trainer
 

@@ -10,8 +10,8 @@ import torch
 
 import gantrain
 from gantrain.errors import ConfigError
-from gantrain.inference.sampling import Model
-from gantrain.ops.pixels import to_uint8
+from gantrain.inference.model import Model
+from gantrain.ops.value_range import to_uint8
 from tests import generators
 
 
@@ -115,7 +115,7 @@ def test_a_generator_without_w(plain: Model, tmp_path: Path) -> None:
 
 
 def test_half_precision(style: Model) -> None:
-    from gantrain.inference import sampling
+    from gantrain.inference import model as sampling
 
     half = sampling.load(style.file, precision="bf16").sample("0-3")
     full = style.sample("0-3")

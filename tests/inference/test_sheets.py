@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantrain.inference.sheets import MOST_PIXELS, beside, best_columns, fitting, near_square, table
+from gantrain.inference.contact_sheet import (
+    MOST_PIXELS,
+    beside,
+    best_columns,
+    fitting,
+    near_square,
+    table,
+)
 
 
 def picture(shade: int, mode: str = "RGB", size: tuple[int, int] = (100, 100)) -> Image.Image:

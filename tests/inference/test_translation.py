@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from gantrain.data.shapes import UnpairedShapes
 from gantrain.engine.precision import Precision
 from gantrain.inference.translation import evaluate_pairs, pair_problems, translate
-from gantrain.ops.pixels import to_float, to_uint8
+from gantrain.ops.value_range import to_float, to_uint8
 
 CPU = Precision(torch.device("cpu"), "fp32")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from gantrain.ops.pad import _reflect_by_slices, reflect_pad
-from gantrain.ops.pixels import to_float, to_uint8
 from gantrain.ops.precision import widen
+from gantrain.ops.value_range import to_float, to_uint8
 
 
 def test_every_pixel_value_survives_the_round_trip() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gantrain.pages import report
 from gantrain.pages.curves import chart, label, thinned
-from gantrain.pages.run import read
+from gantrain.runs.contents import read
 from tests.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from omegaconf import DictConfig
 
-from gantrain import cli, schema
+from gantrain.cli import entry
+from gantrain.config import schema
 
 RUN_NUMBERS = {"pairs/psnr": 20.0, "loss/G/cycle_a": 0.5}
 
@@ -50,8 +50,7 @@ def gantrain(
     """The command line in this process, in an empty folder. A run leaves config.yaml and a result
     whose pairs/l1 is (lambda_cycle - 7)^2 + seed."""
 
-    def train(cfg: DictConfig) -> float:
-        config = schema.load(cfg)
+    def train(config: schema.RunConfig, data: Any) -> float:
         settings = dataclasses.asdict(config)
         settings.pop("warnings")
         nimg = round((config.train.kimg or 0) * 1000)
@@ -71,7 +70,7 @@ def gantrain(
 
     def run(*argv: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
-        code = cli.main()
+        code = entry.main()
         text = capfd.readouterr()
         return Answer(code, text.out, text.err)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.sweeps import state
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs import status
+from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -89,22 +90,22 @@ def test_progress_between_two_reports(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/checkpoint-000012.500.pt").touch()
     (tmp_path / "config.yaml").write_text("objective: null\n")
-    assert state.of_run(tmp_path).kimg == 12.5
+    assert status.of_run(tmp_path).kimg == 12.5
 
 
 def test_a_result_of_a_smaller_budget_is_not_the_end(gantrain: Run, sweep: Path) -> None:
     config = sweep / "seed-0/config.yaml"
     config.write_text(config.read_text().replace("total: 1000", "total: 2000"))
-    assert state.of_run(sweep / "seed-0").status == state.STOPPED
+    assert status.of_run(sweep / "seed-0").status == status.STOPPED
 
 
 def test_what_slurm_knows(gantrain: Run, sweep: Path) -> None:
     jobs = {f"seed-{i}": {"job_id": f"7_{i}", "folder": "", "submitted": ""} for i in range(4)}
     (sweep / "jobs.json").write_text(json.dumps(jobs))
     queue = {"7_0": "COMPLETING", "7_1": "PENDING", "7_2": "PENDING", "7_3": "RUNNING"}
-    found = [state.of_job(sweep, name, queue).status for name in jobs]
+    found = [manifest.status_of(sweep, name, queue).status for name in jobs]
     assert found == ["done", "waiting", "waiting", "running"]
-    assert state.of_job(sweep, "seed-1", {}).status == "failed"
+    assert manifest.status_of(sweep, "seed-1", {}).status == "failed"
 
 
 def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gantrain import paths
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.config import paths
+from gantrain.runs.directory import RunDirectory
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -150,7 +150,7 @@ def test_every_example_can_be_begun(
 def test_mistakes_of_sweeps(
     gantrain: Run, monkeypatch: pytest.MonkeyPatch, argv: list[str], said: str
 ) -> None:
-    monkeypatch.setattr("gantrain.sweeps.queue.states", dict)
+    monkeypatch.setattr("gantrain.sweeps.launchers.slurm_queue.states", dict)
     answer = gantrain("-m", *BASE, "seed=0,1", *argv)
     assert answer.code == 2 and said in answer.err
     assert os.listdir() == [], "nothing is begun or written"

@@ -12,10 +12,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from gantrain.errors import ConfigError
-from gantrain.sweeps import local
-from gantrain.sweeps.local import Local
-from gantrain.sweeps.record import Job
-from gantrain.tracking.run_directory import RunDirectory
+from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps.launchers import local
+from gantrain.sweeps.launchers.local import Local
+from gantrain.sweeps.manifest import Job
 from tests.command_line import (
     TINY,
     differences,

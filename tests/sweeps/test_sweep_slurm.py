@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gantrain import cli
-from gantrain.sweeps import queue, slurm
+from gantrain.cli import entry
+from gantrain.sweeps.launchers import slurm, slurm_queue
 from tests.command_line import TINY
 from tests.sweeps import stand_in
 
@@ -46,7 +46,7 @@ def gantrain(
 
     def run(*argv: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["gantrain", *argv])
-        code = cli.main()
+        code = entry.main()
         out, err = capfd.readouterr()
         return code, out + err
 
@@ -125,7 +125,7 @@ def test_without_slurm_nothing_is_begun(
     (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexit 1\n")
     code, said = gantrain(*RUN, "seed=0,1", "launcher=slurm")
     assert code == 2 and "launcher=local runs the sweep on this machine" in said
-    assert not Path("sweeps").exists() and queue.states() is None
+    assert not Path("sweeps").exists() and slurm_queue.states() is None
 
 
 def test_ctrl_c_leaves_the_jobs_alone(

@@ -13,9 +13,9 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.errors import ConfigError
+from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import Lasting, LiveDisplay, PlainLines, summary
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
-from gantrain.tracking.run_directory import RunDirectory
 from gantrain.tracking.stats import Stats
 from gantrain.tracking.tracker import JsonLines, TensorBoard, Tracker
 

@@ -1,0 +1,123 @@
+"""Does a plain value from a config fit an annotation, and how is that said in words?"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from gantrain.errors import format_value, nearest
+from gantrain.types import KimgPoints, Range
+
+NAMES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    dict: "a mapping",
+}
+
+
+def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
+    """One sentence about `key=value` when it does not fit `annotation`, else None."""
+    if accepts(value, annotation):
+        return None
+    shown = f"{key}={format_value(value)}"
+    choices = _choices(annotation)
+    if choices and not isinstance(value, (list, dict)):
+        close = nearest(format_value(value), [format_value(choice) for choice in choices])
+        hint = f"Did you mean {key}={close}? " if close else ""
+        return f"{shown} is not a choice. {hint}Choices: {', '.join(map(format_value, choices))}."
+    reason = "is out of range" if accepts(value, annotation, ranged=False) else "is not allowed"
+    return f"{shown} {reason}: {key} must be {describe(annotation)}."
+
+
+def accepts(
+    value: Any, annotation: Any, *, bounds: tuple[Range, ...] = (), ranged: bool = True
+) -> bool:
+    """Whether `value` fits; `ranged=False` leaves every Range out of account."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        if KimgPoints() in args:
+            return _are_points(value, bounds if ranged else ())
+        more = tuple(item for item in args[1:] if isinstance(item, Range))
+        return accepts(value, args[0], bounds=bounds + more, ranged=ranged)
+    if origin in (Union, types.UnionType):
+        return any(accepts(value, arg, bounds=bounds, ranged=ranged) for arg in args)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in args)
+    if origin in (list, tuple) or annotation in (list, tuple):
+        return _is_list(value, origin, args, bounds, ranged)
+    return _fits_plain(value, origin or annotation, bounds if ranged else ())
+
+
+def _fits_plain(value: Any, kind: Any, bounds: tuple[Range, ...]) -> bool:
+    if kind in (None, type(None)):
+        return value is None
+    if kind in (int, float):
+        kinds = int if kind is int else (int, float)
+        plain = isinstance(value, kinds) and not isinstance(value, bool)
+        return plain and math.isfinite(value) and all(value in bound for bound in bounds)
+    if kind in (str, bool, dict):
+        return isinstance(value, kind)
+    return kind is Any
+
+
+def _is_list(value: Any, origin: Any, args: tuple[Any, ...], bounds: Any, ranged: bool) -> bool:
+    if not isinstance(value, (list, tuple)):
+        return False
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        pairs: Iterable[Any] = zip(value, args, strict=False)
+        same_length = len(value) == len(args)
+    else:
+        pairs = ((item, args[0] if args else Any) for item in value)
+        same_length = True
+    return same_length and all(accepts(v, a, bounds=bounds, ranged=ranged) for v, a in pairs)
+
+
+def _are_points(value: Any, bounds: tuple[Range, ...]) -> bool:
+    pairs = list[tuple[float, float]]
+    if not accepts(value, pairs) or not value:
+        return False
+    kimgs = [kimg for kimg, _ in value]
+    rising = all(a < b for a, b in pairwise(kimgs))
+    return rising and kimgs[0] >= 0 and all(v in bound for _, v in value for bound in bounds)
+
+
+def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
+    """The annotation in words: "an integer at least 1 or null"."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    limits = "".join(f" {bound}" for bound in bounds if str(bound))
+    if origin is Annotated:
+        if KimgPoints() in args:
+            return f"points [[kimg, value], ...] with rising kimg{limits and ', values'}{limits}"
+        more = tuple(item for item in args[1:] if isinstance(item, Range))
+        return describe(args[0], bounds + more)
+    if origin in (Union, types.UnionType):
+        words = [describe(arg, bounds) for arg in args if arg is not types.NoneType]
+        return " or ".join(word for word in words + ["null"] * (types.NoneType in args) if word)
+    if origin is Literal:
+        return "one of " + ", ".join(map(format_value, args))
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return (
+            f"a list of {len(args)} values: [" + ", ".join(describe(a, bounds) for a in args) + "]"
+        )
+    if origin in (list, tuple) or annotation in (list, tuple):
+        return f"a list, each {describe(args[0], bounds)}" if args else "a list"
+    if annotation in (int, float):
+        return NAMES[annotation] + limits
+    return "null" if annotation in (None, types.NoneType) else NAMES.get(origin or annotation, "")
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """All allowed values when the annotation is nothing but a choice (and null), else []."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return list(args)
+    if origin in (Union, types.UnionType):
+        rest = [arg for arg in args if arg is not types.NoneType]
+        choices = _choices(rest[0]) if len(rest) == 1 else []
+        return [*choices, None] if choices and len(rest) < len(args) else choices
+    return []

@@ -1,0 +1,83 @@
+"""Hydra's composition outside of `hydra.main`: for checking a sweep and for explaining errors."""
+
+from __future__ import annotations
+
+import os
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict, read_write
+
+from gantrain.config import load, paths
+from gantrain.errors import ConfigError
+
+
+def loader(config_dir: str | None) -> ConfigLoaderImpl:
+    """A loader that sees what `gantrain --config-dir config_dir` sees."""
+    search_path = create_config_search_path(str(paths.config_dir()))
+    if config_dir:
+        search_path.prepend(provider="command-line", path=f"file://{os.path.abspath(config_dir)}")
+    return ConfigLoaderImpl(search_path)
+
+
+def compose(
+    source: ConfigLoaderImpl, command: str, overrides: list[str], mode: RunMode = RunMode.RUN
+) -> DictConfig:
+    """The config of one job, its `hydra` node included. Raises what Hydra raises."""
+    return source.load_configuration(command, overrides, run_mode=mode, from_shell=False)
+
+
+def task_config(source: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig:
+    """The config as the command sees it, without the `hydra` node. Raises what Hydra raises."""
+    cfg = compose(source, command, overrides)
+    return _without_hydra(cfg)
+
+
+def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> None:
+    """Check every job of a sweep of a command other than train before the first one starts.
+
+    (Those of train: `gantrain.sweeps.plan`.) Sweepers other than Hydra's basic one choose jobs as
+    they go: each is checked at its start. Raises ConfigError.
+    """
+    if any(text.lstrip("+").startswith("hydra/sweeper=") for text in overrides):
+        return
+    setup_globals()  # the ${hydra:...} resolver
+    source = loader(config_dir)
+    parsed = OverridesParser.create(config_loader=source).parse_overrides(overrides)
+    [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    problems: dict[str, None] = {}
+    for number, job in enumerate(jobs):
+        problems.update(dict.fromkeys(_check_job(source, command, job, number)))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _check_job(
+    source: ConfigLoaderImpl, command: str, job: list[str], number: int
+) -> tuple[str, ...]:
+    cfg = _job_config(source, command, job, number)
+    try:
+        load(command, cfg, given=())
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _job_config(source: ConfigLoaderImpl, command: str, job: list[str], number: int) -> DictConfig:
+    """The job's config as the launcher will make it, without the `hydra` node."""
+    cfg = compose(source, command, job, RunMode.MULTIRUN)
+    with read_write(cfg), open_dict(cfg):
+        cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+    return _without_hydra(cfg)
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...}
+    with read_write(cfg), open_dict(cfg):
+        del cfg["hydra"]
+    return cfg

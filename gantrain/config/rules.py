@@ -1,0 +1,342 @@
+"""Combinations of settings that cannot work, and settings that have no effect.
+
+A rule looks at the keys that are there, never at the name of a GAN: a model without a `generator`
+key is not concerned by the rule about generators. Values have passed their own checks before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gantrain.config import data_kind
+from gantrain.engine.distributed import environment
+from gantrain.errors import format_value
+from gantrain.metrics import weights
+from gantrain.metrics.protocol import FEATURES, METRICS, measured
+
+Config = dict[str, Any]
+PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
+MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}  # generator: what sides must divide by
+
+
+def problems(config: Config) -> list[str]:
+    """One sentence for each combination that cannot work."""
+    checks = (
+        _budget,
+        _rate,
+        _machine,
+        _sizes,
+        _channels,
+        _penalty,
+        _momentum,
+        _augmentation,
+        _starting_point,
+        name_problems,
+        _objective,
+        _evaluation,
+    )
+    return [problem for check in checks for problem in check(config)]
+
+
+def warnings(config: Config, given: set[str]) -> list[str]:
+    """One sentence for each key in `given` (typed by the user) that has no effect; advice."""
+    found = [
+        f"{key} has no effect: {why}."
+        for key, (without_effect, why) in IGNORED.items()
+        if key in given and without_effect(lambda name: _get(config, name))
+    ]
+    if _get(config, "model.loss") == "wgan_gp" and _get(config, "model.norm") == "batch":
+        found.append(
+            "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
+            "at a time and batch norm mixes them; model.norm=instance is the usual choice."
+        )
+    if _get(config, "model.augment") == "fixed" and _get(config, "model.augment_p") == 0:
+        found.append(
+            "model.augment=fixed with model.augment_p=0 augments nothing: give model.augment_p, "
+            "for example model.augment_p=0.2."
+        )
+    if _get(config, "model.freeze_d") and not config["init_from"] and _is_new(config):
+        found.append(
+            f"model.freeze_d={format_value(_get(config, 'model.freeze_d'))} without init_from "
+            "fixes layers "
+            "of random weights: it is for fine-tuning, give init_from=."
+        )
+    first, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
+    if first and kimg is not None and first >= kimg:
+        found.append(
+            f"model.adversarial_kimg={format_value(first)} leaves nothing of "
+            f"train.kimg={format_value(kimg)} for "
+            "the second stage: this run trains the adversarial losses alone."
+        )
+    return found
+
+
+def _is_new(config: Config) -> bool:
+    return config["resume"] in (None, "auto")
+
+
+def _get(config: Config, key: str) -> Any:
+    section, _, name = key.rpartition(".")
+    return (config[section] if section else config).get(name)
+
+
+def _evaluation(config: Config) -> Iterator[str]:
+    wanted = config["evaluation"]
+    if not wanted["every_kimg"]:
+        return
+    if not wanted["metrics"]:
+        yield "evaluation.metrics is empty: name some, or set evaluation.every_kimg=0."
+    for name in wanted["metrics"]:
+        if name not in METRICS:
+            yield (
+                f"evaluation.metrics: {format_value(name)} is no metric; there are "
+                f"{', '.join(METRICS)}."
+            )
+    best, there = wanted["best"], measured(wanted["metrics"])
+    if best is not None and best not in there:
+        yield f"evaluation.best={best} is not measured: it must be one of {', '.join(there)}."
+    needed = {
+        "inception": wanted["extractor"] == "inception" and set(wanted["metrics"]) & {*FEATURES},
+        "lpips": set(wanted["metrics"]) & {"lpips", "path_length"},
+    }
+    for name in (name for name, metrics in needed.items() if metrics):
+        if told := weights.missing(name, wanted[name]):
+            yield told.replace(f"weights.{name}=", f"evaluation.{name}=")
+
+
+def _budget(config: Config) -> Iterator[str]:
+    train = config["train"]
+    kimg, epochs, batch, micro = (train[k] for k in ("kimg", "epochs", "batch", "microbatch"))
+    if kimg is not None and epochs is not None:
+        yield (
+            f"train.kimg={format_value(kimg)} and train.epochs={format_value(epochs)} are two "
+            "budgets: "
+            "add train.epochs=null (or train.kimg=null)."
+        )
+    if kimg is None and epochs is None:
+        yield "train.kimg and train.epochs are both null: give one, for example train.kimg=100."
+    if micro and batch and batch % micro:
+        fits = [n for n in range(1, batch + 1) if batch % n == 0]
+        near = min(fits, key=lambda n: abs(n - micro))
+        yield (
+            f"train.microbatch={micro} does not divide train.batch={batch}: "
+            f"the nearest that does is train.microbatch={near}."
+        )
+
+
+def _rate(config: Config) -> Iterator[str]:
+    lr, by_epochs = config["lr"], config["train"]["epochs"] is not None
+    if lr["unit"] == "epoch" and lr["schedule"] != "constant" and not by_epochs:
+        yield "lr.unit=epoch needs a budget in train.epochs: add lr.unit=image."
+    if lr["schedule"] == "step" and lr["step_kimg"] is None:
+        yield "lr.schedule=step needs lr.step_kimg, for example lr.step_kimg=50."
+
+
+def _machine(config: Config) -> Iterator[str]:
+    device, precision = config["runtime"]["device"], config["runtime"]["precision"]
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        yield f"runtime.device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
+    elif precision == "tf32" and device in ("cpu", "mps"):
+        yield (
+            f"runtime.precision=tf32 is for NVIDIA GPUs and runtime.device={device}: "
+            "use runtime.precision=fp32 or bf16."
+        )
+    devices, batch = config["runtime"]["devices"], config["train"]["batch"]
+    if devices > 1 and (device == "mps" or ":" in device):
+        yield (
+            f"runtime.devices={devices} and runtime.device={device}, which is one device: give "
+            "runtime.device=cuda (CUDA_VISIBLE_DEVICES chooses among them) or cpu."
+        )
+    if batch and batch % devices:
+        near = max(round(batch / devices), 1) * devices
+        yield (
+            f"train.batch={batch} (the images of a step, over all devices) cannot be split evenly "
+            f"over runtime.devices={devices}: the nearest is train.batch={near}."
+        )
+
+
+def _sizes(config: Config) -> Iterator[str]:
+    data = config["data"]
+    preprocess = data.get("preprocess", "resize_and_crop")
+    if "resolution" not in data or "crop" not in preprocess:
+        return  # the pictures themselves decide: data preflight looks at them
+    sides = _sides(data["resolution"])
+    multiple = MULTIPLES.get(config["model"].get("generator", ""), 1)
+    if any(side % multiple for side in sides):
+        near = [max(multiple, round(side / multiple) * multiple) for side in sides]
+        yield (
+            f"data.resolution={format_value(data['resolution'])} does not suit "
+            f"model.generator={config['model']['generator']}, which needs multiples of {multiple}: "
+            f"the nearest is data.resolution={format_value(near if len(near) > 1 else near[0])}."
+        )
+    load = data.get("load_size")
+    if load is not None and preprocess == "resize_and_crop" and _smaller(_sides(load), sides):
+        yield (
+            f"data.load_size={format_value(load)} is smaller than data.resolution="
+            f"{format_value(data['resolution'])}, which is cut from it: make it at least as "
+            "large, or null."
+        )
+
+
+def _penalty(config: Config) -> Iterator[str]:
+    preprocess = config["data"].get("preprocess")
+    if config["model"].get("loss") == "wgan_gp" and preprocess in ("none", "scale_width"):
+        yield (
+            f"model.loss=wgan_gp mixes a picture with a translation of the same size, and "
+            f"data.preprocess={preprocess} leaves pictures of any size: use resize_and_crop."
+        )
+
+
+def _sides(size: int | list[int]) -> list[int]:
+    return size if isinstance(size, list) else [size]
+
+
+def _smaller(load: list[int], sides: list[int]) -> bool:
+    count = max(len(load), len(sides))
+    pairs = zip(load * (count // len(load)), sides * (count // len(sides)), strict=False)
+    return any(a < b for a, b in pairs)
+
+
+def _channels(config: Config) -> Iterator[str]:
+    a, b = config["data"].get("channels_a"), config["data"].get("channels_b")
+    if a != b and config["model"].get("lambda_identity"):
+        yield (
+            f"model.lambda_identity={format_value(config['model']['lambda_identity'])} compares "
+            "a picture "
+            f"with its own translation, and data.channels_a={a}, data.channels_b={b} differ: "
+            "add model.lambda_identity=0."
+        )
+
+
+def _momentum(config: Config) -> Iterator[str]:
+    optimizer = config["optimizer"]
+    if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
+        yield "optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0."
+
+
+def _augmentation(config: Config) -> Iterator[str]:
+    model = config["model"]
+    p, most = model.get("augment_p"), model.get("ada_max_p")
+    if model.get("augment") == "ada" and p is not None and most is not None and p > most:
+        yield (
+            f"model.augment_p={format_value(p)}, where ADA starts, is above its bound "
+            f"model.ada_max_p={format_value(most)}: lower the one or raise the other."
+        )
+
+
+def _starting_point(config: Config) -> Iterator[str]:
+    resume, name = config["resume"], config["name"]
+    if resume == "auto" and name is None:
+        yield "resume=auto needs to know the run: add name=..., the same at every start."
+    if resume not in (None, "auto") and config["init_from"] is not None:
+        yield (
+            f"resume={resume} and init_from={config['init_from']} exclude each other: "
+            "resume continues a run, init_from starts a new one from its weights."
+        )
+
+
+def name_problems(config: Config) -> Iterator[str]:
+    name = config["name"]
+    if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
+        yield f"name={name} must be a plain folder name: the folder above it is out=..."
+    if not config["out"]:
+        yield "out= is empty: give a folder, for example out=runs."
+
+
+def _objective(config: Config) -> Iterator[str]:
+    """What can be told before the first report: the errors of test pairs."""
+    name = config["objective"]
+    if name in PAIR_METRICS:
+        yield f"objective={name} is not a full name: write objective=pairs/{name}."
+    if name is None or not name.startswith("pairs/"):
+        return
+    known = [f"pairs/{way}{metric}" for way in ("", "ab/", "ba/") for metric in PAIR_METRICS]
+    if name not in known:
+        yield f"objective={name} is not a number of test pairs. They are {', '.join(known)}."
+    elif data_kind.constant(config["model"].get("_target_"), "takes") == "images":
+        yield (
+            f"objective={name} compares translations with their true partners, and this model "
+            "translates nothing: give another number of its reports, such as loss/G/adversarial."
+        )
+    elif config["evaluation"]["test_images"] == 0:
+        yield f"objective={name} needs test images: give evaluation.test_images=100."
+
+
+Get = Callable[[str], Any]
+
+# key: (when it has no effect, why)
+IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
+    "model.blocks": (
+        lambda get: get("model.generator") in ("unet_128", "unet_256"),
+        "only model.generator=resnet has blocks",
+    ),
+    "model.d_layers": (
+        lambda get: get("model.discriminator") == "pixel",
+        "only model.discriminator=patch has layers to count",
+    ),
+    "model.gp_weight": (
+        lambda get: get("model.loss") not in (None, "wgan_gp"),
+        "only model.loss=wgan_gp has a gradient penalty",
+    ),
+    "model.lambda_identity": (
+        lambda get: get("model.lambda_cycle") == 0,
+        "it is relative to model.lambda_cycle, which is 0",
+    ),
+    **dict.fromkeys(
+        ("model.ada_target", "model.ada_kimg", "model.ada_max_p"),
+        (lambda get: get("model.augment") != "ada", "it belongs to model.augment=ada"),
+    ),
+    **dict.fromkeys(
+        ("model.augment_p", "model.augment_spec"),
+        (lambda get: get("model.augment") == "none", "model.augment=none"),
+    ),
+    "model.r1_interval": (
+        lambda get: (
+            get("model.r1_gamma") == 0
+            or (get("model.r1_gamma") is None and get("model.loss") == "wgan_gp")
+        ),
+        "model.r1_gamma is 0 (null means 0 with model.loss=wgan_gp)",
+    ),
+    "model.pl_interval": (lambda get: get("model.pl_weight") == 0, "model.pl_weight=0"),
+    "model.adversarial_kimg": (
+        lambda get: get("model.lambda_latent") == 0 and get("model.lambda_image") == 0,
+        "model.lambda_latent=0 and model.lambda_image=0: there is no second stage",
+    ),
+    "runtime.timeout": (
+        lambda get: get("runtime.devices") == 1 and environment.from_environment() is None,
+        "there is one process",
+    ),
+    "train.ema_rampup": (lambda get: get("train.ema_kimg") == 0, "train.ema_kimg=0"),
+    "lr.decay": (
+        lambda get: get("lr.schedule") in ("constant", "step"),
+        "only lr.schedule=linear and cosine decay over a share of the budget",
+    ),
+    "lr.step_kimg": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
+    "lr.step_factor": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
+    "lr.compat": (lambda get: get("lr.unit") == "image", "it belongs to lr.unit=epoch"),
+    "lr.unit": (lambda get: get("lr.schedule") == "constant", "lr.schedule=constant never changes"),
+    "data.load_size": (
+        lambda get: get("data.preprocess") in ("crop", "none"),
+        "data.preprocess=crop and none do not resize",
+    ),
+    "data.cache_gb": (lambda get: get("data.cache") == "none", "data.cache=none"),
+    "data.cache_dir": (
+        lambda get: get("data.cache") in ("none", "memory"),
+        "only data.cache=disk and auto write files",
+    ),
+    "evaluation.test_images": (
+        lambda get: data_kind.constant(get("model._target_"), "takes") == "images",
+        "only models of two domains translate test images",
+    ),
+    "tracking.grid_images": (
+        lambda get: get("tracking.grid_every_kimg") == 0,
+        "tracking.grid_every_kimg=0 draws no grids",
+    ),
+    "tracking.health_images": (
+        lambda get: get("tracking.health_every_kimg") == 0,
+        "tracking.health_every_kimg=0 looks at none",
+    ),
+    "resume_force": (lambda get: get("resume") is None, "resume is not given"),
+}

@@ -1,0 +1,49 @@
+"""What a run needs outside of its config, looked at before torch is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gantrain import targets
+from gantrain.engine.distributed import environment
+from gantrain.errors import ConfigError
+from gantrain.runs import resume
+
+if TYPE_CHECKING:
+    from gantrain.config.schema import RunConfig
+
+
+def check(config: RunConfig) -> Any:
+    """Raise ConfigError if the existing run cannot be resumed or its images are missing.
+
+    The data set finds its folders and lists its files here; whether each image can be read is
+    `prepare`'s business. A finished run needs no images. Of several ranks the first one looks.
+
+    Returns:
+        The data set, not yet prepared; None where nobody looked.
+    """
+    if not environment.is_first():
+        return None
+    data = None
+    problems: list[str] = []
+    try:
+        past = resume.find(config)
+        if past and past.result:
+            return None
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        made, settings = targets.resolve(config.data)
+        data = made(seed=config.seed, **settings)
+        by_pairs = (config.objective or "").startswith("pairs/")
+        if by_pairs and not getattr(data, "has_pairs", False):
+            problems.append(
+                f"objective={config.objective} needs test images whose true partners are known: "
+                "give data.test_pairs=true if they are (data=folder: same names in both folders), "
+                "or another objective."
+            )
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return data

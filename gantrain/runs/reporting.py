@@ -1,0 +1,29 @@
+"""What a training run reports to."""
+
+from typing import Any
+
+from gantrain.config.schema import RunConfig
+from gantrain.engine.trainer import Plan
+from gantrain.runs.directory import RunDirectory
+from gantrain.tracking.console import LiveDisplay, PlainLines
+from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
+
+
+def make_tracker(
+    config: RunConfig,
+    directory: RunDirectory,
+    plan: Plan,
+    hyperparameters: dict[str, Any],
+    live: bool,
+    resumed_at: int | None,
+    stream: Any,
+) -> Tracker:
+    """Log file and metrics always; TensorBoard as configured; live display or plain lines."""
+    directory.path.mkdir(parents=True, exist_ok=True)
+    plain = PlainLines(None if live else stream, directory.log, plan.total)
+    sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]
+    if live:
+        sinks.append(LiveDisplay(plan.total, resumed_at or 0))
+    if config.tracking.tensorboard:
+        sinks.append(TensorBoard(directory.tensorboard, hyperparameters, resumed_at))
+    return Tracker(sinks, directory.grids)
