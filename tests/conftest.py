@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests import command_line
+from tests.helpers import command_line
 
 # The tensors here are tiny: a second thread costs more than it gives, and two test processes (or a
 # training beside them) that both spin on all cores are many times slower.

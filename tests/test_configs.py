@@ -12,8 +12,8 @@ from PIL import Image
 from gantrain.commands.train import run
 from gantrain.config import paths, schema
 from gantrain.snapshot import load_snapshot
-from tests.command_line import final_state, rows
-from tests.data.published_sets import cifar10_folder, mnist_folder
+from tests.helpers.command_line import final_state, rows
+from tests.helpers.published_sets import cifar10_folder, mnist_folder
 
 CONFIGS = paths.config_dir()
 CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*.yaml"))

@@ -1,7 +1,7 @@
 """Whole steps and runs of every GAN on a device that is not the CPU, where there is none.
 
-tests/stand_in_device.py says what such a device shows (mixed devices, values that the host waits
-for, constants copied again and again, state that does not come back to the device) and what not.
+tests/helpers/stand_in_device.py says what such a device shows (mixed devices, values that the host
+waits for, constants copied again and again, state that does not come back) and what not.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.device_cases import CASES
-from tests.stand_in_run import IN_BF16, TRAINED
+from tests.helpers.device_cases import CASES
+from tests.helpers.stand_in_run import IN_BF16, TRAINED
 
 ROOT = Path(__file__).parent.parent
 DRAWS = "copy to device", "draw.py:like"  # the augmentation's random parameters
@@ -24,9 +24,10 @@ ADA = "copy to host", "ada.py:update"  # every fourth step, read four steps late
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What tests/stand_in_run.py has seen; a device is registered for good, so not in here."""
+    """What tests/helpers/stand_in_run.py has seen; a device is registered for good, so not in "
+    "here."""
     out = tmp_path_factory.mktemp("device") / "found.json"
-    command = [sys.executable, "-m", "tests.stand_in_run", str(out)]
+    command = [sys.executable, "-m", "tests.helpers.stand_in_run", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     return json.loads(out.read_text())

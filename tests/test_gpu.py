@@ -26,11 +26,11 @@ from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.ops import fir
 from gantrain.ops.value_range import to_float, to_integers, to_uint8
 from gantrain.snapshot import save_snapshot
-from tests import device_cases
-from tests.command_line import TINY as TINY_CYCLEGAN
-from tests.command_line import differences, final_state
-from tests.command_line import gantrain as command
-from tests.device_cases import CASES, errors, gradients, typical_errors
+from tests.helpers import device_cases
+from tests.helpers.command_line import TINY as TINY_CYCLEGAN
+from tests.helpers.command_line import differences, final_state
+from tests.helpers.command_line import gantrain as command
+from tests.helpers.device_cases import CASES, errors, gradients, typical_errors
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)

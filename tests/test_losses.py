@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.losses import ADVERSARIAL, gradient_penalty
-from tests.golden_files import load
+from tests.helpers.golden_files import load
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import finish, start
+from tests.helpers.command_line import finish, start
 
 
 @pytest.mark.slow

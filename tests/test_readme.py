@@ -14,8 +14,8 @@ from PIL import Image
 
 from gantrain.metrics.inception import Inception
 from gantrain.networks.resnet import ResnetGenerator
-from tests.command_line import ENVIRONMENT, gantrain
-from tests.data.published_sets import cifar10_folder, mnist_folder
+from tests.helpers.command_line import ENVIRONMENT, gantrain
+from tests.helpers.published_sets import cifar10_folder, mnist_folder
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

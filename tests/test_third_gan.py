@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from gantrain.snapshot import load_snapshot
-from tests.command_line import differences, final_state, gantrain
+from tests.helpers.command_line import differences, final_state, gantrain
 
-HOME = Path(__file__).parent / "third_gan"
+HOME = Path(__file__).parent / "helpers" / "third_gan"
 COMMAND = [
     "--config-dir", str(HOME / "configs"),
     "model=striped", "data=shapes", "data.resolution=16", "data.train_images=8",

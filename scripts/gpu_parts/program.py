@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests import command_line
-from tests.command_line import Running
+from tests.helpers import command_line
+from tests.helpers.command_line import Running
 
 from .task import Task
 

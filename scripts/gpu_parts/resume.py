@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.command_line import Running, differences, final_state
+from tests.helpers.command_line import Running, differences, final_state
 
 from . import program
 from .rigs import TINY

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gantrain.data.image_files import is_image
-from tests.command_line import Running
+from tests.helpers.command_line import Running
 
 from . import program
 from .rigs import tiny

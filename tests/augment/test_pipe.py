@@ -3,13 +3,13 @@
 from contextlib import nullcontext
 from typing import get_args
 
-import golden_files
 import pytest
 import torch
 from torch import Tensor
 
 from gantrain.augment import pipe as module
 from gantrain.augment.pipe import TRANSFORMS, AugmentPipe, Spec
+from tests.helpers import golden_files
 
 META, GOLDEN = golden_files.load("augment")
 

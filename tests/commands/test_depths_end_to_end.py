@@ -10,11 +10,11 @@ from PIL import Image
 
 from gantrain.data.decode import decode
 from gantrain.snapshot import load_snapshot
-from tests import deep_pictures
-from tests.command_line import TINY, gantrain
-from tests.generators import write
+from tests.helpers import deep_pictures
+from tests.helpers.command_line import TINY, gantrain
+from tests.helpers.generators import write
 
-HOME = Path(__file__).parents[1] / "identity"
+HOME = Path(__file__).parents[1] / "helpers" / "identity"
 PLUGIN = {"GANTRAIN_PLUGINS": "identity_net", "PYTHONPATH": str(HOME)}
 DTYPES = (np.uint8, np.uint16, np.float32)
 SMALL = [option for option in TINY if option.startswith(("model.", "train.", "lr.", "tracking.g"))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.command_line import TINY, gantrain, rows
+from tests.helpers.command_line import TINY, gantrain, rows
 
 WATCHED = [option for option in TINY if not option.startswith("data.test_images")]
 WATCHED += ["data.test_images=8", "lr.schedule=constant", "tracking.every_kimg=0.002"]

@@ -14,7 +14,14 @@ from gantrain.metrics.inception import Inception
 from gantrain.metrics.protocol import Protocol, Value
 from gantrain.runs.evaluation import append_evaluations
 from gantrain.snapshot import load_snapshot
-from tests.command_line import TINY, differences, final_state, gantrain, gantrain_on_ranks, rows
+from tests.helpers.command_line import (
+    TINY,
+    differences,
+    final_state,
+    gantrain,
+    gantrain_on_ranks,
+    rows,
+)
 
 STYLEGAN = [
     "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128",

@@ -15,8 +15,8 @@ import gantrain as package
 from gantrain.config.settings import load_export
 from gantrain.errors import ConfigError
 from gantrain.networks.resnet import ResnetGenerator
-from tests.command_line import gantrain
-from tests.generators import ANIMALS, stylegan, write
+from tests.helpers.command_line import gantrain
+from tests.helpers.generators import ANIMALS, stylegan, write
 
 pytestmark = pytest.mark.multi
 

@@ -11,7 +11,7 @@ from gantrain.commands import fetch
 from gantrain.config import paths
 from gantrain.errors import ConfigError
 from gantrain.metrics import weights
-from tests.loopback import serving
+from tests.helpers.loopback import serving
 
 
 def run(*overrides: str) -> None:

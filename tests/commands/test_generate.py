@@ -17,8 +17,8 @@ from gantrain.commands import generate
 from gantrain.config import paths
 from gantrain.errors import ConfigError
 from gantrain.ops.value_range import to_uint8
-from tests import generators
-from tests.command_line import gantrain as command_line
+from tests.helpers import generators
+from tests.helpers.command_line import gantrain as command_line
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 import gantrain as package
-from tests.command_line import TINY, gantrain
-from tests.data.picture_sets import write_set
-from tests.golden_files import load, under
+from tests.helpers.command_line import TINY, gantrain
+from tests.helpers.golden_files import load, under
+from tests.helpers.picture_sets import write_set
 
 pytestmark = pytest.mark.multi
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
-from tests import deep_pictures
-from tests.command_line import TINY, gantrain
-from tests.loopback import serving
+from tests.helpers import deep_pictures
+from tests.helpers.command_line import TINY, gantrain
+from tests.helpers.loopback import serving
 
 
 def draw(path: Path, number: int, size: tuple[int, int] = (24, 30), channels: int = 3) -> None:

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from gantrain.snapshot import load_snapshot
-from tests.command_line import TINY, final_state, gantrain
+from tests.helpers.command_line import TINY, final_state, gantrain
 
 pytestmark = pytest.mark.multi
 

@@ -13,10 +13,10 @@ from PIL import Image
 import gantrain as package
 from gantrain.errors import ConfigError
 from gantrain.networks.resnet import ResnetGenerator
-from tests.command_line import finish, gantrain, start, wait_for
-from tests.generators import write
+from tests.helpers.command_line import finish, gantrain, start, wait_for
+from tests.helpers.generators import write
 
-HOME = Path(__file__).parents[1] / "identity"
+HOME = Path(__file__).parents[1] / "helpers" / "identity"
 PLUGIN = {"GANTRAIN_PLUGINS": "identity_net", "PYTHONPATH": str(HOME)}
 
 

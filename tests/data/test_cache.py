@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_sets import folder, picture, prepared, write_set
 
 from gantrain.data import cache as caches
 from gantrain.data import preflight
 from gantrain.errors import ConfigError
+from tests.helpers.picture_sets import folder, picture, prepared, write_set
 
 NAMES = ["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 

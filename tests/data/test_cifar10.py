@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from published_sets import cifar10_folder
-from single_sets import check_description, check_order, prepared
 
 from gantrain.data.cifar10 import ARCHIVE, CIFAR10, CLASSES, FOLDER
 from gantrain.errors import ConfigError
+from tests.helpers.published_sets import cifar10_folder
+from tests.helpers.single_sets import check_description, check_order, prepared
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 

@@ -5,11 +5,9 @@ import zipfile
 from typing import Any
 
 import numpy as np
-import picture_sets
 import pytest
 import tifffile
 import torch
-from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data import decode as decoding
@@ -20,7 +18,8 @@ from gantrain.data.image_files import load_image
 from gantrain.data.image_folder import ImageFolder
 from gantrain.errors import ConfigError
 from gantrain.ops.value_range import to_float, to_integers, to_uint8
-from tests import deep_pictures
+from tests.helpers import deep_pictures, picture_sets
+from tests.helpers.picture_sets import array, picture
 
 DTYPES = {"8": np.uint8, "16": np.uint16, "float": np.float32}
 KINDS = [

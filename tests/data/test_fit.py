@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data.fit import FILTERS, Fit
+from tests.helpers.picture_sets import array, picture
 
 SIZES = [(40, 48), (48, 40), (7, 90), (33, 32), (32, 32), (1, 500), (300, 2)]  # height, width
 

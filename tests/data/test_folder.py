@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from picture_sets import folder, picture, prepared, write_set
 
 from gantrain.data.loader import batches
 from gantrain.errors import ConfigError
+from tests.helpers.picture_sets import folder, picture, prepared, write_set
 
 
 @pytest.fixture

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from picture_sets import picture
 from PIL import Image
-from single_sets import (
+
+from gantrain.data import preflight
+from gantrain.data.image_folder import ImageFolder
+from gantrain.data.loader import batches
+from gantrain.errors import ConfigError
+from tests.helpers.picture_sets import picture
+from tests.helpers.single_sets import (
     check_description,
     check_order,
     pack,
@@ -16,11 +21,6 @@ from single_sets import (
     write_labels,
     write_pictures,
 )
-
-from gantrain.data import preflight
-from gantrain.data.image_folder import ImageFolder
-from gantrain.data.loader import batches
-from gantrain.errors import ConfigError
 
 CATS, DOGS = [f"cat/{n}.png" for n in range(4)], [f"dog/{n}.png" for n in range(3)]
 

@@ -1,7 +1,7 @@
 import pytest
-from picture_sets import folder, picture, prepared, write_set
 
 from gantrain.errors import ConfigError
+from tests.helpers.picture_sets import folder, picture, prepared, write_set
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from published_sets import mnist_folder
-from single_sets import check_description, check_order, prepared
 
 from gantrain.data.mnist import FILES, MNIST
 from gantrain.errors import ConfigError
+from tests.helpers.published_sets import mnist_folder
+from tests.helpers.single_sets import check_description, check_order, prepared
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

@@ -1,8 +1,8 @@
 import pytest
-from picture_sets import folder, picture, prepared, write_set
 from PIL import Image
 
 from gantrain.errors import ConfigError
+from tests.helpers.picture_sets import folder, picture, prepared, write_set
 
 
 @pytest.fixture

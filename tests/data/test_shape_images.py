@@ -2,11 +2,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from single_sets import check_description, check_order, prepared
 
 from gantrain.data.shape_images import ShapeImages
 from gantrain.data.shapes import COLOURS, UnpairedShapes
 from gantrain.errors import ConfigError
+from tests.helpers.single_sets import check_description, check_order, prepared
 
 
 def ready(**settings: Any) -> ShapeImages:

@@ -2,10 +2,10 @@ import re
 
 import numpy as np
 import pytest
-from picture_sets import array, picture
 from PIL import Image
 
 from gantrain.data.transforms import Preprocess, setting_faults
+from tests.helpers.picture_sets import array, picture
 
 MIRROR = 2**63
 

@@ -14,7 +14,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.snapshot import save_snapshot
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 TINY: dict[str, Any] = {"channel_base": 256, "channel_max": 16}
 

@@ -11,7 +11,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.snapshot import load_snapshot
-from tests.command_line import (
+from tests.helpers.command_line import (
     TINY,
     VOLATILE,
     differences,

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import (
-    differences,
-    final_state,
-    gantrain,
-    interrupt,
-    rows,
-    start,
-)
+from tests.helpers.command_line import differences, final_state, gantrain, interrupt, rows, start
 
 pytestmark = pytest.mark.multi
 

@@ -16,7 +16,7 @@ from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Plan, Trainer
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
-from tests.command_line import differences
+from tests.helpers.command_line import differences
 
 
 class Recorder:

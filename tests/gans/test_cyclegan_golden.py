@@ -9,7 +9,7 @@ from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 NAMES = {  # ours -> the reference's
     "G/adversarial_b": "G_A",

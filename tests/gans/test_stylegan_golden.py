@@ -14,7 +14,7 @@ from gantrain.gans import latents
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.ops.precision import widen
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 META, ARRAYS = load("stylegan2_training_steps")
 BATCH = META["batch"]

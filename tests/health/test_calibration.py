@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gantrain.data.shapes import UnpairedShapes
-from tests.command_line import finish, start
+from tests.helpers.command_line import finish, start
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ HEALTHY = {
 
 def run(folder: Path, *options: str) -> list[str]:
     """The alarms of a run, as events.jsonl has them."""
-    faults = Path(__file__).parents[1] / "faults"
+    faults = Path(__file__).parents[1] / "helpers" / "faults"
     plugin = {"GANTRAIN_PLUGINS": "stale_gan", "PYTHONPATH": str(faults)}
     process = start(folder, *SHAPES, *options, "name=run", environment=plugin)
     finish(process, 1 if "optimizer.lr=1e25" in options else 0, timeout=1200)

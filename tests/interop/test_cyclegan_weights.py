@@ -13,7 +13,7 @@ from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 GOLDEN = {
     "cyclegan_generator_resnet_6blocks": "G.ab",

@@ -12,7 +12,7 @@ from gantrain.metrics.inception_score import inception_score
 from gantrain.metrics.kid import kid, kid_spread
 from gantrain.metrics.moments import Moments, moments
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
-from tests.golden_files import GOLDEN
+from tests.helpers.golden_files import GOLDEN
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from torch import nn
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 NETWORKS = {
     "cyclegan_generator_resnet_6blocks": lambda: ResnetGenerator(3, 3, ngf=4, blocks=6),

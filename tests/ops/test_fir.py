@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from gantrain.ops import fir
-from tests.golden_files import load
+from tests.helpers.golden_files import load
 from tests.ops import plain
 
 CASES: list[dict[str, Any]] = [

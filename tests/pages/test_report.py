@@ -12,7 +12,7 @@ from PIL import Image
 from gantrain.pages import report
 from gantrain.pages.curves import chart, label, thinned
 from gantrain.runs.contents import read
-from tests.command_line import TINY, gantrain
+from tests.helpers.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}
 

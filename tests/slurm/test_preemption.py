@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import TINY, differences, final_state, gantrain, rows
+from tests.helpers.command_line import TINY, differences, final_state, gantrain, rows
 from tests.slurm.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]

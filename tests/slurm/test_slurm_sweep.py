@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import TINY, Running, differences, final_state, finish, rows, start
+from tests.helpers.command_line import TINY, Running, differences, final_state, finish, rows, start
 from tests.slurm.lab import Lab
 
 pytest.importorskip("submitit", reason="launcher=slurm needs pip install 'gantrain[slurm]'")

@@ -16,7 +16,7 @@ from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps.launchers import local
 from gantrain.sweeps.launchers.local import Local
 from gantrain.sweeps.manifest import Job
-from tests.command_line import (
+from tests.helpers.command_line import (
     TINY,
     differences,
     final_state,

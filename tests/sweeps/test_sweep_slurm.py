@@ -13,8 +13,8 @@ import pytest
 
 from gantrain.cli import entry
 from gantrain.sweeps.launchers import slurm, slurm_queue
-from tests.command_line import TINY
-from tests.sweeps import stand_in
+from tests.helpers import slurm_stand_in
+from tests.helpers.command_line import TINY
 
 pytest.importorskip("submitit", reason="needs the extra: pip install 'gantrain[slurm]'")
 if not Path("/proc/self/stat").exists():
@@ -37,7 +37,7 @@ def gantrain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
     """The launcher in this process; the jobs are processes of their own."""
-    for name, value in stand_in.install(tmp_path / "bin").items():
+    for name, value in slurm_stand_in.install(tmp_path / "bin").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # cli sets it: have it put back afterwards
     monkeypatch.setattr(slurm, "ASK", 0.3)

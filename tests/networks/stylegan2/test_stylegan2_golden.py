@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from tests.golden_files import load, under
+from tests.helpers.golden_files import load, under
 
 KINDS = ("unconditional", "conditional")
 

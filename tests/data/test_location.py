@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from gantrain.data.location import find
+from gantrain.errors import ConfigError
+from tests.helpers.single_sets import pack, write_labels, write_pictures
+
+
+@pytest.fixture(params=["folder", "zip"])
+def rooted(request, tmp_path):
+    """Names of pictures -> data.root of a folder or zip that holds them."""
+
+    def make(*names: str) -> str:
+        root = write_pictures(tmp_path / "set", list(names), 8, 8)
+        return str(root if request.param == "folder" else pack(root, tmp_path / "set.zip"))
+
+    return make
+
+
+def names(root: str) -> dict[str, list[str]]:
+    return {split: place.names() for split, place in find(root, None).splits.items()}
+
+
+def test_all_pictures_below(rooted):
+    root = rooted("b/2.png", "a/x/1.png", "0.png", "a b/3.png")
+    assert names(root) == {"train": ["0.png", "a/x/1.png", "a b/3.png", "b/2.png"]}
+
+
+def test_train_and_test(rooted):
+    root = rooted("train/c/1.png", "test/2.png", "val/3.png", "4.png")
+    assert names(root) == {"train": ["c/1.png"], "test": ["2.png"]}
+    assert find(root, None).beside == ["val"]
+
+
+def test_train_alone(rooted):
+    assert names(rooted("train/1.png")) == {"train": ["1.png"]}
+
+
+def test_what_wraps_everything_is_entered(rooted):
+    root = rooted("pets/v1/train/cat/1.png", "pets/v1/test/cat/2.png")
+    assert names(root) == {"train": ["cat/1.png"], "test": ["cat/2.png"]}
+    assert str(find(root, None).top).endswith("/pets/v1")
+
+
+def test_labels_on_top_wrap_nothing(rooted, tmp_path):
+    rooted("00000/1.png")
+    write_labels(tmp_path / "set", [["00000/1.png", 0]])
+    for root in (tmp_path / "set", pack(tmp_path / "set", tmp_path / "set.zip")):
+        assert names(str(root)) == {"train": ["00000/1.png"]}
+        content = find(str(root), None).top.label_file()
+        assert content and b"00000/1.png" in content
+
+
+def test_test_pictures_are_not_trained_on(rooted):
+    root = rooted("test/1.png", "more/2.png")
+    with pytest.raises(ConfigError, match=r"test/ but not train/.*: move"):
+        find(root, None)
+
+
+def test_two_domains_are_not_mixed(rooted):
+    root = rooted("trainA/1.png", "trainB/2.png", "testA/3.png")
+    with pytest.raises(ConfigError, match=r"pictures of two domains"):
+        find(root, None)
+
+
+def test_an_archive_is_known_by_its_ending_whatever_the_case(tmp_path):
+    packed = pack(write_pictures(tmp_path / "set", ["1.png"], 8, 8), tmp_path / "SET.ZIP")
+    assert names(str(packed)) == {"train": ["1.png"]}
+    (tmp_path / "folder.zip").mkdir()
+    write_pictures(tmp_path / "folder.zip", ["2.png"], 8, 8)
+    assert names(str(tmp_path / "folder.zip")) == {"train": ["2.png"]}
+
+
+def test_links_are_followed_once(tmp_path):
+    root = write_pictures(tmp_path / "set", ["a/1.png"], 8, 8)
+    write_pictures(tmp_path / "elsewhere", ["2.png"], 8, 8)
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "again").symlink_to(root)
+    (tmp_path / "link").symlink_to(root)
+    for place in (root, tmp_path / "link"):
+        assert names(str(place)) == {"train": ["a/1.png", "b/2.png"]}
+
+
+@pytest.mark.parametrize(
+    ("root", "told"),
+    [
+        (None, r"data\.root is not set: give data\.root=FOLDER or a \.zip"),
+        ("nowhere", r"data\.root=nowhere does not exist \(looked in .*\): check"),
+        ("set.tar.gz", r"data\.root=set\.tar\.gz is a file, .*: extract it first"),
+        ("text.zip", r"text\.zip is no readable zip archive .*: download or pack it again"),
+    ],
+)
+def test_wrong_roots(tmp_path, monkeypatch, root, told):
+    monkeypatch.chdir(tmp_path)
+    Path("set.tar.gz").touch()
+    Path("text.zip").write_text("no archive")
+    with pytest.raises(ConfigError, match=told) as caught:
+        find(root, "Ask Ada.")
+    missing = root in (None, "nowhere")
+    assert ("Ask Ada." in caught.value.problems) == missing
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(ConfigError, match=r"cannot be listed \(Permission denied\): check"):
+        find(str(tmp_path), None)
