@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_cifar10 import packed
 
 from gantrain.data import cifar10, mnist, unpack
 from gantrain.errors import ConfigError
 from gantrain.io import download
+from tests.data.test_cifar10 import packed
 from tests.helpers import picture_sets
 from tests.helpers.loopback import Server, serving
 from tests.helpers.picture_sets import write_set
