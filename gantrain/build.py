@@ -12,10 +12,10 @@ from torch import Tensor
 from gantrain import targets
 from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.engine import startup
-from gantrain.engine.distributed.environment import Ranks
+from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
-from gantrain.engine.precision import Precision, missing, pick_device
-from gantrain.engine.trainer import Plan
+from gantrain.engine.precision import Precision, pick_device, unavailable_reason
+from gantrain.engine.trainer import TrainingPlan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.inference.model import Model
@@ -40,13 +40,13 @@ def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimi
     return build_optimizers(gan, optimizer, settings)
 
 
-def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precision:
+def make_precision(runtime: RuntimeConfig, ranks: ProcessInfo | None = None) -> Precision:
     """Device and number formats; sets torch's process-wide switches.
 
     Raises ConfigError when the device is not there.
     """
     device = pick_device(runtime.device)
-    if why := missing(device):
+    if why := unavailable_reason(device):
         raise ConfigError(
             f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
             "install a build of torch for your GPU."
@@ -64,7 +64,9 @@ def make_precision(runtime: RuntimeConfig, ranks: Ranks | None = None) -> Precis
         torch.cuda.set_device(device)  # and no other
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    startup.load("torch._dynamo")  # the next line and torch.optim need it; as large as torch itself
+    startup.import_without_gc(
+        "torch._dynamo"
+    )  # the next line and torch.optim need it; as large as torch itself
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)
@@ -105,7 +107,7 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
                     part.compile()
 
 
-def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
+def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> TrainingPlan:
     """Every "kimg" and "epochs" of the config in images; the microbatch of each of the ranks."""
     train, lr = config.train, config.lr
     batch = train.batch or 1
@@ -125,7 +127,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Plan:
     )
     tracking = config.tracking
     tick = _or_derived(tracking.every_kimg, max(100, total / 6250, 20 * batch)) or 1
-    return Plan(
+    return TrainingPlan(
         seed=config.seed,
         total=total,
         batch=batch,

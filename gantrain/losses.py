@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -23,7 +23,7 @@ class AdversarialLoss:
 
 def _mean(loss: Loss) -> Loss:
     # Losses stay in float32 whatever precision the networks ran in.
-    return lambda logits: loss(widen(logits)).mean()
+    return lambda logits: loss(at_least_float32(logits)).mean()
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
@@ -56,7 +56,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """mean |x - y|, never in half precision."""
-    return (widen(x) - widen(y)).abs().mean()
+    return (at_least_float32(x) - at_least_float32(y)).abs().mean()
 
 
 def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
@@ -69,8 +69,10 @@ def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
         Scalar, differentiable in D's parameters (second-order).
     """
     with torch.autocast(real.device.type, enabled=False):  # second-order terms stay in float32
-        t = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=widen(real).dtype)
-        x = torch.lerp(widen(real), widen(fake), t).requires_grad_(True)
+        t = torch.rand(
+            real.shape[0], 1, 1, 1, device=real.device, dtype=at_least_float32(real).dtype
+        )
+        x = torch.lerp(at_least_float32(real), at_least_float32(fake), t).requires_grad_(True)
         logits = discriminator(x)
         # A patch discriminator gives many scores an image: the image's score is their mean.
         score = logits.reshape(len(logits), -1).mean(1).sum()

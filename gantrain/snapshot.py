@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write, is_whole
-from gantrain.targets import plugin
+from gantrain.io.files import atomic_write, is_intact
+from gantrain.targets import is_plugin
 
 FORMAT = "gantrain-snapshot-1"
 
@@ -51,7 +51,7 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
         ConfigError: no such file, a torn file, not a snapshot, or networks of an unknown package.
     """
     file = find_snapshot(Path(path))
-    content = read_plain(file)
+    content = load_plain_dict(file)
     if content is None:
         raise ConfigError(f"{file} is damaged or not a snapshot; use another one of the same run.")
     if content.get("format") != FORMAT:
@@ -72,9 +72,9 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     return Snapshot(networks, content["meta"])
 
 
-def read_plain(file: Path) -> dict[str, Any] | None:
+def load_plain_dict(file: Path) -> dict[str, Any] | None:
     """Content of a file of torch.save's, on the CPU; None if torn or no dict of plain values."""
-    if not is_whole(file):
+    if not is_intact(file):
         return None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -93,7 +93,7 @@ def find_snapshot(path: Path, say: Callable[[str], None] = warnings.warn) -> Pat
     found = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
     if not found:
         raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
-    whole = next((file for file in found if is_whole(file)), found[0])
+    whole = next((file for file in found if is_intact(file)), found[0])
     if whole != found[0]:
         say(f"{found[0]} is damaged: {whole.name}, an older one, takes its place.")
     return whole
@@ -103,7 +103,7 @@ def _network_class(target: str) -> type[nn.Module]:
     """The class named in a file, from gantrain.networks or a plug-in the user has named, only."""
     module, _, name = target.rpartition(".")
     own = target.startswith("gantrain.networks.")
-    if not own and not plugin(target):
+    if not own and not is_plugin(target):
         raise ConfigError(
             f"The snapshot wants the class {target}; only gantrain's own networks are loaded. "
             f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."

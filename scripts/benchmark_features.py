@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from gantrain.data.image_folder import ImageFolder
-from gantrain.inference.evaluation import Judge, Pictures
+from gantrain.inference.evaluation import FeatureCache, RealImages
 from gantrain.metrics.extractor import Extractor, load_extractor
 from gantrain.metrics.inception import SIDE, Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -72,14 +72,14 @@ def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.de
     network = extractor._network
     bare = median_seconds(lambda: [network(ready) for _ in range(count // BATCH)], device)
 
-    def judge() -> Judge:
-        return Judge(extractor, None, None)  # without what an earlier one knows
+    def judge() -> FeatureCache:
+        return FeatureCache(extractor, None, None)  # without what an earlier one knows
 
     def silent(_: int) -> None:
         pass
 
     def from_files() -> None:
-        read = Pictures("benchmark", count, lambda i: data.picture("train", i))
+        read = RealImages("benchmark", count, lambda i: data.picture("train", i))
         judge().real(read, BATCH, silent)
 
     G = StyleGAN2Generator(list(data.resolution), 3, 0, channel_base=1024, channel_max=64)

@@ -29,7 +29,7 @@ from PIL import Image
 
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
-from gantrain.data.fit import Fit
+from gantrain.data.fit import FitResize
 from gantrain.data.image_files import list_images
 from gantrain.data.location import LABEL_FILE
 from gantrain.errors import ConfigError
@@ -201,7 +201,7 @@ def make(target: str, path: Path, side: int) -> Made:
     if pixels.shape[-1] in (2, 4):
         transparent = bool((pixels[..., -1] < 255).any())
         pixels = _on_white(pixels)
-    square = Fit("crop", "lanczos", (side, side)).resize(pixels)
+    square = FitResize("crop", "lanczos", (side, side)).resize(pixels)
     file = io.BytesIO()
     image = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
     image.save(file, format="JPEG", quality=QUALITY)

@@ -6,7 +6,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from gantrain.augment.draw import Draw, like
+from gantrain.augment.draw import RandomParameters, to_device_like
 from gantrain.errors import ConfigError
 
 _EYE = torch.eye(4, dtype=torch.float64)
@@ -19,7 +19,7 @@ _CROSS = torch.zeros(4, 4, dtype=torch.float64)  # x -> v cross x
 _CROSS[:3, :3] = torch.linalg.cross(_EYE[:3, :3], _LUMA.expand(3, 3))
 
 
-def color_matrix(transforms: Collection[str], draw: Draw) -> Tensor:
+def color_matrix(transforms: Collection[str], draw: RandomParameters) -> Tensor:
     """All the named transforms in a row.
 
     Args:
@@ -59,42 +59,42 @@ def recolor(images: Tensor, matrix: Tensor) -> Tensor:
     if colours == 1:  # the mean of what r, g and b would become
         gain, offset = gain.sum((1, 2), keepdim=True) / 3, offset.mean(1, keepdim=True)
     pixels = images[:, :colours].flatten(2)
-    colored = torch.baddbmm(like(offset, images), like(gain, images), pixels)
+    colored = torch.baddbmm(to_device_like(offset, images), to_device_like(gain, images), pixels)
     colored = colored.view_as(images[:, :colours])
     return torch.cat([colored, images[:, colours:]], dim=1) if channels > colours else colored
 
 
-def _brightness(draw: Draw) -> Tensor:
+def _brightness(draw: RandomParameters) -> Tensor:
     matrix = _EYE.repeat(draw.n, 1, 1)
     matrix[:, :3, 3] = draw.select(draw.normal(0.2), 0)[:, None]
     return matrix
 
 
-def _contrast(draw: Draw) -> Tensor:
+def _contrast(draw: RandomParameters) -> Tensor:
     matrix = _EYE.repeat(draw.n, 1, 1)
     matrix[:, :3, :3] *= draw.select(torch.exp2(draw.normal(0.5)), 1)[:, None, None]
     return matrix
 
 
-def _lumaflip(draw: Draw) -> Tensor:
+def _lumaflip(draw: RandomParameters) -> Tensor:
     """Householder reflection: brightness is negated, hue and saturation stay."""
     flip = draw.select(draw.integer(2), 0)[:, None, None]
     return _EYE - 2 * flip * _ONTO_LUMA
 
 
-def _hue(draw: Draw) -> Tensor:
+def _hue(draw: RandomParameters) -> Tensor:
     """Right-handed rotation about the grey axis (Rodrigues)."""
     theta = draw.select(draw.signed(pi), 0)[:, None, None]
     return _EYE + theta.sin() * _CROSS + (1 - theta.cos()) * (_CROSS @ _CROSS)
 
 
-def _saturation(draw: Draw) -> Tensor:
+def _saturation(draw: RandomParameters) -> Tensor:
     """The distance from the grey axis times a factor."""
     factor = draw.select(torch.exp2(draw.normal(1.0)), 1)[:, None, None]
     return _EYE + (factor - 1) * _OFF_LUMA
 
 
-_TRANSFORMS: dict[str, Callable[[Draw], Tensor]] = {
+_TRANSFORMS: dict[str, Callable[[RandomParameters], Tensor]] = {
     "brightness": _brightness,
     "contrast": _contrast,
     "lumaflip": _lumaflip,

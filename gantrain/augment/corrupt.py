@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from gantrain.augment.draw import Draw, like
+from gantrain.augment.draw import RandomParameters, to_device_like
 
 
-def noise_std(draw: Draw) -> Tensor:
+def noise_std(draw: RandomParameters) -> Tensor:
     """[n] float64: |N(0, 0.1)| where selected, else 0."""
     return draw.select(draw.half_normal(0.1), 0)
 
@@ -23,10 +23,10 @@ def add_noise(images: Tensor, std: Tensor) -> Tensor:
     """
     if not std.any():
         return images
-    return images + torch.randn_like(images) * like(std, images).view(-1, 1, 1, 1)
+    return images + torch.randn_like(images) * to_device_like(std, images).view(-1, 1, 1, 1)
 
 
-def cutout_centre(draw: Draw) -> Tensor:
+def cutout_centre(draw: RandomParameters) -> Tensor:
     """[n, 2] float64: x and y of the missing part in [0, 1); where not selected, far outside."""
     return draw.select(draw.uniform(2), -1)
 
@@ -43,7 +43,7 @@ def cut_out(images: Tensor, centre: Tensor) -> Tensor:
     height, width = images.shape[2:]
     in_columns = _covered(centre[:, 0], width)[:, None, None, :]
     in_rows = _covered(centre[:, 1], height)[:, None, :, None]
-    return images * (1 - like(in_rows, images) * like(in_columns, images))
+    return images * (1 - to_device_like(in_rows, images) * to_device_like(in_columns, images))
 
 
 def _covered(centre: Tensor, pixels: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-class Draw:
+class RandomParameters:
     """Parameters for the `n` images of one batch.
 
     Everything comes from torch's CPU generator, in float64 on the CPU: which images are warped and
@@ -54,6 +54,6 @@ class Draw:
         return torch.where(chosen.view(-1, *[1] * (values.ndim - 1)), values, neutral)
 
 
-def like(values: Tensor, images: Tensor) -> Tensor:
+def to_device_like(values: Tensor, images: Tensor) -> Tensor:
     """`values` in the dtype of `images` and on their device, without waiting for it."""
     return values.to(images.dtype).to(images.device, non_blocking=True)

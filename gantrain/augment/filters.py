@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.augment.draw import Draw, like
+from gantrain.augment.draw import RandomParameters, to_device_like
 from gantrain.augment.reflect import reflected
 
 _SYM2 = (-0.1294095225512604, 0.2241438680420134, 0.8365163037378079, 0.4829629131445341)
@@ -41,7 +41,7 @@ def filter_bank() -> Tensor:
     return torch.stack(centred[::-1])
 
 
-def band_gains(draw: Draw) -> Tensor:
+def band_gains(draw: RandomParameters) -> Tensor:
     """Each band in turn is selected, amplified by 2^N(0, 1), and the expected power restored.
 
     Returns:
@@ -72,7 +72,7 @@ def amplify(images: Tensor, gains: Tensor) -> Tensor:
     """
     if (gains == 1).all():
         return images
-    taps = like(gains @ filter_bank(), images)
+    taps = to_device_like(gains @ filter_bank(), images)
     over_rows = filter_matrix(taps, images.shape[2])[:, None]
     over_columns = filter_matrix(taps, images.shape[3])[:, None]
     return over_rows @ images @ over_columns.mT

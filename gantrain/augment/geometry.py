@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 
 Size = tuple[int, int]  # height, width
 
 
-def inverse_matrix(transforms: Collection[str], draw: Draw, size: Size) -> Tensor:
+def inverse_matrix(transforms: Collection[str], draw: RandomParameters, size: Size) -> Tensor:
     """The inverse of all the named transforms in a row.
 
     Args:
@@ -35,45 +35,45 @@ def inverse_matrix(transforms: Collection[str], draw: Draw, size: Size) -> Tenso
     return matrix
 
 
-def _xflip(draw: Draw, _: Size) -> Tensor:
+def _xflip(draw: RandomParameters, _: Size) -> Tensor:
     flip = draw.select(draw.integer(2), 0)
     return _scaling(torch.stack([1 - 2 * flip, torch.ones_like(flip)], dim=1))
 
 
-def _rotate90(draw: Draw, _: Size) -> Tensor:
+def _rotate90(draw: RandomParameters, _: Size) -> Tensor:
     return _rotation(draw.select(draw.integer(4), 0) * (pi / 2))
 
 
-def _xint(draw: Draw, size: Size) -> Tensor:
+def _xint(draw: RandomParameters, size: Size) -> Tensor:
     shift = draw.select(draw.signed(0.125, 2), 0)
     return _translation(-torch.round(shift * _width_height(size)))
 
 
-def _scale(draw: Draw, _: Size) -> Tensor:
+def _scale(draw: RandomParameters, _: Size) -> Tensor:
     factor = draw.select(torch.exp2(draw.normal(0.2)), 1)
     return _scaling((1 / factor)[:, None].expand(-1, 2))
 
 
-def _rotate(draw: Draw, _: Size) -> Tensor:
+def _rotate(draw: RandomParameters, _: Size) -> Tensor:
     return _rotation(draw.select(draw.signed(pi), 0, _rotation_probability(draw.p)))
 
 
-def _rotate_again(draw: Draw, size: Size) -> Tensor:
+def _rotate_again(draw: RandomParameters, size: Size) -> Tensor:
     if draw.percentile is not None:  # one angle, so that the mode shows a single rotation
         return _rotation(torch.zeros(draw.n, dtype=torch.float64))
     return _rotate(draw, size)
 
 
-def _aniso(draw: Draw, _: Size) -> Tensor:
+def _aniso(draw: RandomParameters, _: Size) -> Tensor:
     factor = draw.select(torch.exp2(draw.normal(0.2)), 1)
     return _scaling(torch.stack([1 / factor, factor], dim=1))
 
 
-def _xfrac(draw: Draw, size: Size) -> Tensor:
+def _xfrac(draw: RandomParameters, size: Size) -> Tensor:
     return _translation(-draw.select(draw.normal(0.125, 2), 0) * _width_height(size))
 
 
-_INVERSES: list[tuple[str, Callable[[Draw, Size], Tensor]]] = [
+_INVERSES: list[tuple[str, Callable[[RandomParameters, Size], Tensor]]] = [
     ("xflip", _xflip),
     ("rotate90", _rotate90),
     ("xint", _xint),

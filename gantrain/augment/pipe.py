@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from gantrain.augment.color import color_matrix, recolor
 from gantrain.augment.corrupt import add_noise, cut_out, cutout_centre, noise_std
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 from gantrain.augment.filters import amplify, band_gains
 from gantrain.augment.geometry import inverse_matrix
 from gantrain.augment.warp import warp
 from gantrain.networks.layers import without_autocast
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 Spec = Literal[
     "none", "blit", "geom", "color", "filter", "noise", "cutout",
@@ -64,7 +64,7 @@ class AugmentPipe(nn.Module):
             images: [N, C, H, W] about [-1, 1]; with colour transforms C = 1 (grey), 3 (RGB), or
                 2 and 4 (the same and alpha, which keeps its brightness).
             p: probability of each transform in [0, 1]; 0 returns `images`.
-            percentile: for tests: replaces the random values, see `gantrain.augment.draw.Draw`.
+            percentile: for tests: replaces the random values, see `RandomParameters`.
 
         Returns:
             [N, C, H, W], not clamped; float32 where the images are in half precision.
@@ -75,13 +75,13 @@ class AugmentPipe(nn.Module):
         """
         if not 0 <= p <= 1:
             raise ValueError(f"p is the probability of an augmentation, in [0, 1], not {p}")
-        images = widen(images)
+        images = at_least_float32(images)
         if p == 0 or not self.transforms:
             return images
         with without_autocast(images):
-            return self._augment(images, Draw(len(images), p, percentile))
+            return self._augment(images, RandomParameters(len(images), p, percentile))
 
-    def _augment(self, images: Tensor, draw: Draw) -> Tensor:
+    def _augment(self, images: Tensor, draw: RandomParameters) -> Tensor:
         size = (images.shape[2], images.shape[3])
         images = warp(images, inverse_matrix(self.transforms, draw, size))
         if not self.transforms.isdisjoint(_COLOR):

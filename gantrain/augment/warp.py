@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gantrain.augment.bilinear import sample_bilinear
-from gantrain.augment.draw import like
-from gantrain.augment.wavelet import BORDER, REACH, Margins, double, halve
+from gantrain.augment.draw import to_device_like
+from gantrain.augment.wavelet import BORDER, REACH, Margins, downsample_2x, upsample_2x
 
 # Margins on an accelerator are multiples of this, so that few different shapes occur.
 _BUCKET = 16
@@ -35,12 +35,14 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
         return images
     size = (images.shape[2], images.shape[3])
     if images.device.type != "cpu":
-        return _resample(images, inverse, margins_of(inverse, size, bucket=_BUCKET))
+        return _resample(images, inverse, required_margins(inverse, size, bucket=_BUCKET))
     singles = zip(images.split(1), inverse.split(1), moved, strict=True)
-    return torch.cat([_resample(x, m, margins_of(m, size)) if go else x for x, m, go in singles])
+    return torch.cat(
+        [_resample(x, m, required_margins(m, size)) if go else x for x, m, go in singles]
+    )
 
 
-def margins_of(inverse: Tensor, size: tuple[int, int], bucket: int = 1) -> Margins:
+def required_margins(inverse: Tensor, size: tuple[int, int], bucket: int = 1) -> Margins:
     """How far the corners land outside of the image, plus the filters' reach, up to size - 1.
 
     Args:
@@ -68,8 +70,8 @@ def margins_of(inverse: Tensor, size: tuple[int, int], bucket: int = 1) -> Margi
 
 def _resample(images: Tensor, inverse: Tensor, margins: Margins) -> Tensor:
     size = (images.shape[2], images.shape[3])
-    grid = sampling_grid(like(lookup(inverse, size, margins), images), size)
-    return halve(sample_bilinear(double(images, margins), grid))
+    grid = sampling_grid(to_device_like(lookup(inverse, size, margins), images), size)
+    return downsample_2x(sample_bilinear(upsample_2x(images, margins), grid))
 
 
 def lookup(inverse: Tensor, size: tuple[int, int], margins: Margins) -> Tensor:

@@ -36,7 +36,7 @@ class Margins(NamedTuple):
     bottom: int
 
 
-def double(images: Tensor, margins: Margins) -> Tensor:
+def upsample_2x(images: Tensor, margins: Margins) -> Tensor:
     """Reflect at the borders, then upsample.
 
     A CPU multiplies with matrices, 2 to 6 times faster from 32 to 512 px than its convolutions; an
@@ -57,21 +57,22 @@ def double(images: Tensor, margins: Margins) -> Tensor:
     return rows.mT @ (images @ columns)
 
 
-def halve(x: Tensor) -> Tensor:
-    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W], inverse of `double` where they meet."""
+def downsample_2x(x: Tensor) -> Tensor:
+    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W], inverse of `upsample_2x` where they "
+    "meet."""
     if x.device.type != "cpu":
         return halve_by_filter(x)
     return _halving(x.shape[2], x.dtype).mT @ (x @ _halving(x.shape[3], x.dtype))
 
 
 def double_by_filter(images: Tensor, margins: Margins) -> Tensor:
-    """`double` as the paper has it, for any device."""
+    """`upsample_2x` as the paper has it, for any device."""
     x = mirror(images, *margins)
     return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
 
 
 def halve_by_filter(x: Tensor) -> Tensor:
-    """`halve` as the paper has it, for any device."""
+    """`downsample_2x` as the paper has it, for any device."""
     return _planes(fir.upfirdn2d(_as_one(x), _taps(x.dtype, x.device), down=2, flip=True), x)
 
 
@@ -94,7 +95,7 @@ def _planes(y: Tensor, x: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _doubling(size: int, dtype: torch.dtype) -> Tensor:
-    """[size, 2 (3 size - 2)]: `double` of a line, with the widest margins that there are."""
+    """[size, 2 (3 size - 2)]: `upsample_2x` of a line, with the widest margins that there are."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
     lines = mirror(lines, size - 1, size - 1, 0, 0)
     before, after = len(SYM6) // 2, len(SYM6) // 2 - 1
@@ -112,6 +113,6 @@ def _wanted(size: int, before: int, after: int) -> slice:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _halving(size: int, dtype: torch.dtype) -> Tensor:
-    """[size, size / 2 - BORDER]: `halve` of a line."""
+    """[size, size / 2 - BORDER]: `downsample_2x` of a line."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
     return fir.upfirdn2d(lines, SYM6[None], down=(2, 1), flip=True)[0, 0].to(dtype)

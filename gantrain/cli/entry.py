@@ -28,7 +28,7 @@ NO_MODEL = {"sweep=optuna", "sweep=null"}
 
 def main() -> int:
     """Entry point: 0 done, 2 configuration error; a command may leave with its own code."""
-    startup.leave_garbage()
+    startup.skip_final_gc()
     try:
         return run()
     except ConfigError as error:
@@ -50,7 +50,7 @@ def run() -> int:
     return 0
 
 
-class Job:
+class CommandTask:
     """What Hydra calls with each composed config: validate, then import the command and run it.
 
     Launchers send it to other processes, pickled. `sweep`: the one that its runs belong to.
@@ -91,7 +91,7 @@ class Job:
 
             more = [preflight.check(settings)]
         self.started = True
-        command = startup.load(f"gantrain.commands.{self.command}")
+        command = startup.import_without_gc(f"gantrain.commands.{self.command}")
         try:
             return command.main(settings, *more)
         except (RuntimeError, MemoryError) as error:  # train has its own words for it
@@ -111,8 +111,8 @@ def _run(arguments: Arguments) -> int:
         _prepare_completion(arguments)
     else:
         if arguments.command == "train":
-            signals.hold()
-            signals.follow_parent()
+            signals.defer_signals()
+            signals.stop_with_parent()
             if not arguments.sweep:
                 arguments.overrides = continued(arguments.overrides)
         _default_to_quickstart(arguments)
@@ -121,7 +121,7 @@ def _run(arguments: Arguments) -> int:
         arguments.overrides.append(f"runs=[{','.join(map(hydra_quote, arguments.words))}]")
     if arguments.sweep and arguments.showing:
         raise ConfigError(f"{arguments.showing} shows what one run is made of: leave -m out.")
-    job = Job(arguments.command)
+    job = CommandTask(arguments.command)
     try:
         if arguments.sweep and arguments.command == "train":
             return _sweep(arguments, job)
@@ -144,7 +144,7 @@ def _run(arguments: Arguments) -> int:
     return 0
 
 
-def _sweep(arguments: Arguments, job: Job) -> int:
+def _sweep(arguments: Arguments, job: CommandTask) -> int:
     from gantrain.sweeps import run as running
 
     def start(sweep: Sweep, overrides: list[str]) -> None:
@@ -155,7 +155,7 @@ def _sweep(arguments: Arguments, job: Job) -> int:
     return running.run(arguments.overrides, arguments.flags, arguments.config_dir, start)
 
 
-def _run_once(arguments: Arguments, job: Job) -> None:
+def _run_once(arguments: Arguments, job: CommandTask) -> None:
     """One run. `hydra.main` would compose its config twice, first for `hydra.mode` alone."""
     from hydra._internal.callbacks import Callbacks
     from hydra.core.utils import run_job, setup_globals
@@ -165,7 +165,7 @@ def _run_once(arguments: Arguments, job: Job) -> None:
     from gantrain.config import compose
 
     setup_globals()
-    source = compose.loader(arguments.config_dir)
+    source = compose.config_loader(arguments.config_dir)
     cfg = source.load_configuration(arguments.command, arguments.overrides, run_mode=RunMode.RUN)
     if cfg.hydra.mode == RunMode.MULTIRUN:
         return _hydra(arguments, job)
@@ -182,7 +182,7 @@ def _run_once(arguments: Arguments, job: Job) -> None:
     _ = done.return_value  # raises what the run has raised
 
 
-def _hydra(arguments: Arguments, job: Job) -> None:
+def _hydra(arguments: Arguments, job: CommandTask) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving
     sys.argv = [sys.argv[0], *arguments.flags, *arguments.overrides]
     import hydra
@@ -196,7 +196,7 @@ def _hydra(arguments: Arguments, job: Job) -> None:
 def _explain(error: Exception, arguments: Arguments) -> NoReturn:
     from gantrain.config import hydra_errors
 
-    problems = hydra_errors.explain(
+    problems = hydra_errors.to_sentences(
         error, arguments.command, arguments.overrides, arguments.config_dir, arguments.sweep
     )
     if not problems:

@@ -16,7 +16,7 @@ def main(config: CompareConfig) -> None:
     in_queue = slurm_queue.states() if submitted else None
     found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
     table.choose_metrics(found, config.metrics)
-    unlike = {} if config.force else table.unlike(found)
+    unlike = {} if config.force else table.incomparable_metrics(found)
     if unlike and config.metrics is not None:
         raise ConfigError(
             *(f"{told}: measure them alike, or add force=true." for told in unlike.values())

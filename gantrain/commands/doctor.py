@@ -11,17 +11,23 @@ from torch import Tensor
 from gantrain.build import load_run_data, size_multiple
 from gantrain.config.inspection import DoctorConfig
 from gantrain.errors import ConfigError
-from gantrain.health.alarms import Examiner
-from gantrain.health.memorization import Finding, Nearest, Search, compare, describe
+from gantrain.health.alarms import AlarmMonitor
+from gantrain.health.memorization import (
+    MemorizationResult,
+    Nearest,
+    NearestNeighborSearch,
+    assess_memorization,
+    embed,
+)
 from gantrain.inference import model as sampling
-from gantrain.inference.evaluation import Pictures
+from gantrain.inference.evaluation import RealImages
 from gantrain.inference.model import Model
 from gantrain.inference.translation import translate
 from gantrain.ops.value_range import to_float, to_uint8
-from gantrain.runs.contents import Run, read
-from gantrain.runs.health import p_bound
-from gantrain.tracking.console import alarm as told
-from gantrain.tracking.console import health
+from gantrain.runs.contents import Run, read_run
+from gantrain.runs.health import ada_p_bound
+from gantrain.tracking.console import format_alarm as told
+from gantrain.tracking.console import format_health
 from gantrain.tracking.grids import compose_grid, save_png
 
 SHOWN = 8  # pairs in the picture
@@ -34,7 +40,7 @@ def main(config: DoctorConfig) -> None:
         ConfigError: no such run, or its data are gone.
         SystemExit: 1 when there is an alarm or suspicion.
     """
-    run = read(Path(config.run))
+    run = read_run(Path(config.run))
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
     budget = f" of {run.total_kimg:g}" if run.total_kimg else ""
     print(f"{run.path}: {target}, {run.status}, {run.kimg:g}{budget} kimg")
@@ -50,7 +56,7 @@ def main(config: DoctorConfig) -> None:
 
 def _alarms(run: Run) -> bool:
     """Say what the reports show, by the rules of today; whether there is an alarm."""
-    examiner = Examiner(round(run.total_kimg * 1000), p_bound(run.config.get("model", {})))
+    examiner = AlarmMonitor(round(run.total_kimg * 1000), ada_p_bound(run.config.get("model", {})))
     events = [event for event in run.events if event["alarm"] == "nonfinite"]
     for row in run.reports:
         events += [
@@ -60,7 +66,7 @@ def _alarms(run: Run) -> bool:
     if probes:
         newest = {key: value for key, value in probes[-1].items() if value is not None}
         print(f"Newest probe, at {probes[-1]['nimg'] / 1000:g} kimg (see docs/health.md):")
-        print(*(f"  {line}" for line in health(newest).split(" · ")), sep="\n")
+        print(*(f"  {line}" for line in format_health(newest).split(" · ")), sep="\n")
     else:
         print("No probe of G and D in metrics.jsonl (tracking.health_every_kimg).")
     standing = {key.partition("/")[0] for key in examiner.standing()}
@@ -78,7 +84,7 @@ class _Case:
 
     name: str
     fake: Tensor  # uint8 [N, C, H, W]
-    training: Pictures
+    training: RealImages
     unseen: Tensor  # uint8 [N, C, H, W]
     own: Tensor | None  # their numbers among the training pictures, if they are some of these
 
@@ -95,11 +101,11 @@ def _resemblance(config: DoctorConfig, run: Run) -> bool:
     for case in _cases(config, model, data):
         searches = [_search(case.fake, mirrored), _search(case.unseen, mirrored, case.own)]
         for images in case.training.batches(config.batch):
-            described = describe(to_float(images))
+            described = embed(to_float(images))
             for search in searches:
                 search.look(described)
         samples, unseen = (search.result() for search in searches)
-        finding = compare(samples, unseen)
+        finding = assess_memorization(samples, unseen)
         print(_sentence(case, finding))
         columns |= _pairs(case, samples, finding)
         suspect |= finding.suspect
@@ -114,9 +120,9 @@ def _resemblance(config: DoctorConfig, run: Run) -> bool:
     return suspect
 
 
-def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> Search:
+def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> NearestNeighborSearch:
     x = to_float(images)
-    return Search(describe(x), describe(x.flip(3)) if mirrored else None, own)
+    return NearestNeighborSearch(embed(x), embed(x.flip(3)) if mirrored else None, own)
 
 
 def _cases(config: DoctorConfig, model: Model, data: Any) -> Iterator[_Case]:
@@ -135,7 +141,7 @@ def _cases(config: DoctorConfig, model: Model, data: Any) -> Iterator[_Case]:
 
 def _case(config: DoctorConfig, data: Any, stream: str, name: str, fake: Tensor) -> _Case:
     total = min(data.train_count(stream), config.train_images)
-    training = Pictures(stream, total, lambda i: data.train_item(stream, i))
+    training = RealImages(stream, total, lambda i: data.train_item(stream, i))
     if held := min(data.held_count(stream), 1000):
         unseen = _stacked(data.test_item(stream, i) for i in range(held))
         return _Case(name, fake, training, unseen, None)
@@ -149,7 +155,7 @@ def _stacked(images: Any) -> Tensor:
     return torch.stack([x for x in tensors if x.shape == tensors[0].shape])
 
 
-def _sentence(case: _Case, finding: Finding) -> str:
+def _sentence(case: _Case, finding: MemorizationResult) -> str:
     those = "held-out pictures" if case.own is None else "training pictures among each other"
     text = (
         f"{case.name}: {finding.count} of {finding.total} are nearer to one training picture than "
@@ -164,7 +170,7 @@ def _sentence(case: _Case, finding: Finding) -> str:
     )
 
 
-def _pairs(case: _Case, samples: Nearest, finding: Finding) -> dict[str, Tensor]:
+def _pairs(case: _Case, samples: Nearest, finding: MemorizationResult) -> dict[str, Tensor]:
     chosen = finding.order[:SHOWN]
     numbers = samples.index[chosen].tolist()
     nearest = _stacked(case.training.get(number) for number in numbers)

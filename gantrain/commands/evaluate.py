@@ -13,20 +13,16 @@ from gantrain.build import load_run_data, size_multiple
 from gantrain.config.inspection import EvaluateConfig
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
-from gantrain.inference.evaluation import (
-    Request,
-    evaluate_latents,
-    evaluate_translation,
-)
+from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
-from gantrain.metrics.protocol import FEATURES, PAIRED, Value, misfits
+from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
 from gantrain.runs.evaluation import append_evaluations, make_judge
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
 
 
-def main(config: EvaluateConfig) -> list[Value]:
+def main(config: EvaluateConfig) -> list[MetricValue]:
     """Measure, print, record.
 
     Raises:
@@ -38,7 +34,7 @@ def main(config: EvaluateConfig) -> list[Value]:
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
     judge = make_judge(config, metrics, model.precision.device)
-    request = Request(
+    request = EvaluationRequest(
         metrics=metrics,
         num_images=config.num_images,
         split=config.split or "train",
@@ -66,7 +62,7 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) 
     if config.metrics is None:
         return ["fid", "kid", *(PIXELWISE if pairs else ())]
     has_w = not translates and model.has_w
-    problems = misfits(
+    problems = unsupported_metrics(
         config.metrics, model.algorithm, translates=translates, pairs=pairs, has_w=has_w
     )
     if told := [f"metrics: {problem}" for problem in problems]:
@@ -74,7 +70,7 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) 
     return list(dict.fromkeys(config.metrics))
 
 
-def _check(request: Request, config: EvaluateConfig, translates: bool, data: Any) -> None:
+def _check(request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Any) -> None:
     """Raise ConfigError when there are too few pictures, before any is looked at."""
     if translates:
         if config.split == "train":
@@ -91,7 +87,7 @@ def _check(request: Request, config: EvaluateConfig, translates: bool, data: Any
         raise ConfigError(f"num_images={request.num_images} is too few: 6 are the least.")
 
 
-def _total(request: Request, translates: bool, data: Any) -> int:
+def _total(request: EvaluationRequest, translates: bool, data: Any) -> int:
     """Pictures to be looked at, for the progress bar."""
     if translates:
         counts = [min(data.test_count(d), request.num_images or 10**9) for d in "ab"]
@@ -119,7 +115,7 @@ class _progress:
         self._bar.stop()
 
 
-def _show(values: list[Value]) -> None:
+def _show(values: list[MetricValue]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("metric", "value", "spread", "real", "generated"):
         table.add_column(title, justify="left" if title == "metric" else "right")
@@ -130,7 +126,7 @@ def _show(values: list[Value]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _record(config: EvaluateConfig, model: Model, values: list[Value]) -> None:
+def _record(config: EvaluateConfig, model: Model, values: list[MetricValue]) -> None:
     path = Path(config.run)
     run = path if path.is_dir() else path.parent.parent
     file = Path(config.output) if config.output else run / RECORD

@@ -16,9 +16,9 @@ from gantrain.config.settings import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
 from gantrain.inference import model as sampling
-from gantrain.inference.latent_sources import Points
+from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
-from gantrain.inference.rendering import Studio
+from gantrain.inference.rendering import ImageWriter
 from gantrain.inference.seeds import read_numbers
 from gantrain.io.files import atomic_write
 from gantrain.runs.directory import RunDirectory
@@ -40,15 +40,15 @@ def main(config: GenerateConfig) -> None:
     if model.label_dim and config.class_ is None and _uses_seeds(config):
         print(f"class=null: seed s shows class s mod {model.label_dim}.")
     folder = _folder(config, model)
-    studio = Studio(model, folder, config.noise, config.batch, keep_values=config.save_w)
+    studio = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
         layers = _layers(config, model)
         studio.mixing(
-            latent_sources.joined(portions), latent_sources.joined(columns), layers, config.grid
+            latent_sources.concat(portions), latent_sources.concat(columns), layers, config.grid
         )
     elif video.frames:
-        keys = latent_sources.joined(portions)
+        keys = latent_sources.concat(portions)
         studio.video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)
     else:
         studio.pictures(portions, config.grid)
@@ -112,7 +112,7 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
     return read_numbers("style_mixing.layers", asked)
 
 
-def _source(config: GenerateConfig, model: Model) -> Iterator[Points]:
+def _source(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
     """The points to start from, in portions."""
     if config.images is not None:
         files, pixels = latent_sources.read_images(model, Path(config.images))
@@ -130,7 +130,7 @@ def _source(config: GenerateConfig, model: Model) -> Iterator[Points]:
 
 def _from_seeds(
     config: GenerateConfig, model: Model, key: str, value: Numbers | None
-) -> Iterator[Points]:
+) -> Iterator[LatentBatch]:
     seeds = read_numbers(key, DEFAULT_SEEDS if value is None else value)
     _check_keys(config, len(seeds))
     if not config.interpolation.frames:  # a file or a line for each: once is enough
@@ -163,7 +163,7 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
         ) from None
 
 
-def _finish(config: GenerateConfig, model: Model, studio: Studio) -> None:
+def _finish(config: GenerateConfig, model: Model, studio: ImageWriter) -> None:
     """Store what is needed to make the results again, and say where they are."""
     if config.save_w:
         with atomic_write(studio.folder / "w.npz") as file:

@@ -24,7 +24,10 @@ def main(config: ImportConfig) -> None:
         ConfigError: files that are no such weights, or a name that is taken; nothing is written.
     """
     files = cyclegan.find_files(config.source)
-    networks = {name: cyclegan.network(cyclegan.read(file), name) for name, file in files.items()}
+    networks = {
+        name: cyclegan.rebuild_network(cyclegan.read_state_dict(file), name)
+        for name, file in files.items()
+    }
     for name, network in networks.items():
         spec = spec_of(network)
         arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())

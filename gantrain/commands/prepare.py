@@ -14,8 +14,8 @@ from gantrain.config.inspection import PrepareConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
-from gantrain.data.preflight import Source
-from gantrain.data.statistics import Seen, look, summary
+from gantrain.data.preflight import ImageSource
+from gantrain.data.statistics import ImageRecord, scan, summarize
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 
@@ -37,9 +37,9 @@ def main(config: PrepareConfig) -> None:
         if config.pack:
             raise ConfigError(f"pack: {type(data).__name__} is one file already, or is drawn.")
         return
-    sources: dict[str, Source] = data.sources(print)
-    seen = look(sources, print)
-    found = summary(seen, _classes(data, sources))
+    sources: dict[str, ImageSource] = data.sources(print)
+    seen = scan(sources, print)
+    found = summarize(seen, _classes(data, sources))
     _show(found)
     if config.report:
         _write(Path(config.report), json.dumps(found, indent=2) + "\n")
@@ -50,7 +50,7 @@ def main(config: PrepareConfig) -> None:
         raise SystemExit(1)
 
 
-def _classes(data: Any, sources: dict[str, Source]) -> Counter[str]:
+def _classes(data: Any, sources: dict[str, ImageSource]) -> Counter[str]:
     """Training pictures by class: by the first sub-folder."""
     if not isinstance(data, ImageFolder) or not data.label_dim:
         return Counter()
@@ -100,7 +100,9 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _pack(config: PrepareConfig, data: Any, sources: dict[str, Source], seen: list[Seen]) -> None:
+def _pack(
+    config: PrepareConfig, data: Any, sources: dict[str, ImageSource], seen: list[ImageRecord]
+) -> None:
     assert config.pack
     bad = {one.file for one in seen if one.fault}
     if bad and config.data.get("on_bad_file") != "skip":
@@ -108,12 +110,12 @@ def _pack(config: PrepareConfig, data: Any, sources: dict[str, Source], seen: li
             f"{len(bad)} pictures cannot be used (listed above), so nothing was packed: repair or "
             "remove them, or leave them out with data.on_bad_file=skip."
         )
-    kept: dict[str, Source] = {}
+    kept: dict[str, ImageSource] = {}
     for split, source in sources.items():
         pairs = zip(source.names, source.files, strict=True)
         good = [(name, file) for name, file in pairs if file not in bad]
         names, files = [name for name, _ in good], [file for _, file in good]
-        kept[split] = Source(
+        kept[split] = ImageSource(
             names, files, source.channels, source.resize, source.pixels, source.test
         )
     labels = data.label_files() if isinstance(data, ImageFolder) else {}

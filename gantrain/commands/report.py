@@ -6,14 +6,14 @@ from gantrain.config.inspection import ReportConfig
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 from gantrain.pages import report
-from gantrain.runs.contents import read
+from gantrain.runs.contents import read_run
 
 
 def main(config: ReportConfig) -> None:
     """Write the page. Raises ConfigError."""
     run = Path(config.run)
     target = Path(config.output) if config.output else run / "report.html"
-    text = report.page(read(run))
+    text = report.page(read_run(run))
     try:
         with atomic_write(target) as file:
             file.write(text.encode())

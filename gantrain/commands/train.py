@@ -18,7 +18,7 @@ from gantrain.data.loader import batches
 from gantrain.engine import memory, seeding
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
-from gantrain.engine.distributed.world import RankLost, World, meeting
+from gantrain.engine.distributed.world import RankLost, World, process_group
 from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
@@ -28,14 +28,14 @@ from gantrain.engine.signals import (
     LAUNCHED,
     Action,
     Signals,
-    listen,
+    handle_signals,
 )
-from gantrain.engine.trainer import Evaluate, Plan, Trainer
+from gantrain.engine.trainer import Evaluate, Trainer, TrainingPlan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
-from gantrain.health.alarms import nonfinite
+from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
-from gantrain.io.files import kimg_label, refused
+from gantrain.io.files import disk_full_reason, kimg_label
 from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.reporting import make_tracker
@@ -63,16 +63,16 @@ def main(config: RunConfig, data: Any = None) -> float | None:
         SystemExit: 75 after SIGINT or SIGTERM, with a good checkpoint.
     """
     overrides = list(HydraConfig.get().overrides.task)
-    if environment.is_first():
+    if environment.is_rank_zero():
         for warning in config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
     name = lifecycle.data_name(config)
     if environment.from_environment() is None and config.runtime.devices > 1:
         from gantrain.engine.distributed.launch import launch
 
-        past = resume.find(config)
+        past = resume.find_resumable(config)
         if past and past.result:
-            return summary.recall(past, config)
+            return summary.reprint_result(past, config)
         build.check_devices(config.runtime)
         return launch(config.runtime.devices, run, config, overrides, name)
     try:
@@ -88,16 +88,16 @@ def run(config: RunConfig, overrides: list[str], data_name: str, data: Any = Non
     own = environment.from_environment()
     lifecycle.check_ranks(config, own)
     precision = build.make_precision(config.runtime, own)
-    with meeting(own, precision.device, config.runtime.timeout) as world:
+    with process_group(own, precision.device, config.runtime.timeout) as world:
         past = world.first(lambda: lifecycle.find(config))
         if past and past.result:
-            return summary.recall(past, config) if world.is_first else None
+            return summary.reprint_result(past, config) if world.is_first else None
         try:
-            config = lifecycle.as_begun(config, past)
+            config = lifecycle.recorded_config(config, past)
             existing = past.directory if past else None
             return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
-            if why := refused(error):
+            if why := disk_full_reason(error):
                 raise ConfigError(FULL.format(out=config.out, why=why)) from error
             if memory.is_exhausted(error):
                 raise _no_memory(error, precision, "Try a smaller train.batch.") from error
@@ -126,14 +126,14 @@ def _run(
     directory = world.first(lambda: existing or lifecycle.create(config, data_name))
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     found = world.together(lambda: store.newest()) if existing else None
-    lifecycle.check_same(world.gather(found[1]["nimg"] if found else 0), directory)
+    lifecycle.check_same_checkpoint(world.gather(found[1]["nimg"] if found else 0), directory)
     if found:
-        world.together(lambda: lifecycle.check_fit(directory, found[1], gan))
+        world.together(lambda: lifecycle.check_shapes(directory, found[1], gan))
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
     if world.is_first:
-        lifecycle.record(directory, {**settings, "derived": derived}, overrides)
+        lifecycle.record_config(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
     tracker = Tracker([], directory.grids)  # the other ranks are silent
@@ -169,7 +169,7 @@ def _no_memory(error: BaseException, precision: Precision, advice: str) -> Confi
     return ConfigError(NO_MEMORY.format(device=precision.device, shortage=shortage, advice=advice))
 
 
-def _less_memory(plan: Plan, precision: Precision, directory: RunDirectory) -> str:
+def _less_memory(plan: TrainingPlan, precision: Precision, directory: RunDirectory) -> str:
     """How the run in `directory` can go on with less."""
     smaller = plan.microbatch // 2
     while smaller and plan.microbatch % smaller:
@@ -189,7 +189,7 @@ def _gan_and_data(config: RunConfig, data: Any, world: World) -> tuple[GAN, Any,
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
     say: Callable[[str], None] = print if world.is_first else lambda _: None
     data = world.together(lambda: data or build.make_data(config))
-    full = world.together(lambda: auto.complete(config, data.resolution, world.size))
+    full = world.together(lambda: auto.fill_in(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(
@@ -204,7 +204,7 @@ def _gan_and_data(config: RunConfig, data: Any, world: World) -> tuple[GAN, Any,
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
-        evaluation.check(full, gan, data)
+        evaluation.check_metrics(full, gan, data)
 
     world.one_after_another(prepare)
     return gan, data, full
@@ -216,7 +216,7 @@ def _trainer(
     gan: GAN,
     data: Any,
     precision: Precision,
-    plan: Plan,
+    plan: TrainingPlan,
     tracker: Tracker,
     store: CheckpointStore,
     directory: RunDirectory,
@@ -250,8 +250,10 @@ def _trainer(
 
     def judge() -> Evaluate | None:
         if not world.is_first:
-            return evaluation.nothing if plan.evaluate_every else None
-        return evaluation.make(config, gan, data, plan, precision, directory, save, tracker.say)
+            return evaluation.never_called if plan.evaluate_every else None
+        return evaluation.make_evaluator(
+            config, gan, data, plan, precision, directory, save, tracker.say
+        )
 
     return Trainer(
         gan,
@@ -276,12 +278,12 @@ def _train(
 ) -> float | None:
     """Train to the end and say how it went, or leave with 75 when asked to stop."""
     try:
-        with listen() as signals:
+        with handle_signals() as signals:
             action = trainer.train(signals.take)
             if action:
                 _leave(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
-        alarm = nonfinite(error.phase, error.index, error.origin, False, error.ranks)
+        alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
         raise SystemExit(1) from None
     if not trainer.world.is_first:
@@ -310,7 +312,7 @@ def _plain(config: RunConfig) -> dict[str, Any]:
     return settings
 
 
-def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
+def _derived(plan: TrainingPlan, gan: GAN, data: Any) -> dict[str, Any]:
     """What follows from the config and the data: budgets in images, networks, sizes, counts."""
     networks = {
         f"{player}.{name}": network.spec
@@ -326,7 +328,7 @@ def _derived(plan: Plan, gan: GAN, data: Any) -> dict[str, Any]:
 
 def _introduction(
     directory: RunDirectory,
-    plan: Plan,
+    plan: TrainingPlan,
     gan: GAN,
     precision: Precision,
     resumed_at: int | None,

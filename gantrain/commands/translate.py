@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gantrain.config.settings import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
-from gantrain.engine.signals import EXIT_STOPPED, Signals, listen
+from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.inference import image_io
 from gantrain.inference import model as sampling
-from gantrain.inference.inputs import Task, find_tasks
+from gantrain.inference.inputs import TranslationTask, find_tasks
 from gantrain.inference.model import Model
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
@@ -52,7 +52,7 @@ def main(config: TranslateConfig) -> None:
     faults: Faults = {}
     channels = input_channels(network) or 3
     value_range = _value_range(config, model)
-    with listen() as signals, _progress(len(todo)) as progress:
+    with handle_signals() as signals, _progress(len(todo)) as progress:
         bar = progress.add_task("")
         for portion in _portions(todo, config.batch, config.tile, faults):
             if signals.take():
@@ -74,14 +74,14 @@ def main(config: TranslateConfig) -> None:
 def _translate(
     model: Model,
     config: TranslateConfig,
-    portion: list[Task],
+    portion: list[TranslationTask],
     channels: int,
     value_range: tuple[float, float],
     output: Path,
     faults: Faults,
 ) -> None:
     """One portion of pictures of one size, from file to file."""
-    tasks: list[tuple[Task, np.dtype]] = []
+    tasks: list[tuple[TranslationTask, np.dtype]] = []
     images: list[torch.Tensor] = []
     for task in portion:
         try:
@@ -126,11 +126,11 @@ def _value_range(config: TranslateConfig, model: Model) -> tuple[float, float]:
 
 
 def _portions(
-    tasks: list[Task], batch: int, tile: int | None, faults: Faults
-) -> Iterator[list[Task]]:
+    tasks: list[TranslationTask], batch: int, tile: int | None, faults: Faults
+) -> Iterator[list[TranslationTask]]:
     """Runs of pictures of one size, at most `batch` long, in order; large ones one by one."""
 
-    def size(task: Task) -> tuple[int, int] | None:
+    def size(task: TranslationTask) -> tuple[int, int] | None:
         try:
             return image_size(task.source)
         except ImageFault as fault:

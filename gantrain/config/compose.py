@@ -17,7 +17,7 @@ from gantrain.config import load, paths
 from gantrain.errors import ConfigError
 
 
-def loader(config_dir: str | None) -> ConfigLoaderImpl:
+def config_loader(config_dir: str | None) -> ConfigLoaderImpl:
     """A loader that sees what `gantrain --config-dir config_dir` sees."""
     search_path = create_config_search_path(str(paths.config_dir()))
     if config_dir:
@@ -47,7 +47,7 @@ def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> N
     if any(text.lstrip("+").startswith("hydra/sweeper=") for text in overrides):
         return
     setup_globals()  # the ${hydra:...} resolver
-    source = loader(config_dir)
+    source = config_loader(config_dir)
     parsed = OverridesParser.create(config_loader=source).parse_overrides(overrides)
     [jobs] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     problems: dict[str, None] = {}

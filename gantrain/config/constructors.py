@@ -44,7 +44,7 @@ class Signature:
     open: bool = False
 
 
-def read(target: str) -> Signature:
+def read_signature(target: str) -> Signature:
     """The signature of `package.module.Name`. Raises ConfigError when there is no such thing."""
     home, node = _find(target)
     if isinstance(node, ast.ClassDef):
@@ -54,7 +54,7 @@ def read(target: str) -> Signature:
 
 def class_constant(target: str, name: str) -> str | None:
     """The string that the class `target`, or a base of it, assigns to `name`; None: none does."""
-    found: tuple[Module, ast.AST] | None = _find(target)
+    found: tuple[SourceModule, ast.AST] | None = _find(target)
     while found:
         home, node = found
         if not isinstance(node, ast.ClassDef):
@@ -69,7 +69,7 @@ def class_constant(target: str, name: str) -> str | None:
     return None
 
 
-def _find(target: str) -> tuple[Module, ast.ClassDef | ast.FunctionDef]:
+def _find(target: str) -> tuple[SourceModule, ast.ClassDef | ast.FunctionDef]:
     module_name, _, name = target.rpartition(".")
     module = _module(module_name) if module_name else None
     if module is None:
@@ -83,7 +83,7 @@ def _find(target: str) -> tuple[Module, ast.ClassDef | ast.FunctionDef]:
 
 
 @dataclass(frozen=True)
-class Module:
+class SourceModule:
     """A parsed source file."""
 
     name: str
@@ -96,7 +96,7 @@ class Module:
         own = [node.name for node in self._statements() if isinstance(node, kinds)]
         return own + [alias.asname or alias.name for _, alias in self._imports()]
 
-    def find(self, name: str, depth: int = 8) -> tuple[Module, ast.AST] | None:
+    def find(self, name: str, depth: int = 8) -> tuple[SourceModule, ast.AST] | None:
         """Where `name` is defined and how: a class, a function, or the value assigned to it."""
         for node in self._statements():
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
@@ -140,18 +140,18 @@ class Module:
         return ".".join([*base, module] if module else base)
 
 
-def _module(name: str) -> Module | None:
+def _module(name: str) -> SourceModule | None:
     file = _source(name)
     return None if file is None else _parse(name, file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _parse(name: str, file: Path, _changed: int) -> Module:
+def _parse(name: str, file: Path, _changed: int) -> SourceModule:
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ConfigError(f"{file}, line {error.lineno}: not valid Python ({error.msg}).") from None
-    return Module(name, file.name == "__init__.py", tuple(tree.body))
+    return SourceModule(name, file.name == "__init__.py", tuple(tree.body))
 
 
 def _source(name: str) -> Path | None:
@@ -173,7 +173,7 @@ def _source(name: str) -> Path | None:
     return None
 
 
-def _from_class(home: Module, node: ast.ClassDef) -> Signature:
+def _from_class(home: SourceModule, node: ast.ClassDef) -> Signature:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             return _from_function(home, statement, skip=1)
@@ -186,7 +186,7 @@ def _from_class(home: Module, node: ast.ClassDef) -> Signature:
     return Signature(open=bool(node.bases))  # a base out of sight may take anything
 
 
-def _from_function(home: Module, node: ast.FunctionDef, skip: int) -> Signature:
+def _from_function(home: SourceModule, node: ast.FunctionDef, skip: int) -> Signature:
     args = node.args
     positional = [*args.posonlyargs, *args.args]
     none = [None] * (len(positional) - len(args.defaults))
@@ -198,7 +198,7 @@ def _from_function(home: Module, node: ast.FunctionDef, skip: int) -> Signature:
     return Signature({p.name: p for p in parameters}, open=args.kwarg is not None)
 
 
-def _from_fields(home: Module, node: ast.ClassDef) -> Signature:
+def _from_fields(home: SourceModule, node: ast.ClassDef) -> Signature:
     fields = [
         s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
     ]
@@ -219,7 +219,7 @@ def _plain(default: ast.AST | None) -> Any:
         return ...
 
 
-def _understood(home: Module, node: ast.AST | None) -> Any:
+def _understood(home: SourceModule, node: ast.AST | None) -> Any:
     """An annotation's syntax as a typing object; Any for what is not understood."""
     try:
         return _annotation(home, node, 8)
@@ -227,7 +227,7 @@ def _understood(home: Module, node: ast.AST | None) -> Any:
         return Any
 
 
-def _annotation(home: Module, node: ast.AST | None, depth: int) -> Any:
+def _annotation(home: SourceModule, node: ast.AST | None, depth: int) -> Any:
     if node is None or depth == 0:
         return Any
     if isinstance(node, ast.Constant):
@@ -243,7 +243,7 @@ def _annotation(home: Module, node: ast.AST | None, depth: int) -> Any:
     return Any
 
 
-def _named(home: Module, name: str, depth: int) -> Any:
+def _named(home: SourceModule, name: str, depth: int) -> Any:
     if name in PLAIN:
         return PLAIN[name]
     found = home.find(name)  # an alias: Norm = Literal["instance", "batch"]
@@ -252,7 +252,7 @@ def _named(home: Module, name: str, depth: int) -> Any:
     return _annotation(found[0], found[1], depth - 1)
 
 
-def _subscript(home: Module, node: ast.Subscript, depth: int) -> Any:
+def _subscript(home: SourceModule, node: ast.Subscript, depth: int) -> Any:
     base = ast.unparse(node.value).rpartition(".")[2]
     items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if base == "Literal":

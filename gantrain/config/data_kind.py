@@ -12,7 +12,7 @@ from typing import Any
 
 from gantrain.config import constructors
 from gantrain.errors import ConfigError
-from gantrain.targets import allowed
+from gantrain.targets import is_allowed
 
 WORDS = {"unpaired": "pictures of two domains", "images": "single pictures"}
 EXAMPLES = {"unpaired": "data=folder or data=shapes", "images": "data=folder, data=cifar10, ..."}
@@ -20,21 +20,21 @@ EXAMPLES = {"unpaired": "data=folder or data=shapes", "images": "data=folder, da
 Section = dict[str, Any]
 
 
-def fit(model: Section, data: Section) -> tuple[Section, dict[str, str], list[str]]:
+def match_data(model: Section, data: Section) -> tuple[Section, dict[str, str], list[str]]:
     """The data section for this model, the keys that it has no use for, and what is wrong.
 
     Returns:
         (section with one `_target_` and its own keys, {dropped key: why}, problems).
     """
-    takes = constant(model.get("_target_"), "takes") or "unpaired"
-    return choose(takes, str(model.get("_target_")).rpartition(".")[2], data)
+    takes = class_attribute(model.get("_target_"), "takes") or "unpaired"
+    return select_class(takes, str(model.get("_target_")).rpartition(".")[2], data)
 
 
-def choose(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:
-    """`fit` for a model called `name` that takes this kind."""
+def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:
+    """`match_data` for a model called `name` that takes this kind."""
     target = data.get("_target_")
     if not isinstance(target, dict):
-        kind = constant(target, "kind")
+        kind = class_attribute(target, "kind")
         wrong = kind in WORDS and takes in WORDS and kind != takes
         cure = f"use {EXAMPLES[takes]}, or another model" if wrong else ""
         problem = (
@@ -53,9 +53,9 @@ def choose(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str
     return {**section, "_target_": target[takes]}, dict.fromkeys(foreign, why), []
 
 
-def constant(target: Any, name: str) -> str | None:
+def class_attribute(target: Any, name: str) -> str | None:
     """The class attribute `name` of what a `_target_` names, read from its source."""
-    if not isinstance(target, str) or not allowed(target):
+    if not isinstance(target, str) or not is_allowed(target):
         return None
     try:
         return constructors.class_constant(target, name)
@@ -65,6 +65,6 @@ def constant(target: Any, name: str) -> str | None:
 
 def _keys(target: Any) -> set[str]:
     try:
-        return set(constructors.read(target).parameters)
+        return set(constructors.read_signature(target).parameters)
     except (ConfigError, AttributeError):
         return set()

@@ -8,7 +8,7 @@ from gantrain.config.schema import RunConfig
 from gantrain.errors import ConfigError
 
 
-def complete(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> RunConfig:
+def fill_in(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> RunConfig:
     """The config with its null settings filled in, as StyleGAN2-ADA's `auto` does.
 
     train.batch: 4096 / side, at most 32, the next lower multiple of the number of ranks, one

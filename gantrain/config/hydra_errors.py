@@ -17,14 +17,14 @@ from gantrain.config import compose, paths, schema, suggestions
 from gantrain.errors import format_value, nearest
 
 
-def explain(
+def to_sentences(
     error: Exception, command: str, overrides: list[str], config_dir: str | None, sweep: bool
 ) -> list[str]:
     """Sentences about what is wrong with the command line, [] when `error` is not about it.
 
     All overrides are looked at, so that several mistakes are told at once.
     """
-    source = compose.loader(config_dir)
+    source = compose.config_loader(config_dir)
     parser = OverridesParser.create(config_loader=source)
     problems: list[str] = []
     groups: list[str] = []
@@ -157,7 +157,7 @@ def _key_problem(override: Override, there: set[str], known: set[str]) -> str | 
         return None
     if key in known and "." in key:
         return f"{key} is left at its default in the YAML: write +{key}={value} to set it."
-    return _other_choice(key, value, known) or suggestions.unknown(key, value, sorted(known))
+    return _other_choice(key, value, known) or suggestions.unknown_key(key, value, sorted(known))
 
 
 def _other_choice(key: str, value: str, known: set[str]) -> str | None:

@@ -35,7 +35,7 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     problems = [*schema.missing_values(plain)]
     if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
-        plain["data"], _, misfits = data_kind.choose(
+        plain["data"], _, misfits = data_kind.select_class(
             str(plain["takes"]), "this kind of model", data
         )
         problems += misfits
@@ -55,7 +55,7 @@ def _kind_of(data: dict[str, Any]) -> str:
     """Which kind a data section is for, by its class or else by what its root holds."""
     target = data.get("_target_")
     if not isinstance(target, dict):
-        return data_kind.constant(target, "kind") or "images"
+        return data_kind.class_attribute(target, "kind") or "images"
     if data.get("root") is None:
         return "unpaired" if any(data.get(key) for key in ("root_a", "root_b", "url")) else "images"
     from gantrain.data.location import holds_two_domains  # it imports numpy

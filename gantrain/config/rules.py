@@ -14,7 +14,7 @@ from gantrain.config import data_kind
 from gantrain.engine.distributed import environment
 from gantrain.errors import format_value
 from gantrain.metrics import weights
-from gantrain.metrics.protocol import FEATURES, METRICS, measured
+from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
 Config = dict[str, Any]
 PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
@@ -94,7 +94,7 @@ def _evaluation(config: Config) -> Iterator[str]:
                 f"evaluation.metrics: {format_value(name)} is no metric; there are "
                 f"{', '.join(METRICS)}."
             )
-    best, there = wanted["best"], measured(wanted["metrics"])
+    best, there = wanted["best"], value_names(wanted["metrics"])
     if best is not None and best not in there:
         yield f"evaluation.best={best} is not measured: it must be one of {', '.join(there)}."
     needed = {
@@ -102,7 +102,7 @@ def _evaluation(config: Config) -> Iterator[str]:
         "lpips": set(wanted["metrics"]) & {"lpips", "path_length"},
     }
     for name in (name for name, metrics in needed.items() if metrics):
-        if told := weights.missing(name, wanted[name]):
+        if told := weights.missing_message(name, wanted[name]):
             yield told.replace(f"weights.{name}=", f"evaluation.{name}=")
 
 
@@ -255,7 +255,7 @@ def _objective(config: Config) -> Iterator[str]:
     known = [f"pairs/{way}{metric}" for way in ("", "ab/", "ba/") for metric in PAIR_METRICS]
     if name not in known:
         yield f"objective={name} is not a number of test pairs. They are {', '.join(known)}."
-    elif data_kind.constant(config["model"].get("_target_"), "takes") == "images":
+    elif data_kind.class_attribute(config["model"].get("_target_"), "takes") == "images":
         yield (
             f"objective={name} compares translations with their true partners, and this model "
             "translates nothing: give another number of its reports, such as loss/G/adversarial."
@@ -327,7 +327,7 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         "only data.cache=disk and auto write files",
     ),
     "evaluation.test_images": (
-        lambda get: data_kind.constant(get("model._target_"), "takes") == "images",
+        lambda get: data_kind.class_attribute(get("model._target_"), "takes") == "images",
         "only models of two domains translate test images",
     ),
     "tracking.grid_images": (

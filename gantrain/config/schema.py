@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 from gantrain.config import constructors, data_kind, rules, suggestions
 from gantrain.config.annotations import explain_mismatch
 from gantrain.errors import ConfigError, format_value
-from gantrain.targets import allowed
+from gantrain.targets import is_allowed
 from gantrain.types import Range
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
     problems = list(missing_values(plain))
     useless: dict[str, str] = {}
     if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
-        plain["data"], useless, misfits = data_kind.fit(plain["model"], plain["data"])
+        plain["data"], useless, misfits = data_kind.match_data(plain["model"], plain["data"])
         problems += misfits
     problems += _check(plain)
     if not problems:
@@ -239,10 +239,10 @@ def annotations_of(kind: Any) -> dict[str, Any]:
 def _parameters(name: str, section: dict[str, Any]) -> dict[str, Any] | None:
     """Annotations of what the section's constructor takes from a config; None: anything."""
     target = section.get("_target_")
-    if not isinstance(target, str) or not allowed(target):
+    if not isinstance(target, str) or not is_allowed(target):
         return {}
     try:
-        found = constructors.read(target)
+        found = constructors.read_signature(target)
     except ConfigError:
         return {}
     if found.open:
@@ -277,7 +277,7 @@ def check_section(
         yield f"{prefix}{key} is missing: add {prefix}{key}=... to the command."
     for key, value in section.items():
         if key not in fields:
-            yield suggestions.unknown(f"{prefix}{key}", value, known)
+            yield suggestions.unknown_key(f"{prefix}{key}", value, known)
         elif dataclasses.is_dataclass(fields[key]) or (not prefix and key in BUILT):
             if not isinstance(value, dict):
                 yield _not_a_section(key, value, known)
@@ -297,14 +297,14 @@ def _not_a_section(key: str, value: Any, known: list[str]) -> str:
 def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
     """A section whose `_target_` names a constructor of ours, of torch.optim or of a plugin."""
     target = section.get("_target_")
-    if not isinstance(target, str) or not allowed(target):
+    if not isinstance(target, str) or not is_allowed(target):
         yield (
             f"{name}._target_={format_value(target)} is not allowed: it must begin with gantrain., "
             "torch.optim. or a package named in the environment variable GANTRAIN_PLUGINS."
         )
         return
     try:
-        found = constructors.read(target)
+        found = constructors.read_signature(target)
     except ConfigError as error:
         yield f"{name}.{error}"
         return
@@ -329,7 +329,7 @@ def _nested_targets(prefix: str, node: Any) -> Iterator[str]:
     for key, value in items:
         if isinstance(value, (dict, list)):
             yield from _nested_targets(f"{prefix}{key}.", value)
-        elif key == "_target_" and not (isinstance(value, str) and allowed(value)):
+        elif key == "_target_" and not (isinstance(value, str) and is_allowed(value)):
             yield f"{prefix}_target_={format_value(value)} is not allowed (see GANTRAIN_PLUGINS)."
 
 

@@ -78,7 +78,7 @@ ALIASES = {  # what other programs call it -> our key
 }
 
 
-def unknown(key: str, value: Any, known: Collection[str]) -> str:
+def unknown_key(key: str, value: Any, known: Collection[str]) -> str:
     """The sentence for a key that is not among the `known` dotted keys."""
     meant = suggest(key, known)
     hint = (

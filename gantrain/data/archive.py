@@ -50,7 +50,7 @@ class Member:
 Picture = Path | Member
 
 
-def opened(picture: Picture) -> Path | io.BytesIO:
+def open_image(picture: Picture) -> Path | io.BytesIO:
     """What Pillow can open."""
     return io.BytesIO(picture.read()) if isinstance(picture, Member) else picture
 

@@ -7,15 +7,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gantrain.data.labels import Labels, Values
-from gantrain.data.sampler import AUGMENT_A, ORDER_A, permuted, raw_bits
-from gantrain.data.transforms import round_up, shown
+from gantrain.data.sampler import AUGMENT_A, ORDER_A, counter_random, permutation
+from gantrain.data.transforms import format_size, round_up
 from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]
 Stack = np.ndarray  # uint8 [N, C, H, W]
 
 
-class SingleImages:
+class ImageDataset:
     """A set of single pictures "image", perhaps with a "label"; training and test pictures.
 
     Subclasses set `channels`, `resolution`, `images_per_epoch` and `_labels` (None: unconditional)
@@ -48,10 +48,10 @@ class SingleImages:
         """
         number, offset = divmod(position, self.images_per_epoch)
         if self._pass is None or self._pass[0] != number:
-            self._pass = number, permuted(self.seed, ORDER_A, number, self.images_per_epoch)
+            self._pass = number, permutation(self.seed, ORDER_A, number, self.images_per_epoch)
         index = int(self._pass[1][offset])
         image = self._picture("train", index)
-        if self.flip and int(raw_bits(self.seed, AUGMENT_A, position, 1)[0]) >> 63:
+        if self.flip and int(counter_random(self.seed, AUGMENT_A, position, 1)[0]) >> 63:
             image = image[:, :, ::-1]
         found = {"image": np.ascontiguousarray(image)}
         if self._labels:
@@ -116,8 +116,10 @@ class SingleImages:
             return
         height, width = (round_up(side, multiple) for side in self.resolution)
         raise ConfigError(
-            f"data.resolution={shown(self.resolution)} does not suit this model, whose images need "
-            f"sides that are multiples of {multiple}: {cure or f'use {shown((height, width))}'}."
+            f"data.resolution={format_size(self.resolution)} does not suit this model, whose "
+            "images need "
+            f"sides that are multiples of {multiple}: "
+            f"{cure or f'use {format_size((height, width))}'}."
         )
 
     @property
@@ -132,7 +134,7 @@ class SingleImages:
         raise NotImplementedError
 
 
-class StackedImages(SingleImages):
+class InMemoryDataset(ImageDataset):
     """A set that is small enough to lie in memory as uint8 [N, C, H, W] per split."""
 
     _stacks: dict[str, Stack]

@@ -27,7 +27,7 @@ class ImageFault(Exception):
 
 
 @dataclass(frozen=True)
-class Pixels:
+class PixelFormat:
     """What a data set makes of its files' numbers.
 
     depth: bits of a channel, or "float". low, high: of floats, what becomes -1 and 1.
@@ -80,10 +80,10 @@ class Pixels:
         return (x - np.float32(self.low)) * np.float32(2 / (self.high - self.low)) - np.float32(1)
 
 
-def pixels(depth: Depth, value_range: list[float] | None) -> Pixels:
+def pixel_format(depth: Depth, value_range: list[float] | None) -> PixelFormat:
     """From the keys data.depth and data.value_range. Raises ConfigError."""
     if value_range is None:
-        return Pixels(depth)
+        return PixelFormat(depth)
     if len(value_range) != 2 or not value_range[0] < value_range[1]:
         raise ConfigError(
             f"data.value_range={value_range} is no range: give [lowest,highest], such as [0,1]."
@@ -93,10 +93,10 @@ def pixels(depth: Depth, value_range: list[float] | None) -> Pixels:
             f"data.value_range is for floats, and data.depth={depth} has its own range: leave it "
             "out, or set data.depth=float."
         )
-    return Pixels(depth, float(value_range[0]), float(value_range[1]))
+    return PixelFormat(depth, float(value_range[0]), float(value_range[1]))
 
 
-def full(dtype: np.dtype) -> float:
+def white_level(dtype: np.dtype) -> float:
     """The number that means white, or opaque."""
     return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
@@ -116,14 +116,14 @@ def to_channels(x: np.ndarray, channels: int) -> np.ndarray:
     elif colours.shape[-1] > wanted:
         colours = _luma(colours)
     if channels in (1, 3):
-        if alpha is not None and (alpha != full(x.dtype)).any():
+        if alpha is not None and (alpha != white_level(x.dtype)).any():
             raise ImageFault(
                 f"has transparency, which {channels} channel{'s' * (channels > 1)} cannot hold: "
                 f"flatten it onto a background, or set its channels to {channels + 1}"
             )
         return colours
     if alpha is None:
-        alpha = np.full_like(colours[..., :1], full(x.dtype))
+        alpha = np.full_like(colours[..., :1], white_level(x.dtype))
     return np.concatenate([colours, alpha], axis=2)
 
 
@@ -159,7 +159,7 @@ def resize(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.nda
     if has_alpha:
         alpha = values[..., -1:]
         colours = np.zeros_like(values[..., :-1])  # where nothing is to be seen
-        np.divide(values[..., :-1], alpha, out=colours, where=alpha > 1e-6 * full(x.dtype))
+        np.divide(values[..., :-1], alpha, out=colours, where=alpha > 1e-6 * white_level(x.dtype))
         values = np.concatenate([colours, alpha], axis=2)
     if x.dtype == np.float32:
         return np.clip(values, x.min(axis=(0, 1)), x.max(axis=(0, 1)))

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from gantrain.data.base import Log, StackedImages
+from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
 from gantrain.data.safe_pickle import unpickle
 from gantrain.errors import ConfigError
-from gantrain.io.download import Published, fetch
+from gantrain.io.download import RemoteFile, fetch
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -23,7 +23,7 @@ FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch
 _LIMIT = 100 << 20  # bytes of a batch; the real ones have 30 MB
 
 
-class CIFAR10(StackedImages):
+class CIFAR10(InMemoryDataset):
     """The official python archive: `root` is it, or a folder that holds it or its contents.
 
     `root` None: downloaded from `url` into the cache folder at the first use, 170 MB.
@@ -54,7 +54,7 @@ class CIFAR10(StackedImages):
         self._refuse_unless(multiple, "use data=folder with data.resolution, or another model")
         official = self._url.endswith(f"toronto.edu/~kriz/{ARCHIVE}")
         place = self._place or fetch(
-            Published([self._url], f"md5:{MD5}" if official else None),
+            RemoteFile([self._url], f"md5:{MD5}" if official else None),
             self._target,
             log,
             f"fetch {ARCHIVE} on another machine and give data.root=FOLDER that holds it.",

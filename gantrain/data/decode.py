@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from gantrain.data.archive import Member, Picture, opened
+from gantrain.data.archive import Member, Picture, open_image
 from gantrain.data.bit_depth import ImageFault
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -60,7 +60,7 @@ def decode(path: Picture) -> tuple[np.ndarray, str]:
 def image_size(path: Picture) -> tuple[int, int]:
     """(height, width) after EXIF rotation, from the header alone. Raises ImageFault."""
     try:
-        with Image.open(opened(path)) as image:
+        with Image.open(open_image(path)) as image:
             tags: Any = getattr(image, "tag_v2", {})  # some versions turn the size of TIFFs already
             width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -77,7 +77,7 @@ def holds_floats(path: Picture) -> bool:
     if not name.lower().endswith((".tif", ".tiff")):
         return False
     try:
-        with Image.open(opened(path)) as image:
+        with Image.open(open_image(path)) as image:
             return image.mode == "F"
     except Exception:
         return _tiff_dtype(path) == "float32"
@@ -227,7 +227,7 @@ def _source(path: Picture) -> Any:
     # Pillow (13.0) mixes up the sides of turned TIFFs that it maps into memory.
     if isinstance(path, Path) and path.suffix.lower() in (".tif", ".tiff"):
         return io.BytesIO(path.read_bytes())
-    return opened(path)
+    return open_image(path)
 
 
 def _library(name: str) -> Any:

@@ -19,7 +19,7 @@ FILTERS = {
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitResize:
     """To `resolution` (h, w), with Pillow's filters, which average when they shrink.
 
     crop: the largest central part of the right aspect, resized. stretch: the whole picture.

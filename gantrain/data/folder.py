@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gantrain.data.archive import file_size
-from gantrain.data.bit_depth import Channels, Depth, pixels
+from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import reload_image
 from gantrain.data.layout import Folders, Names, find_files, find_folders, partner, stem
-from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
-from gantrain.data.remote import Online
-from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedOrder, raw_bits
-from gantrain.data.transforms import Preprocess, PreprocessName, Size, setting_faults, sides
+from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
+from gantrain.data.remote import RemoteArchive
+from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedSampler, counter_random
+from gantrain.data.transforms import Preprocess, PreprocessName, Size, parse_size, setting_faults
 from gantrain.errors import ConfigError
 
 _STREAMS = {"a": AUGMENT_A, "b": AUGMENT_B}
@@ -74,26 +74,26 @@ class UnpairedFolder:
         self.seed, self.has_pairs = seed, test_pairs
         self.pairing: Pairing = pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
-        self.resolution = sides("resolution", resolution)
+        self.resolution = parse_size("resolution", resolution)
         first: dict[str, PreprocessName | None] = {"a": preprocess_a, "b": preprocess_b}
         load = {"a": load_size_a or load_size, "b": load_size_b or load_size}
         self._preprocess = {
             domain: Preprocess(name or preprocess, self.resolution, _load(load[domain]), flip)
             for domain, name in first.items()
         }
-        self._pixels = pixels(depth, value_range)
+        self._pixels = pixel_format(depth, value_range)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
         self._names: Names = {}
         self._max_images, self._held_out = max_images, held_out
-        self._online: Online | None = None
+        self._online: RemoteArchive | None = None
         if url and root is None and root_a is None and root_b is None:
             urls = (url,) if isinstance(url, str) else tuple(url)
-            self._online = Online(urls, url_sha256, url_bytes, cache_folder(cache_dir))
+            self._online = RemoteArchive(urls, url_sha256, url_bytes, cache_folder(cache_dir))
             found = self._online.find()
             root = str(found) if found else None
-        self._checked: dict[str, Checked] = {}
+        self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
         if self._online is None or root is not None:
             self._find(find_folders(root, root_a, root_b, hint))
@@ -129,13 +129,13 @@ class UnpairedFolder:
         self._fingerprint = self._hashed()
         log(self._summary())
 
-    def sources(self, log: Callable[[str], None]) -> dict[str, Source]:
+    def sources(self, log: Callable[[str], None]) -> dict[str, ImageSource]:
         """The files of "train_a", "train_b" and, where there, "test_a", "test_b"; a set that is not
         there yet is downloaded. Raises ConfigError."""
         if self._online and not self._names:
             self._find(find_folders(str(self._online.get(log)), None, None, None))
         return {
-            split: Source(
+            split: ImageSource(
                 names,
                 [self._folders[split].picture(name) for name in names],
                 self.channels[split[-1]],
@@ -156,7 +156,7 @@ class UnpairedFolder:
             domain: self._pixels.leave(
                 self._preprocess[domain].augment(
                     self._resized(f"train_{domain}", index),
-                    raw_bits(self.seed, _STREAMS[domain], position, 3),
+                    counter_random(self.seed, _STREAMS[domain], position, 3),
                 )
             )
             for domain, index in zip("ab", indices, strict=True)
@@ -220,7 +220,7 @@ class UnpairedFolder:
     def _count(self, split: str) -> int:
         return len(self._names.get(split, ()))
 
-    def _keep(self, checked: dict[str, Checked]) -> None:
+    def _keep(self, checked: dict[str, ValidatedSource]) -> None:
         """Go on with the usable pictures; of pairs with those whose partner is usable, too."""
         names = {
             split: [self._names[split][n] for n in found.numbers]
@@ -239,9 +239,9 @@ class UnpairedFolder:
     def _test(self, domain: str) -> str:
         return f"test_{domain}" if f"test_{domain}" in self._names else f"train_{domain}"
 
-    def _new_order(self) -> UnpairedOrder:
+    def _new_order(self) -> UnpairedSampler:
         counts = self._count("train_a"), self._count("train_b")
-        return UnpairedOrder(self.seed, *counts, self.pairing)
+        return UnpairedSampler(self.seed, *counts, self.pairing)
 
     def _middle(self, split: str, index: int) -> np.ndarray:
         picture = reload_image(
@@ -278,10 +278,10 @@ class UnpairedFolder:
 
 
 def _load(value: int | list[int] | None) -> Size | None:
-    return None if value is None else sides("load_size", value)
+    return None if value is None else parse_size("load_size", value)
 
 
-def _few(checked: dict[str, Checked]) -> list[str]:
+def _few(checked: dict[str, ValidatedSource]) -> list[str]:
     """Domains of which too little is left after skipping bad files."""
     return [
         f"Only {len(found.files)} usable picture(s) left in {name}: repair the files listed above."
@@ -291,7 +291,7 @@ def _few(checked: dict[str, Checked]) -> list[str]:
 
 
 def _unequal(
-    checked: dict[str, Checked], preprocess: dict[str, Preprocess], batch: int
+    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
 ) -> list[str]:
     """Domains whose training images cannot be stacked to a batch."""
     faults = []

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from gantrain.data.archive import Picture
-from gantrain.data.bit_depth import ImageFault, Pixels, to_channels
+from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode
 from gantrain.errors import ConfigError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-PLAIN = Pixels()  # 8 bits
+PLAIN = PixelFormat()  # 8 bits
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -37,7 +37,7 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
-def load_image(path: Picture, channels: int, pixels: Pixels = PLAIN) -> np.ndarray:
+def load_image(path: Picture, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
     """The upright picture [H, W, channels] of the depth that `pixels` names; first frame only.
 
     Raises ImageFault for an unreadable file and for what depth and channels cannot hold.
@@ -46,7 +46,7 @@ def load_image(path: Picture, channels: int, pixels: Pixels = PLAIN) -> np.ndarr
     return to_channels(pixels.convert(array), channels)
 
 
-def reload_image(path: Picture, channels: int, pixels: Pixels = PLAIN) -> np.ndarray:
+def reload_image(path: Picture, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
     """`load_image` of a picture that was usable before. Raises ConfigError when it no longer is."""
     try:
         return load_image(path, channels, pixels)

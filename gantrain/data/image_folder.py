@@ -9,21 +9,27 @@ from typing import Any, Literal
 import numpy as np
 
 from gantrain.data.archive import file_size
-from gantrain.data.base import Log, SingleImages
-from gantrain.data.bit_depth import Channels, Depth, pixels
+from gantrain.data.base import ImageDataset, Log
+from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.fit import Filter, Fit, Resize
+from gantrain.data.fit import Filter, FitResize, Resize
 from gantrain.data.image_files import reload_image
-from gantrain.data.labels import Labels, Values, from_folders, from_values, read_json, some
-from gantrain.data.location import LABEL_FILE, Found, aside, find, no_pictures
-from gantrain.data.preflight import CacheSettings, Checked, Source, preflight
-from gantrain.data.transforms import sides
+from gantrain.data.labels import Labels, Values, from_folders, from_values, join_limited, read_json
+from gantrain.data.location import (
+    LABEL_FILE,
+    ResolvedRoot,
+    held_out_indices,
+    no_pictures,
+    resolve_root,
+)
+from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
+from gantrain.data.transforms import parse_size
 from gantrain.errors import ConfigError
 
 Names = dict[str, list[str]]  # the pictures of "train" and perhaps "test", below their folder
 
 
-class ImageFolder(SingleImages):
+class ImageFolder(ImageDataset):
     """Pictures below `root`: a folder or a .zip, read recursively, or one holding train/ and test/.
 
     `labels`: from dataset.json at the top or in train/ and test/ (the StyleGAN tools' format), else
@@ -57,21 +63,21 @@ class ImageFolder(SingleImages):
     ) -> None:
         super().__init__(seed, flip)
         self.channels = {"image": channels}
-        self.resolution = sides("resolution", resolution)
-        self._pixels = pixels(depth, value_range)
-        self._fit = Fit(resize, filter, self.resolution, flip)
+        self.resolution = parse_size("resolution", resolution)
+        self._pixels = pixel_format(depth, value_range)
+        self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._found = find(root, hint)
+        self._found = resolve_root(root, hint)
         self._names: Names = {split: place.names() for split, place in self._found.splits.items()}
         if empty := [split for split, names in self._names.items() if not names]:
             raise ConfigError(*[no_pictures(self._found.splits[split]) for split in empty])
         if labels:  # of all pictures, so that what a label is does not depend on max_images
             self._labels, self._values = _read_labels(self._found, self._names)
         if held_out and "test" not in self._names:
-            self._keep_aside(aside(self._size("train"), held_out))
+            self._keep_aside(held_out_indices(self._size("train"), held_out))
         self._names["train"] = self._names["train"][:max_images]
-        self._checked: dict[str, Checked] = {}
+        self._checked: dict[str, ValidatedSource] = {}
         self.images_per_epoch = self._size("train")
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
@@ -80,7 +86,7 @@ class ImageFolder(SingleImages):
         if self._found.beside:
             log(
                 f"data: warning: training pictures come from {self._found.splits['train']} only, "
-                f"not from what lies beside it: {some(self._found.beside)}"
+                f"not from what lies beside it: {join_limited(self._found.beside)}"
             )
         sources = self.sources()
         self._checked = preflight(sources, self._cache, self._skip, log)
@@ -99,10 +105,10 @@ class ImageFolder(SingleImages):
         told = f", with labels of {self.label_dim} entries" if self._labels else ""
         log(f"data: {self._size('train')} training and {test} pictures{told}")
 
-    def sources(self, log: Log | None = None) -> dict[str, Source]:
+    def sources(self, log: Log | None = None) -> dict[str, ImageSource]:
         """The files of "train" and perhaps "test"."""
         return {
-            split: Source(
+            split: ImageSource(
                 names,
                 [self._found.splits[split].picture(name) for name in names],
                 self.channels["image"],
@@ -167,7 +173,7 @@ class ImageFolder(SingleImages):
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _read_labels(found: Found, names: Names) -> tuple[Labels, dict[str, Values]]:
+def _read_labels(found: ResolvedRoot, names: Names) -> tuple[Labels, dict[str, Values]]:
     """What the labels are, and those of every split, from dataset.json or the folders' names."""
     top = found.top.label_file()
     raw: dict[str, list[Any]] = {}

@@ -50,14 +50,15 @@ def from_folders(names: Mapping[str, Sequence[str]]) -> tuple[Labels, dict[str, 
     if loose:
         raise ConfigError(
             "data.labels=true, but there is no dataset.json, and these pictures are in no "
-            f"sub-folder that could name their class: {some(loose)}. Move them, or set "
+            f"sub-folder that could name their class: {join_limited(loose)}. Move them, or set "
             "data.labels=false."
         )
     folders = {split: [name.split("/")[0] for name in found] for split, found in names.items()}
     classes = sorted(set(folders["train"]))
     if new := sorted(set().union(*folders.values()) - set(classes)):
         raise ConfigError(
-            f"The test pictures' classes {some(new)} have no training pictures: rename these "
+            f"The test pictures' classes {join_limited(new)} have no training pictures: rename "
+            "these "
             "folders to the same names as in train/, or set data.labels=false."
         )
     number = {name: index for index, name in enumerate(classes)}
@@ -89,7 +90,8 @@ def read_json(text: bytes, names: Sequence[str], file: str) -> list[Any]:
         )
     if missing := [name for name in names if name not in found]:
         raise ConfigError(
-            f"data.labels=true, but {file} has no label for {some(missing)}: add them, or set "
+            f"data.labels=true, but {file} has no label for {join_limited(missing)}: add them, "
+            "or set "
             "data.labels=false."
         )
     return [found[name] for name in names]
@@ -122,7 +124,7 @@ def from_values(
         raise ConfigError(
             "The labels in dataset.json must all be class numbers from 0 on, without large gaps "
             "and none that only test pictures have, or all be lists of equally many numbers. "
-            f"Mend those of {some(odd)}."
+            f"Mend those of {join_limited(odd)}."
         )
     if classes:
         labels = Labels("class", tuple(map(str, range(top + 1))))
@@ -132,7 +134,7 @@ def from_values(
     return Labels("multi" if binary else "float", tuple(map(str, range(length)))), vectors
 
 
-def some(names: Sequence[str]) -> str:
+def join_limited(names: Sequence[str]) -> str:
     """The first of `names` for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from gantrain.data.image_files import EXTENSIONS
-from gantrain.data.location import Place, aside
+from gantrain.data.location import ImageLocation, held_out_indices
 from gantrain.errors import ConfigError
 
-Folders = dict[str, Place]  # "train_a", "train_b" and, where there, "test_a", "test_b"
+Folders = dict[str, ImageLocation]  # "train_a", "train_b" and, where there, "test_a", "test_b"
 Names = dict[str, list[str]]  # the pictures of each, as paths below it
 
 _BELOW_ROOT = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
@@ -59,7 +59,7 @@ def find_files(
     for name in ("train_a", "train_b"):
         test = name.replace("train", "test")
         if held_out and test not in files:
-            chosen = {*aside(len(files[name]), held_out)}
+            chosen = {*held_out_indices(len(files[name]), held_out)}
             files[test] = [file for i, file in enumerate(files[name]) if i in chosen]
             files[name] = [file for i, file in enumerate(files[name]) if i not in chosen]
         files[name] = files[name][:max_images]
@@ -110,12 +110,12 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
     return dict(sorted(found.items(), key=lambda entry: list(_BELOW_ROOT).index(entry[0])))
 
 
-def _place(key: str, value: str, hint: str | None) -> Place:
+def _place(key: str, value: str, hint: str | None) -> ImageLocation:
     path = Path(value).expanduser()
     if path.is_dir():
-        return Place(path)
+        return ImageLocation(path)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return Place(path, "")
+        return ImageLocation(path, "")
     if path.exists():
         raise ConfigError(
             f"{key}={value} is a file, but a folder of pictures or a .zip is expected: give the "
@@ -129,7 +129,7 @@ def _missing(problem: str, hint: str | None) -> ConfigError:
     return ConfigError(problem, hint) if hint else ConfigError(problem)
 
 
-def _wrong_root(place: Place, missing: list[str]) -> str:
+def _wrong_root(place: ImageLocation, missing: list[str]) -> str:
     """The sentence for a root without trainA or trainB, with the likeliest cure."""
     what, base = f"data.root={place} has no folder {' and no folder '.join(missing)}", place.path
     if place.prefix is not None:
@@ -152,7 +152,7 @@ def _wrong_root(place: Place, missing: list[str]) -> str:
     )
 
 
-def _short(name: str, folder: Place, files: list[str]) -> str:
+def _short(name: str, folder: ImageLocation, files: list[str]) -> str:
     if not files:
         cure = "add some" if name.startswith("train") else "add some, or remove the folder"
         return (

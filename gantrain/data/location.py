@@ -12,7 +12,7 @@ LABEL_FILE = "dataset.json"
 
 
 @dataclass(frozen=True)
-class Place:
+class ImageLocation:
     """A folder, or a folder inside an archive (`prefix`, "" for its top)."""
 
     path: Path
@@ -21,11 +21,11 @@ class Place:
     def __str__(self) -> str:
         return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
 
-    def below(self, name: str) -> "Place":
+    def below(self, name: str) -> "ImageLocation":
         """The folder `name` in this one."""
         if self.prefix is None:
-            return Place(self.path / name)
-        return Place(self.path, f"{self.prefix}{name}/")
+            return ImageLocation(self.path / name)
+        return ImageLocation(self.path, f"{self.prefix}{name}/")
 
     def names(self) -> list[str]:
         """Paths of all pictures below, relative to here, with forward slashes, sorted."""
@@ -72,18 +72,18 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedRoot:
     """`splits`: "train" and perhaps "test"; `top` holds them or is "train" itself.
 
     `beside`: folders next to train/ and test/ that are not used.
     """
 
-    top: Place
-    splits: dict[str, Place]
+    top: ImageLocation
+    splits: dict[str, ImageLocation]
     beside: list[str]
 
 
-def aside(total: int, count: int) -> list[int]:
+def held_out_indices(total: int, count: int) -> list[int]:
     """Numbers of `count` of `total` pictures, evenly spaced, that are not to be trained on.
 
     Raises ConfigError when fewer than 2 would be left.
@@ -96,7 +96,7 @@ def aside(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def find(root: str | None, hint: str | None) -> Found:
+def resolve_root(root: str | None, hint: str | None) -> ResolvedRoot:
     """What data.root names; a single folder that wraps everything is entered.
 
     Raises ConfigError; `hint` follows where the pictures are missing altogether.
@@ -115,13 +115,13 @@ def find(root: str | None, hint: str | None) -> Found:
         )
     if "train" in folders:
         splits = {name: top.below(name) for name in ("train", "test") if name in folders}
-        return Found(top, splits, [name for name in folders if name not in splits])
+        return ResolvedRoot(top, splits, [name for name in folders if name not in splits])
     if "test" in folders:
         raise ConfigError(
             f"{top} has test/ but not train/, so test pictures would be trained on: move the "
             "training pictures to train/, or test/ elsewhere."
         )
-    return Found(top, {"train": top}, [])
+    return ResolvedRoot(top, {"train": top}, [])
 
 
 def holds_two_domains(root: str) -> bool:
@@ -134,22 +134,22 @@ def holds_two_domains(root: str) -> bool:
     return any({"trainA", "trainB"} & set(name.split("/")[:2]) for name in members(path))
 
 
-def no_pictures(place: Place) -> str:
+def no_pictures(place: ImageLocation) -> str:
     """The sentence for a place where there should be some."""
     endings = " ".join(ending[1:] for ending in EXTENSIONS)
     return f"{place} holds no pictures ({endings}): add some, or check data.root."
 
 
-def _top(root: str | None, more: list[str]) -> Place:
+def _top(root: str | None, more: list[str]) -> ImageLocation:
     if root is None:
         raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip of pictures.", *more
         )
     path = Path(root).expanduser()
     if path.is_dir():
-        return Place(path)
+        return ImageLocation(path)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return Place(path, "")
+        return ImageLocation(path, "")
     if path.exists():
         raise ConfigError(
             f"data.root={root} is a file, but a folder of pictures or a .zip is expected: extract "

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from gantrain.data.base import Log, StackedImages
+from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.cache import cache_folder
 from gantrain.data.labels import Labels
 from gantrain.errors import ConfigError
-from gantrain.io.download import Published, fetch
+from gantrain.io.download import RemoteFile, fetch
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name: MD5 of the published .gz
@@ -28,7 +28,7 @@ _ANEW = "remove it and fetch it anew."
 _LIMIT = 64 << 20  # bytes of an unpacked file; the largest has 47 MB
 
 
-class MNIST(StackedImages):
+class MNIST(InMemoryDataset):
     """The idx files, packed (.gz) or not, in the folder `root`.
 
     `root` None: downloaded from `url` into the cache folder at the first use, 12 MB. `resolution`
@@ -61,7 +61,7 @@ class MNIST(StackedImages):
         official = self._url.rstrip("/") == MIRROR.rstrip("/")
         files = self._files or {
             name: fetch(
-                Published(
+                RemoteFile(
                     [f"{self._url.rstrip('/')}/{name}.gz"], f"md5:{md5}" if official else None
                 ),
                 self._folder / f"{name}.gz",

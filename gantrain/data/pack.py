@@ -12,7 +12,7 @@ import numpy as np
 
 from gantrain.data.encode import encoded
 from gantrain.data.image_files import load_image
-from gantrain.data.preflight import Source
+from gantrain.data.preflight import ImageSource
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
@@ -21,7 +21,10 @@ _CHUNK = 64
 
 
 def pack(
-    archive: Path, sources: Mapping[str, Source], labels: Mapping[str, bytes], note: dict[str, Any]
+    archive: Path,
+    sources: Mapping[str, ImageSource],
+    labels: Mapping[str, bytes],
+    note: dict[str, Any],
 ) -> int:
     """Write all pictures of `sources`, resized, losslessly; the number of them.
 
@@ -42,7 +45,7 @@ def pack(
     return count
 
 
-def _contents(sources: Mapping[str, Source]) -> Iterator[tuple[str, bytes]]:
+def _contents(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes]]:
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         for split, source in sources.items():
             folder = FOLDERS.get(split, split)
@@ -53,21 +56,21 @@ def _contents(sources: Mapping[str, Source]) -> Iterator[tuple[str, bytes]]:
                 yield from ((f"{folder}/{names[n]}", x) for n, x in zip(numbers, made, strict=True))
 
 
-def _content(source: Source, number: int) -> bytes:
+def _content(source: ImageSource, number: int) -> bytes:
     picture = load_image(source.files[number], source.channels, source.pixels)
     resized = source.resize.resize(picture, source.test)
     return encoded(resized, "TIFF" if resized.dtype == np.float32 else "PNG")
 
 
-def _ending(source: Source) -> str:
+def _ending(source: ImageSource) -> str:
     return ".tif" if source.pixels.depth == "float" else ".png"
 
 
-def _endings(sources: Mapping[str, Source]) -> str:
+def _endings(sources: Mapping[str, ImageSource]) -> str:
     return _ending(next(iter(sources.values())))
 
 
-def _names(source: Source) -> list[str]:
+def _names(source: ImageSource) -> list[str]:
     """The pictures' names with the new ending; where that makes two alike, after the old one."""
     plain = [str(PurePosixPath(name).with_suffix(_ending(source))) for name in source.names]
     twice = (

@@ -12,9 +12,9 @@ import numpy as np
 
 from gantrain.data import cache
 from gantrain.data.archive import Picture
-from gantrain.data.bit_depth import ImageFault, Pixels, to_channels
+from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.fit import Fit
+from gantrain.data.fit import FitResize
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.errors import ConfigError
 
@@ -25,7 +25,7 @@ _LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """The files of one domain's training or test images, and how they are resized.
 
     names: the files' paths below their folder.
@@ -34,8 +34,8 @@ class Source:
     names: Sequence[str]
     files: Sequence[Picture]
     channels: int
-    resize: Preprocess | Fit
-    pixels: Pixels
+    resize: Preprocess | FitResize
+    pixels: PixelFormat
     test: bool = False
 
 
@@ -49,7 +49,7 @@ class CacheSettings:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedSource:
     """The usable files of a source, and their sizes (h, w) and pictures after the resize.
 
     `numbers`: which of the source's files they are. `store` is None for test sources and without
@@ -61,11 +61,11 @@ class Checked:
     store: cache.Store | None
     numbers: list[int]
 
-    def only(self, kept: list[int]) -> "Checked":
+    def only(self, kept: list[int]) -> "ValidatedSource":
         """Some of the files of a source without a store, by their place in `files`."""
         assert self.store is None
         files, sizes = [self.files[n] for n in kept], [self.sizes[n] for n in kept]
-        return Checked(files, sizes, None, [self.numbers[n] for n in kept])
+        return ValidatedSource(files, sizes, None, [self.numbers[n] for n in kept])
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class _Job:
 
 
 def preflight(
-    sources: dict[str, Source],
+    sources: dict[str, ImageSource],
     settings: CacheSettings,
     skip: bool,
     log: Log,
-) -> dict[str, Checked]:
+) -> dict[str, ValidatedSource]:
     """Decode every file once, cache the resized training pictures; the usable files by source.
 
     A disk cache of exactly these files and settings answers instead, without decoding. Raises
@@ -121,7 +121,7 @@ def preflight(
     return _checked(sources, jobs, writer.source)
 
 
-def _remembered(values: list[dict[str, Any]], sources: dict[str, Source]) -> list[_Job]:
+def _remembered(values: list[dict[str, Any]], sources: dict[str, ImageSource]) -> list[_Job]:
     # The files' order is part of the key. Their paths are today's: an earlier start may have named
     # them relative to another folder.
     paths = [path for source in sources.values() for path in source.files]
@@ -131,7 +131,7 @@ def _remembered(values: list[dict[str, Any]], sources: dict[str, Source]) -> lis
     ]
 
 
-def _key(sources: dict[str, Source]) -> str:
+def _key(sources: dict[str, ImageSource]) -> str:
     settings: list[object] = []
     for name, source in sources.items():
         wanted: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
@@ -142,7 +142,7 @@ def _key(sources: dict[str, Source]) -> str:
     return cache.cache_key(settings, files)
 
 
-def _read_headers(sources: dict[str, Source]) -> list[_Job]:
+def _read_headers(sources: dict[str, ImageSource]) -> list[_Job]:
     """One job a file, with the size it will have and its place in the cache."""
     jobs = [_Job(name, path) for name, source in sources.items() for path in source.files]
     with ThreadPoolExecutor(_threads()) as pool:
@@ -154,7 +154,7 @@ def _read_headers(sources: dict[str, Source]) -> list[_Job]:
     return jobs
 
 
-def _measured(job: _Job, source: Source) -> _Job:
+def _measured(job: _Job, source: ImageSource) -> _Job:
     try:
         size = image_size(job.path)
     except ImageFault as fault:
@@ -167,7 +167,7 @@ def _measured(job: _Job, source: Source) -> _Job:
 
 def _decode_all(
     jobs: list[_Job],
-    sources: dict[str, Source],
+    sources: dict[str, ImageSource],
     writer: cache.MemoryWriter | cache.DiskWriter | None,
     log: Log,
 ) -> list[_Job]:
@@ -185,7 +185,7 @@ def _decode_all(
 
 
 def _decoded(
-    jobs: list[_Job], sources: dict[str, Source]
+    jobs: list[_Job], sources: dict[str, ImageSource]
 ) -> Iterator[tuple[_Job, np.ndarray | None]]:
     with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
@@ -193,7 +193,7 @@ def _decoded(
             yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)
 
 
-def _decode(job: _Job, source: Source) -> tuple[_Job, np.ndarray | None]:
+def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
     """The job with what decoding shows, and what is to be stored of it."""
     try:
         array, note = decode(job.path)
@@ -231,8 +231,8 @@ def _report(jobs: list[_Job], skip: bool, log: Log) -> None:
 
 
 def _checked(
-    sources: dict[str, Source], jobs: list[_Job], kept: np.ndarray | Path | None
-) -> dict[str, Checked]:
+    sources: dict[str, ImageSource], jobs: list[_Job], kept: np.ndarray | Path | None
+) -> dict[str, ValidatedSource]:
     result = {}
     for name, source in sources.items():
         own = [job for job in jobs if job.source == name]
@@ -242,13 +242,13 @@ def _checked(
         if kept is not None and not source.test:
             places, shapes = [j.offset for j in good], [j.shape for j in good]
             store = cache.Store(kept, places, shapes, source.pixels.dtype)
-        result[name] = Checked(
+        result[name] = ValidatedSource(
             [j.path for j in good], [(j.shape[0], j.shape[1]) for j in good], store, numbers
         )
     return result
 
 
-def _stored_bytes(job: _Job, sources: dict[str, Source]) -> int:
+def _stored_bytes(job: _Job, sources: dict[str, ImageSource]) -> int:
     source = sources[job.source]
     height, width, channels = job.shape
     return 0 if source.test else height * width * channels * source.pixels.dtype.itemsize

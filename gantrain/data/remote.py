@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from gantrain.data.unpack import unpack
 from gantrain.errors import ConfigError
-from gantrain.io.download import Published, fetch, held
+from gantrain.io.download import RemoteFile, exclusive_download, fetch
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Online:
+class RemoteArchive:
     """A zip archive at `urls` (tried in order), unpacked in a folder below `cache`.
 
     sha256, size: of the archive; None: not checked. Without a checksum the folder's name holds a
@@ -55,7 +55,7 @@ class Online:
             "and give data.root=FOLDER."
         )
         try:
-            with held(self.cache / self.name, log):
+            with exclusive_download(self.cache / self.name, log):
                 if self.find() is None:  # nobody else was faster
                     self._fetch(by_hand, log)
         except OSError as error:
@@ -70,7 +70,7 @@ class Online:
     def _fetch(self, by_hand: str, log: Log) -> None:
         placed = self.archive.is_file()
         checksum = f"sha256:{self.sha256}" if self.sha256 else None
-        fetch(Published(self.urls, checksum, self.size), self.archive, log, by_hand)
+        fetch(RemoteFile(self.urls, checksum, self.size), self.archive, log, by_hand)
         log(f"data: unpacking {self.archive}")
         unpack(self.archive, self.cache / self.name)
         if not placed:  # what somebody put there stays

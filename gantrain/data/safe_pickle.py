@@ -8,14 +8,14 @@ import numpy as np
 
 
 def unpickle(content: bytes) -> Any:
-    """Lists, dicts, numbers, bytes and `Bytes` out of a pickle, as Python 2 or 3 wrote it.
+    """Lists, dicts, numbers, bytes and `Uint8Array` out of a pickle, as Python 2 or 3 wrote it.
 
     Raises pickle.UnpicklingError for anything else, or whatever damaged bytes lead to.
     """
     return _OnlyArrays(io.BytesIO(content), encoding="bytes").load()
 
 
-class Bytes:
+class Uint8Array:
     """Stands for an uint8 numpy.ndarray in the pickle: `array`."""
 
     array: np.ndarray
@@ -37,8 +37,8 @@ class _Uint8:
         """Byte order and the like: nothing that a byte could need."""
 
 
-def _reconstruct(*_: object) -> Bytes:
-    return Bytes()
+def _reconstruct(*_: object) -> Uint8Array:
+    return Uint8Array()
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -48,7 +48,7 @@ def _encode(text: str, encoding: str) -> bytes:
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): Bytes,
+    ("numpy", "ndarray"): Uint8Array,
     ("numpy", "dtype"): _Uint8,
     ("_codecs", "encode"): _encode,
 }

@@ -14,19 +14,19 @@ ORDER_A, ORDER_B, AUGMENT_A, AUGMENT_B = range(4)  # the streams; never renumber
 _WORD = 2**64 - 1
 
 
-def raw_bits(seed: int, stream: int, index: int, count: int) -> np.ndarray:
+def counter_random(seed: int, stream: int, index: int, count: int) -> np.ndarray:
     """uint64 [count]: the random words number `index` of `stream`; no state is kept."""
     counter = [0, 0, index & _WORD, 0]  # the low words count within this draw
     key = [seed & _WORD, stream]
     return np.random.Philox(key=key, counter=counter).random_raw(count)
 
 
-def permuted(seed: int, stream: int, number: int, count: int) -> np.ndarray:
+def permutation(seed: int, stream: int, number: int, count: int) -> np.ndarray:
     """Permutation `number` of 0 .. count - 1 in `stream`."""
-    return np.argsort(raw_bits(seed, stream, number, count), kind="stable")
+    return np.argsort(counter_random(seed, stream, number, count), kind="stable")
 
 
-class UnpairedOrder:
+class UnpairedSampler:
     """Maps a position (images since the start, from 0 without end) to `(index_a, index_b)`.
 
     shuffle: each domain is an endless sequence of fresh permutations of itself.
@@ -45,7 +45,7 @@ class UnpairedOrder:
             return position % count_a, position % count_b
         if self.pairing == "replacement":
             a = self._permuted(ORDER_A, position, max(count_a, count_b)) % count_a
-            return a, int(raw_bits(self.seed, ORDER_B, position, 1)[0]) % count_b
+            return a, int(counter_random(self.seed, ORDER_B, position, 1)[0]) % count_b
         return (
             self._permuted(ORDER_A, position, count_a),
             self._permuted(ORDER_B, position, count_b),
@@ -54,5 +54,5 @@ class UnpairedOrder:
     def _permuted(self, stream: int, position: int, count: int) -> int:
         number, offset = divmod(position, count)
         if stream not in self._last or self._last[stream][0] != number:
-            self._last[stream] = (number, permuted(self.seed, stream, number, count))
+            self._last[stream] = (number, permutation(self.seed, stream, number, count))
         return int(self._last[stream][1][offset])

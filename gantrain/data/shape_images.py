@@ -1,12 +1,12 @@
 """`shapes` for generation: the procedural pictures one by one, labelled by what they show."""
 
-from gantrain.data.base import Log, StackedImages
+from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.labels import Labels
 from gantrain.data.shapes import CLASSES, draw_labelled
 from gantrain.errors import ConfigError
 
 
-class ShapeImages(StackedImages):
+class ShapeImages(InMemoryDataset):
     """Plain circles, squares and triangles on a textured ground; see `gantrain.data.shapes`.
 
     A label has an entry for each kind of shape: 1 if the picture shows it, else 0.

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, UnpairedOrder, raw_bits
+from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, UnpairedSampler, counter_random
 from gantrain.errors import ConfigError
 
 CLASSES = ("circle", "square", "triangle")
@@ -58,7 +58,7 @@ class UnpairedShapes:
         self.images_per_epoch = min(train_images, max_images or train_images)
         self.has_pairs = True
         self._test_images = test_images
-        self._order = UnpairedOrder(seed, self.images_per_epoch, self.images_per_epoch)
+        self._order = UnpairedSampler(seed, self.images_per_epoch, self.images_per_epoch)
         self._pictures: dict[str, np.ndarray] = {}
 
     def prepare(self, *, batch: int, multiple: int, log: Callable[[str], None]) -> None:
@@ -124,7 +124,7 @@ class UnpairedShapes:
 
     def _flipped(self, split: str, index: int, stream: int, position: int) -> np.ndarray:
         image = self._pictures[split][index]
-        if self.flip and raw_bits(self.seed, stream, position, 1)[0] >> np.uint64(63):
+        if self.flip and counter_random(self.seed, stream, position, 1)[0] >> np.uint64(63):
             return np.ascontiguousarray(image[:, :, ::-1])
         return image
 

@@ -14,7 +14,7 @@ import numpy as np
 from gantrain.data.archive import Picture, file_size
 from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode
-from gantrain.data.preflight import Source
+from gantrain.data.preflight import ImageSource
 
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
@@ -26,7 +26,7 @@ _LOG_EVERY = 1000
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageRecord:
     """One picture: where it belongs, what it is, why it cannot serve ("": it can)."""
 
     split: str
@@ -39,9 +39,9 @@ class Seen:
     content: str = ""  # a hash of the pixels
 
 
-def look(sources: Mapping[str, Source], log: Log) -> list[Seen]:
+def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
     """Every file of the set."""
-    found: list[Seen] = []
+    found: list[ImageRecord] = []
     total = sum(len(source.files) for source in sources.values())
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         for split, source in sources.items():
@@ -53,21 +53,21 @@ def look(sources: Mapping[str, Source], log: Log) -> list[Seen]:
     return found
 
 
-def _seen(split: str, source: Source, number: int) -> Seen:
+def _seen(split: str, source: ImageSource, number: int) -> ImageRecord:
     name, file = source.names[number], source.files[number]
     try:
         array, note = decode(file)
         size = (array.shape[0], array.shape[1])
         fault = _fault(source, array, size)
     except ImageFault as error:
-        return Seen(split, name, file, str(error))
+        return ImageRecord(split, name, file, str(error))
     kind = "CMYK" if note == "CMYK" else MODES[array.shape[2]]
     print_ = hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes())
     facts = (size, f"{kind}, {DEPTHS[array.dtype.name]}", file_size(file), print_.hexdigest())
-    return Seen(split, name, file, fault, *facts)
+    return ImageRecord(split, name, file, fault, *facts)
 
 
-def _fault(source: Source, array: np.ndarray, size: tuple[int, int]) -> str:
+def _fault(source: ImageSource, array: np.ndarray, size: tuple[int, int]) -> str:
     try:
         to_channels(source.pixels.convert(array), source.channels)
     except ImageFault as error:
@@ -75,7 +75,7 @@ def _fault(source: Source, array: np.ndarray, size: tuple[int, int]) -> str:
     return source.resize.size_fault(size, source.test)
 
 
-def summary(seen: list[Seen], classes: Mapping[str, int] | None = None) -> dict[str, Any]:
+def summarize(seen: list[ImageRecord], classes: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Plain values: counts, sizes, kinds, bytes, faults, duplicates and warnings.
 
     classes: training pictures by label, if there are labels.
@@ -91,7 +91,7 @@ def summary(seen: list[Seen], classes: Mapping[str, int] | None = None) -> dict[
     }
 
 
-def _of_split(seen: list[Seen]) -> dict[str, Any]:
+def _of_split(seen: list[ImageRecord]) -> dict[str, Any]:
     good = [s for s in seen if s.size[0]]
     sizes = Counter(s.size for s in good)
     common = sizes.most_common(1)[0][0] if sizes else (0, 0)
@@ -114,9 +114,9 @@ def _ending(name: str) -> str:
     return {"jpeg": "jpg", "tiff": "tif"}.get(ending, ending)
 
 
-def _duplicates(seen: list[Seen]) -> Iterator[list[Seen]]:
+def _duplicates(seen: list[ImageRecord]) -> Iterator[list[ImageRecord]]:
     """Groups of pictures with the same pixels."""
-    groups: dict[str, list[Seen]] = {}
+    groups: dict[str, list[ImageRecord]] = {}
     for one in seen:
         if one.content:
             groups.setdefault(one.content, []).append(one)
@@ -124,7 +124,7 @@ def _duplicates(seen: list[Seen]) -> Iterator[list[Seen]]:
 
 
 def _warnings(
-    splits: dict[str, dict[str, Any]], twins: list[list[Seen]], classes: Mapping[str, int]
+    splits: dict[str, dict[str, Any]], twins: list[list[ImageRecord]], classes: Mapping[str, int]
 ) -> Iterator[str]:
     train = {name: facts["usable"] for name, facts in splits.items() if name.startswith("train")}
     leaked = [g for g in twins if any(s.split[:4] == "test" for s in g)]

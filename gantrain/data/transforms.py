@@ -111,9 +111,9 @@ def setting_faults(preprocess: Preprocess) -> list[str]:
     faults = []
     if preprocess.crops and (height % multiple or width % multiple):
         faults.append(
-            f"data.resolution={shown(preprocess.resolution)} does not suit this model, whose "
+            f"data.resolution={format_size(preprocess.resolution)} does not suit this model, whose "
             f"images need sides that are multiples of {multiple}: use "
-            f"{shown((round_up(height, multiple), round_up(width, multiple)))}."
+            f"{format_size((round_up(height, multiple), round_up(width, multiple)))}."
         )
     if name == "scale_width" and load_width % multiple:
         faults.append(
@@ -123,8 +123,8 @@ def setting_faults(preprocess: Preprocess) -> list[str]:
     small = load_width < width or (name == "resize_and_crop" and load_height < height)
     if name in ("resize_and_crop", "scale_width_and_crop") and small:
         faults.append(
-            f"data.load_size={shown(preprocess.load)} is smaller than the crop of "
-            f"data.resolution={shown(preprocess.resolution)}: make it at least as large, "
+            f"data.load_size={format_size(preprocess.load)} is smaller than the crop of "
+            f"data.resolution={format_size(preprocess.resolution)}: make it at least as large, "
             "or null for the usual margin."
         )
     return faults
@@ -139,7 +139,7 @@ def round_up(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
 
 
-def sides(key: str, value: int | list[int]) -> Size:
+def parse_size(key: str, value: int | list[int]) -> Size:
     """(height, width) of data.`key`, a number or [height, width]. Raises ConfigError."""
     given = [value, value] if isinstance(value, int) else list(value)
     if len(given) != 2 or any(side < 1 for side in given):
@@ -149,6 +149,6 @@ def sides(key: str, value: int | list[int]) -> Size:
     return given[0], given[1]
 
 
-def shown(size: Size) -> str:
+def format_size(size: Size) -> str:
     """As a user writes it: "64" or "[48,64]"."""
     return str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"

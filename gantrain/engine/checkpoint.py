@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import atomic_write, is_whole, kimg_label, remove_leftovers
+from gantrain.io.files import atomic_write, is_intact, kimg_label, remove_leftovers
 
 PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
 
@@ -57,7 +57,7 @@ class CheckpointStore:
         return None
 
 
-def misfits(state: dict[str, Any], gan: GAN) -> list[str]:
+def shape_mismatches(state: dict[str, Any], gan: GAN) -> list[str]:
     """What of a checkpoint's content another model could not take over, a phrase each; [] if all.
 
     These are the networks' shapes, and which of their weights are learned.
@@ -82,7 +82,7 @@ def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Content on the CPU, or None if the file is torn."""
-    if not is_whole(path):
+    if not is_intact(path):
         return None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
-from gantrain.io.files import is_whole
-from gantrain.snapshot import FORMAT, read_plain
+from gantrain.io.files import is_intact
+from gantrain.snapshot import FORMAT, load_plain_dict
 
 Weights = dict[str, Tensor]
 
@@ -45,7 +45,7 @@ def _pick(path: Path) -> Path:
     if path.is_file():
         return path
     for pattern in ("checkpoints/checkpoint-*.pt", "weights.pt", "snapshots/snapshot-*.pt"):
-        whole = [file for file in sorted(path.glob(pattern)) if is_whole(file)]
+        whole = [file for file in sorted(path.glob(pattern)) if is_intact(file)]
         if whole:
             return whole[-1]
     raise ConfigError(
@@ -55,7 +55,7 @@ def _pick(path: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Weights]:
     """Network name ("G.ab") to state dict, from a snapshot or a checkpoint."""
-    content = _safetensors(file) if file.suffix == ".safetensors" else read_plain(file)
+    content = _safetensors(file) if file.suffix == ".safetensors" else load_plain_dict(file)
     if content is None:
         raise ConfigError(f"init_from={file} is damaged, or no snapshot or checkpoint.")
     if reference := _reference(content):

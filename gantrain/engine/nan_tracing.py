@@ -29,7 +29,7 @@ def remember_buffers(gan: GAN) -> Callable[[], None]:
     return restore
 
 
-def remember(gan: GAN) -> Callable[[], None]:
+def save_state(gan: GAN) -> Callable[[], None]:
     """The same for all that a forward pass may change: pools, too."""
     restore_buffers = remember_buffers(gan)
     local = [(m, m.get_extra_state()) for m in gan.modules() if isinstance(m, RankLocal)]
@@ -42,7 +42,7 @@ def remember(gan: GAN) -> Callable[[], None]:
     return restore
 
 
-def given(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
+def check_inputs(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
     """What is not finite before anything is computed; "": nothing."""
     for name in names:
         x = batch[name]
@@ -56,7 +56,7 @@ def given(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
     return ""
 
 
-class Watch(TorchDispatchMode):
+class NonFiniteWatch(TorchDispatchMode):
     """While it is on: remembers the first operation whose result is not finite."""
 
     def __init__(self, gan: GAN) -> None:

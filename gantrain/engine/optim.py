@@ -16,18 +16,19 @@ def build_optimizers(
     """{"G": ..., "D": ...}: `optimizer(parameters, **settings)` for every player of the phases.
 
     A player with lazily regularised phases takes more than one optimizer step per training step:
-    its rate and betas are corrected (`lazily`).
+    its rate and betas are corrected (`lazy_reg_correction`).
     """
     players = dict.fromkeys(phase.player for phase in gan.phases())
     return {
         name: optimizer(
-            getattr(gan, name).parameters(), **lazily(settings, steps_ratio(gan.phases(), name))
+            getattr(gan, name).parameters(),
+            **lazy_reg_correction(settings, main_step_ratio(gan.phases(), name)),
         )
         for name in players
     }
 
 
-def steps_ratio(phases: list[Phase], player: str) -> float:
+def main_step_ratio(phases: list[Phase], player: str) -> float:
     """Main steps of `player` over all its optimizer steps: k / (k + 1) for one penalty every k.
 
     A penalty (`full_precision`) at every step is none of the main ones: k = 1 gives 1 / 2.
@@ -37,7 +38,7 @@ def steps_ratio(phases: list[Phase], player: str) -> float:
     return main / sum(1 / phase.interval for phase in own) if main else 1.0
 
 
-def lazily(settings: dict[str, Any], ratio: float) -> dict[str, Any]:
+def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any]:
     """lr <- c lr, beta <- beta^c: c optimizer steps decay as far as one did (Karras et al. 2020,
     arXiv 1912.04958, appendix B)."""
     corrected: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class LearningRate:
         return min(max(0, k) / (decay_epochs + 1), 1.0)
 
 
-def set_rate(optimizer: Optimizer, factor: float) -> float:
+def set_lr(optimizer: Optimizer, factor: float) -> float:
     """Set every group to its configured rate times `factor`; returns the first group's rate."""
     for group in optimizer.param_groups:
         # The configured rate travels with the optimizer's state, like "initial_lr" in torch.

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
 from gantrain.engine.precision import Precision
-from gantrain.engine.running_buffers import MovingBuffers
+from gantrain.engine.running_buffers import RunningBufferAverager
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.tracking.stats import Stats
 
@@ -73,7 +73,7 @@ class PhaseRunner:
         self.phases = gan.phases()
         self.stats = Stats()
         self.skipped = 0
-        self._moving = MovingBuffers(gan, self.world)
+        self._moving = RunningBufferAverager(gan, self.world)
         self._first_bad: dict[str, tuple[Tensor, Tensor]] = {}  # phase: (step, 1 per guilty rank)
 
     def step(self, microbatches: Sequence[Batch], step: Step) -> None:
@@ -86,7 +86,7 @@ class PhaseRunner:
                 for name in self.optimizers:  # a phase's graph must not reach the other player
                     getattr(self.gan, name).requires_grad_(name == phase.player)
                 self.optimizers[phase.player].zero_grad(set_to_none=True)
-                restore = nan_tracing.remember(self.gan) if self.at_once else None
+                restore = nan_tracing.save_state(self.gan) if self.at_once else None
                 self._given = [*microbatches[0]]  # the phase may leave more
                 self._collect(phase, microbatches, step)
                 if self._descend(phase, step) or restore is None:
@@ -187,14 +187,14 @@ class PhaseRunner:
     def _origin(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> str:
         """The phase once more over this rank's microbatches; "" if nothing is amiss."""
         for batch in microbatches:
-            if found := nan_tracing.given(self.gan, batch, self._given):
+            if found := nan_tracing.check_inputs(self.gan, batch, self._given):
                 return found
         slot = sum(_images(batch) for batch in microbatches) * self.world.rank
         restore_buffers = nan_tracing.remember_buffers(self.gan)
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
-            watch = nan_tracing.Watch(self.gan)
+            watch = nan_tracing.NonFiniteWatch(self.gan)
             with watch.watching():
                 self._accumulate(phase, batch, step, 1.0)
             if watch.found:

@@ -46,7 +46,7 @@ def _has_tf32(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
 
 
-def missing(device: torch.device) -> str:
+def unavailable_reason(device: torch.device) -> str:
     """Why `device` cannot be used here, "" if it can: "torch sees no CUDA device here"."""
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -12,7 +12,7 @@ from gantrain.engine.distributed.world import World
 SMALL = 2**16  # numbers; larger buffers are constants even where nobody says so
 
 
-class MovingBuffers:
+class RunningBufferAverager:
     """Makes a phase treat all its microbatches alike, wherever they run.
 
     Each begins with the small buffers as they were before the phase; then the buffers move by the

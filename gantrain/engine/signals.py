@@ -11,8 +11,8 @@ Inside a Slurm job (SLURM_JOB_ID is set):
 
 A second wish to leave interrupts at once if it is SIGINT.
 
-`hold` is for the time before `listen`, while torch is imported and pictures are prepared: a job
-that dies of SIGTERM then would not be requeued either.
+`defer_signals` is for the time before `handle_signals`, while torch is imported and pictures are
+prepared: a job that dies of SIGTERM then would not be requeued either.
 """
 
 import os
@@ -43,7 +43,7 @@ class Action(IntEnum):
 
 
 class Signals:
-    """What the signals since `listen` ask for.
+    """What the signals since `handle_signals` ask for.
 
     Attributes:
         received: the latest signal that asked for the largest action; None before the first.
@@ -88,15 +88,15 @@ class Signals:
 
 
 _PERSONAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}  # of a user's own terminal
-_held: list[int] = []  # signals that came between `hold` and `listen`
+_held: list[int] = []  # signals that came between `defer_signals` and `handle_signals`
 
 
 def _remember(number: int, _: FrameType | None) -> None:
     _held.append(number)
 
 
-def hold() -> None:
-    """Inside a Slurm job: keep its signals for `listen` instead of dying of them.
+def defer_signals() -> None:
+    """Inside a Slurm job: keep its signals for `handle_signals` instead of dying of them.
 
     Handlers that are there already stay: submitit's know what to do as long as nothing is trained.
     Outside of a Slurm job nothing is done, so that Ctrl-C and SIGTERM end what takes long at once.
@@ -108,7 +108,7 @@ def hold() -> None:
             signal.signal(number, _remember)
 
 
-def follow_parent() -> None:
+def stop_with_parent() -> None:
     """Save and leave once the process that PARENT names is gone, however it went.
 
     Does nothing without PARENT, and in the processes that this one starts.
@@ -141,7 +141,7 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
 
 
 @contextmanager
-def listen() -> Iterator[Signals]:
+def handle_signals() -> Iterator[Signals]:
     """Handle the signals of the table inside the block; the earlier handlers come back after it."""
     signals = Signals()
     before: dict[signal.Signals, Any] = {}

@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 
-def load(name: str) -> ModuleType:
+def import_without_gc(name: str) -> ModuleType:
     """`importlib.import_module`, without looking for garbage meanwhile.
 
     What it made stays for the rest of the process, so that no later look goes over it either.
@@ -24,6 +24,6 @@ def load(name: str) -> ModuleType:
             gc.enable()
 
 
-def leave_garbage() -> None:
+def skip_final_gc() -> None:
     """Let Python end without its last look: the system takes all memory back at once."""
     atexit.register(gc.freeze)

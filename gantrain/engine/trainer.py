@@ -13,19 +13,19 @@ from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed.world import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
-from gantrain.engine.optim import LearningRate, restore_optimizer, set_rate
+from gantrain.engine.optim import LearningRate, restore_optimizer, set_lr
 from gantrain.engine.phase import NonFiniteGradient, OnNonfinite, PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
 from gantrain.engine.timing import Throughput, crossed
 from gantrain.gans.base import GAN, Batch, RankLocal, Step
-from gantrain.health.alarms import nonfinite
+from gantrain.health.alarms import nonfinite_alarm
 from gantrain.ops.value_range import to_float
-from gantrain.tracking.stats import means, merged
+from gantrain.tracking.stats import means, merge_states
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How much is trained and when things happen; everything in images."""
 
     seed: int
@@ -77,7 +77,7 @@ class Trainer:
         gan: GAN,
         optimizers: dict[str, Optimizer],
         precision: Precision,
-        plan: Plan,
+        plan: TrainingPlan,
         batches: Callable[[int], Iterator[dict[str, Tensor]]],
         tracker: Tracker,
         store: CheckpointStore,
@@ -183,7 +183,7 @@ class Trainer:
 
     def _step(self, images: Batch) -> None:
         for optimizer in self.optimizers.values():
-            set_rate(optimizer, self.plan.rate.factor(self.nimg))
+            set_lr(optimizer, self.plan.rate.factor(self.nimg))
         size = self.plan.microbatch
         parts = [
             {name: x[i : i + size] for name, x in images.items()}
@@ -225,7 +225,7 @@ class Trainer:
         values |= self._unreported
         self._unreported = {}
         for index, phase, origin in self.runner.origins:
-            alarm = nonfinite(phase, index, origin, skipped=True)
+            alarm = nonfinite_alarm(phase, index, origin, skipped=True)
             self.tracker.event(index * self.plan.batch, asdict(alarm))
         self.runner.origins.clear()
         if probed:
@@ -345,7 +345,7 @@ class Trainer:
             stats = ranks[self.world.rank]["stats"]
             self.runner.stats.load_state_dict(stats, self.precision.device)
         elif self.world.is_first:
-            stats = merged([state["stats"] for state in ranks])
+            stats = merge_states([state["stats"] for state in ranks])
             self.runner.stats.load_state_dict(stats, self.precision.device)
 
 

@@ -13,7 +13,7 @@ from gantrain.gans.latents import generator_of
 from gantrain.losses import l1
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 
 class LatentCycle:
@@ -47,7 +47,7 @@ class LatentCycle:
         if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.after:
             return losses
         if self.latent:
-            error = widen(G["E"](fake)) - widen(ws).detach()
+            error = at_least_float32(G["E"](fake)) - at_least_float32(ws).detach()
             losses["cycle_latent"] = self.latent * error.square().mean()
         if self.image:
             again = generator_of(G).synthesis(G["E"](real), noise_mode="const")

@@ -15,7 +15,7 @@ from gantrain.augment.ada import ADA
 from gantrain.augment.pipe import AugmentPipe, Spec
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.latent_cycle import LatentCycle
-from gantrain.gans.latents import draw_ws, generator_of, previews
+from gantrain.gans.latents import generator_of, preview_columns, sample_ws
 from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -93,7 +93,7 @@ class StyleGAN(GAN):
     def fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
         """(ws, G(ws)) for the first 1 / share of the batch; at least one picture."""
         count, G = max(1, len(batch["image"]) // share), generator_of(self.G)
-        ws = draw_ws(G, batch, count, self.mixing)
+        ws = sample_ws(G, batch, count, self.mixing)
         return ws, G.synthesis(ws, noise_mode=self.noise)
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
@@ -147,4 +147,4 @@ class StyleGAN(GAN):
         return {"r1_gamma": self.r1[0]}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        return previews(G, batch)
+        return preview_columns(G, batch)

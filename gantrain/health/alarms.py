@@ -31,7 +31,7 @@ class Alarm:
     advice: str
 
 
-def nonfinite(phase: str, index: int, origin: str, skipped: bool, ranks: str = "") -> Alarm:
+def nonfinite_alarm(phase: str, index: int, origin: str, skipped: bool, ranks: str = "") -> Alarm:
     """The gradient of `phase` was not finite at step `index`; on some ranks, of several."""
     where = f" on rank {ranks}" if ranks else ""
     return Alarm(
@@ -44,7 +44,7 @@ def nonfinite(phase: str, index: int, origin: str, skipped: bool, ranks: str = "
     )  # fmt: skip
 
 
-class Examiner:
+class AlarmMonitor:
     """Looks at the reports of a run one by one, and says what is new.
 
     An alarm is raised once; it may come again after its reason was gone for as long as it takes.

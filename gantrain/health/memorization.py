@@ -17,7 +17,7 @@ SHARE, CHANCE = 0.05, 1e-3  # suspicion: from this share of the samples on, less
 RANK, SIGMAS = 0.65, 4.0  # or from this rank on, so many standard deviations from 1/2
 
 
-def describe(images: Tensor) -> Tensor:
+def embed(images: Tensor) -> Tensor:
     """[N, C, H, W] in [-1, 1] -> [N, D], of which distances are taken."""
     h, w = (min(SIDE, side) for side in images.shape[2:])
     small = F.adaptive_avg_pool2d(images.float(), (h, w))
@@ -37,7 +37,7 @@ class Nearest:
     ratio: Tensor
 
 
-class Search:
+class NearestNeighborSearch:
     """Collects the two nearest training pictures of `samples` [N, D] while these pass by.
 
     Args:
@@ -75,7 +75,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Finding:
+class MemorizationResult:
     """How many samples are nearer to one training picture than unseen real pictures are.
 
     count of `total`; expected: the share that chance gives; chance: the probability of as many.
@@ -97,7 +97,7 @@ class Finding:
         return some or (self.rank >= RANK and self.sigmas >= SIGMAS)
 
 
-def compare(samples: Nearest, unseen: Nearest) -> Finding:
+def assess_memorization(samples: Nearest, unseen: Nearest) -> MemorizationResult:
     """A sample counts if both its distance and its ratio are below nearly all of the unseen.
 
     Blurred pictures are near to all training pictures, and so the distance alone tells nothing;
@@ -110,7 +110,9 @@ def compare(samples: Nearest, unseen: Nearest) -> Finding:
     score = samples.ratio + (~counts).float()
     chance = _at_least(count, total, expected)
     rank, sigmas = _rank(samples.ratio, unseen.ratio)
-    return Finding(count, total, expected, chance, rank, sigmas, score.argsort().tolist())
+    return MemorizationResult(
+        count, total, expected, chance, rank, sigmas, score.argsort().tolist()
+    )
 
 
 def _rank(x: Tensor, y: Tensor) -> tuple[float, float]:

@@ -20,7 +20,7 @@ class Probe:
         real: training pictures of the kind that `fake` is to be.
         logits_held: of pictures that are not trained on.
         source: what `fake` was translated from; `back`: `fake` translated back; `back_coded`: the
-            same after `coded`.
+            same after `quantize_with_noise`.
     """
 
     real: Tensor
@@ -33,7 +33,7 @@ class Probe:
     back_coded: Tensor | None = None
 
 
-def joined(parts: list[Probe]) -> Probe:
+def concat_probes(parts: list[Probe]) -> Probe:
     """The probes of several microbatches as one; what some lack is of those that have it."""
     found: dict[str, Tensor] = {}
     for field in fields(Probe):
@@ -43,13 +43,13 @@ def joined(parts: list[Probe]) -> Probe:
     return Probe(**found)
 
 
-def coded(x: Tensor) -> Tensor:
+def quantize_with_noise(x: Tensor) -> Tensor:
     """x in [-1, 1] as an 8-bit file with a little noise has it: what is hidden in it is lost."""
     levels = ((x.float() + 1) * 127.5).round().clamp(0, 255)
     return (levels + torch.randn_like(levels)) / 127.5 - 1
 
 
-def measure(probe: Probe) -> dict[str, float]:
+def health_signals(probe: Probe) -> dict[str, float]:
     """All signals that the probe allows, by their names; waits for the device once.
 
     logit_real, logit_fake, logit_held: means.

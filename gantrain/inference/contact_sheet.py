@@ -10,13 +10,13 @@ from gantrain.tracking.grids import GAP, MIN_SIDE
 MOST_PIXELS = 64_000_000  # of a sheet: more can hardly be opened, nor looked at
 
 
-def fitting(size: tuple[int, int]) -> int:
+def max_images(size: tuple[int, int]) -> int:
     """How many pictures of (width, height) a sheet takes at most."""
     width, height = _enlarged(size)
     return max(1, MOST_PIXELS // ((width + GAP) * (height + GAP)))
 
 
-def near_square(pictures: Sequence[Image.Image]) -> Image.Image:
+def image_grid(pictures: Sequence[Image.Image]) -> Image.Image:
     """The pictures, all of one size, line by line on a sheet that is about as wide as high."""
     columns = best_columns(len(pictures), pictures[0].size)
     lines = [list(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
@@ -56,7 +56,7 @@ def table(lines: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
     return sheet
 
 
-def beside(left: Image.Image, right: Image.Image) -> Image.Image:
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
     """Two pictures of one size and mode, touching."""
     pair = Image.new(left.mode, (left.width + right.width, left.height))
     pair.paste(left, (0, 0))

@@ -28,7 +28,7 @@ from gantrain.metrics.lpips import LEAST_SIDE, LPIPS
 from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import ends, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
-from gantrain.metrics.protocol import FEATURES, PAIRED, Protocol, Value
+from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
 from gantrain.ops.precision import full_float32
 from gantrain.ops.value_range import to_float, to_uint8
 
@@ -40,7 +40,7 @@ _PSNR_LIMIT = 108.0  # dB, where one level in one pixel of a megapixel differs
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What is measured, and how. `spread`: KID's deviation over subsets, too, which takes time."""
 
     metrics: Sequence[str]
@@ -53,7 +53,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class RealImages:
     """`count` real pictures by number, [C, H, W] as a data set has them; `name` names the set."""
 
     name: str
@@ -77,7 +77,7 @@ class Pictures:
                 yield torch.stack(batch)
 
 
-class Judge:
+class FeatureCache:
     """The networks that judge, and what is known of real pictures.
 
     Args:
@@ -98,7 +98,7 @@ class Judge:
         assert self._lpips is not None
         return self._lpips
 
-    def real(self, pictures: Pictures, batch: int, tick: Tick) -> tuple[Tensor, str]:
+    def real(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
         """Features [N, dim] of real pictures and a hash of their pixels.
 
         Kept features serve again when the pixels are still the same.
@@ -115,7 +115,7 @@ class Judge:
         self._known[pictures.name] = found
         return found
 
-    def _features(self, pictures: Pictures, batch: int, tick: Tick) -> tuple[Tensor, str]:
+    def _features(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
         parts, mark = [], hashlib.sha256()
         for images in pictures.batches(batch):
             _add(mark, images)
@@ -131,7 +131,7 @@ class Judge:
             tick(len(images))
         return torch.cat(parts)
 
-    def _file(self, pictures: Pictures) -> Path | None:
+    def _file(self, pictures: RealImages) -> Path | None:
         if self._kept is None:
             return None
         e = self.extractor
@@ -147,7 +147,7 @@ def _add(mark: Any, images: Tensor) -> None:
         mark.update(str(image.shape).encode() + image.tobytes())
 
 
-def _hashed(pictures: Pictures, batch: int, tick: Tick) -> str:
+def _hashed(pictures: RealImages, batch: int, tick: Tick) -> str:
     mark = hashlib.sha256()
     for images in pictures.batches(batch):
         _add(mark, images)
@@ -177,8 +177,8 @@ def _write(file: Path | None, features: Tensor, pixels: str) -> None:
         return  # a full or read-only disk costs the next evaluation some time, nothing else
 
 
-def of_features(
-    judge: Judge, real: Tensor, fake: Tensor, request: Request
+def feature_metrics(
+    judge: FeatureCache, real: Tensor, fake: Tensor, request: EvaluationRequest
 ) -> Iterator[tuple[str, float, float | None]]:
     """(name, value, std) of every metric of `request` that compares features."""
     if judge.extractor.device.type == "cuda":  # float64 products of 50,000 samples
@@ -199,28 +199,30 @@ def of_features(
 
 
 def evaluate_latents(
-    model: Model, data: Any, judge: Judge, request: Request, tick: Tick
-) -> list[Value]:
+    model: Model, data: Any, judge: FeatureCache, request: EvaluationRequest, tick: Tick
+) -> list[MetricValue]:
     """A generator of latents against the pictures of `data`, a prepared set of single pictures."""
     split = request.split
     real_count = data.count(split)
     count = request.num_images or real_count
     began = time.monotonic()
-    values: list[Value] = []
+    values: list[MetricValue] = []
     if any(name in FEATURES for name in request.metrics):
         about = json.dumps({**data.describe(), "split": split}, sort_keys=True, default=str)
-        pictures = Pictures(about, real_count, lambda i: data.picture(split, i))
+        pictures = RealImages(about, real_count, lambda i: data.picture(split, i))
         real, pixels = judge.real(pictures, request.batch, tick)
         fake = judge.fake(_generated(model, data, request, count), tick)
         protocol = _protocol(judge.extractor, request, model, real_count, count, split, pixels)
-        for name, value, std in of_features(judge, real, fake, request):
-            values.append(Value(name, value, protocol, None, std, time.monotonic() - began))
+        for name, value, std in feature_metrics(judge, real, fake, request):
+            values.append(MetricValue(name, value, protocol, None, std, time.monotonic() - began))
     if "path_length" in request.metrics:
         began = time.monotonic()
         pairs = _paths(model, data, request, count, tick)
         value = path_length(pairs, lambda x, y: judge.lpips(x, y).cpu())
         protocol = _protocol(None, request, model, 0, count, split, "")
-        values.append(Value("path_length", value, protocol, None, None, time.monotonic() - began))
+        values.append(
+            MetricValue("path_length", value, protocol, None, None, time.monotonic() - began)
+        )
     return values
 
 
@@ -228,13 +230,13 @@ def evaluate_translation(
     networks: dict[str, nn.Module],
     model: Model,
     data: Any,
-    judge: Judge,
-    request: Request,
+    judge: FeatureCache,
+    request: EvaluationRequest,
     tick: Tick,
-) -> list[Value]:
+) -> list[MetricValue]:
     """Generators between two domains, both directions: translated test pictures against real ones
     of the other domain, and against their true partners where these are known."""
-    values: list[Value] = []
+    values: list[MetricValue] = []
     for direction, network in networks.items():
         source, target = (_domain(data, domain, request.num_images) for domain in direction)
         began = time.monotonic()
@@ -244,13 +246,13 @@ def evaluate_translation(
             fake = judge.fake((translate(network, x, model.precision) for x in given), tick)
             counts = (target.count, source.count)
             protocol = _protocol(judge.extractor, request, model, *counts, _split(data), pixels)
-            for name, value, std in of_features(judge, real, fake, request):
+            for name, value, std in feature_metrics(judge, real, fake, request):
                 took = time.monotonic() - began
-                values.append(Value(name, value, protocol, direction, std, took))
+                values.append(MetricValue(name, value, protocol, direction, std, took))
             untouched, _ = judge.real(source, request.batch, tick)
-            for name, value, std in of_features(judge, real, untouched, request):
+            for name, value, std in feature_metrics(judge, real, untouched, request):
                 if name in ("fid", "kid"):  # what doing nothing would reach
-                    values.append(Value(f"{name}_input", value, protocol, direction, std))
+                    values.append(MetricValue(f"{name}_input", value, protocol, direction, std))
         if any(name in PAIRED for name in request.metrics) and data.has_pairs:
             values += _paired(network, direction, model, data, judge, request, tick)
     return values
@@ -261,10 +263,10 @@ def _paired(
     direction: str,
     model: Model,
     data: Any,
-    judge: Judge,
-    request: Request,
+    judge: FeatureCache,
+    request: EvaluationRequest,
     tick: Tick,
-) -> Iterator[Value]:
+) -> Iterator[MetricValue]:
     """Means over the test pairs of the pixel-wise metrics and LPIPS."""
     began = time.monotonic()
     source, target = (_domain(data, domain, request.num_images) for domain in direction)
@@ -288,18 +290,18 @@ def _paired(
     for name in names:
         protocol = _protocol(None, request, model, count, count, _split(data), pixels)
         value = float(torch.cat(scores[name]).mean())
-        yield Value(name, value, protocol, direction, None, time.monotonic() - began)
+        yield MetricValue(name, value, protocol, direction, None, time.monotonic() - began)
 
 
 def _limit(name: str) -> float:
     return _PSNR_LIMIT if name == "psnr" else float("inf")
 
 
-def _domain(data: Any, domain: str, limit: int | None) -> Pictures:
+def _domain(data: Any, domain: str, limit: int | None) -> RealImages:
     about = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
     name = json.dumps(about, sort_keys=True, default=str)
-    return Pictures(name, count, lambda i: data.test_item(domain, i))
+    return RealImages(name, count, lambda i: data.test_item(domain, i))
 
 
 def _split(data: Any) -> str:
@@ -309,7 +311,7 @@ def _split(data: Any) -> str:
 
 def _protocol(
     extractor: Extractor | None,
-    request: Request,
+    request: EvaluationRequest,
     model: Model,
     real: int,
     fake: int,
@@ -330,13 +332,13 @@ def _protocol(
     )
 
 
-def _parts(request: Request, count: int) -> Iterator[list[int]]:
+def _parts(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
     """Seeds, in batches."""
     seeds = range(request.seed, request.seed + count)
     yield from ([*seeds[i : i + request.batch]] for i in range(0, count, request.batch))
 
 
-def _labels(model: Model, data: Any, request: Request, seeds: list[int]) -> Tensor | None:
+def _labels(model: Model, data: Any, request: EvaluationRequest, seeds: list[int]) -> Tensor | None:
     """Labels as often as training pictures have them."""
     if not model.label_dim:
         return None
@@ -347,7 +349,7 @@ def _labels(model: Model, data: Any, request: Request, seeds: list[int]) -> Tens
 
 
 @torch.no_grad()
-def _generated(model: Model, data: Any, request: Request, count: int) -> Iterator[Tensor]:
+def _generated(model: Model, data: Any, request: EvaluationRequest, count: int) -> Iterator[Tensor]:
     """uint8 [n, C, H, W] of the request's seeds."""
     for seeds in _parts(request, count):
         c = _labels(model, data, request, seeds)
@@ -357,7 +359,7 @@ def _generated(model: Model, data: Any, request: Request, count: int) -> Iterato
 
 @torch.no_grad()
 def _paths(
-    model: Model, data: Any, request: Request, count: int, tick: Tick
+    model: Model, data: Any, request: EvaluationRequest, count: int, tick: Tick
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures at both ends of `count` short steps, in full float32: rounded further, the pictures
     would differ by the rounding."""

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data.bit_depth import Pixels, to_channels
+from gantrain.data.bit_depth import PixelFormat, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.encode import write_picture
 from gantrain.ops.value_range import to_float, to_integers
 
 
 @dataclass(frozen=True)
-class Read:
+class LoadedImage:
     """A picture as a network takes it, and what its file was.
 
     x: float32 [C, H, W] in [-1, 1]. dtype: of the file's numbers. note: what had to be changed.
@@ -25,15 +25,15 @@ class Read:
     note: str
 
 
-def read(path: Path, channels: int, value_range: tuple[float, float]) -> Read:
+def read(path: Path, channels: int, value_range: tuple[float, float]) -> LoadedImage:
     """A file's picture; value_range: of floats, what becomes -1 and 1. Raises ImageFault."""
     array, note = decode(path)
     if array.dtype == np.float32:
-        pixels = Pixels("float", *value_range)
+        pixels = PixelFormat("float", *value_range)
         x = torch.from_numpy(pixels.leave(to_channels(pixels.convert(array), channels)))
     else:
         x = to_float(torch.from_numpy(np.ascontiguousarray(to_channels(array, channels))))
-    return Read(x.permute(2, 0, 1), array.dtype, note)
+    return LoadedImage(x.permute(2, 0, 1), array.dtype, note)
 
 
 def write(path: Path, x: Tensor, dtype: np.dtype, value_range: tuple[float, float]) -> None:

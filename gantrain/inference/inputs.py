@@ -11,14 +11,14 @@ from gantrain.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Task:
+class TranslationTask:
     """One picture and the name of its result, a path below the output folder."""
 
     source: Path
     name: str
 
 
-def find_tasks(inputs: list[str], keep_format: bool) -> list[Task]:
+def find_tasks(inputs: list[str], keep_format: bool) -> list[TranslationTask]:
     """All pictures that `inputs` name: files, folders (with all below them), patterns; each once.
 
     A result keeps the picture's path below the folder, or below the part of a pattern before its
@@ -53,7 +53,7 @@ def find_tasks(inputs: list[str], keep_format: bool) -> list[Task]:
             f"{len(twice)} results would have the same name, such as {twice[0]}: translate the "
             "folders one by one, or give the folder above them."
         )
-    return [Task(source, name) for source, name in names.items()]
+    return [TranslationTask(source, name) for source, name in names.items()]
 
 
 def _matching(text: str) -> tuple[Path, list[Path]]:

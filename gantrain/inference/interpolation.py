@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gantrain.inference.latent_sources import Points
+from gantrain.inference.latent_sources import LatentBatch
 
 
-def walk(keys: Points, steps: int, batch: int, *, loop: bool) -> Iterator[Points]:
+def interpolate(keys: LatentBatch, steps: int, batch: int, *, loop: bool) -> Iterator[LatentBatch]:
     """Points of a path through `keys` with `steps` from one to the next, `batch` at a time."""
     # float64, which not every device has
     path = spline(keys.values.cpu(), steps, loop=loop).to(keys.values.device)
     for start in range(0, len(path), batch):
         numbers = range(start, min(start + batch, len(path)))
         names = [f"frame{i:05d}" for i in numbers]
-        yield Points(names, names, path[start : start + batch], list(numbers))
+        yield LatentBatch(names, names, path[start : start + batch], list(numbers))
 
 
 def spline(points: Tensor, steps: int, *, loop: bool) -> Tensor:

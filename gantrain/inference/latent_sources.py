@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gantrain.data.bit_depth import ImageFault
-from gantrain.data.fit import Fit
+from gantrain.data.fit import FitResize
 from gantrain.data.image_files import list_images, load_image
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label
@@ -19,7 +19,7 @@ from gantrain.ops.value_range import to_float
 
 
 @dataclass(frozen=True)
-class Points:
+class LatentBatch:
     """What a generator renders some pictures from.
 
     names: of the pictures, "seed0007"; told: what each is, "seed 7".
@@ -42,14 +42,14 @@ def from_seeds(
     psi: float,
     cutoff: int | None,
     batch: int,
-) -> Iterator[Points]:
+) -> Iterator[LatentBatch]:
     """In portions of `batch`; names sort by seed."""
     digits = max(4, len(str(max(seeds))))
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
         values = model.points(part, model.label_batch(part, label), psi=psi, cutoff=cutoff)
         names = [f"seed{seed:0{digits}d}" for seed in part]
-        yield Points(names, [f"seed {seed}" for seed in part], values, part)
+        yield LatentBatch(names, [f"seed {seed}" for seed in part], values, part)
 
 
 def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
@@ -64,7 +64,7 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     if not files:
         raise ConfigError(f"images={path} has no pictures in it.")
     channels, (h, w) = model.generator.channels, model.generator.resolution
-    fit = Fit("crop", "lanczos", (h, w))
+    fit = FitResize("crop", "lanczos", (h, w))
     pixels, faults = [], []
     for file in files:
         try:
@@ -78,13 +78,13 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
 
 def from_images(
     model: Model, files: Sequence[Path], pixels: Tensor, batch: int
-) -> Iterator[Points]:
+) -> Iterator[LatentBatch]:
     """In portions of `batch`."""
     for start in range(0, len(files), batch):
         part, numbers = pixels[start : start + batch], _numbers(start, len(files), batch)
         names = [f"image{i:04d}" for i in numbers]
         told = [str(files[i]) for i in numbers]
-        yield Points(names, told, model.encode(to_float(part)), numbers, part)
+        yield LatentBatch(names, told, model.encode(to_float(part)), numbers, part)
 
 
 def read_w(model: Model, path: Path) -> Tensor:
@@ -109,20 +109,20 @@ def read_w(model: Model, path: Path) -> Tensor:
     return stored
 
 
-def from_w(model: Model, path: Path, stored: Tensor, batch: int) -> Iterator[Points]:
+def from_w(model: Model, path: Path, stored: Tensor, batch: int) -> Iterator[LatentBatch]:
     """In portions of `batch`."""
     for start in range(0, len(stored), batch):
         numbers = _numbers(start, len(stored), batch)
         values = stored[start : start + batch].to(model.precision.device)
         told = [f"{path} [{i}]" for i in numbers]
-        yield Points([f"w{i:04d}" for i in numbers], told, values, numbers)
+        yield LatentBatch([f"w{i:04d}" for i in numbers], told, values, numbers)
 
 
-def joined(portions: Iterable[Points]) -> Points:
+def concat(portions: Iterable[LatentBatch]) -> LatentBatch:
     """All portions as one."""
     parts = list(portions)
     inputs = [part.inputs for part in parts if part.inputs is not None]
-    return Points(
+    return LatentBatch(
         [name for part in parts for name in part.names],
         [text for part in parts for text in part.told],
         torch.cat([part.values for part in parts]),
@@ -131,13 +131,13 @@ def joined(portions: Iterable[Points]) -> Points:
     )
 
 
-def split(points: Points, batch: int) -> Iterator[Points]:
-    """The reverse of `joined`: portions of at most `batch`."""
+def split(points: LatentBatch, batch: int) -> Iterator[LatentBatch]:
+    """The reverse of `concat`: portions of at most `batch`."""
     for start in range(0, len(points.names), batch):
         part = slice(start, start + batch)
         inputs = None if points.inputs is None else points.inputs[part]
         names, told = points.names[part], points.told[part]
-        yield Points(names, told, points.values[part], points.seeds[part], inputs)
+        yield LatentBatch(names, told, points.values[part], points.seeds[part], inputs)
 
 
 def _numbers(start: int, total: int, batch: int) -> list[int]:

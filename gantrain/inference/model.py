@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
+from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, cycled, label_vector
 from gantrain.inference.seeds import Numbers, read_numbers
@@ -57,7 +57,7 @@ def load(
         ConfigError: no such snapshot, a damaged one, or no such device here.
     """
     place = pick_device(str(device))
-    if why := missing(place):
+    if why := unavailable_reason(place):
         raise ConfigError(
             f"device={device}, but {why}: use another one, such as device=cpu, or install a build "
             "of torch for your GPU."

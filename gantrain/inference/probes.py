@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, networks_of
-from gantrain.health.signals import Probe, coded, joined, measure
+from gantrain.health.signals import Probe, concat_probes, health_signals, quantize_with_noise
 from gantrain.ops.value_range import to_float
 
 
@@ -24,7 +24,7 @@ def can_be_probed(gan: GAN) -> bool:
     return translates(gan) or (gan.takes == "images" and hasattr(_latent(gan), "z_dim"))
 
 
-class Prober:
+class HealthProbe:
     """Fixed training pictures and, where a data set has test pictures of its own, as many of those.
 
     Args:
@@ -52,8 +52,8 @@ class Prober:
         found: dict[str, float] = {}
         with _unchanged(self.gan), torch.compiler.set_stance("force_eager"):
             for place in ("ab", "ba") if translates(self.gan) else ("image",):
-                probe = joined([*self._parts(place)])
-                found |= {f"{place}/{name}": value for name, value in measure(probe).items()}
+                probe = concat_probes([*self._parts(place)])
+                found |= {f"{place}/{name}": value for name, value in health_signals(probe).items()}
         return found
 
     def _parts(self, place: str) -> Iterator[Probe]:
@@ -103,7 +103,7 @@ class Prober:
             logits_held=unseen,
             source=real[src],
             back=back(fake),
-            back_coded=back(coded(fake)),
+            back_coded=back(quantize_with_noise(fake)),
         )
 
 

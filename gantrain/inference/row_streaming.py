@@ -22,7 +22,7 @@ Reader = Callable[[int, int], Tensor]  # rows a to b of a map: [1, C, b - a, W]
 
 
 @dataclass(frozen=True)
-class Op:
+class RowOp:
     """A layer as a function of rows.
 
     kind: "conv", "up" (transposed convolution) or "each" (pixel by pixel).
@@ -74,19 +74,19 @@ class Op:
         return layer.kernel_size[0], layer.stride[0], layer.padding[0]
 
 
-def paired(layers: list[nn.Module]) -> Iterator[Op | nn.Module]:
+def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
     """Padding and its convolution as one; layers of whole maps and of layers as they are."""
     reflect = 0
     for layer in layers:
         if isinstance(layer, ReflectionPad):
             reflect = layer.padding
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            yield Op("up" if isinstance(layer, nn.ConvTranspose2d) else "conv", layer, reflect)
+            yield RowOp("up" if isinstance(layer, nn.ConvTranspose2d) else "conv", layer, reflect)
             reflect = 0
         elif isinstance(layer, nn.InstanceNorm2d) or any(layer.children()):
             yield layer
         elif not isinstance(layer, nn.Dropout | nn.Identity):  # relu, tanh, batch norm in eval mode
-            yield Op("each", layer)
+            yield RowOp("each", layer)
 
 
 class Normalise(nn.Module):
@@ -100,7 +100,7 @@ class Normalise(nn.Module):
         return (x.float() - self.mean).mul_(self.scale)
 
 
-class Stored:
+class FeatureMapFile:
     """A map [C, H, W] in a file, row by row and pixel by pixel, float32."""
 
     def __init__(self, path: Path, channels: int, h: int, w: int) -> None:
@@ -125,7 +125,7 @@ class Stored:
         self.path.unlink(missing_ok=True)
 
 
-class Place(Protocol):
+class StreamContext(Protocol):
     """What chains need of who evaluates them.
 
     rows: of the picture, in a band; last: the layer that is computed in float32 whatever the rest.
@@ -135,10 +135,10 @@ class Place(Protocol):
     rows: int
     last: nn.Module
 
-    def store(self, channels: int, h: int, w: int) -> Stored: ...
+    def store(self, channels: int, h: int, w: int) -> FeatureMapFile: ...
 
 
-class Chain:
+class LazyFeatureMap:
     """Layers on top of a map that can be read: what comes out, in any rows.
 
     height, width: of what comes out; picture: rows of the picture; files: what it reads from.
@@ -146,13 +146,13 @@ class Chain:
 
     def __init__(
         self,
-        place: Place,
+        place: StreamContext,
         source: Reader,
         height: int,
         width: int,
         picture: int | None = None,
-        ops: tuple[Op, ...] = (),
-        files: tuple[Stored, ...] = (),
+        ops: tuple[RowOp, ...] = (),
+        files: tuple[FeatureMapFile, ...] = (),
     ) -> None:
         self.place, self.source, self.ops, self.files = place, source, ops, files
         self.source_size = (height, width)
@@ -163,13 +163,17 @@ class Chain:
         self.height = self.heights[-1]
         self.width = width * self.height // height
 
-    def then(self, op: Op) -> "Chain":
+    def then(self, op: RowOp) -> "LazyFeatureMap":
         h, w = self.source_size
-        return Chain(self.place, self.source, h, w, self.picture, (*self.ops, op), self.files)
+        return LazyFeatureMap(
+            self.place, self.source, h, w, self.picture, (*self.ops, op), self.files
+        )
 
-    def on(self, source: Reader, *files: Stored, ops: tuple[Op, ...] = ()) -> "Chain":
+    def on(
+        self, source: Reader, *files: FeatureMapFile, ops: tuple[RowOp, ...] = ()
+    ) -> "LazyFeatureMap":
         """A map of the same size that is read elsewhere."""
-        return Chain(self.place, source, self.height, self.width, self.picture, ops, files)
+        return LazyFeatureMap(self.place, source, self.height, self.width, self.picture, ops, files)
 
     def bands(self) -> Iterator[Rows]:
         """All rows of the output, in portions."""
@@ -196,7 +200,7 @@ class Chain:
     def channels(self) -> int:
         return self.rows(0, 1).shape[1]
 
-    def normalised(self, eps: float, keep: bool) -> "Chain":
+    def normalised(self, eps: float, keep: bool) -> "LazyFeatureMap":
         """With instance norm over the whole map; `keep`: the map is put into a file meanwhile."""
         channels = self.channels()
         stored = self.place.store(channels, self.height, self.width) if keep else None
@@ -212,10 +216,10 @@ class Chain:
         mean, square = total / (self.height * self.width)
         deviation = (square - mean.square()).clamp(min=0).add(eps).sqrt()
         device = self.place.precision.device
-        norm = Op("each", Normalise(mean.float().to(device), deviation.float().to(device)))
+        norm = RowOp("each", Normalise(mean.float().to(device), deviation.float().to(device)))
         return self.on(stored.read, stored, ops=(norm,)) if stored else self.then(norm)
 
-    def kept(self) -> "Chain":
+    def kept(self) -> "LazyFeatureMap":
         """Put into a file, unless what is left to compute is done pixel by pixel."""
         if all(op.kind == "each" for op in self.ops):
             return self

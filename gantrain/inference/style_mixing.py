@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from gantrain.inference.latent_sources import Points
+from gantrain.inference.latent_sources import LatentBatch
 
 
-def mixes(rows: Points, columns: Points, layers: Sequence[int], batch: int) -> Iterator[Points]:
+def mixes(
+    rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], batch: int
+) -> Iterator[LatentBatch]:
     """Each row's ws with `layers` taken from each column's, row by row.
 
     Portions of at most `batch`; a portion stays within a row. Random noise is the row's.
@@ -17,7 +19,7 @@ def mixes(rows: Points, columns: Points, layers: Sequence[int], batch: int) -> I
             values = columns.values[part].clone()
             kept = [layer for layer in range(values.shape[1]) if layer not in chosen]
             values[:, kept] = rows.values[i, kept]
-            yield Points(
+            yield LatentBatch(
                 [f"{name}-{other}" for other in columns.names[part]],
                 [f"{told}, layers of {other}" for other in columns.told[part]],
                 values,

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
 from gantrain.errors import ConfigError
-from gantrain.inference.row_streaming import Chain, Op, Reader, Stored, paired
+from gantrain.inference.row_streaming import (
+    FeatureMapFile,
+    LazyFeatureMap,
+    Reader,
+    RowOp,
+    fuse_padding,
+)
 from gantrain.networks.resnet import ResnetBlock, ResnetGenerator
 from gantrain.networks.unet import UnetGenerator, UnetLevel
 from gantrain.ops.mirror import mirror_to_multiple
@@ -46,7 +52,7 @@ def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, t
         kept = to_uint8(kept) if image.dtype == torch.uint8 else kept.float()
         result[:, a : a + kept.shape[1]] = kept
 
-    bands = Bands(network, precision, rows=tile * tile // width)
+    bands = TiledTranslator(network, precision, rows=tile * tile // width)
     try:
         bands.translate(lambda a, b: to_float(whole[:, :, a:b]), height, width, write)
     except OSError as error:
@@ -58,7 +64,7 @@ def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, t
     return result
 
 
-class Bands:
+class TiledTranslator:
     """Evaluates `network` (in eval mode) in bands of about `rows` rows of the picture.
 
     Needs temporary files in the folder that TMPDIR names: a resnet 3 maps of its bottleneck, 48 ngf
@@ -82,18 +88,18 @@ class Bands:
             folder = tempfile.TemporaryDirectory(prefix="gantrain-bands-")
             self._folder = Path(stack.enter_context(folder))
             self._stack, self._count = stack, 0
-            chain = self._through(Chain(self, pixels, h, w), self.layers)
+            chain = self._through(LazyFeatureMap(self, pixels, h, w), self.layers)
             for a, b in chain.bands():
                 write(a, chain.rows(a, b).float().cpu())
 
-    def store(self, channels: int, h: int, w: int) -> Stored:
+    def store(self, channels: int, h: int, w: int) -> FeatureMapFile:
         self._count += 1
-        stored = Stored(self._folder / f"{self._count}.bin", channels, h, w)
+        stored = FeatureMapFile(self._folder / f"{self._count}.bin", channels, h, w)
         self._stack.callback(stored.close)
         return stored
 
-    def _after(self, chain: Chain, layer: Op | nn.Module) -> Chain:
-        if isinstance(layer, Op):
+    def _after(self, chain: LazyFeatureMap, layer: RowOp | nn.Module) -> LazyFeatureMap:
+        if isinstance(layer, RowOp):
             return chain.then(layer)
         if isinstance(layer, ResnetBlock):
             return self._block(chain, layer)
@@ -102,16 +108,16 @@ class Bands:
         assert isinstance(layer, nn.InstanceNorm2d)
         return chain.normalised(layer.eps, keep=_small(chain))
 
-    def _through(self, x: Chain, layers: list[nn.Module]) -> Chain:
+    def _through(self, x: LazyFeatureMap, layers: list[nn.Module]) -> LazyFeatureMap:
         """f(x); files that only served on the way are removed, those of x are not."""
         chain = x
-        for layer in paired(layers):
+        for layer in fuse_padding(layers):
             after = self._after(chain, layer)
             _close(file for file in chain.files if file not in x.files + after.files)
             chain = after
         return chain
 
-    def _block(self, x: Chain, block: ResnetBlock) -> Chain:
+    def _block(self, x: LazyFeatureMap, block: ResnetBlock) -> LazyFeatureMap:
         """x + f(x), in a new file."""
         branch = self._through(x, list(block.conv_block))
         result = self.store(x.channels(), x.height, x.width)
@@ -120,7 +126,7 @@ class Bands:
         _close(branch.files)  # those of x are closed by who gave it
         return x.on(result.read, result)
 
-    def _level(self, x: Chain, level: UnetLevel) -> Chain:
+    def _level(self, x: LazyFeatureMap, level: UnetLevel) -> LazyFeatureMap:
         """cat([x, f(x)]), f(x) in a file if it is small."""
         x = x.kept() if _small(x) else x
         branch = self._through(x, list(level.model))
@@ -135,10 +141,10 @@ class Bands:
         return x.on(both, *dict.fromkeys(x.files + branch.files))
 
 
-def _small(chain: Chain) -> bool:
+def _small(chain: LazyFeatureMap) -> bool:
     return chain.height * KEPT <= chain.picture
 
 
-def _close(files: Iterable[Stored]) -> None:
+def _close(files: Iterable[FeatureMapFile]) -> None:
     for file in files:
         file.close()

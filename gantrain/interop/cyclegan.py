@@ -72,7 +72,7 @@ def _newest(folder: Path) -> list[Path]:
     return sorted(moments[max(moments, key=late)]) if moments else []
 
 
-def read(file: Path) -> Weights:
+def read_state_dict(file: Path) -> Weights:
     """A bare state dict without wrappers' prefixes. Raises ConfigError for anything else."""
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -91,7 +91,7 @@ def _all_tensors(content: dict) -> bool:
     return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
 
 
-def network(weights: Weights, name: str) -> nn.Module:
+def rebuild_network(weights: Weights, name: str) -> nn.Module:
     """The generator or discriminator that the weights belong to, with them, in eval mode.
 
     Statistics that old versions kept of instance norm are left out. Raises ConfigError.

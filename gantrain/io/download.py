@@ -27,7 +27,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Published:
+class RemoteFile:
     """A file and what is known of it.
 
     urls: tried in order. checksum: "md5:..." or "sha256:...", hexadecimal, perhaps only its first
@@ -43,7 +43,7 @@ class _Broken(Exception):
     """Why a url gave no complete file."""
 
 
-def fetch(published: Published, target: Path, log: Log, by_hand: str) -> Path:
+def fetch(published: RemoteFile, target: Path, log: Log, by_hand: str) -> Path:
     """`target`, downloaded if it is not there; it appears only when complete and right.
 
     What has arrived stays in `<target>.partial` and is gone on with, now or at the next start.
@@ -55,7 +55,7 @@ def fetch(published: Published, target: Path, log: Log, by_hand: str) -> Path:
         if target.is_file():
             _check(target, f"{target}, kept from an earlier start,", published, "remove it")
             return target
-        with held(target, log):
+        with exclusive_download(target, log):
             if target.is_file():
                 return target
             _check_room(target, published.size)
@@ -69,7 +69,7 @@ def fetch(published: Published, target: Path, log: Log, by_hand: str) -> Path:
 
 
 @contextmanager
-def held(target: Path, log: Log) -> Iterator[None]:
+def exclusive_download(target: Path, log: Log) -> Iterator[None]:
     """Alone among all processes that ask for `target`; the others wait here."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(f".{target.name}.lock")
@@ -85,7 +85,7 @@ def held(target: Path, log: Log) -> Iterator[None]:
         locks.release(lock)
 
 
-def _fetch(published: Published, target: Path, log: Log, by_hand: str) -> None:
+def _fetch(published: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
     reasons: list[str] = []
     partial = _Partial(target)
     for url in published.urls:
@@ -147,7 +147,7 @@ class _Partial:
         self._note.unlink(missing_ok=True)
 
 
-def _collect(url: str, partial: _Partial, published: Published, log: Log) -> bool:
+def _collect(url: str, partial: _Partial, published: RemoteFile, log: Log) -> bool:
     """All bytes of `url` in `partial`; whether some are from an earlier request.
 
     A connection that breaks is taken up again as long as bytes arrive. Raises _Broken, OSError.
@@ -171,7 +171,7 @@ class _Refused(Exception):
     """The server's answer: asking again would not change it."""
 
 
-def _request(url: str, partial: _Partial, published: Published, log: Log) -> bool:
+def _request(url: str, partial: _Partial, published: RemoteFile, log: Log) -> bool:
     """One request to its end; whether it went on from what was there."""
     start, version, size = partial.size(), partial.version(url), published.size
     headers = dict(_HEADERS)
@@ -279,7 +279,7 @@ def digest(path: Path, kind: str) -> str:
     return found.hexdigest()
 
 
-def _is_right(path: Path, published: Published) -> bool:
+def _is_right(path: Path, published: RemoteFile) -> bool:
     try:
         _check(path, "", published, "")
     except ConfigError:
@@ -287,7 +287,7 @@ def _is_right(path: Path, published: Published) -> bool:
     return True
 
 
-def _check(path: Path, what: str, published: Published, cure: str) -> None:
+def _check(path: Path, what: str, published: RemoteFile, cure: str) -> None:
     """Raises ConfigError when size or checksum are not those published."""
     size = path.stat().st_size
     if published.size is not None and size != published.size:

@@ -31,7 +31,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     _sync_folder(path.parent)
 
 
-def refused(error: BaseException) -> str | None:
+def disk_full_reason(error: BaseException) -> str | None:
     """Why the disk took no more, where that is behind `error`: torch.save raises a RuntimeError
     over it."""
     cause: BaseException | None = error
@@ -61,7 +61,7 @@ def remove_leftovers(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def is_whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether a file of torch.save's (a zip) is complete: every record matches its CRC-32."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -47,12 +47,12 @@ PARTS = {  # metrics that give several values
 }
 
 
-def measured(metrics: Iterable[str]) -> list[str]:
+def value_names(metrics: Iterable[str]) -> list[str]:
     """The names of the values that `metrics` give."""
     return [value for name in metrics for value in PARTS.get(name, (name,))]
 
 
-def misfits(
+def unsupported_metrics(
     metrics: Iterable[str], algorithm: str, *, translates: bool, pairs: bool, has_w: bool
 ) -> Iterator[str]:
     """A sentence for each metric that a GAN or its data set cannot have."""
@@ -72,7 +72,7 @@ def misfits(
 
 
 @dataclass(frozen=True)
-class Value:
+class MetricValue:
     """A number: of which metric, in which direction (None: no translation), under which protocol.
 
     std: over subsets or splits, where the metric has one; no confidence interval.
@@ -88,7 +88,7 @@ class Value:
     @property
     def name(self) -> str:
         """Short, with what distinguishes it: "fid5k_clean", "kid120_clean/ab"."""
-        return named(self.metric, self.protocol, self.direction)
+        return metric_name(self.metric, self.protocol, self.direction)
 
     def plain(self) -> dict[str, Any]:
         """A row of evaluations.jsonl, without where the pictures are from."""
@@ -96,7 +96,7 @@ class Value:
         return {key: value for key, value in row.items() if key != "std" or value is not None}
 
 
-def named(metric: str, protocol: Protocol, direction: str | None) -> str:
+def metric_name(metric: str, protocol: Protocol, direction: str | None) -> str:
     """See `Value.name`."""
     count, rest = divmod(protocol.fake, 1000)
     text = metric + "_" * (metric in PAIRED)  # l1_100, not l1100

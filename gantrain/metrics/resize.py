@@ -17,13 +17,13 @@ def resize(images: Tensor, side: int, by: Resize) -> Tensor:
     tf1: the bilinear one of TensorFlow 1, which skips pixels when it shrinks: that of the first
     published FID code. A bicubic filter overshoots, and nothing is clamped or rounded.
     """
-    rows = matrix(by, images.shape[2], side, images.device)
-    columns = matrix(by, images.shape[3], side, images.device)
+    rows = resize_matrix(by, images.shape[2], side, images.device)
+    columns = resize_matrix(by, images.shape[3], side, images.device)
     return rows @ (images.float() @ columns.T)
 
 
 @lru_cache(maxsize=32)
-def matrix(by: Resize, size: int, side: int, device: torch.device = _CPU) -> Tensor:
+def resize_matrix(by: Resize, size: int, side: int, device: torch.device = _CPU) -> Tensor:
     """float32 [side, size]: what each of the new pixels takes of the old ones."""
     return (_bicubic if by == "clean" else _tf1)(size, side).float().to(device)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantrain.errors import ConfigError
-from gantrain.io.download import Published, fetch
+from gantrain.io.download import RemoteFile, fetch
 
 Log = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def folder() -> Path:
     return Path(cache).expanduser() / "weights"
 
 
-def missing(name: str, given: str | None) -> str:
+def missing_message(name: str, given: str | None) -> str:
     """What to do about weights that are not here, a sentence; "": they are here.
 
     given: a file of one's own instead of the published ones.
@@ -66,7 +66,7 @@ def find(name: str, given: str | None = None, log: Log | None = None) -> list[Pa
     Raises ConfigError: not here, and not to be had.
     """
     if given is not None or log is None:
-        if told := missing(name, given):
+        if told := missing_message(name, given):
             raise ConfigError(told)
         return [Path(given).expanduser()] if given else [folder() / w.name for w in FILES[name]]
     found = []
@@ -76,6 +76,6 @@ def find(name: str, given: str | None = None, log: Log | None = None) -> list[Pa
             f"weights.{name}=FILE."
         )
         checksum = f"sha256:{weights.sha256}" if weights.sha256 else None
-        published = Published([weights.url], checksum)
+        published = RemoteFile([weights.url], checksum)
         found.append(fetch(published, folder() / weights.name, log, by_hand))
     return found

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.ops.pad import reflect_pad
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
@@ -70,7 +70,7 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
     bfloat16 near +-1 has steps of half an 8-bit level: an output computed in it shows bands.
     """
     with without_autocast(x):
-        return layers(widen(x))
+        return layers(at_least_float32(x))
 
 
 def without_autocast(x: Tensor) -> torch.autocast:

@@ -16,7 +16,7 @@ _DASHES = ("", "6 3", "2 3")  # so that colours are not all there is to tell cur
 def chart(title: str, curves: Mapping[str, Sequence[Point]]) -> str:
     """A figure of named curves over kimg; "" when none has two finite points."""
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in curves.items()}
-    shown = {name: thinned(points) for name, points in finite.items() if len(points) > 1}
+    shown = {name: downsample(points) for name, points in finite.items() if len(points) > 1}
     if not shown:
         return ""
     xs = [x for points in shown.values() for x, _ in points]
@@ -46,7 +46,7 @@ def chart(title: str, curves: Mapping[str, Sequence[Point]]) -> str:
     )
 
 
-def thinned(points: Sequence[Point]) -> list[Point]:
+def downsample(points: Sequence[Point]) -> list[Point]:
     """At most two points of every bucket, its extremes, in their order; ends are kept."""
     if len(points) <= 2 * _BUCKETS:
         return list(points)
@@ -59,7 +59,7 @@ def thinned(points: Sequence[Point]) -> list[Point]:
     return [points[i] for i in sorted(kept)]
 
 
-def label(value: float) -> str:
+def tick_label(value: float) -> str:
     """A number of at most seven characters, which is what there is room for."""
     text = f"{value:.0f}" if 1000 <= abs(value) < 99999.5 else f"{value:.3g}"
     if len(text) > 7:
@@ -81,7 +81,7 @@ def _axes(x0: float, x1: float, y0: float, y1: float) -> str:
         y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
         value = y0 + share * (y1 - y0)
         parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 7:.1f}" class="y">{label(value)}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 7:.1f}" class="y">{tick_label(value)}</text>')
     middle = (WIDTH + _LEFT - _RIGHT) / 2
     for x, value, side in (
         (_LEFT, x0, "s"),

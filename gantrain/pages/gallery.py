@@ -11,7 +11,7 @@ from torch import Tensor
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
 from gantrain.inference import image_io
-from gantrain.inference.inputs import Task
+from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
 from gantrain.io.files import atomic_write
 from gantrain.ops.value_range import to_uint8
@@ -38,7 +38,7 @@ figcaption { font-size: .85rem; opacity: .75; }
 
 def write_gallery(
     output: Path,
-    tasks: list[Task],
+    tasks: list[TranslationTask],
     model: Model,
     direction: str,
     channels: int,

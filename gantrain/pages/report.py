@@ -219,7 +219,7 @@ def _commands(run: Run) -> str:
     words = " ".join(_quoted(text) for text in run.overrides)
     lines = [f"gantrain {words}".strip(), f"gantrain resume={run.path}"]
     target = run.config.get("model", {}).get("_target_")
-    if data_kind.constant(target, "takes") == "images":
+    if data_kind.class_attribute(target, "takes") == "images":
         lines.append(f"gantrain generate run={run.path} seeds=0-31")
     else:
         lines.append(f"gantrain translate run={run.path} input=FOLDER output=FOLDER")

@@ -34,7 +34,7 @@ class Run:
         return self.reports[-1] if self.reports else {}
 
 
-def read(path: Path) -> Run:
+def read_run(path: Path) -> Run:
     """Everything that can be read; torn lines and missing files are left out."""
     import yaml
 

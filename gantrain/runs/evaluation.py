@@ -13,14 +13,25 @@ from torch import nn
 from gantrain.config.schema import RunConfig
 from gantrain.data.cache import cache_folder
 from gantrain.engine.precision import Precision
-from gantrain.engine.trainer import Evaluate, Plan
+from gantrain.engine.trainer import Evaluate, TrainingPlan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
-from gantrain.inference.evaluation import Judge, Request, evaluate_latents, evaluate_translation
+from gantrain.inference.evaluation import (
+    EvaluationRequest,
+    FeatureCache,
+    evaluate_latents,
+    evaluate_translation,
+)
 from gantrain.inference.model import Model
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
-from gantrain.metrics.protocol import FEATURES, HIGHER_IS_BETTER, Value, measured, misfits
+from gantrain.metrics.protocol import (
+    FEATURES,
+    HIGHER_IS_BETTER,
+    MetricValue,
+    unsupported_metrics,
+    value_names,
+)
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.lifecycle import versions
 
@@ -28,12 +39,12 @@ BEST = "best.pt"
 _BATCH = 32
 
 
-def check(config: RunConfig, gan: GAN, data: Any) -> None:
+def check_metrics(config: RunConfig, gan: GAN, data: Any) -> None:
     """Raise ConfigError about metrics that this GAN or its data cannot have."""
     if not config.evaluation.every_kimg:
         return
     translates = _translates(gan)
-    problems = misfits(
+    problems = unsupported_metrics(
         config.evaluation.metrics,
         type(gan).__name__,
         translates=translates,
@@ -55,11 +66,11 @@ def _translates(gan: GAN) -> bool:
     return set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
-def make(
+def make_evaluator(
     config: RunConfig,
     gan: GAN,
     data: Any,
-    plan: Plan,
+    plan: TrainingPlan,
     precision: Precision,
     directory: RunDirectory,
     save: Callable[[Path, int, nn.Module], None],
@@ -72,9 +83,11 @@ def make(
     weights = SimpleNamespace(inception=wanted.inception, lpips=wanted.lpips)
     settings = SimpleNamespace(extractor=wanted.extractor, resize=wanted.resize, weights=weights)
     judge = make_judge(settings, wanted.metrics, precision.device, fetch=False)
-    request = Request(wanted.metrics, wanted.num_images, "train", 0, 1.0, _BATCH, spread=False)
+    request = EvaluationRequest(
+        wanted.metrics, wanted.num_images, "train", 0, 1.0, _BATCH, spread=False
+    )
     meta = {"data": data.describe(), "ema": plan.ema_half_life > 0, "model": config.model}
-    best = wanted.best or measured(wanted.metrics)[0]
+    best = wanted.best or value_names(wanted.metrics)[0]
     history = _history(directory, best)
 
     def evaluate(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
@@ -106,8 +119,8 @@ def make(
     return evaluate
 
 
-def nothing(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
-    """In place of `make`'s on ranks that only wait for the first one's values."""
+def never_called(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
+    """In place of `make_evaluator`'s on ranks that only wait for the first one's values."""
     raise AssertionError(f"rank 0 alone measures, at {nimg} images {type(generator).__name__}")
 
 
@@ -115,7 +128,7 @@ def _silent(_: int) -> None:
     """The trainer's own display goes on."""
 
 
-def _score(values: list[Value], best: str) -> float:
+def _score(values: list[MetricValue], best: str) -> float:
     """The mean over the directions of the metric to go by, turned so that smaller is better."""
     found = [value.value for value in values if value.metric == best]
     mean = sum(found) / len(found)
@@ -135,7 +148,7 @@ def _history(directory: RunDirectory, best: str) -> list[float]:
     return [sign * sum(found) / len(found) for _, found in sorted(by_time.items())]
 
 
-def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = True) -> Judge:
+def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = True) -> FeatureCache:
     """The networks that `metrics` need. config: has `extractor`, `resize`, `weights`.
 
     fetch: published weights that are not here are downloaded. Raises ConfigError.
@@ -155,10 +168,10 @@ def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = Tr
             )
     if any(name in ("lpips", "path_length") for name in metrics):
         lpips = load_lpips(weights.find("lpips", config.weights.lpips, log), device)
-    return Judge(extractor, lpips, cache_folder(None) / "features")
+    return FeatureCache(extractor, lpips, cache_folder(None) / "features")
 
 
-def append_evaluations(file: Path, values: list[Value], about: dict[str, Any]) -> None:
+def append_evaluations(file: Path, values: list[MetricValue], about: dict[str, Any]) -> None:
     """Rows for evaluations.jsonl. Raises ConfigError when it cannot be written."""
     shared = {
         **about,

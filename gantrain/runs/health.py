@@ -8,29 +8,29 @@ import torch
 
 from gantrain.config.schema import RunConfig
 from gantrain.engine.precision import Precision
-from gantrain.engine.trainer import Plan
+from gantrain.engine.trainer import TrainingPlan
 from gantrain.gans.base import GAN
-from gantrain.health.alarms import Examiner
-from gantrain.inference.probes import Prober, can_be_probed
+from gantrain.health.alarms import AlarmMonitor
+from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.runs.directory import RunDirectory
-from gantrain.tracking.tracker import Quiet, Tracker
+from gantrain.tracking.tracker import BaseSink, Tracker
 
 
 def make_probe(
-    config: RunConfig, gan: GAN, data: Any, plan: Plan, precision: Precision
+    config: RunConfig, gan: GAN, data: Any, plan: TrainingPlan, precision: Precision
 ) -> Callable[[], dict[str, float]] | None:
     """What the trainer asks for the signals; None: nothing is looked at."""
     able = can_be_probed(gan) and hasattr(data, "train_item")
     if not plan.health_every or plan.health_every > plan.total or not able:
         return None
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
-    return Prober(gan, data, precision, config.tracking.health_images, plan.microbatch, layout)
+    return HealthProbe(gan, data, precision, config.tracking.health_images, plan.microbatch, layout)
 
 
-class Watchman(Quiet):
+class AlarmSink(BaseSink):
     """A sink that makes events of what the reports show."""
 
-    def __init__(self, examiner: Examiner, tracker: Tracker) -> None:
+    def __init__(self, examiner: AlarmMonitor, tracker: Tracker) -> None:
         self.examiner, self.tracker = examiner, tracker
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
@@ -39,16 +39,16 @@ class Watchman(Quiet):
 
 
 def make_watchman(
-    config: RunConfig, plan: Plan, directory: RunDirectory, tracker: Tracker
-) -> Watchman:
+    config: RunConfig, plan: TrainingPlan, directory: RunDirectory, tracker: Tracker
+) -> AlarmSink:
     """One that knows the reports that are there already."""
-    examiner = Examiner(plan.total, p_bound(config.model))
+    examiner = AlarmMonitor(plan.total, ada_p_bound(config.model))
     for row in directory.reports():
         examiner.look(row["nimg"], row)
-    return Watchman(examiner, tracker)
+    return AlarmSink(examiner, tracker)
 
 
-def p_bound(model: dict[str, Any]) -> float | None:
+def ada_p_bound(model: dict[str, Any]) -> float | None:
     """The upper bound of ADA's p, if the model's settings have one."""
     if model.get("augment") != "ada":
         return None

@@ -11,26 +11,26 @@ from hydra.core.hydra_config import HydraConfig
 
 from gantrain import __version__
 from gantrain.config.schema import RunConfig
-from gantrain.engine.checkpoint import misfits
-from gantrain.engine.distributed.environment import Ranks
+from gantrain.engine.checkpoint import shape_mismatches
+from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
 from gantrain.io.files import remove_leftovers
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
-from gantrain.runs.resume import Past
+from gantrain.runs.resume import ExistingRun
 from gantrain.tracking.tracker import Tracker
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "rich")
 
 
-def find(config: RunConfig) -> Past | None:
+def find(config: RunConfig) -> ExistingRun | None:
     """The run to go on with, locked unless it is finished; None: a new one begins.
 
     Raises ConfigError when it is not to be gone on with, or another process trains it.
     """
-    past = resume.find(config)
+    past = resume.find_resumable(config)
     if past and not past.result:
         past.directory.lock()
         if past.repeated:
@@ -38,7 +38,7 @@ def find(config: RunConfig) -> Past | None:
     return past
 
 
-def as_begun(config: RunConfig, past: Past | None) -> RunConfig:
+def recorded_config(config: RunConfig, past: ExistingRun | None) -> RunConfig:
     """The config to be recorded: `init_from` says how the run began, the rest how it goes on.
 
     `resume` is about one start, not about the run.
@@ -48,7 +48,7 @@ def as_begun(config: RunConfig, past: Past | None) -> RunConfig:
     return replace(config, resume=None, resume_force=False)
 
 
-def check_ranks(config: RunConfig, own: Ranks | None) -> None:
+def check_ranks(config: RunConfig, own: ProcessInfo | None) -> None:
     """Raise ConfigError when each of several processes would start ranks of its own."""
     devices = config.runtime.devices
     if own is None or devices in (1, own.local_size):
@@ -59,7 +59,7 @@ def check_ranks(config: RunConfig, own: Ranks | None) -> None:
     )
 
 
-def check_same(counts: list[int], directory: RunDirectory) -> None:
+def check_same_checkpoint(counts: list[int], directory: RunDirectory) -> None:
     """Raise ConfigError unless all ranks found the same checkpoint (images: one per rank)."""
     if len(set(counts)) > 1:
         raise ConfigError(
@@ -69,9 +69,9 @@ def check_same(counts: list[int], directory: RunDirectory) -> None:
         )
 
 
-def check_fit(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
+def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
     """Refuse a checkpoint that `resume_force` cannot load, before anything is written."""
-    if found := misfits(state, gan):
+    if found := shape_mismatches(state, gan):
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise ConfigError(
             f"resume={directory.path} cannot go on with this model, forced or not: "
@@ -87,7 +87,7 @@ def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker:
         fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
         state = {**state, "optimizers": fresh}
         tracker.say(f"The moments of {before} are left behind.")
-    if resume.differences(state["note"]["settings"], asdict(config), ["evaluation"]):
+    if resume.config_diff(state["note"]["settings"], asdict(config), ["evaluation"]):
         state = {**state, "enough": False}  # by other rules
     trainer.load_state_dict(state)
     before, now = len(state["ranks"]), trainer.world.size
@@ -130,7 +130,7 @@ def data_name(config: RunConfig) -> str:
     return str(choice or config.data["_target_"].split(".")[-2])
 
 
-def record(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
+def record_config(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
     """Settings, overrides and versions as they are now; those of before a change get a number.
 
     What was typed stays as it is while it comes to the same.

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantrain.config.schema import RunConfig
-from gantrain.engine.trainer import Plan
+from gantrain.engine.trainer import TrainingPlan
 from gantrain.errors import ConfigError, nearest
 from gantrain.gans.base import GAN
-from gantrain.tracking.tracker import Quiet
+from gantrain.tracking.tracker import BaseSink
 
 DEFAULT = "pairs/l1"  # where the test images have partners
 Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]  # direction: who: metric: value
@@ -32,18 +32,18 @@ def metrics(report: Mapping[str, float], pairs: Numbers) -> dict[str, float]:
     return {name: float(x) for name, x in found.items() if x is not None and math.isfinite(x)}
 
 
-def choose(objective: str | None, found: Mapping[str, float]) -> dict[str, Any]:
+def select_objective(objective: str | None, found: Mapping[str, float]) -> dict[str, Any]:
     """{"name": ..., "value": ...}; value None: missing or not finite. name None: there is none."""
     name = objective or (DEFAULT if DEFAULT in found else None)
     return {"name": name, "value": found.get(name) if name else None}
 
 
-def returned(objective: str | None, value: float | None) -> float | None:
+def objective_value(objective: str | None, value: float | None) -> float | None:
     """What `train` returns: NaN where there should be a number."""
     return math.nan if value is None and objective else value
 
 
-def watch(config: RunConfig, gan: GAN, plan: Plan, resumed_at: int) -> "Watch":
+def watch(config: RunConfig, gan: GAN, plan: TrainingPlan, resumed_at: int) -> "ObjectiveGuard":
     """A sink that ends a run whose objective never comes, as soon as that is certain.
 
     An entry of a lazy phase comes once an interval; a loss whose weight begins at 0, or of a later
@@ -55,10 +55,10 @@ def watch(config: RunConfig, gan: GAN, plan: Plan, resumed_at: int) -> "Watch":
             stages.append(float(value[-1][0]))  # a schedule's last point
     interval = max((phase.interval for phase in gan.phases()), default=1)
     settled = max(resumed_at, round(max(stages) * 1000)) + interval * plan.batch
-    return Watch(config.objective, settled)
+    return ObjectiveGuard(config.objective, settled)
 
 
-class Watch(Quiet):
+class ObjectiveGuard(BaseSink):
     """Raises ConfigError at a report if `name` has not come up to `settled` images."""
 
     def __init__(self, name: str | None, settled: int) -> None:

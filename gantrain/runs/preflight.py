@@ -22,12 +22,12 @@ def check(config: RunConfig) -> Any:
     Returns:
         The data set, not yet prepared; None where nobody looked.
     """
-    if not environment.is_first():
+    if not environment.is_rank_zero():
         return None
     data = None
     problems: list[str] = []
     try:
-        past = resume.find(config)
+        past = resume.find_resumable(config)
         if past and past.result:
             return None
     except ConfigError as error:

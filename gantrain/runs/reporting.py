@@ -3,7 +3,7 @@
 from typing import Any
 
 from gantrain.config.schema import RunConfig
-from gantrain.engine.trainer import Plan
+from gantrain.engine.trainer import TrainingPlan
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
@@ -12,7 +12,7 @@ from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, 
 def make_tracker(
     config: RunConfig,
     directory: RunDirectory,
-    plan: Plan,
+    plan: TrainingPlan,
     hyperparameters: dict[str, Any],
     live: bool,
     resumed_at: int | None,

@@ -25,7 +25,7 @@ SHOWN = 8  # differences that a sentence lists
 
 
 @dataclass(frozen=True)
-class Past:
+class ExistingRun:
     """A run to go on with.
 
     Attributes:
@@ -40,7 +40,7 @@ class Past:
     result: dict[str, Any] | None
 
 
-def find(config: RunConfig) -> Past | None:
+def find_resumable(config: RunConfig) -> ExistingRun | None:
     """The run that `config` goes on with: `resume` itself, or <out>/<name>. None: a new one begins.
 
     Raises ConfigError when there is none where `resume` says, or it is not to be gone on with:
@@ -56,7 +56,7 @@ def find(config: RunConfig) -> Past | None:
     if changes and config.resume is None:
         if earlier := _earlier(config, directory):
             if result := _finished(config, earlier, directory):
-                return Past(directory, True, earlier.get("init_from"), result)
+                return ExistingRun(directory, True, earlier.get("init_from"), result)
             raise ConfigError(
                 f"{directory.path} was begun with these settings, and has been gone on with since "
                 f"under others: {_few(changes)}. gantrain resume={directory.path} goes on with "
@@ -75,10 +75,10 @@ def find(config: RunConfig) -> Past | None:
             "resume_force=true to continue all the same."
         )
     result = None if changes else _finished(config, before, directory)
-    return Past(directory, config.resume is None, before.get("init_from"), result)
+    return ExistingRun(directory, config.resume is None, before.get("init_from"), result)
 
 
-def differences(
+def config_diff(
     old: dict[str, Any], new: dict[str, Any], sections: Collection[str] = ("model", "data")
 ) -> list[str]:
     """What changed between two plain configs, as "model.ngf: 64 -> 32".
@@ -105,7 +105,7 @@ def _with_defaults(old: Any, new: Any) -> Any:
     if not isinstance(old, dict) or old.get("_target_") != target or not isinstance(target, str):
         return old
     try:
-        known = constructors.read(target).parameters
+        known = constructors.read_signature(target).parameters
     except ConfigError:  # a plug-in that is gone: said elsewhere
         return old
     later = {key: known[key].default for key in new if key not in old and key in known}
@@ -130,13 +130,13 @@ def _place(config: RunConfig) -> RunDirectory | None:
 def _changes(config: RunConfig, before: dict[str, Any]) -> list[str]:
     now = dataclasses.asdict(config)
     if config.resume is None:
-        return differences(before, now, [name for name in now if name not in FREE])
-    changes = differences(before, now)
+        return config_diff(before, now, [name for name in now if name not in FREE])
+    changes = config_diff(before, now)
     kinds = [(settings.get("optimizer") or {}).get("_target_") for settings in (before, now)]
     if kinds[0] != kinds[1]:
         changes.append(f"optimizer: {kinds[0]} -> {kinds[1]}")
     if config.init_from is not None:  # with resume=auto: it says how the run begins
-        changes += differences(before, now, ["init_from"])
+        changes += config_diff(before, now, ["init_from"])
     return changes
 
 
@@ -155,14 +155,14 @@ def _finished(
 ) -> dict[str, Any] | None:
     """The recorded result if it is that of the whole budget and of the same measurement."""
     result = directory.read_result()
-    if result is None or differences(before, dataclasses.asdict(config), ["evaluation"]):
+    if result is None or config_diff(before, dataclasses.asdict(config), ["evaluation"]):
         return None
-    images = budget(config, before)
+    images = budget_images(config, before)
     done = result.get("enough") or (images is not None and result["nimg"] >= images)
     return result if done else None
 
 
-def budget(config: RunConfig, before: dict[str, Any]) -> int | None:
+def budget_images(config: RunConfig, before: dict[str, Any]) -> int | None:
     """The config's budget in images, by what was recorded of the run; None: ask the data."""
     if config.train.kimg is not None:
         return round(config.train.kimg * 1000)

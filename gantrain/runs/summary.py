@@ -10,7 +10,7 @@ from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
 from gantrain.runs import objective, resume
 from gantrain.runs.directory import RunDirectory
-from gantrain.runs.resume import Past
+from gantrain.runs.resume import ExistingRun
 from gantrain.tracking.tracker import Tracker
 
 Numbers = dict[str, dict[str, dict[str, float]]]
@@ -22,24 +22,26 @@ def finish(
     """After the last step: measure, write result.json, say it; returns the objective's value."""
     numbers = final_numbers(trainer, data, config.evaluation.test_images)
     metrics = objective.metrics(directory.last_report() | trainer.measured, numbers)
-    chosen = objective.choose(config.objective, metrics)
-    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": headline(numbers)}
+    chosen = objective.select_objective(config.objective, metrics)
+    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": mean_l1(numbers)}
     result |= {"metrics": metrics, "objective": chosen, "enough": trainer.enough}
     directory.write_json(directory.result, result)
-    for line in closing_words(directory, result, config):
+    for line in summary_lines(directory, result, config):
         tracker.say(line)
-    return objective.returned(config.objective, chosen["value"])
+    return objective.objective_value(config.objective, chosen["value"])
 
 
-def recall(past: Past, config: RunConfig) -> float | None:
+def reprint_result(past: ExistingRun, config: RunConfig) -> float | None:
     """Say once more how a finished run ended; returns its objective's value."""
     result = dict(past.result or {})
     known = objective.metrics(result.get("metrics", {}), result["pairs"])
-    result["objective"] = objective.choose(config.objective, known)  # perhaps another one now
+    result["objective"] = objective.select_objective(
+        config.objective, known
+    )  # perhaps another one now
     kimg = result["nimg"] / 1000
     print(f"{past.directory.path} is finished, at {kimg:g} kimg: there is nothing to train.")
-    print(*closing_words(past.directory, result, config), sep="\n")
-    return objective.returned(config.objective, result["objective"]["value"])
+    print(*summary_lines(past.directory, result, config), sep="\n")
+    return objective.objective_value(config.objective, result["objective"]["value"])
 
 
 def final_numbers(trainer: Trainer, data: Any, limit: int) -> Numbers:
@@ -64,13 +66,13 @@ def _comparable(gan: GAN, data: Any) -> bool:
     return getattr(data, "has_pairs", False) and set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
-def headline(numbers: Numbers) -> float | None:
+def mean_l1(numbers: Numbers) -> float | None:
     """Mean L1 error over both directions in 8-bit levels; lower is better."""
     errors = [scores["model"]["l1"] for scores in numbers.values()]
     return sum(errors) / len(errors) if errors else None
 
 
-def closing_words(directory: RunDirectory, result: dict[str, Any], config: RunConfig) -> list[str]:
+def summary_lines(directory: RunDirectory, result: dict[str, Any], config: RunConfig) -> list[str]:
     """Lines for the terminal and the log, from the content of result.json."""
     lines = ["", f"Done. Run directory: {directory.path}"]
     grids = sorted(directory.grids.glob("grid-*.png"))
@@ -103,7 +105,7 @@ def _valued(name: str, value: float | None) -> str:
 
 
 def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> list[str]:
-    images = max(1, resume.budget(config, directory.read_config()) or nimg)
+    images = max(1, resume.budget_images(config, directory.read_config()) or nimg)
     times = 2
     while times * images <= nimg:  # trained further once, under a larger budget
         times *= 2
@@ -115,6 +117,6 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
     commands = [f"gantrain resume={directory.path} {budget}"]
     if config.tracking.tensorboard:
         commands.append(f"tensorboard --logdir {directory.path}")
-    if data_kind.constant(config.model["_target_"], "takes") == "images":
+    if data_kind.class_attribute(config.model["_target_"], "takes") == "images":
         return [*commands, f"gantrain generate run={directory.path} seeds=0-31"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

@@ -79,7 +79,7 @@ def placed(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
 
 def outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
     """How a run has ended, if there is nothing left to do."""
-    past = resume.find(config)
+    past = resume.find_resumable(config)
     if past and past.result:
         return ended(sweep, job, config.objective, "done already")
     if _is_final(sweep, job):

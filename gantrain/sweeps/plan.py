@@ -93,7 +93,7 @@ def prepare(
             "with runtime.devices=N for runs on several devices."
         )
     setup_globals()  # the ${hydra:...} resolver
-    source = compose.loader(config_dir)
+    source = compose.config_loader(config_dir)
     typed = [text for text in overrides if _key(text) not in OWN]
     own = _own_settings(source, overrides)
     cfg = _multirun(source, typed)

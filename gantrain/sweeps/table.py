@@ -123,7 +123,7 @@ def choose_metrics(table: Table, asked: Sequence[str] | None) -> None:
     table.metrics = list(dict.fromkeys([*chosen, *evaluated])) or losses
 
 
-def unlike(table: Table) -> dict[str, str]:
+def incomparable_metrics(table: Table) -> dict[str, str]:
     """Shown metrics that the runs were measured by in different ways: name to a sentence."""
     found = {}
     for name in table.metrics:

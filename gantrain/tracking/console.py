@@ -11,14 +11,14 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gantrain.tracking.tracker import Event, Quiet
+from gantrain.tracking.tracker import BaseSink, Event
 
 PLAIN_SECONDS = 10.0  # plain lines come no faster
 KINDS = ("real", "fake", "held")  # of logits
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
 
 
-class Lasting:
+class DetachableStream:
     """A stream for people whose other end may go: a terminal that is closed, a pipe that Ctrl-C
     ends with us. What is written from then on is lost, and training goes on."""
 
@@ -52,7 +52,7 @@ class Lasting:
         os.close(nothing)
 
 
-def summary(nimg: int, values: dict[str, float]) -> str:
+def format_metrics(nimg: int, values: dict[str, float]) -> str:
     """One line: kimg, img/s, losses, learning rate, data wait, memory."""
     losses = [
         f"{name.removeprefix('loss/')} {value:.3g}"
@@ -72,7 +72,7 @@ def summary(nimg: int, values: dict[str, float]) -> str:
     return " · ".join(parts)
 
 
-def health(values: dict[str, float]) -> str:
+def format_health(values: dict[str, float]) -> str:
     """One line about the newest probe: D's mean logits and the other signals; "" without one."""
     places: dict[str, dict[str, float]] = {}
     for key, value in values.items():
@@ -89,17 +89,17 @@ def _signals(found: dict[str, float]) -> str:
     return ", ".join([f"D {'/'.join(KINDS[: len(logits)])} {told}", *rest])
 
 
-def alarm(nimg: int, event: Event) -> str:
+def format_alarm(nimg: int, event: Event) -> str:
     """What a person reads of an event."""
     word = "ALARM" if event["level"] == "critical" else "Warning"
     return f"{word} at {nimg / 1000:g} kimg, {event['alarm']}: {event['text']} {event['advice']}"
 
 
-class PlainLines(Quiet):
+class PlainLines(BaseSink):
     """Plain lines to a stream and to the run's log file."""
 
     def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
-        self.stream, self.total = Lasting(stream) if stream else None, total
+        self.stream, self.total = DetachableStream(stream) if stream else None, total
         self.log = log.open("a", encoding="utf-8")
         self._last = 0.0
         self._begin: tuple[float, int] | None = None
@@ -112,12 +112,12 @@ class PlainLines(Quiet):
         now = time.monotonic()
         if now - self._last >= PLAIN_SECONDS or nimg >= self.total:
             self._last = now
-            self.say(f"{summary(nimg, values)} · ETA {self._eta(now, nimg)}")
-        if line := health(values):
+            self.say(f"{format_metrics(nimg, values)} · ETA {self._eta(now, nimg)}")
+        if line := format_health(values):
             self.say(f"  health {line}")
 
     def event(self, nimg: int, event: Event) -> None:
-        self.say(alarm(nimg, event))
+        self.say(format_alarm(nimg, event))
 
     def _eta(self, now: float, nimg: int) -> str:
         begin, first = self._begin or (now, nimg)
@@ -135,11 +135,11 @@ class PlainLines(Quiet):
         self.log.close()
 
 
-class LiveDisplay(Quiet):
+class LiveDisplay(BaseSink):
     """A progress bar with the latest numbers under it, redrawn a few times a second."""
 
     def __init__(self, total: int, start: int = 0, console: Console | None = None) -> None:
-        self.console = console or Console(file=cast(TextIO, Lasting(sys.stdout)))
+        self.console = console or Console(file=cast(TextIO, DetachableStream(sys.stdout)))
         self.bar = Progress(
             TextColumn("[bold]{task.fields[kimg]}[/] kimg"),
             BarColumn(bar_width=None),
@@ -165,13 +165,13 @@ class LiveDisplay(Quiet):
         self.bar.update(self.task, completed=nimg, kimg=_kimg(nimg, self.total))
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        self.numbers.plain = summary(nimg, values)
-        if line := health(values):
+        self.numbers.plain = format_metrics(nimg, values)
+        if line := format_health(values):
             self.health.plain = f"health {line}"
 
     def event(self, nimg: int, event: Event) -> None:
         style = "bold red" if event["level"] == "critical" else "yellow"
-        self.console.print(Text(alarm(nimg, event), style), soft_wrap=True)
+        self.console.print(Text(format_alarm(nimg, event), style), soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -68,7 +68,7 @@ def means(parts: list[Totals]) -> dict[str, float]:
     return found
 
 
-def merged(states: list[dict[str, dict]]) -> dict[str, dict]:
+def merge_states(states: list[dict[str, dict]]) -> dict[str, dict]:
     """The `state_dict`s of several ranks as one."""
     result: dict[str, dict] = {"sums": {}, "counts": {}}
     for state in states:

@@ -64,7 +64,7 @@ class Tracker:
             sink.close()
 
 
-class Quiet:
+class BaseSink:
     """A sink that does nothing; others override what they care for."""
 
     def progress(self, nimg: int) -> None:
@@ -86,7 +86,7 @@ class Quiet:
         pass
 
 
-class JsonLines(Quiet):
+class JsonLines(BaseSink):
     """metrics.jsonl: one object a tick, {"nimg": ..., "loss/G/...": ...}; NaN becomes null."""
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +102,7 @@ class JsonLines(Quiet):
         self.file.close()
 
 
-class EventLines(Quiet):
+class EventLines(BaseSink):
     """events.jsonl: one object an event, {"nimg": ..., "time": ..., "alarm": ...}."""
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +114,7 @@ class EventLines(Quiet):
             file.write(json.dumps({"nimg": nimg, "time": now, **event}) + "\n")
 
 
-class TensorBoard(Quiet):
+class TensorBoard(BaseSink):
     """Scalars, grids and hyperparameters; the step is nimg.
 
     Args:

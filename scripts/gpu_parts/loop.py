@@ -13,7 +13,7 @@ from unittest import mock
 from gantrain import build
 from gantrain.commands import train
 from gantrain.engine.phase import PhaseRunner
-from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.trainer import Trainer, TrainingPlan
 
 from . import clock, program
 from .rigs import Rig, configured, free, make_rig, measure
@@ -135,7 +135,7 @@ def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: 
     task.figure("waiting for data", 100 * waits[-1] if waits else None, "%", of=name)
 
 
-def report(task: Task, name: str, bare: float, watch: Watch, usual: Plan) -> None:
+def report(task: Task, name: str, bare: float, watch: Watch, usual: TrainingPlan) -> None:
     """Milliseconds a step, and what each of the extras costs a call, and a thousand images where
     it comes as often as in `usual`."""
     steps, inside = watch.calls["step"], watch.last - watch.first

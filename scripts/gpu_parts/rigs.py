@@ -55,7 +55,7 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
         config = schema.load(compose("train", given), given=[])
-    return derived.complete(config, (side, side))
+    return derived.fill_in(config, (side, side))
 
 
 @dataclass

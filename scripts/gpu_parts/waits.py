@@ -14,7 +14,7 @@ from torch import Tensor
 from gantrain import build
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.trainer import Trainer, TrainingPlan
 
 from . import clock
 from .rigs import configured, free, make_gan
@@ -61,7 +61,9 @@ def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> 
     gan, precision = make_gan(task, config, side)
     plan = build.make_plan(config, 1000)
     never = dict.fromkeys(("tick", "checkpoint_every", "total"), NEVER)
-    plan: Plan = dataclasses.replace(plan, **never, grid_every=0, snapshot_every=0, health_every=0)
+    plan: TrainingPlan = dataclasses.replace(
+        plan, **never, grid_every=0, snapshot_every=0, health_every=0
+    )
     streams = ("a", "b") if gan.takes == "unpaired" else ("image",)
     shape = (BATCH, 3, side, side)
     ready = {name: torch.randint(0, 256, shape, dtype=torch.uint8) for name in streams}

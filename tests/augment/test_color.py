@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantrain.augment.color import color_matrix, recolor
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 from gantrain.errors import ConfigError
 
 N = 20_000
@@ -15,7 +15,7 @@ ALL = ("brightness", "contrast", "lumaflip", "hue", "saturation")
 
 
 def draws(name: str, p: float = 1.0, percentile: float | None = None) -> Tensor:
-    return color_matrix({name}, Draw(N if percentile is None else 1, p, percentile))
+    return color_matrix({name}, RandomParameters(N if percentile is None else 1, p, percentile))
 
 
 def apply(matrix: Tensor, color: list[float]) -> Tensor:
@@ -77,14 +77,14 @@ def test_saturation_scales_the_distance_from_grey() -> None:
 
 def test_transforms_follow_each_other_in_order() -> None:
     """Contrast multiplies what brightness has added."""
-    both = color_matrix({"contrast", "brightness"}, Draw(1, 1, percentile=0.85))[0]
+    both = color_matrix({"contrast", "brightness"}, RandomParameters(1, 1, percentile=0.85))[0]
     erfinv = 0.7328690779592167
     assert float(both[0, 3]) == pytest.approx(0.2 * erfinv * 2 ** (0.5 * erfinv))
 
 
 def test_each_image_gets_its_own_colours() -> None:
     images = torch.randn(4, 3, 5, 7, dtype=torch.float64)
-    matrix = color_matrix(ALL, Draw(4, 0.7))
+    matrix = color_matrix(ALL, RandomParameters(4, 0.7))
     expected = torch.einsum("nij,njhw->nihw", matrix[:, :3, :3], images)
     expected += matrix[:, :3, 3, None, None]
     torch.testing.assert_close(recolor(images, matrix), expected)
@@ -92,7 +92,7 @@ def test_each_image_gets_its_own_colours() -> None:
 
 def test_grey_is_red_green_and_blue_alike() -> None:
     grey = torch.randn(4, 1, 5, 7, dtype=torch.float64)
-    matrix = color_matrix(ALL, Draw(4, 1))
+    matrix = color_matrix(ALL, RandomParameters(4, 1))
     expected = recolor(grey.expand(-1, 3, -1, -1), matrix)
     torch.testing.assert_close(recolor(grey, matrix), expected.mean(1, keepdim=True))
     assert (expected - expected.mean(1, keepdim=True)).abs().max() < 1e-12  # and stays grey
@@ -101,7 +101,7 @@ def test_grey_is_red_green_and_blue_alike() -> None:
 @pytest.mark.parametrize("colours", [1, 3])
 def test_alpha_has_no_colour(colours: int) -> None:
     images = torch.randn(4, colours + 1, 5, 7, dtype=torch.float64)
-    matrix = color_matrix(ALL, Draw(4, 1))
+    matrix = color_matrix(ALL, RandomParameters(4, 1))
     colored = recolor(images, matrix)
     assert torch.equal(colored[:, -1], images[:, -1])
     torch.testing.assert_close(colored[:, :-1], recolor(images[:, :-1], matrix))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gantrain.augment.corrupt import add_noise, cut_out, cutout_centre, noise_std
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 
 N = 20_000
 
@@ -23,7 +23,7 @@ def test_noise_has_its_own_strength_in_each_image() -> None:
 
 
 def test_noise_strength_is_half_normal_in_the_selected() -> None:
-    std = noise_std(Draw(N, 0.3))
+    std = noise_std(RandomParameters(N, 0.3))
     assert std.min() >= 0 and (std > 0).double().mean() == pytest.approx(0.3, abs=0.016)
     assert std[std > 0].square().mean().sqrt() == pytest.approx(0.1, rel=0.04)
 
@@ -46,7 +46,7 @@ def test_the_box_may_stick_out_of_the_image() -> None:
 
 
 def test_the_centre_lies_anywhere() -> None:
-    centre = cutout_centre(Draw(N, 0.3))
+    centre = cutout_centre(RandomParameters(N, 0.3))
     chosen = centre[centre[:, 0] >= 0]
     assert len(chosen) / N == pytest.approx(0.3, abs=0.016)
     assert 0 <= chosen.min() < 0.01 and 0.99 < chosen.max() < 1

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 from gantrain.augment.filters import amplify, band_gains, filter_bank
 
 N = 20_000
@@ -55,7 +55,7 @@ def test_each_band_passes_its_own_octave() -> None:
 
 def test_expected_power_is_kept() -> None:
     """After each amplification sum_j power_j t_j^2 = 1; here only one band was selected."""
-    gains = band_gains(Draw(N, 0.1))
+    gains = band_gains(RandomParameters(N, 0.1))
     once = (gains != 1).any(1) & ((gains / gains.roll(1, 1) != 1).sum(1) <= 2)
     assert once.any() and not once.all()
     power = gains[once].square() @ POWER
@@ -63,12 +63,12 @@ def test_expected_power_is_kept() -> None:
 
 
 def test_bands_are_selected_one_by_one_and_amplified_lognormally() -> None:
-    untouched = (band_gains(Draw(N, 0.3)) == 1).all(1).double().mean()
+    untouched = (band_gains(RandomParameters(N, 0.3)) == 1).all(1).double().mean()
     assert untouched == pytest.approx(0.7**4, abs=0.016)
-    log2 = band_gains(Draw(N, 1)).log2()
+    log2 = band_gains(RandomParameters(N, 1)).log2()
     # The common factor of the normalisation drops out between two bands of equal power.
     ratio = log2[:, 3] - log2[:, 1]
-    assert torch.equal(band_gains(Draw(3, 0)), torch.ones(3, 4, dtype=torch.float64))
+    assert torch.equal(band_gains(RandomParameters(3, 0)), torch.ones(3, 4, dtype=torch.float64))
     assert abs(ratio.mean()) < 0.06 and ratio.std() == pytest.approx(2**0.5, rel=0.03)
 
 
@@ -76,7 +76,10 @@ def test_bands_are_selected_one_by_one_and_amplified_lognormally() -> None:
 def test_filtering_is_a_separable_convolution_with_reflection(
     size: tuple[int, int],
 ) -> None:
-    images, gains = torch.randn(3, 2, *size, dtype=torch.float64), band_gains(Draw(3, 1))
+    images, gains = (
+        torch.randn(3, 2, *size, dtype=torch.float64),
+        band_gains(RandomParameters(3, 1)),
+    )
     padded = F.pad(images, (21,) * 4, mode="reflect")
     taps = gains @ filter_bank()
     kernels = torch.einsum("ni,nj->nij", taps, taps)[:, None, None]
@@ -85,7 +88,10 @@ def test_filtering_is_a_separable_convolution_with_reflection(
 
 
 def test_images_smaller_than_the_filter_are_reflected_several_times() -> None:
-    images, gains = torch.randn(1, 1, 9, 12, dtype=torch.float64), band_gains(Draw(1, 1))
+    images, gains = (
+        torch.randn(1, 1, 9, 12, dtype=torch.float64),
+        band_gains(RandomParameters(1, 1)),
+    )
     tall = torch.cat([images, images.flip(2)[:, :, 1:-1]], dim=2)  # one period
     wide = torch.cat([tall, tall.flip(3)[..., 1:-1]], dim=3)
     kernel = torch.outer(*(2 * [(gains @ filter_bank())[0]]))

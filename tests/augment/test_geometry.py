@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 from gantrain.augment.geometry import inverse_matrix
 
 N = 20_000
@@ -15,7 +15,7 @@ ALL = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
 
 
 def draws(name: str, p: float = 1.0, size: tuple[int, int] = (64, 32)) -> Tensor:
-    return inverse_matrix({name}, Draw(N, p), size)
+    return inverse_matrix({name}, RandomParameters(N, p), size)
 
 
 def share(where: Tensor) -> float:
@@ -99,7 +99,7 @@ def test_xfrac_shifts_by_an_eighth_of_each_side_typically() -> None:
 
 def test_rotations_stand_on_both_sides_of_aniso() -> None:
     """A stretch along any axis: with the first rotation only, columns would stay orthogonal."""
-    both = inverse_matrix({"rotate", "aniso"}, Draw(N, 1), (8, 8))[:, :2, :2]
+    both = inverse_matrix({"rotate", "aniso"}, RandomParameters(N, 1), (8, 8))[:, :2, :2]
     for gram in (both @ both.mT, both.mT @ both):
         assert share(gram[:, 0, 1].abs() > 1e-3) > 0.9
 
@@ -117,6 +117,6 @@ def test_the_matrix_is_the_inverse_of_the_transforms_in_their_order() -> None:
     place = complex(place.real * scale, place.imag / scale)  # aniso
     place += shift * (1 + 1j)  # xfrac
     x, y = place.real, place.imag
-    inverse = inverse_matrix(ALL, Draw(1, 1, percentile=0.85), (16, 16))[0]
+    inverse = inverse_matrix(ALL, RandomParameters(1, 1, percentile=0.85), (16, 16))[0]
     back = inverse @ torch.tensor([x, y, 1.0], dtype=torch.float64)
     assert back.tolist() == pytest.approx([1.0, 2.0, 1.0], abs=1e-12)

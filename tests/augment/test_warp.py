@@ -9,9 +9,9 @@ from torch import Tensor
 
 from gantrain.augment import warp as module
 from gantrain.augment import wavelet
-from gantrain.augment.draw import Draw
+from gantrain.augment.draw import RandomParameters
 from gantrain.augment.geometry import inverse_matrix
-from gantrain.augment.warp import margins_of, warp
+from gantrain.augment.warp import required_margins, warp
 from gantrain.augment.wavelet import SYM6
 
 ALL = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
@@ -61,7 +61,7 @@ def plain_warp(image: Tensor, inverse: Tensor) -> Tensor:
 def some(size: tuple[int, int], n: int = 2) -> tuple[Tensor, Tensor]:
     """Images and random matrices."""
     images = torch.randn(n, 2, *size, dtype=torch.float64)
-    return images, inverse_matrix(ALL, Draw(n, 0.9), size)
+    return images, inverse_matrix(ALL, RandomParameters(n, 0.9), size)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -78,9 +78,9 @@ def test_the_way_of_the_accelerators_is_the_same(
     """Filters, the whole batch at once, margins in buckets."""
     images, inverse = some(size, 4)
     expected = warp(images, inverse)
-    monkeypatch.setattr(module, "double", wavelet.double_by_filter)
-    monkeypatch.setattr(module, "halve", wavelet.halve_by_filter)
-    margins = margins_of(inverse, size, bucket=16)
+    monkeypatch.setattr(module, "upsample_2x", wavelet.double_by_filter)
+    monkeypatch.setattr(module, "downsample_2x", wavelet.halve_by_filter)
+    margins = required_margins(inverse, size, bucket=16)
     got = module._resample(images, inverse, margins)
     torch.testing.assert_close(got, expected, atol=1e-9, rtol=0)
 
@@ -91,7 +91,7 @@ def test_an_identity_would_change_nothing_and_is_not_computed() -> None:
     warped = warp(images, inverse)
     assert torch.equal(warped[1], images[1])
     still = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
-    computed = module._resample(images, still, margins_of(inverse, (16, 20)))
+    computed = module._resample(images, still, required_margins(inverse, (16, 20)))
     torch.testing.assert_close(computed, images, atol=1e-6, rtol=0)
     assert warp(images, still) is images
 
@@ -108,14 +108,14 @@ def test_a_quarter_turn_moves_right_to_down() -> None:
     """R(+90 degrees) as the inverse, y down: what appears at (x, 0) stood at (0, x)."""
     images = torch.zeros(1, 1, 33, 33, dtype=torch.float64)
     images[0, 0, 26, 16] = 1  # 10 below the centre
-    inverse = inverse_matrix({"rotate90"}, Draw(1, 1, percentile=0.3), (33, 33))
+    inverse = inverse_matrix({"rotate90"}, RandomParameters(1, 1, percentile=0.3), (33, 33))
     warped = warp(images, inverse)[0, 0]
     assert divmod(int(warped.argmax()), 33) == (16, 26)  # 10 right of it
 
 
 def test_margins_reach_as_far_as_the_corners_and_no_further_than_the_image() -> None:
     inverse = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
-    assert margins_of(inverse, (64, 48)) == (12, 12, 12, 12)
+    assert required_margins(inverse, (64, 48)) == (12, 12, 12, 12)
     inverse[1, :2, 2] = torch.tensor([40.0, -3.5])
-    assert margins_of(inverse, (64, 48)) == (12, 47, 16, 12)  # left, right, top, bottom
-    assert margins_of(inverse, (64, 48), bucket=16) == (16, 47, 16, 16)
+    assert required_margins(inverse, (64, 48)) == (12, 47, 16, 12)  # left, right, top, bottom
+    assert required_margins(inverse, (64, 48), bucket=16) == (16, 47, 16, 16)

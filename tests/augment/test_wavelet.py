@@ -9,10 +9,10 @@ from gantrain.augment.wavelet import (
     REACH,
     SYM6,
     Margins,
-    double,
     double_by_filter,
-    halve,
+    downsample_2x,
     halve_by_filter,
+    upsample_2x,
 )
 
 WIDE = Margins(left=15, right=13, top=12, bottom=14)
@@ -40,7 +40,9 @@ def test_the_filter_is_an_orthogonal_wavelet() -> None:
     assert products == pytest.approx([0.5, 0, 0, 0, 0, 0], abs=1e-7)
 
 
-@pytest.mark.parametrize(("up", "down"), [(double, halve), (double_by_filter, halve_by_filter)])
+@pytest.mark.parametrize(
+    ("up", "down"), [(upsample_2x, downsample_2x), (double_by_filter, halve_by_filter)]
+)
 def test_up_and_down_give_the_image_back(up, down) -> None:  # type: ignore[no-untyped-def]
     x = image()
     torch.testing.assert_close(down(around_the_image(up(x, WIDE), WIDE)), x, atol=1e-6, rtol=0)
@@ -49,7 +51,7 @@ def test_up_and_down_give_the_image_back(up, down) -> None:  # type: ignore[no-u
 @pytest.mark.parametrize("margins", [WIDE, Margins(19, 19, 15, 15)])
 def test_matrices_and_filters_double_alike(margins: Margins) -> None:
     x = image()
-    y, expected = double(x, margins), double_by_filter(x, margins)
+    y, expected = upsample_2x(x, margins), double_by_filter(x, margins)
     assert y.shape == expected.shape
     torch.testing.assert_close(inner(y), inner(expected))
     if margins.left == SIZE[1] - 1:  # the widest margins end alike as well
@@ -58,13 +60,13 @@ def test_matrices_and_filters_double_alike(margins: Margins) -> None:
 
 def test_matrices_and_filters_halve_alike() -> None:
     x = image()
-    torch.testing.assert_close(halve(x), halve_by_filter(x))
+    torch.testing.assert_close(downsample_2x(x), halve_by_filter(x))
 
 
 def test_derivatives_are_alike() -> None:
     x = image(requires_grad=True)
     ways = []
-    for up, down in ((double, halve), (double_by_filter, halve_by_filter)):
+    for up, down in ((upsample_2x, downsample_2x), (double_by_filter, halve_by_filter)):
         y = down(around_the_image(up(x, WIDE), WIDE).square())
         (grad,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         ways.append((grad, *torch.autograd.grad(grad.square().sum(), x)))
@@ -75,7 +77,7 @@ def test_derivatives_are_alike() -> None:
 def test_matrices_that_inference_mode_made_first_serve_training() -> None:
     size = (9, 11)  # of no other test
     with torch.inference_mode():
-        double(torch.randn(1, 1, *size), Margins(1, 1, 1, 1))
+        upsample_2x(torch.randn(1, 1, *size), Margins(1, 1, 1, 1))
     x = torch.randn(1, 1, *size, requires_grad=True)
-    double(x, Margins(1, 1, 1, 1)).sum().backward()
+    upsample_2x(x, Margins(1, 1, 1, 1)).sum().backward()
     assert x.grad is not None

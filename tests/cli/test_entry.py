@@ -98,7 +98,7 @@ def test_a_start_composes_checks_and_looks_at_its_data_once(
     calls = [
         counted(monkeypatch, ConfigLoaderImpl, "load_configuration"),
         counted(monkeypatch, schema, "load"),
-        counted(monkeypatch, resume, "find"),
+        counted(monkeypatch, resume, "find_resumable"),
         counted(monkeypatch, UnpairedShapes, "__init__"),
     ]
     assert gantrain("seed=3").code == 0

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from gantrain.metrics.inception import Inception
-from gantrain.metrics.protocol import Protocol, Value
+from gantrain.metrics.protocol import MetricValue, Protocol
 from gantrain.runs.evaluation import append_evaluations
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import (
@@ -199,7 +199,9 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
 
 def test_a_row_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "evaluations.jsonl"
-    value = Value("fid", 1.0, Protocol("random", "", "clean", 5, 5, "train", "", 1.0, False, 0))
+    value = MetricValue(
+        "fid", 1.0, Protocol("random", "", "clean", 5, 5, "train", "", 1.0, False, 0)
+    )
     append_evaluations(file, [value], {})
     file.write_text(file.read_text()[:-9])
     append_evaluations(file, [value, value], {})

@@ -31,10 +31,10 @@ def test_weights_are_fetched_once_and_checked(
         server.files["/net.pth"] = body
         files = {"inception": (weights.Weights(server.url("net.pth"), mark),), "lpips": ()}
         monkeypatch.setattr(weights, "FILES", files)
-        assert "run gantrain fetch weights=inception" in weights.missing("inception", None)
+        assert "run gantrain fetch weights=inception" in weights.missing_message("inception", None)
         run()
         run("weights=inception")
-        assert len(server.asked) == 1 and weights.missing("inception", None) == ""
+        assert len(server.asked) == 1 and weights.missing_message("inception", None) == ""
         assert (tmp_path / "weights/net.pth").read_bytes() == body
         assert f"inception: {tmp_path}/weights/net.pth" in capsys.readouterr().out
         (tmp_path / "weights/net.pth").write_bytes(body[:-1])

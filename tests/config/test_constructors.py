@@ -55,7 +55,7 @@ def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_annotations_become_typing_objects() -> None:
-    found = constructors.read("plug.nets.Net")
+    found = constructors.read_signature("plug.nets.Net")
     assert {name: p.annotation for name, p in found.parameters.items()} == {
         "images": Any,
         "width": Annotated[int, Range(1, 8)],
@@ -74,17 +74,17 @@ def test_annotations_become_typing_objects() -> None:
 
 @pytest.mark.parametrize("target", ["plug.Offered", "plug.Net", "plug.nets.Child", "plug.Child"])
 def test_re_exports_and_inheritance_are_followed(target: str) -> None:
-    assert constructors.read(target) == constructors.read("plug.nets.Net")
+    assert constructors.read_signature(target) == constructors.read_signature("plug.nets.Net")
 
 
 def test_dataclasses_functions_and_open_constructors() -> None:
-    record = constructors.read("plug.nets.Record").parameters
+    record = constructors.read_signature("plug.nets.Record").parameters
     assert [(p.name, p.annotation, p.required) for p in record.values()] == [
         ("a", int, True),
         ("b", float, False),
     ]
-    assert constructors.read("plug.nets.make").parameters["depth"].annotation is int
-    assert constructors.read("plug.nets.Loose").open
+    assert constructors.read_signature("plug.nets.make").parameters["depth"].annotation is int
+    assert constructors.read_signature("plug.nets.Loose").open
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_dataclasses_functions_and_open_constructors() -> None:
 )
 def test_missing_targets(target: str, said: str) -> None:
     with pytest.raises(ConfigError, match="_target_=" + target) as caught:
-        constructors.read(target)
+        constructors.read_signature(target)
     assert said in str(caught.value)
 
 
 def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "plug" / "broken.py").write_text("x = 1\ndef f(:\n")
     with pytest.raises(ConfigError, match=r"broken\.py, line 2"):
-        constructors.read("plug.broken.Net")
+        constructors.read_signature("plug.broken.Net")
 
 
 def test_optimizers_of_torch_without_torch() -> None:

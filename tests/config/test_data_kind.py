@@ -14,12 +14,12 @@ DCGAN = {"_target_": "gantrain.gans.dcgan.DCGAN"}
 
 
 def test_each_model_gets_its_class_and_its_keys() -> None:
-    section, dropped, problems = data_kind.fit(CYCLEGAN, FOLDER)
+    section, dropped, problems = data_kind.match_data(CYCLEGAN, FOLDER)
     assert section["_target_"] == "gantrain.data.shapes.UnpairedShapes" and problems == []
     assert "train_images" in section and "dropout" not in section
     assert section["odd"] == 1  # nobody's key: reported as unknown later
     assert dropped["dropout"] == "CycleGAN trains on pictures of two domains"
-    section, dropped, problems = data_kind.fit(DCGAN, FOLDER)
+    section, dropped, problems = data_kind.match_data(DCGAN, FOLDER)
     assert section["_target_"] == "gantrain.gans.dcgan.DCGAN" and problems == []
     assert "dropout" in section and "train_images" not in section
     assert dropped["train_images"] == "DCGAN trains on single pictures"
@@ -27,14 +27,16 @@ def test_each_model_gets_its_class_and_its_keys() -> None:
 
 def test_the_wrong_kind_is_refused() -> None:
     shapes = {"_target_": "gantrain.data.shapes.UnpairedShapes"}
-    [problem] = data_kind.fit(DCGAN, shapes)[2]
+    [problem] = data_kind.match_data(DCGAN, shapes)[2]
     assert "UnpairedShapes holds pictures of two domains" in problem
     assert "DCGAN trains on single pictures: use data=" in problem
-    [problem] = data_kind.fit(DCGAN, {"_target_": {"unpaired": shapes["_target_"]}})[2]
+    [problem] = data_kind.match_data(DCGAN, {"_target_": {"unpaired": shapes["_target_"]}})[2]
     assert "nothing for DCGAN" in problem
 
 
 def test_a_plugin_without_a_word_takes_two_domains() -> None:
-    assert data_kind.fit({"_target_": "nowhere.GAN"}, FOLDER)[0]["_target_"].endswith("Shapes")
+    assert data_kind.match_data({"_target_": "nowhere.GAN"}, FOLDER)[0]["_target_"].endswith(
+        "Shapes"
+    )
     target = {"_target_": "nowhere.Data", "x": 1}
-    assert data_kind.fit(DCGAN, target) == (target, {}, [])  # what it holds, only it knows
+    assert data_kind.match_data(DCGAN, target) == (target, {}, [])  # what it holds, only it knows

@@ -24,22 +24,22 @@ def load(*overrides: str) -> schema.RunConfig:
     ("side", "batch"), [(32, 32), (64, 32), (128, 32), (256, 16), (512, 8), (1024, 4), (8192, 1)]
 )
 def test_the_rule_of_the_reference_on_one_gpu(side: int, batch: int) -> None:
-    train = derived.complete(load(), (side, side // 2)).train
+    train = derived.fill_in(load(), (side, side // 2)).train
     assert train.batch == batch and train.ema_kimg == batch * 10 / 32
 
 
 def test_what_is_given_stays() -> None:
-    train = derived.complete(load("train.batch=6", "train.ema_kimg=0"), (256, 256)).train
+    train = derived.fill_in(load("train.batch=6", "train.ema_kimg=0"), (256, 256)).train
     assert (train.batch, train.ema_kimg) == (6, 0)
     config = load("experiment=stylegan_paper256")
-    assert derived.complete(config, (256, 256)) == config
+    assert derived.fill_in(config, (256, 256)) == config
 
 
 def test_a_microbatch_must_divide_the_batch_that_was_found() -> None:
     config = load("train.microbatch=8")
-    assert derived.complete(config, (256, 256)).train.microbatch == 8
+    assert derived.fill_in(config, (256, 256)).train.microbatch == 8
     with pytest.raises(ConfigError, match=r"does not divide the batch of 16 .* give train.batch"):
-        derived.complete(replace(config, train=replace(config.train, microbatch=5)), (256, 256))
+        derived.fill_in(replace(config, train=replace(config.train, microbatch=5)), (256, 256))
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_published_presets(preset: str, expected: tuple[float | None, ...]) -> N
 
 def test_every_rank_gets_the_same_share() -> None:
     config = load("train.batch=null")
-    assert [derived.complete(config, (128, 128), n).train.batch for n in (1, 2, 3, 5)] == [
+    assert [derived.fill_in(config, (128, 128), n).train.batch for n in (1, 2, 3, 5)] == [
         32,
         32,
         30,
         30,
     ]
-    assert derived.complete(config, (1024, 1024), 8).train.batch == 8  # an image each at least
+    assert derived.fill_in(config, (1024, 1024), 8).train.batch == 8  # an image each at least
     with pytest.raises(ConfigError, match=r"train.batch=8 .* over 3 ranks: .* train.batch=9"):
-        derived.complete(load("train.batch=8"), (64, 64), 3)
+        derived.fill_in(load("train.batch=8"), (64, 64), 3)
     with pytest.raises(ConfigError, match=r"the batch of 8, 4 on each of 2 ranks: give another"):
-        derived.complete(load("train.batch=8", "train.microbatch=8"), (64, 64), 2)
+        derived.fill_in(load("train.batch=8", "train.microbatch=8"), (64, 64), 2)

@@ -200,14 +200,14 @@ def test_differences_leave_out_what_changes_neither_networks_nor_pictures() -> N
         return OmegaConf.to_container(compose("train", ["data=folder", *overrides]))
 
     changed = ["model.ngf=32", "data.cache=none", "model.mode=reference", "optimizer.lr=1"]
-    assert resume.differences(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
-    new_key = resume.differences({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
+    assert resume.config_diff(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
+    new_key = resume.config_diff({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
     assert new_key == ["model.a: (not there) -> null"]
     older, now = (dataclasses.asdict(load("data=folder", "data.root=x")) for _ in range(2))
     del older["data"]["held_out"]  # a key of later versions
-    assert resume.differences(older, now) == []
+    assert resume.config_diff(older, now) == []
     now["data"]["held_out"] = 3
-    assert resume.differences(older, now) == ["data.held_out: 0 -> 3"]
+    assert resume.config_diff(older, now) == ["data.held_out: 0 -> 3"]
 
 
 def test_a_plugin_package_is_allowed_when_named(

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from gantrain.config import paths, schema
-from gantrain.config.suggestions import ALIASES, suggest, unknown
+from gantrain.config.suggestions import ALIASES, suggest, unknown_key
 
 GENERATE = paths.config_dir() / "generate.yaml"
 PLAIN = {
@@ -49,5 +49,5 @@ def test_every_alias_leads_to_a_key_that_exists() -> None:
 
 
 def test_unknown_repeats_the_value() -> None:
-    assert unknown("batch_size", 4, KNOWN).endswith("Did you mean train.batch=4?")
-    assert unknown("qqqqqqq", 4, KNOWN).endswith("--cfg job.")
+    assert unknown_key("batch_size", 4, KNOWN).endswith("Did you mean train.batch=4?")
+    assert unknown_key("qqqqqqq", 4, KNOWN).endswith("--cfg job.")

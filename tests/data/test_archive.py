@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.data import archive
-from gantrain.data.archive import Member, file_size, members, opened
+from gantrain.data.archive import Member, file_size, members, open_image
 from gantrain.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ def test_members_read_like_files(packed):
     assert members(packed) == sorted(CONTENT)
     for name, content in CONTENT.items():
         member = Member(packed, name)
-        source = opened(member)
+        source = open_image(member)
         assert member.read() == content and file_size(member) == len(content)
         assert isinstance(source, io.BytesIO) and source.read() == content
     assert str(Member(packed, "a/b.png")) == f"{packed}!/a/b.png"
@@ -43,7 +43,7 @@ def test_members_read_like_files(packed):
 def test_a_plain_file_opens_as_itself(tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"12345")
-    assert opened(file) == file and file_size(file) == 5
+    assert open_image(file) == file and file_size(file) == 5
 
 
 def test_the_order_is_that_of_a_folder(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from gantrain.data import decode as decoding
-from gantrain.data.bit_depth import ImageFault, Pixels, pixels, resize, to_channels
+from gantrain.data.bit_depth import ImageFault, PixelFormat, pixel_format, resize, to_channels
 from gantrain.data.decode import decode, holds_floats, image_size
 from gantrain.data.encode import write_picture
 from gantrain.data.image_files import load_image
@@ -29,7 +29,7 @@ KINDS = [
     for channels in (1, 2, 3, 4)
     if (ending, depth) != (".png", "float")
 ]
-DEEP = Pixels(16)
+DEEP = PixelFormat(16)
 
 
 @pytest.mark.parametrize(("ending", "depth", "channels"), KINDS)
@@ -175,7 +175,7 @@ def test_colours_of_transparent_pixels_do_not_bleed(dtype):
     assert seen.any() and found[seen][:, 0].min() > 0.9 and found[seen][:, 1].max() < 0.1
 
 
-def fault(path, channels: int = 3, settings: Pixels = DEEP) -> str:
+def fault(path, channels: int = 3, settings: PixelFormat = DEEP) -> str:
     with pytest.raises(ImageFault) as caught:
         load_image(path, channels, settings)
     return str(caught.value)
@@ -186,12 +186,12 @@ def test_depths_that_do_not_fit_are_refused(tmp_path):
         deep_pictures.write(
             tmp_path / f"{number}.tif", deep_pictures.random_pixels(7, (4, 4, 3), dtype) + dtype(0)
         )
-    assert "16 bits per channel: set data.depth=16" in fault(tmp_path / "0.tif", 3, Pixels())
+    assert "16 bits per channel: set data.depth=16" in fault(tmp_path / "0.tif", 3, PixelFormat())
     told = "set data.depth=float and data.value_range=[lowest,highest]"
-    assert told in fault(tmp_path / "1.tif", 3, Pixels()) and told in fault(tmp_path / "1.tif")
-    assert "holds whole numbers" in fault(tmp_path / "0.tif", 3, Pixels("float", -5, 5))
+    assert told in fault(tmp_path / "1.tif", 3, PixelFormat()) and told in fault(tmp_path / "1.tif")
+    assert "holds whole numbers" in fault(tmp_path / "0.tif", 3, PixelFormat("float", -5, 5))
     for name, most in (("0.tif", 65535), ("2.tif", 255)):
-        found = load_image(tmp_path / name, 3, Pixels("float"))
+        found = load_image(tmp_path / name, 3, PixelFormat("float"))
         assert found.dtype == np.float32
         assert (np.rint(found * most) == decode(tmp_path / name)[0]).all()
 
@@ -201,7 +201,9 @@ def test_floats_outside_of_the_range_are_named(tmp_path, value):
     x = deep_pictures.random_pixels(8, (4, 4, 1), np.float32)
     x[1, 2] = value
     deep_pictures.write(tmp_path / "x.tif", x)
-    assert "outside of value_range=[0,1]: widen it" in fault(tmp_path / "x.tif", 1, Pixels("float"))
+    assert "outside of value_range=[0,1]: widen it" in fault(
+        tmp_path / "x.tif", 1, PixelFormat("float")
+    )
 
 
 def test_numbers_that_nothing_holds_are_refused(tmp_path):
@@ -210,9 +212,9 @@ def test_numbers_that_nothing_holds_are_refused(tmp_path):
         tifffile.imwrite(tmp_path / f"{name}.tif", x.astype(dtype))
         assert "numbers: save it with 8 or 16 bits" in fault(tmp_path / f"{name}.tif")
     tifffile.imwrite(tmp_path / "d.tif", x / 3)
-    assert "64-bit floats that 32 bits cannot" in fault(tmp_path / "d.tif", 1, Pixels("float"))
+    assert "64-bit floats that 32 bits cannot" in fault(tmp_path / "d.tif", 1, PixelFormat("float"))
     tifffile.imwrite(tmp_path / "e.tif", x / 16)
-    assert (load_image(tmp_path / "e.tif", 1, Pixels("float"))[..., 0] == x / 16).all()
+    assert (load_image(tmp_path / "e.tif", 1, PixelFormat("float"))[..., 0] == x / 16).all()
     five = np.zeros((4, 4, 5), np.uint16)
     tifffile.imwrite(tmp_path / "f.tif", five, photometric="minisblack", planarconfig="contig")
     assert "has 5 channels: save it with 1 to 4" in fault(tmp_path / "f.tif")
@@ -265,14 +267,14 @@ def test_formats_that_cannot_hold_it_are_not_written(tmp_path):
 
 
 def test_value_range_is_checked():
-    assert pixels("float", [-2, 3]) == Pixels("float", -2.0, 3.0)
+    assert pixel_format("float", [-2, 3]) == PixelFormat("float", -2.0, 3.0)
     for depth, limits, told in (
         ("float", [1, 1], "is no range"),
         ("float", [1], "is no range"),
         (16, [0, 1], "is for floats, and data.depth=16 has its own"),
     ):
         with pytest.raises(ConfigError, match=told):
-            pixels(depth, limits)  # pyright: ignore[reportArgumentType]
+            pixel_format(depth, limits)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

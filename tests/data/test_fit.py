@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantrain.data.fit import FILTERS, Fit
+from gantrain.data.fit import FILTERS, FitResize
 from tests.helpers.picture_sets import array, picture
 
 SIZES = [(40, 48), (48, 40), (7, 90), (33, 32), (32, 32), (1, 500), (300, 2)]  # height, width
@@ -25,7 +25,7 @@ def restated(image, mode, name, height, width):
 @pytest.mark.parametrize("filter", ["lanczos", "box", "bicubic"])
 @pytest.mark.parametrize("mode", ["crop", "stretch"])
 def test_fit_is_pillows_crop_and_resize(mode, filter, resolution):
-    fit = Fit(mode, filter, resolution)
+    fit = FitResize(mode, filter, resolution)
     for number, (height, width) in enumerate(SIZES):
         image = picture(number, height, width)
         found = fit.resize(array(image))
@@ -37,7 +37,7 @@ def test_fit_is_pillows_crop_and_resize(mode, filter, resolution):
 
 def test_the_filters_and_modes_differ():
     found = {
-        Fit(mode, filter, (20, 20)).resize(array(picture(0, 90, 61))).tobytes()
+        FitResize(mode, filter, (20, 20)).resize(array(picture(0, 90, 61))).tobytes()
         for mode in ("crop", "stretch")
         for filter in ("lanczos", "box", "bicubic")
     }
@@ -47,19 +47,21 @@ def test_the_filters_and_modes_differ():
 def test_the_crop_is_central():
     wide = Image.new("L", (30, 10), 50)
     wide.paste(200, (10, 0, 20, 10))
-    assert (Fit("crop", "box", (10, 10)).resize(array(wide)) == 200).all()
-    assert (Fit("crop", "box", (5, 5)).resize(array(wide.rotate(90, expand=True))) == 200).all()
+    assert (FitResize("crop", "box", (10, 10)).resize(array(wide)) == 200).all()
+    assert (
+        FitResize("crop", "box", (5, 5)).resize(array(wide.rotate(90, expand=True))) == 200
+    ).all()
 
 
 def test_shrinking_averages():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     blocks = np.asarray(noise, float).reshape(8, 8, 8, 8).mean((1, 3))
-    found = Fit("crop", "box", (8, 8)).resize(array(noise))[:, :, 0]
+    found = FitResize("crop", "box", (8, 8)).resize(array(noise))[:, :, 0]
     assert np.abs(found - blocks).max() <= 1
 
 
 def test_none_changes_nothing_and_refuses_other_sizes():
-    fit = Fit("none", "lanczos", (40, 48))
+    fit = FitResize("none", "lanczos", (40, 48))
     image = picture(1, 40, 48)
     assert (fit.resize(array(image)) == np.asarray(image)).all()
     assert not fit.size_fault((40, 48))
@@ -71,4 +73,4 @@ def test_none_changes_nothing_and_refuses_other_sizes():
 @pytest.mark.parametrize("resize", ["crop", "stretch", "none"])
 def test_channels_come_last(mode, channels, resize):
     image = picture(2, 16, 16).convert(mode)
-    assert Fit(resize, "lanczos", (16, 16)).resize(array(image)).shape == (16, 16, channels)
+    assert FitResize(resize, "lanczos", (16, 16)).resize(array(image)).shape == (16, 16, channels)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gantrain.data.loader import batches
-from gantrain.data.sampler import UnpairedOrder
+from gantrain.data.sampler import UnpairedSampler
 
 
 class Numbers:
@@ -62,7 +62,7 @@ def test_ranks_split_the_global_batch():
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_every_sample_is_seen_once_per_pass_over_all_ranks(world):
     count, batch = 10, 6  # a batch may begin in one pass and end in the next
-    order = UnpairedOrder(0, count, count)
+    order = UnpairedSampler(0, count, count)
     seen = [
         place
         for rank in range(world)

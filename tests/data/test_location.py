@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.data.location import find
+from gantrain.data.location import resolve_root
 from gantrain.errors import ConfigError
 from tests.helpers.single_sets import pack, write_labels, write_pictures
 
@@ -19,7 +19,7 @@ def rooted(request, tmp_path):
 
 
 def names(root: str) -> dict[str, list[str]]:
-    return {split: place.names() for split, place in find(root, None).splits.items()}
+    return {split: place.names() for split, place in resolve_root(root, None).splits.items()}
 
 
 def test_all_pictures_below(rooted):
@@ -30,7 +30,7 @@ def test_all_pictures_below(rooted):
 def test_train_and_test(rooted):
     root = rooted("train/c/1.png", "test/2.png", "val/3.png", "4.png")
     assert names(root) == {"train": ["c/1.png"], "test": ["2.png"]}
-    assert find(root, None).beside == ["val"]
+    assert resolve_root(root, None).beside == ["val"]
 
 
 def test_train_alone(rooted):
@@ -40,7 +40,7 @@ def test_train_alone(rooted):
 def test_what_wraps_everything_is_entered(rooted):
     root = rooted("pets/v1/train/cat/1.png", "pets/v1/test/cat/2.png")
     assert names(root) == {"train": ["cat/1.png"], "test": ["cat/2.png"]}
-    assert str(find(root, None).top).endswith("/pets/v1")
+    assert str(resolve_root(root, None).top).endswith("/pets/v1")
 
 
 def test_labels_on_top_wrap_nothing(rooted, tmp_path):
@@ -48,20 +48,20 @@ def test_labels_on_top_wrap_nothing(rooted, tmp_path):
     write_labels(tmp_path / "set", [["00000/1.png", 0]])
     for root in (tmp_path / "set", pack(tmp_path / "set", tmp_path / "set.zip")):
         assert names(str(root)) == {"train": ["00000/1.png"]}
-        content = find(str(root), None).top.label_file()
+        content = resolve_root(str(root), None).top.label_file()
         assert content and b"00000/1.png" in content
 
 
 def test_test_pictures_are_not_trained_on(rooted):
     root = rooted("test/1.png", "more/2.png")
     with pytest.raises(ConfigError, match=r"test/ but not train/.*: move"):
-        find(root, None)
+        resolve_root(root, None)
 
 
 def test_two_domains_are_not_mixed(rooted):
     root = rooted("trainA/1.png", "trainB/2.png", "testA/3.png")
     with pytest.raises(ConfigError, match=r"pictures of two domains"):
-        find(root, None)
+        resolve_root(root, None)
 
 
 def test_an_archive_is_known_by_its_ending_whatever_the_case(tmp_path):
@@ -96,7 +96,7 @@ def test_wrong_roots(tmp_path, monkeypatch, root, told):
     Path("set.tar.gz").touch()
     Path("text.zip").write_text("no archive")
     with pytest.raises(ConfigError, match=told) as caught:
-        find(root, "Ask Ada.")
+        resolve_root(root, "Ask Ada.")
     missing = root in (None, "nowhere")
     assert ("Ask Ada." in caught.value.problems) == missing
 
@@ -107,4 +107,4 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(ConfigError, match=r"cannot be listed \(Permission denied\): check"):
-        find(str(tmp_path), None)
+        resolve_root(str(tmp_path), None)

@@ -10,7 +10,7 @@ import torch
 
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.errors import ConfigError
-from gantrain.io.files import is_whole, kimg_label
+from gantrain.io.files import is_intact, kimg_label
 
 
 def state(n: int) -> dict[str, object]:
@@ -126,7 +126,7 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     position = whole.index(torch.full((4,), 2000.0).numpy().tobytes())  # inside the weights
     whole[position] ^= 1
     path.write_bytes(whole)
-    assert not is_whole(path)
+    assert not is_intact(path)
     found = store.newest()
     assert found and found[1]["nimg"] == 1000
 
@@ -177,7 +177,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> N
         written = int(rest[-1]) if rest else written
         store = CheckpointStore(tmp_path, keep=2)  # clears what the killed writer left
         assert not list(tmp_path.glob(".*.tmp"))
-        assert all(is_whole(path) for path in store.paths())  # whole or not there
+        assert all(is_intact(path) for path in store.paths())  # whole or not there
         found = store.newest()
         assert found is not None
         n = found[1]["nimg"]

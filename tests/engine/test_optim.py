@@ -6,10 +6,10 @@ from torch import nn
 
 from gantrain.engine.optim import (
     LearningRate,
-    lazily,
+    lazy_reg_correction,
+    main_step_ratio,
     restore_optimizer,
-    set_rate,
-    steps_ratio,
+    set_lr,
 )
 from gantrain.gans.base import Phase
 
@@ -58,7 +58,7 @@ def stepped_adam(lr: float) -> tuple[nn.Parameter, torch.optim.Adam]:
     p = nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([p], lr=lr)
     p.grad = torch.ones(3)
-    set_rate(optimizer, 0.5)
+    set_lr(optimizer, 0.5)
     optimizer.step()
     return p, optimizer
 
@@ -66,7 +66,7 @@ def stepped_adam(lr: float) -> tuple[nn.Parameter, torch.optim.Adam]:
 def test_set_rate_is_relative_to_the_configured_rate() -> None:
     _, optimizer = stepped_adam(0.1)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
-    assert set_rate(optimizer, 0.25) == pytest.approx(0.025)
+    assert set_lr(optimizer, 0.25) == pytest.approx(0.025)
 
 
 def test_restoring_keeps_moments_from_the_file_and_settings_from_the_config() -> None:
@@ -75,7 +75,7 @@ def test_restoring_keeps_moments_from_the_file_and_settings_from_the_config() ->
     fresh = torch.optim.Adam([p], lr=0.7, betas=(0.5, 0.9))
     restore_optimizer(fresh, saved.state_dict())
     assert fresh.param_groups[0]["betas"] == (0.5, 0.9)
-    assert set_rate(fresh, 1.0) == 0.7
+    assert set_lr(fresh, 1.0) == 0.7
     moments = fresh.state[p]
     assert moments["step"] == 1 and torch.equal(moments["exp_avg"], torch.full((3,), 0.1))
 
@@ -86,15 +86,15 @@ PHASES = [("G", 1), ("G", 4), ("D", 1), ("D", 16), ("E", 2)]
 @pytest.mark.parametrize(("player", "ratio"), [("G", 4 / 5), ("D", 16 / 17), ("E", 1)])
 def test_lazy_phases_correct_rate_and_betas(player: str, ratio: float) -> None:
     phases = [Phase(f"{p}{k}", p, lambda batch, step: iter(()), k) for p, k in PHASES]
-    assert steps_ratio(phases, player) == pytest.approx(ratio)
-    settings = lazily({"lr": 0.01, "betas": [0.0, 0.99], "eps": 1e-8}, ratio)
+    assert main_step_ratio(phases, player) == pytest.approx(ratio)
+    settings = lazy_reg_correction({"lr": 0.01, "betas": [0.0, 0.99], "eps": 1e-8}, ratio)
     assert settings["lr"] == pytest.approx(0.01 * ratio) and settings["eps"] == 1e-8
     assert list(settings["betas"]) == pytest.approx([0.0, 0.99**ratio])
-    assert lazily({"rho": 0.9}, ratio) == {"rho": 0.9}
+    assert lazy_reg_correction({"rho": 0.9}, ratio) == {"rho": 0.9}
 
 
 def test_a_penalty_at_every_step_is_no_main_step() -> None:
     phases = [Phase("D", "D", lambda batch, step: iter(()))]
     for k in (1, 2, 16):
         r1 = Phase("D_r1", "D", lambda batch, step: iter(()), k, True, full_precision=True)
-        assert steps_ratio([*phases, r1], "D") == pytest.approx(k / (k + 1))
+        assert main_step_ratio([*phases, r1], "D") == pytest.approx(k / (k + 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantrain.engine.signals import LAUNCHED, Action, hold, listen
+from gantrain.engine.signals import LAUNCHED, Action, defer_signals, handle_signals
 
 USER = [signal.SIGUSR1, signal.SIGUSR2]
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *USER]
@@ -30,7 +30,7 @@ def send(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", ALL)
 def test_outside_of_slurm_every_signal_stops(number: signal.Signals) -> None:
-    with listen() as signals:
+    with handle_signals() as signals:
         assert signals.take() is Action.GO_ON and signals.received is None
         send(number)
         assert signals.take() is Action.STOP and signals.received == number
@@ -42,14 +42,14 @@ def test_slurm_warning_before_the_time_limit_requeues(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with listen() as signals:
+    with handle_signals() as signals:
         send(number)
         assert signals.take() is Action.REQUEUE and signals.received == number
 
 
 def test_slurm_preemption_saves_and_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with listen() as signals:
+    with handle_signals() as signals:
         for _ in range(2):  # at the beginning of the grace time and at its end
             send(signal.SIGTERM)
             assert signals.take() is Action.SAVE and signals.received == signal.SIGTERM
@@ -60,7 +60,7 @@ def test_slurm_preemption_saves_and_trains_on(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_largest_wish_counts_and_names_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with listen() as signals:
+    with handle_signals() as signals:
         for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
             send(number)
         assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR2
@@ -68,7 +68,7 @@ def test_the_largest_wish_counts_and_names_its_signal(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("first", ALL)
 def test_second_sigint_interrupts_at_once(first: signal.Signals) -> None:
-    with pytest.raises(KeyboardInterrupt), listen():
+    with pytest.raises(KeyboardInterrupt), handle_signals():
         send(first)
         send(signal.SIGINT)
 
@@ -77,7 +77,7 @@ def test_a_started_rank_leaves_the_second_sigint_to_its_parent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(LAUNCHED, "1")
-    with listen() as signals:
+    with handle_signals() as signals:
         for _ in range(3):
             send(signal.SIGINT)
         assert signals.take() is Action.STOP
@@ -90,7 +90,7 @@ def test_handlers_come_back_also_after_an_error() -> None:
     expected = {number: mine for number in ALL}
     for number, handler in expected.items():
         signal.signal(number, handler)
-    with pytest.raises(ZeroDivisionError), listen():
+    with pytest.raises(ZeroDivisionError), handle_signals():
         send(signal.SIGTERM)
         raise ZeroDivisionError
     assert {number: signal.getsignal(number) for number in ALL} == expected
@@ -102,14 +102,14 @@ def test_earlier_handlers_of_user_signals_are_remembered() -> None:
 
     signal.signal(signal.SIGUSR2, submitits)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    with listen() as signals:
+    with handle_signals() as signals:
         send(signal.SIGUSR2)
         assert signals.earlier == {signal.SIGUSR2: submitits}
 
 
 def test_nohup_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with listen() as signals:
+    with handle_signals() as signals:
         send(signal.SIGHUP)
         assert signals.take() is Action.GO_ON
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -117,7 +117,7 @@ def test_nohup_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_ignored_signal_is_ignored_again_afterwards() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    with listen() as signals:
+    with handle_signals() as signals:
         send(signal.SIGUSR1)
         assert signals.take() is Action.STOP
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
@@ -127,16 +127,16 @@ def test_signals_before_the_training_wait_for_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     for number in ALL:
         signal.signal(number, signal.SIG_DFL)
-    hold()
+    defer_signals()
     for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C need not wait
         assert signal.getsignal(number) is signal.SIG_DFL
     send(signal.SIGTERM)
-    with listen() as signals:
+    with handle_signals() as signals:
         assert signals.take() is Action.SAVE and signals.earlier == {}
     send(signal.SIGUSR1)  # after the block: kept for the next one
-    with listen() as signals:
+    with handle_signals() as signals:
         assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR1
-    with listen() as signals:
+    with handle_signals() as signals:
         assert signals.take() is Action.GO_ON
 
 
@@ -144,7 +144,7 @@ def test_hold_leaves_submitits_handlers_and_other_machines_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    hold()
+    defer_signals()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
     def submitits(number: int, frame: object) -> None:
@@ -152,6 +152,6 @@ def test_hold_leaves_submitits_handlers_and_other_machines_alone(
 
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     signal.signal(signal.SIGUSR2, submitits)
-    hold()
+    defer_signals()
     assert signal.getsignal(signal.SIGUSR2) is submitits
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL

@@ -14,8 +14,8 @@ from gantrain.engine import seeding
 from gantrain.engine.buffers import copy_all, moving_buffers
 from gantrain.engine.ema import EMA
 from gantrain.engine.memory import peak_gigabytes
-from gantrain.engine.precision import Precision, PrecisionName, missing, pick_device
-from gantrain.engine.signals import Action, listen
+from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
+from gantrain.engine.signals import Action, handle_signals
 from gantrain.engine.timing import Throughput, crossed
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.layers import SynthesisLayer
@@ -179,7 +179,7 @@ def test_a_block_in_full_float32(name: PrecisionName) -> None:
 
 def test_devices_and_memory() -> None:
     assert pick_device("cpu") == torch.device("cpu")
-    assert missing(torch.device("cpu")) == ""
+    assert unavailable_reason(torch.device("cpu")) == ""
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
     assert 0.01 < peak_gigabytes(torch.device("cpu")) < 100
 
@@ -188,15 +188,17 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert missing(torch.device("cuda")) == missing(torch.device("cuda:1")) == ""
-    assert "cuda:0 to cuda:1" in missing(torch.device("cuda:2"))
-    assert "no Apple GPU" in missing(torch.device("mps"))
+    assert (
+        unavailable_reason(torch.device("cuda")) == unavailable_reason(torch.device("cuda:1")) == ""
+    )
+    assert "cuda:0 to cuda:1" in unavailable_reason(torch.device("cuda:2"))
+    assert "no Apple GPU" in unavailable_reason(torch.device("mps"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_signal_asks_and_second_interrupts(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with listen() as signals:
+    with handle_signals() as signals:
         assert signals.take() is Action.GO_ON
         os.kill(os.getpid(), number)
         assert signals.take() is Action.STOP and signals.received == number

@@ -28,16 +28,16 @@ def test_nobody_looks_while_a_module_is_imported(
     monkeypatch.delitem(sys.modules, "looks", raising=False)
     if not looking:
         gc.disable()
-    assert startup.load("looks").FOUND is False
+    assert startup.import_without_gc("looks").FOUND is False
     assert gc.isenabled() is looking and gc.get_freeze_count() > 0
 
 
 def test_what_is_there_already_keeps_no_memory() -> None:
-    assert startup.load("gantrain.engine.startup") is startup
+    assert startup.import_without_gc("gantrain.engine.startup") is startup
     assert gc.get_freeze_count() == 0
 
 
 def test_a_module_that_fails_changes_nothing_else() -> None:
     with pytest.raises(ZeroDivisionError):
-        startup.load("broken")
+        startup.import_without_gc("broken")
     assert gc.isenabled()

@@ -13,7 +13,7 @@ from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.trainer import Trainer, TrainingPlan
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from tests.helpers.command_line import differences
@@ -68,7 +68,7 @@ def trainer(gan: GAN, folder: Path, **plan: object) -> tuple[Trainer, Recorder, 
         gan,
         build_optimizers(gan, torch.optim.Adam, {"lr": 1e-2}),
         Precision(torch.device("cpu"), "fp32"),
-        Plan(**{**values, **plan}),  # type: ignore[arg-type]
+        TrainingPlan(**{**values, **plan}),  # type: ignore[arg-type]
         batches=noise,
         tracker=recorder,
         store=CheckpointStore(folder, keep=99),

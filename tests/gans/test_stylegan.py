@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.engine.checkpoint import misfits
+from gantrain.engine.checkpoint import shape_mismatches
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
@@ -58,9 +58,9 @@ def test_style_mixing(cutoff: int, monkeypatch: pytest.MonkeyPatch) -> None:
     G, batch = gan.G["G"], pictures(gan)
     z = [torch.randn(4, 8), torch.randn(4, 8)]
     queue = list(z)
-    monkeypatch.setattr(latents, "draw_z", lambda *_: queue.pop(0))
+    monkeypatch.setattr(latents, "sample_z", lambda *_: queue.pop(0))
     monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(cutoff))
-    ws = latents.draw_ws(G, batch, 4, mixing_prob=1.0)
+    ws = latents.sample_ws(G, batch, 4, mixing_prob=1.0)
     one, two = (G.mapping(x) for x in z)
     assert torch.equal(ws[:, :cutoff], one[:, :cutoff])
     assert torch.equal(ws[:, cutoff:], two[:, cutoff:])
@@ -69,7 +69,7 @@ def test_style_mixing(cutoff: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_style_mixing_happens_as_often_as_asked() -> None:
     gan = make()
     batch = pictures(gan, 1)
-    draws = [latents.draw_ws(gan.G["G"], batch, 1, 0.6).detach()[0] for _ in range(400)]
+    draws = [latents.sample_ws(gan.G["G"], batch, 1, 0.6).detach()[0] for _ in range(400)]
     cutoffs = [int((ws == ws[0]).all(1).sum()) for ws in draws]
     num_ws = gan.G["G"].num_ws
     mixed = [c for c in cutoffs if c < num_ws]
@@ -84,7 +84,7 @@ def test_path_length_by_finite_differences() -> None:
     torch.manual_seed(5)
     with pytest.MonkeyPatch.context() as patch:
         z = torch.randn(1, 8, dtype=torch.float64)
-        patch.setattr(latents, "draw_z", lambda *_: z)
+        patch.setattr(latents, "sample_z", lambda *_: z)
         loss = only(gan.path_length(batch, Step(0, 0)))["path_length"]
     torch.manual_seed(5)
     torch.randn(1, 8, dtype=torch.float64)
@@ -270,7 +270,7 @@ def test_microbatches_give_the_gradient_of_the_batch(
     for size in (4, 2, 1):
         parts = [{"image": batch["image"][i : i + size]} for i in range(0, 4, size)]
         queue = list(z.split(size))
-        monkeypatch.setattr(latents, "draw_z", lambda *_, queue=queue: queue.pop(0))
+        monkeypatch.setattr(latents, "sample_z", lambda *_, queue=queue: queue.pop(0))
         optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
         run = PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
         run.phases = [p for p in gan.phases() if p.name == phase]
@@ -288,8 +288,10 @@ def test_a_checkpoint_fits_or_says_what_does_not() -> None:
         name: optimizer.state_dict() for name, optimizer in runner(gan).optimizers.items()
     }
     state = {"gan": gan.state_dict(), "optimizers": optimizers}
-    assert misfits(state, make(augment="none")) == []
-    assert "G.E.b16.conv0.weight is absent there and (4, 4, 3, 3) here" in misfits(
+    assert shape_mismatches(state, make(augment="none")) == []
+    assert "G.E.b16.conv0.weight is absent there and (4, 4, 3, 3) here" in shape_mismatches(
         state, make(lambda_image=1.0)
     )
-    assert misfits(state, make(freeze_d=2)) == ["D learns 18 of its tensors there and 14 here"]
+    assert shape_mismatches(state, make(freeze_d=2)) == [
+        "D learns 18 of its tensors there and 14 here"
+    ]

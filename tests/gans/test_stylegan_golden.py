@@ -13,7 +13,7 @@ from gantrain.engine.precision import Precision
 from gantrain.gans import latents
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.stylegan import StyleGAN
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 from tests.helpers.golden_files import load, under
 
 META, ARRAYS = load("stylegan2_training_steps")
@@ -60,7 +60,7 @@ def trained() -> tuple[StyleGAN, EMA, list[dict[str, float]]]:
     ema = EMA(gan.G, half_life=BATCH * math.log(0.5) / math.log(META["ema_beta"]))
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latents, "draw_z", draws.draw_z)
+        patch.setattr(latents, "sample_z", draws.draw_z)
         patch.setattr(torch, "randn_like", draws.randn_like)
         for i in range(META["iters"]):
             due = [f"iter{i}/{p}/z" for p in ("Gmain", "Greg", "Dmain")]
@@ -109,7 +109,7 @@ def test_final_tensors(trained: Trained, which: str) -> None:
     for name, (mean, norm) in under(ARRAYS, f"final/{which}/").items():
         if name.endswith(CONSTANT):
             continue
-        tensor = widen(state[name]).double()
+        tensor = at_least_float32(state[name]).double()
         assert tensor.norm().item() == pytest.approx(norm.item(), rel=1e-4), name
         assert tensor.mean().item() == pytest.approx(mean.item(), rel=1e-4, abs=2e-5), name
         compared += 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gantrain.health.alarms import Alarm, Examiner
+from gantrain.health.alarms import Alarm, AlarmMonitor
 
 GOOD = {
     "logit_real": 1.0, "logit_fake": 0.0, "logit_held": 0.9, "separation": 0.9, "overfit": 0.1,
@@ -24,7 +24,7 @@ def row(place: str = "ab", **changed: float) -> dict[str, float | None]:
 def alarms(
     *rows: dict[str, Any], begin: int = TOTAL // 2, p_bound: float | None = None
 ) -> list[Alarm]:
-    examiner = Examiner(TOTAL, p_bound)
+    examiner = AlarmMonitor(TOTAL, p_bound)
     return [a for i, one in enumerate(rows) for a in examiner.look(begin + 1000 * i, one)]
 
 
@@ -102,7 +102,7 @@ def test_numbers_that_are_none_raise_nothing(nothing: float | None) -> None:
 
 
 def test_what_still_holds() -> None:
-    examiner = Examiner(TOTAL)
+    examiner = AlarmMonitor(TOTAL)
     for i in range(3):
         examiner.look(TOTAL // 2 + i, row(luma=-0.9, diversity=0.01))
     assert sorted(examiner.standing()) == ["collapse/ab", "inverted/ab"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.health.signals import Probe, coded, joined, measure
+from gantrain.health.signals import Probe, concat_probes, health_signals, quantize_with_noise
 
 REAL = torch.tensor([1.0, 2.0, 3.0, 4.0])
 
@@ -21,7 +21,7 @@ def probe(**given: Tensor | None) -> dict[str, float]:
     values: dict[str, Tensor | None] = {
         "real": x, "fake": pictures(seed=1), "logits_real": REAL, "logits_fake": REAL - 10,
     }  # fmt: skip
-    return measure(Probe(**{**values, **given}))  # type: ignore[arg-type]
+    return health_signals(Probe(**{**values, **given}))  # type: ignore[arg-type]
 
 
 def test_separation_is_the_share_of_pairs_in_order() -> None:
@@ -80,7 +80,12 @@ def test_a_source_hidden_in_faint_patterns() -> None:
     hiding = y.clone()
     hiding[:, :, 1::2] += x[:, :, 1::2] / 512  # far below one level of a file
     way_back = lambda fake: ((fake - y) * 512).clamp(-1, 1)  # noqa: E731
-    bad = probe(source=x, fake=hiding, back=way_back(hiding), back_coded=way_back(coded(hiding)))
+    bad = probe(
+        source=x,
+        fake=hiding,
+        back=way_back(hiding),
+        back_coded=way_back(quantize_with_noise(hiding)),
+    )
     honest = probe(source=x, fake=y, back=x + 0.05, back_coded=x + 0.06)
     assert bad["hidden"] > 1.3 and honest["hidden"] == pytest.approx(1.2, rel=1e-3)
     # An error below one level is none that a file could have kept.
@@ -91,7 +96,7 @@ def test_a_source_hidden_in_faint_patterns() -> None:
 def test_a_file_keeps_whole_levels_and_a_little_noise() -> None:
     torch.manual_seed(0)
     x = torch.linspace(-1, 1, 256).repeat(2000, 1)
-    levels = (coded(x) + 1) * 127.5
+    levels = (quantize_with_noise(x) + 1) * 127.5
     assert (levels.mean(0) - torch.arange(256)).abs().max() < 0.1
     assert levels.std(0).mean() == pytest.approx(1, abs=0.01)
 
@@ -104,4 +109,4 @@ def test_parts_are_measured_as_one() -> None:
               back_coded=y[i : i + 4])
         for i in (0, 4)
     ]  # fmt: skip
-    assert measure(joined(parts)) == measure(whole)
+    assert health_signals(concat_probes(parts)) == health_signals(whole)

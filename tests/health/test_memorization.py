@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.health.memorization import Nearest, Search, compare, describe
+from gantrain.health.memorization import Nearest, NearestNeighborSearch, assess_memorization, embed
 
 
 def pictures(count: int, seed: int) -> Tensor:
@@ -17,9 +17,9 @@ TRAINING, HELD = pictures(300, 0), pictures(99, 1)
 
 
 def nearest(samples: Tensor, *, mirrored: bool = False, part: int = 300) -> Nearest:
-    search = Search(describe(samples), describe(samples.flip(3)) if mirrored else None)
+    search = NearestNeighborSearch(embed(samples), embed(samples.flip(3)) if mirrored else None)
     for images in TRAINING.split(part):
-        search.look(describe(images))
+        search.look(embed(images))
     return search.result()
 
 
@@ -27,7 +27,7 @@ def nearest(samples: Tensor, *, mirrored: bool = False, part: int = 300) -> Near
 def test_the_two_nearest_whatever_the_portions(part: int) -> None:
     samples = pictures(20, 2)
     found = nearest(samples, part=part)
-    all_of_them = torch.cdist(describe(samples), describe(TRAINING))
+    all_of_them = torch.cdist(embed(samples), embed(TRAINING))
     two = all_of_them.topk(2, dim=1, largest=False)
     assert torch.equal(found.index, two.indices[:, 0])
     assert torch.allclose(found.distance, two.values[:, 0], rtol=1e-4)
@@ -43,9 +43,9 @@ def test_mirrored_copies_are_found_where_training_mirrors() -> None:
 
 def test_training_pictures_among_each_other_pass_over_themselves() -> None:
     own = torch.tensor([0, 17, 299])
-    search = Search(describe(TRAINING[own]), own=own)
+    search = NearestNeighborSearch(embed(TRAINING[own]), own=own)
     for images in TRAINING.split(64):
-        search.look(describe(images))
+        search.look(embed(images))
     found = search.result()
     assert (found.index != own).all() and (found.distance > 1).all()
 
@@ -56,7 +56,7 @@ def test_pictures_learnt_by_heart_are_suspicious() -> None:
     learnt = TRAINING[:40] + 0.1 * torch.randn(40, 3, 32, 32)
     some = torch.cat([learnt[:6], pictures(34, 3)])
     for samples, count in ((learnt, 40), (some, 6)):
-        finding = compare(nearest(samples), unseen)
+        finding = assess_memorization(nearest(samples), unseen)
         assert finding.suspect and finding.count == count and finding.chance < 1e-3
         assert sorted(finding.order[:count]) == list(range(count))
 
@@ -65,7 +65,7 @@ def test_new_and_blurred_pictures_are_not() -> None:
     unseen = nearest(HELD)
     fresh = pictures(64, 4)
     for samples in (fresh, fresh / 4, torch.zeros_like(fresh)):  # near the mean: near to all
-        finding = compare(nearest(samples), unseen)
+        finding = assess_memorization(nearest(samples), unseen)
         assert not finding.suspect and finding.count <= 2
     assert (nearest(fresh / 4).distance < unseen.distance.min()).float().mean() > 0.9
 
@@ -76,11 +76,11 @@ def test_noisy_copies_are_suspicious_on_the_whole() -> None:
     copies = TRAINING[:64] + 2.5 * torch.randn(64, 3, 32, 32)
     found, unseen = nearest(copies), nearest(HELD)
     assert (found.distance > unseen.distance.min()).all()
-    finding = compare(found, unseen)
+    finding = assess_memorization(found, unseen)
     assert finding.count == 0 and finding.rank > 0.75 and finding.suspect
-    alike = compare(nearest(pictures(400, 5)), unseen)
+    alike = assess_memorization(nearest(pictures(400, 5)), unseen)
     assert 0.4 < alike.rank < 0.6 and abs(alike.sigmas) < 3 and not alike.suspect
-    same = compare(unseen, unseen)
+    same = assess_memorization(unseen, unseen)
     assert same.rank == 0.5 and same.sigmas == 0
 
 
@@ -96,6 +96,10 @@ def test_an_alarm_by_chance_is_rare() -> None:
     """Of real pictures of the same kind hardly any count, however few the unseen ones are."""
     for few in (9, 50, 99):
         unseen = nearest(HELD[:few])
-        counts = [compare(nearest(pictures(64, 10 + s)), unseen).count for s in range(10)]
+        counts = [
+            assess_memorization(nearest(pictures(64, 10 + s)), unseen).count for s in range(10)
+        ]
         assert sum(counts) / 640 <= 2 / (few + 1)
-        assert not any(compare(nearest(pictures(64, 10 + s)), unseen).suspect for s in range(10))
+        assert not any(
+            assess_memorization(nearest(pictures(64, 10 + s)), unseen).suspect for s in range(10)
+        )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gantrain.data.base import SingleImages
+from gantrain.data.base import ImageDataset
 from tests.helpers.picture_sets import picture
 
 
@@ -40,7 +40,7 @@ def prepared(data: Any, multiple: int = 4) -> list[str]:
     return lines
 
 
-def check_order(data: SingleImages, same: SingleImages, other: SingleImages) -> None:
+def check_order(data: ImageDataset, same: ImageDataset, other: ImageDataset) -> None:
     """Order, mirroring and labels; `same` has data's seed, `other` another one; all may mirror."""
     count = data.images_per_epoch
     data.flip = same.flip = other.flip = False
@@ -56,7 +56,7 @@ def check_order(data: SingleImages, same: SingleImages, other: SingleImages) -> 
     check_mirroring(data, same)
 
 
-def check_mirroring(data: SingleImages, plain: SingleImages) -> None:
+def check_mirroring(data: ImageDataset, plain: ImageDataset) -> None:
     """A coin of the position alone mirrors; the label and everything else stay."""
     data.flip, plain.flip = True, False
     coins = []
@@ -82,7 +82,7 @@ def content(item: dict[str, np.ndarray]) -> tuple[bytes, bytes]:
     return item["image"].tobytes(), item.get("label", np.empty(0)).tobytes()
 
 
-def check_description(data: SingleImages, place: Path) -> dict[str, Any]:
+def check_description(data: ImageDataset, place: Path) -> dict[str, Any]:
     """It is plain, and names `place` under "folders" only."""
     described = data.describe()
     assert json.loads(json.dumps(described)) == described

@@ -21,11 +21,11 @@ from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Plan, Trainer
+from gantrain.engine.trainer import Trainer, TrainingPlan
 from gantrain.gans.base import GAN, Step, networks_of
-from gantrain.inference.evaluation import Judge, Request, evaluate_latents
+from gantrain.inference.evaluation import EvaluationRequest, FeatureCache, evaluate_latents
 from gantrain.inference.model import Model
-from gantrain.inference.probes import Prober, can_be_probed
+from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.metrics.extractor import load_extractor
 from gantrain.ops.value_range import to_float
 from tests.engine.test_trainer import Recorder
@@ -71,7 +71,7 @@ def steps(case: str, precision: PrecisionName, parts: int) -> Crossings:
 def trainer(case: str, device: torch.device, folder: Path) -> tuple[Trainer, Recorder]:
     """With everything that happens beside the steps."""
     gan = device_cases.make(case).to(device)
-    plan = Plan(
+    plan = TrainingPlan(
         seed=0, total=8 * BATCH, batch=BATCH, microbatch=BATCH, tick=7 * BATCH,
         rate=LearningRate("linear", 8 * BATCH), ema_half_life=20.0, on_nonfinite="halt",
         grid_every=4 * BATCH, checkpoint_every=6 * BATCH, snapshot_every=6 * BATCH,
@@ -95,15 +95,15 @@ def trainer(case: str, device: torch.device, folder: Path) -> tuple[Trainer, Rec
         store=CheckpointStore(folder, keep=9),
         snapshot=lambda nimg, G: torch.save(G.state_dict(), folder / f"snapshot-{nimg}.pt"),
         preview=device_cases.pictures(case, 999),
-        probe=Prober(gan, data, precision, 8, BATCH) if can_be_probed(gan) else None,
+        probe=HealthProbe(gan, data, precision, 8, BATCH) if can_be_probed(gan) else None,
         evaluate=_evaluation(gan, data, precision, folder) if case == "stylegan ada" else None,
     )
     return made, recorder
 
 
 def _evaluation(gan: GAN, data: Any, precision: Precision, folder: Path) -> Any:
-    judge = Judge(load_extractor("random", [], "clean", precision.device), None, None)
-    request = Request(["kid"], 12, "train", 0, 1.0, 6, spread=False)
+    judge = FeatureCache(load_extractor("random", [], "clean", precision.device), None, None)
+    request = EvaluationRequest(["kid"], 12, "train", 0, 1.0, 6, spread=False)
 
     def evaluate(nimg: int, G: torch.nn.Module) -> tuple[dict[str, float], bool]:
         model = Model(folder, networks_of(G, "G"), {"ema": True}, precision)

@@ -4,10 +4,10 @@ from PIL import Image
 
 from gantrain.inference.contact_sheet import (
     MOST_PIXELS,
-    beside,
     best_columns,
-    fitting,
-    near_square,
+    image_grid,
+    max_images,
+    side_by_side,
     table,
 )
 
@@ -33,7 +33,7 @@ def test_shape_of_the_pictures_counts() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_pictures_lie_line_by_line(mode: str) -> None:
-    sheet = near_square([picture(10 * i, mode) for i in range(1, 6)])
+    sheet = image_grid([picture(10 * i, mode) for i in range(1, 6)])
     assert sheet.mode == mode and sheet.size == (3 * 102 - 2, 2 * 102 - 2)
     pixels = np.asarray(sheet).reshape(202, 304, -1)[..., 0]
     centres = [[pixels[50 + 102 * i, 50 + 102 * j] for j in range(3)] for i in range(2)]
@@ -43,7 +43,7 @@ def test_pictures_lie_line_by_line(mode: str) -> None:
 
 def test_small_pictures_are_enlarged_without_blur() -> None:
     small = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
-    sheet = np.asarray(near_square([small]))
+    sheet = np.asarray(image_grid([small]))
     assert sheet.shape == (96, 128)
     assert (sheet == np.kron(np.asarray(small), np.ones((32, 32)))).all()
 
@@ -54,10 +54,10 @@ def test_a_table_may_have_empty_places() -> None:
 
 
 def test_beside() -> None:
-    pair = np.asarray(beside(picture(1), picture(2)))[..., 0]
+    pair = np.asarray(side_by_side(picture(1), picture(2)))[..., 0]
     assert pair.shape == (100, 200) and (pair[:, :100] == 1).all() and (pair[:, 100:] == 2).all()
 
 
 def test_a_sheet_has_a_limit() -> None:
-    assert fitting((1022, 1022)) == MOST_PIXELS // 1024**2
-    assert fitting((10**5, 10**5)) == 1
+    assert max_images((1022, 1022)) == MOST_PIXELS // 1024**2
+    assert max_images((10**5, 10**5)) == 1

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from gantrain.inference.interpolation import spline, walk
-from gantrain.inference.latent_sources import Points
+from gantrain.inference.interpolation import interpolate, spline
+from gantrain.inference.latent_sources import LatentBatch
 
 
 @pytest.mark.parametrize("loop", [True, False])
@@ -45,8 +45,8 @@ def test_two_points_on_an_open_path_make_a_line() -> None:
 
 def test_walk_is_the_path_in_portions() -> None:
     points = torch.randn(3, 2)
-    keys = Points(["a", "b", "c"], ["a", "b", "c"], points, [8, 9, 10])
-    parts = list(walk(keys, 4, 5, loop=True))
+    keys = LatentBatch(["a", "b", "c"], ["a", "b", "c"], points, [8, 9, 10])
+    parts = list(interpolate(keys, 4, 5, loop=True))
     assert [len(part.values) for part in parts] == [5, 5, 2]
     assert torch.equal(torch.cat([p.values for p in parts]), spline(points, 4, loop=True))
     assert [seed for part in parts for seed in part.seeds] == list(range(12))

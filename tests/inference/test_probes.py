@@ -16,7 +16,7 @@ from gantrain.gans.base import GAN, ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
-from gantrain.inference.probes import Prober, can_be_probed
+from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.ops.value_range import to_float
 from tests.engine.test_trainer import trainer
 from tests.helpers.command_line import differences
@@ -81,7 +81,7 @@ def test_training_does_not_notice(kind: str, tmp_path: Path) -> None:
         run.preview = None
         if kind != "cyclegan":
             run.batches = lambda nimg, dim=labels: single_batches(nimg, dim)
-        run.probe = Prober(gan, data, CPU, count=8, batch=3)
+        run.probe = HealthProbe(gan, data, CPU, count=8, batch=3)
         run.train()
         states.append(run.state_dict())
         seen = recorder.rows[-1][1]
@@ -96,7 +96,7 @@ def test_training_does_not_notice(kind: str, tmp_path: Path) -> None:
 def test_probes_repeat_whatever_was_drawn_before(tmp_path: Path) -> None:
     gan = single("stylegan")
     run, _, _ = trainer(gan, tmp_path)
-    run.probe = Prober(gan, singles(), CPU, count=8, batch=4)
+    run.probe = HealthProbe(gan, singles(), CPU, count=8, batch=4)
     first = run._probed()
     torch.rand(17)
     assert run._probed() == first
@@ -106,7 +106,7 @@ def test_logits_are_means_over_patches_of_fixed_pictures() -> None:
     seeding.seed_all(0, seeding.INIT)
     gan = CycleGAN(ImageSpec({"a": 3, "b": 3}, (16, 16)), ngf=2, ndf=2, blocks=1, d_layers=1)
     data = pairs()
-    found = Prober(gan, data, CPU, count=5, batch=2)()
+    found = HealthProbe(gan, data, CPU, count=5, batch=2)()
     real = torch.stack([torch.from_numpy(data.train_item("b", i)) for i in (0, 4, 8, 12, 16)])
     held = torch.stack([torch.from_numpy(data.test_item("a", i)) for i in (0, 2, 4, 7, 9)])
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_logits_are_means_over_patches_of_fixed_pictures() -> None:
 
 
 def test_without_held_out_pictures() -> None:
-    found = Prober(single("dcgan"), singles(test_images=0), CPU, count=8, batch=8)()
+    found = HealthProbe(single("dcgan"), singles(test_images=0), CPU, count=8, batch=8)()
     assert "image/logit_held" not in found and "image/diversity" in found
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from gantrain.engine.precision import Precision
 from gantrain.errors import ConfigError
-from gantrain.inference.row_streaming import Stored
-from gantrain.inference.tiled_translation import Bandable, Bands, translate_in_bands
+from gantrain.inference.row_streaming import FeatureMapFile
+from gantrain.inference.tiled_translation import Bandable, TiledTranslator, translate_in_bands
 from gantrain.inference.translation import translate_any_size
 from gantrain.networks.layers import Norm
 from gantrain.networks.resnet import ResnetGenerator
@@ -57,7 +57,7 @@ def test_bands_are_the_whole(norm: Norm, kind: str, size: tuple[int, int], rows:
         assert part.shape[2] <= max(rows // 4, 1) * 4
         found[:, :, a : a + part.shape[2]] = part
 
-    Bands(net, FP32, rows).translate(lambda a, b: x[:, :, a:b], *size, keep)
+    TiledTranslator(net, FP32, rows).translate(lambda a, b: x[:, :, a:b], *size, keep)
     assert (found - expected).abs().max() < 2e-5
 
 
@@ -100,12 +100,12 @@ def test_by_command(tmp_path: Path) -> None:
             assert one.shape == other.shape and abs(one - other).max() <= 1
 
 
-class Watched(Bands):
+class Watched(TiledTranslator):
     """Bands that know how much of their files is there at most, in floats."""
 
     most = 0
 
-    def store(self, channels: int, h: int, w: int) -> Stored:
+    def store(self, channels: int, h: int, w: int) -> FeatureMapFile:
         self.files = [*getattr(self, "files", []), super().store(channels, h, w)]
         there = [file for file in self.files if file.path.exists()]
         self.most = max(self.most, sum(math.prod(file.shape) for file in there))
@@ -128,6 +128,6 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Stored, "write", full)
+    monkeypatch.setattr(FeatureMapFile, "write", full)
     with pytest.raises(ConfigError, match=r"No space left on device.*TMPDIR"):
         translate_in_bands(network(), torch.zeros(3, 64, 64), FP32, tile=16)

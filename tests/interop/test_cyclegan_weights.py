@@ -29,7 +29,7 @@ def test_the_references_own_weights(name: str, ours: str, prefix: str, tmp_path:
     _, golden = load(name)
     weights = {f"{prefix}{key}": value for key, value in under(golden, "state/").items()}
     torch.save(weights, tmp_path / "net.pth")
-    network = cyclegan.network(cyclegan.read(tmp_path / "net.pth"), ours)
+    network = cyclegan.rebuild_network(cyclegan.read_state_dict(tmp_path / "net.pth"), ours)
     with torch.no_grad():
         torch.testing.assert_close(network(golden["x"]), golden["y"], atol=1e-5, rtol=0)
 
@@ -65,7 +65,7 @@ def test_every_architecture_is_recognised(network: nn.Module) -> None:
         for name in inner[:-1] if isinstance(network, ResnetGenerator) else inner[1:-1]:
             nn.init.zeros_(network.get_submodule(name).bias)  # type: ignore[arg-type]
     name = "G.ba" if isinstance(network, ResnetGenerator | UnetGenerator) else "D.b"
-    found = cyclegan.network(as_reference_saves(network), name)
+    found = cyclegan.rebuild_network(as_reference_saves(network), name)
     assert spec_of(found) == spec_of(network)
     for key, value in network.state_dict().items():
         assert torch.equal(found.state_dict()[key], value)
@@ -76,7 +76,7 @@ def test_stale_statistics_of_instance_norm_are_left_out() -> None:
     weights = dict(network.state_dict())
     for key in ("model.2.running_mean", "model.2.running_var", "model.2.num_batches_tracked"):
         weights[key] = torch.ones(4)
-    assert spec_of(cyclegan.network(weights, "G.ab")) == spec_of(network)
+    assert spec_of(cyclegan.rebuild_network(weights, "G.ab")) == spec_of(network)
 
 
 def test_files_are_found_by_their_names(tmp_path: Path) -> None:
@@ -101,17 +101,17 @@ def test_files_are_found_by_their_names(tmp_path: Path) -> None:
 def test_what_is_no_weights_is_said(tmp_path: Path) -> None:
     (tmp_path / "latest_net_G_A.pth").write_bytes(b"not a file of torch's")
     with pytest.raises(ConfigError, match="cannot be read as weights"):
-        cyclegan.read(tmp_path / "latest_net_G_A.pth")
+        cyclegan.read_state_dict(tmp_path / "latest_net_G_A.pth")
     torch.save(nn.Linear(1, 1), tmp_path / "whole.pth")  # a pickled module would run code
     with pytest.raises(ConfigError, match=r"never code.*state_dict"):
-        cyclegan.read(tmp_path / "whole.pth")
+        cyclegan.read_state_dict(tmp_path / "whole.pth")
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     with pytest.raises(ConfigError, match="holds no state dict"):
-        cyclegan.read(tmp_path / "other.pth")
+        cyclegan.read_state_dict(tmp_path / "other.pth")
     with pytest.raises(ConfigError, match="fit no network of the reference's"):
-        cyclegan.network({"layer.weight": torch.ones(2)}, "G.ab")
+        cyclegan.rebuild_network({"layer.weight": torch.ones(2)}, "G.ab")
     with pytest.raises(ConfigError, match="fit no network of the reference's"):
-        cyclegan.network(PatchDiscriminator(3, 4).state_dict(), "G.ab")
+        cyclegan.rebuild_network(PatchDiscriminator(3, 4).state_dict(), "G.ab")
     for source, said in (
         (["nowhere"], "there is no such file or folder"),
         ([str(tmp_path / "other.pth")], "does not tell which network"),

@@ -10,7 +10,7 @@ import pytest
 
 from gantrain.errors import ConfigError
 from gantrain.io import download
-from gantrain.io.download import Published, fetch
+from gantrain.io.download import RemoteFile, fetch
 from tests.helpers.loopback import Server, serving
 
 BODY = os.urandom(3_000_000)
@@ -34,7 +34,7 @@ def server() -> Iterator[Server]:
 
 def get(*urls: str, target: Path, checksum: str | None = MD5, size: int | None = None) -> list[str]:
     lines: list[str] = []
-    assert fetch(Published(urls, checksum, size), target, lines.append, BY_HAND) == target
+    assert fetch(RemoteFile(urls, checksum, size), target, lines.append, BY_HAND) == target
     return lines
 
 

@@ -144,14 +144,14 @@ def test_path_length_of_a_known_generator() -> None:
 
 def test_weights_are_found_or_a_sentence_says_how(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GANTRAIN_CACHE", str(tmp_path))
-    assert "run gantrain fetch weights=inception" in weights.missing("inception", None)
-    assert "no such file" in weights.missing("lpips", str(tmp_path / "x"))
+    assert "run gantrain fetch weights=inception" in weights.missing_message("inception", None)
+    assert "no such file" in weights.missing_message("lpips", str(tmp_path / "x"))
     with pytest.raises(ConfigError, match="gantrain fetch weights=lpips"):
         weights.find("lpips")
     name = weights.FILES["inception"][0].name
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / name).write_bytes(b"x")
-    assert weights.missing("inception", None) == ""
+    assert weights.missing_message("inception", None) == ""
     assert weights.find("inception") == [tmp_path / "weights" / name]
     assert weights.find("lpips", str(tmp_path / "weights" / name)) == [tmp_path / "weights" / name]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gantrain.ops.pad import _reflect_by_slices, reflect_pad
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 from gantrain.ops.value_range import to_float, to_uint8
 
 
@@ -36,4 +36,4 @@ def test_widen_only_leaves_half_precision() -> None:
         (torch.float32, torch.float32),
         (torch.float64, torch.float64),
     ):
-        assert widen(torch.zeros(1, dtype=given)).dtype == got
+        assert at_least_float32(torch.zeros(1, dtype=given)).dtype == got

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gantrain.pages import report
-from gantrain.pages.curves import chart, label, thinned
-from gantrain.runs.contents import read
+from gantrain.pages.curves import chart, downsample, tick_label
+from gantrain.runs.contents import read_run
 from tests.helpers.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}
@@ -121,11 +121,11 @@ def test_long_curves_are_thinned_and_keep_their_extremes() -> None:
     points = [(float(i), float((i * 7919) % 1000)) for i in range(100_000)]
     points[54_321] = (54_321.0, 5000.0)
     points[777] = (777.0, -5000.0)
-    kept = thinned(points)
+    kept = downsample(points)
     assert len(kept) <= 802 and kept == sorted(kept)
     assert (54_321.0, 5000.0) in kept and (777.0, -5000.0) in kept
     assert kept[0] == points[0] and kept[-1] == points[-1]
-    assert thinned(points[:50]) == points[:50]
+    assert downsample(points[:50]) == points[:50]
 
 
 def test_charts_of_odd_values() -> None:
@@ -136,7 +136,7 @@ def test_charts_of_odd_values() -> None:
 
 def test_labels_fit_their_room() -> None:
     values = [0.0, 1.234567, -0.000207, 1234.5, -12345.6, 99999.4, 99999.6, 1e6, -1.5e-12, 3e38]
-    labels = [label(value) for value in values]
+    labels = [tick_label(value) for value in values]
     assert labels == [
         "0", "1.23", "-2.1e-4", "1234", "-12346", "99999", "1e+05", "1e+06", "-1.5e-12", "3e+38",
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def test_a_figure_for_each_signal_of_health(tmp_path: Path) -> None:
         for nimg in (1000, 2000)
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    page = report.page(read(tmp_path))
+    page = report.page(read_run(tmp_path))
     titles = re.findall("<figcaption>(.*?)</figcaption>", page)
     health = [f"Health: {name}" for name in ("logits ab", "overfit", "luma", "logits ba")]
     assert titles == ["Losses of G", *health, "Learning rates"]

@@ -405,10 +405,10 @@ def test_result_holds_every_number_under_a_flat_name(done: Path) -> None:
 def test_numbers_that_are_not_finite_are_left_out() -> None:
     found = objective.metrics({"a": 1, "b": math.nan, "c": None}, {})  # type: ignore[dict-item]
     assert found == {"a": 1.0}
-    assert objective.choose("b", found) == {"name": "b", "value": None}
-    assert objective.choose(None, found) == {"name": None, "value": None}
-    assert math.isnan(objective.returned("b", None) or 0)
-    assert objective.returned(None, None) is None
+    assert objective.select_objective("b", found) == {"name": "b", "value": None}
+    assert objective.select_objective(None, found) == {"name": None, "value": None}
+    assert math.isnan(objective.objective_value("b", None) or 0)
+    assert objective.objective_value(None, None) is None
 
 
 def test_train_returns_the_objective(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
-from gantrain.tracking.console import Lasting, LiveDisplay, PlainLines, summary
+from gantrain.tracking.console import DetachableStream, LiveDisplay, PlainLines, format_metrics
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
 from gantrain.tracking.stats import Stats
 from gantrain.tracking.tracker import JsonLines, TensorBoard, Tracker
@@ -112,7 +112,7 @@ def test_json_lines_are_strict_json(tmp_path: Path) -> None:
 
 
 def test_summary_names_what_people_watch() -> None:
-    line = summary(12_500, VALUES)
+    line = format_metrics(12_500, VALUES)
     for part in (
         "12.50 kimg",
         "12.3 img/s",
@@ -123,7 +123,7 @@ def test_summary_names_what_people_watch() -> None:
     ):
         assert part in line
     assert "SKIPPED" not in line
-    assert "SKIPPED 3" in summary(1, VALUES | {"progress/skipped_steps": 3.0})
+    assert "SKIPPED 3" in format_metrics(1, VALUES | {"progress/skipped_steps": 3.0})
 
 
 def test_plain_lines_go_to_terminal_and_log_but_not_too_often(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_reader_that_is_gone_ends_nothing(tmp_path: Path) -> None:
     os.close(reading)
     with open(writing, "w") as stream:
         sink = PlainLines(stream, tmp_path / "log.txt", total=400)
-        console = Console(file=cast(TextIO, Lasting(stream)), force_terminal=True)
+        console = Console(file=cast(TextIO, DetachableStream(stream)), force_terminal=True)
         display = LiveDisplay(total=1000, console=console)
         for number in range(2):
             sink.say(f"line {number}")

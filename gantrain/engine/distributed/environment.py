@@ -17,7 +17,7 @@ NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessInfo:
     """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine; where rank 0
     listens."""
 
@@ -30,7 +30,7 @@ class Ranks:
     source: str  # "torchrun" or "srun"
 
 
-def from_environment(environ: Mapping[str, str] | None = None) -> Ranks | None:
+def from_environment(environ: Mapping[str, str] | None = None) -> ProcessInfo | None:
     """The mapping, or None for a process on its own.
 
     Raises ConfigError when there are several processes and they cannot be told apart.
@@ -46,17 +46,17 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Ranks | None:
         rank, size, local = (int(env[name]) for name in NEEDED[:3])
         here = int(env.get("LOCAL_WORLD_SIZE", size))
         address, port = env["MASTER_ADDR"], int(env["MASTER_PORT"])
-        return Ranks(rank, size, local, here, address, port, "torchrun")
+        return ProcessInfo(rank, size, local, here, address, port, "torchrun")
     return _from_srun(env)
 
 
-def is_first(environ: Mapping[str, str] | None = None) -> bool:
+def is_rank_zero(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this process speaks for all: rank 0, or one on its own."""
     ranks = from_environment(environ)
     return ranks is None or ranks.rank == 0
 
 
-def _from_srun(env: Mapping[str, str]) -> Ranks | None:
+def _from_srun(env: Mapping[str, str]) -> ProcessInfo | None:
     # A batch script has SLURM_NTASKS, too, but is one process: only a step counts its tasks.
     size = int(env.get("SLURM_STEP_NUM_TASKS", "1"))
     if size < 2:
@@ -69,7 +69,7 @@ def _from_srun(env: Mapping[str, str]) -> Ranks | None:
     # Steps of one job must not meet: each has a port of its own.
     job, step = int(env.get("SLURM_JOB_ID", "0")), env.get("SLURM_STEP_ID", "0")
     number = job * 7 + (int(step) if step.isdigit() else 0)
-    return Ranks(
+    return ProcessInfo(
         rank=int(env["SLURM_PROCID"]),
         size=size,
         local_rank=int(env["SLURM_LOCALID"]),

@@ -22,9 +22,16 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from gantrain.engine import startup
 from gantrain.engine.distributed import slurm
 from gantrain.engine.distributed.world import RankLost
-from gantrain.engine.signals import EXIT_REQUEUE, EXIT_STOPPED, LAUNCHED, Signals, hold, listen
+from gantrain.engine.signals import (
+    EXIT_REQUEUE,
+    EXIT_STOPPED,
+    LAUNCHED,
+    Signals,
+    defer_signals,
+    handle_signals,
+)
 from gantrain.errors import ConfigError
-from gantrain.tracking.console import Lasting
+from gantrain.tracking.console import DetachableStream
 
 T = TypeVar("T")
 
@@ -43,7 +50,10 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
         SystemExit: 75 when the ranks stopped early with a good checkpoint, 1 after a failure.
     """
     # listen before the mark is set: only the ranks leave a second Ctrl-C to this process.
-    with tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder, listen() as signals:
+    with (
+        tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder,
+        handle_signals() as signals,
+    ):
         with _environment(count), _passed_on(signals, Path(folder)):
             try:
                 start = elastic_launch(_settings(count, folder), _rank)
@@ -62,7 +72,7 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
 
 
 def _tell(text: str) -> None:
-    print(text, file=cast(TextIO, Lasting(sys.stdout)), flush=True)
+    print(text, file=cast(TextIO, DetachableStream(sys.stdout)), flush=True)
 
 
 def _settings(count: int, folder: str) -> LaunchConfig:
@@ -89,8 +99,8 @@ def _settings(count: int, folder: str) -> LaunchConfig:
 
 def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
     """In each new process: run, and leave a report if it fails."""
-    hold()
-    startup.leave_garbage()
+    defer_signals()
+    startup.skip_final_gc()
     try:
         for asked in Path(folder).glob("asked-*"):  # before this process was there to hear it
             os.kill(os.getpid(), int(asked.name[6:]))

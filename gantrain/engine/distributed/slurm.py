@@ -13,12 +13,12 @@ PATIENCE = 10.0  # seconds that the other ranks leave to rank 0
 _TIMEOUT = 60.0  # seconds for scontrol: a busy controller answers slowly
 
 
-def active(environ: Mapping[str, str] | None = None) -> bool:
+def in_slurm_job(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this process belongs to a Slurm job."""
     return "SLURM_JOB_ID" in (os.environ if environ is None else environ)
 
 
-def job(environ: Mapping[str, str] | None = None) -> str:
+def slurm_job_id(environ: Mapping[str, str] | None = None) -> str:
     """The job as scontrol names it: 12, or 12_3 for a task of an array. Empty outside of Slurm."""
     env = os.environ if environ is None else environ
     if "SLURM_ARRAY_JOB_ID" in env and "SLURM_ARRAY_TASK_ID" in env:
@@ -34,15 +34,15 @@ def requeue(signals: Signals) -> str:
     handler requeues, since it also has to write what the next turn is to run; it then leaves by
     SystemExit, or by an exception when the job has had all its turns.
     """
-    if not active():
+    if not in_slurm_job():
         return "Not inside a Slurm job: nothing was requeued. Repeat the command to go on."
-    if not environment.is_first():
+    if not environment.is_rank_zero():
         # A rank that leaves first can take the others with it (srun --kill-on-bad-exit).
         time.sleep(PATIENCE)
         return "Rank 0 requeues the job."
     found = _handler(signals)
     if found is None:
-        return _scontrol(job())
+        return _scontrol(slurm_job_id())
     number, handler = found
     handler(number, None)
     return f"{number.name} was handed on to the handler that this process had before."

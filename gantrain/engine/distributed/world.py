@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from gantrain.engine.distributed.environment import Ranks
+from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.errors import ConfigError
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class World:
         return self.rank == 0
 
     @classmethod
-    def join(cls, ranks: Ranks | None, device: torch.device, timeout: float) -> "World":
+    def join(cls, ranks: ProcessInfo | None, device: torch.device, timeout: float) -> "World":
         """Meet the other ranks; NCCL carries the tensors of CUDA devices, gloo everything else."""
         if ranks is None or ranks.size == 1:
             return cls()
@@ -238,7 +238,9 @@ class World:
 
 
 @contextmanager
-def meeting(ranks: Ranks | None, device: torch.device, timeout: float) -> Iterator[World]:
+def process_group(
+    ranks: ProcessInfo | None, device: torch.device, timeout: float
+) -> Iterator[World]:
     """`World.join` for the length of a block; after RankLost the connections stay as they are."""
     world = World.join(ranks, device, timeout)
     try:

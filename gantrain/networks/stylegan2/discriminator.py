@@ -16,7 +16,7 @@ from gantrain.networks.stylegan2.trunk import (
     down_blocks,
     run_blocks,
 )
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 
 @self_describing
@@ -81,7 +81,7 @@ class StyleGAN2Discriminator(nn.Module):
         """Raises ValueError if the network is conditional and there is no c."""
         half = half_dtype(image)
         with without_autocast(image):
-            image = widen(image)
+            image = at_least_float32(image)
             x = self.b4(*run_blocks((getattr(self, name) for name in self.names), image, half))
             if not self.label_dim:
                 return x[:, 0]

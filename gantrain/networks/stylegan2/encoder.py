@@ -6,7 +6,7 @@ from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.sizes import block_sizes
 from gantrain.networks.stylegan2.trunk import Epilogue, down_blocks, run_blocks
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 
 @self_describing
@@ -51,5 +51,5 @@ class StyleGAN2Encoder(nn.Module):
         half = half_dtype(image)
         with without_autocast(image):
             blocks = (getattr(self, name) for name in self.names)
-            x = self.b4(*run_blocks(blocks, widen(image), half))
+            x = self.b4(*run_blocks(blocks, at_least_float32(image), half))
         return x.unflatten(1, (self.num_ws, self.w_dim))

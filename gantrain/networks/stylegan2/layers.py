@@ -23,7 +23,7 @@ def resample_taps() -> Tensor:
     return torch.outer(taps, taps)
 
 
-def normalise(x: Tensor) -> Tensor:
+def normalize_2nd_moment(x: Tensor) -> Tensor:
     """[N, F] -> every row scaled to a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.networks.layers import without_autocast
-from gantrain.networks.stylegan2.layers import FullyConnected, normalise
-from gantrain.ops.precision import widen
+from gantrain.networks.stylegan2.layers import FullyConnected, normalize_2nd_moment
+from gantrain.ops.precision import at_least_float32
 
 _LR_MULTIPLIER = 0.01
 
@@ -23,7 +23,7 @@ class LabelMapping(nn.Module):
         _add_layers(self, dim, dim, layers)
 
     def forward(self, c: Tensor) -> Tensor:
-        return _run_layers(self, normalise(self.embed(c)), self.layers)
+        return _run_layers(self, normalize_2nd_moment(self.embed(c)), self.layers)
 
 
 class MappingNetwork(nn.Module):
@@ -75,7 +75,7 @@ class MappingNetwork(nn.Module):
             ValueError: the network is conditional and there is no c.
         """
         with without_autocast(z):
-            w = _run_layers(self, self._input(widen(z), c), self.layers)
+            w = _run_layers(self, self._input(at_least_float32(z), c), self.layers)
             if update_w_avg:
                 self._update(w)
             ws = w[:, None].repeat(1, self.num_ws, 1)
@@ -88,9 +88,9 @@ class MappingNetwork(nn.Module):
 
     def _input(self, z: Tensor, c: Tensor | None) -> Tensor:
         if not self.label_dim:
-            return normalise(z)
+            return normalize_2nd_moment(z)
         labels = require_labels(c, self.label_dim, z)
-        return torch.cat([normalise(z), normalise(self.embed(labels))], dim=1)
+        return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
 
     @torch.no_grad()
     def _update(self, w: Tensor) -> None:

@@ -17,7 +17,7 @@ from gantrain.networks.stylegan2.layers import (
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
-from gantrain.ops.precision import widen
+from gantrain.ops.precision import at_least_float32
 
 GeneratorArchitecture = Literal["skip", "resnet", "orig"]
 
@@ -145,7 +145,7 @@ class SynthesisNetwork(nn.Module):
         x = image = None
         index = 0
         with without_autocast(ws):
-            each = widen(ws).unbind(dim=1)
+            each = at_least_float32(ws).unbind(dim=1)
             for name in self.names:
                 block: SynthesisBlock = getattr(self, name)
                 used = each[index : index + block.num_conv + 1]

@@ -65,7 +65,7 @@ class OwnLauncher(Launcher, ABC):
         return task.outcome(self.sweep, job, task.placed(self.sweep, job, cfg))
 
     def say(self, job: Job, text: str) -> None:
-        tell(f"{task.heading(self.sweep, job)}: {text}")
+        print_line(f"{task.heading(self.sweep, job)}: {text}")
 
     def failed(self, job: Job) -> Outcome:
         """The outcome of a job with a recorded failure, for the terminal: its last line."""
@@ -74,7 +74,7 @@ class OwnLauncher(Launcher, ABC):
         return Outcome(f"failed ({found['kind']}): {last}", None)
 
 
-def tell(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line; a terminal that is gone must not end what has been started."""
     with contextlib.suppress(OSError):
         print(text, flush=True)

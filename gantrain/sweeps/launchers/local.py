@@ -17,13 +17,13 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from gantrain.engine.distributed import slurm
-from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, listen
+from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
 from gantrain.sweeps.job import Outcome
-from gantrain.sweeps.launchers.base import OwnLauncher, job_return, tell
+from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
 POLL = 0.1  # seconds between two looks at the processes
@@ -41,7 +41,7 @@ class Running:
 
 
 @dataclass
-class Desk:
+class JobQueue:
     """What is going on: jobs to start, jobs started, free slots, jobs left unfinished."""
 
     waiting: list[Job]
@@ -67,7 +67,7 @@ class Local(OwnLauncher):
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
             self._deal(configs, len(waiting))
-            with listen() as signals:
+            with handle_signals() as signals:
                 self._work(waiting, configs, outcomes, signals)
         return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
 
@@ -78,7 +78,7 @@ class Local(OwnLauncher):
         outcomes: dict[Job, Outcome],
         signals: Signals,
     ) -> None:
-        desk = Desk(waiting, list(range(len(self.slots))))
+        desk = JobQueue(waiting, list(range(len(self.slots))))
         try:
             while desk.running or (desk.waiting and not desk.stopping):
                 while desk.waiting and desk.free and not desk.stopping:
@@ -92,12 +92,12 @@ class Local(OwnLauncher):
                 _kill(running.process)
             raise
         if desk.stopping is Action.REQUEUE:
-            tell(slurm.requeue(signals))
+            print_line(slurm.requeue(signals))
         # A sweeper that goes by results cannot go on without one that is still to come.
         if desk.stopping or (desk.left and not self.sweep.grid):
             raise SystemExit(EXIT_STOPPED)
 
-    def _start(self, desk: Desk, job: Job, outcomes: dict[Job, Outcome]) -> None:
+    def _start(self, desk: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
         if RunDirectory(folder / job.name).in_use():
             self.say(job, task.ELSEWHERE)
@@ -124,7 +124,7 @@ class Local(OwnLauncher):
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
         self.say(job, f"started{devices}; its output: {log}")
 
-    def _end(self, desk: Desk, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]) -> None:
+    def _end(self, desk: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]) -> None:
         running = desk.running.pop(job)
         desk.free.append(running.slot)
         code = running.process.returncode
@@ -140,7 +140,7 @@ class Local(OwnLauncher):
             outcomes[job] = self.failed(job)
         self.say(job, outcomes[job].text)
 
-    def _pass_on(self, desk: Desk, action: Action) -> None:
+    def _pass_on(self, desk: JobQueue, action: Action) -> None:
         """Hand a signal on to the runs; each only once, as a second Ctrl-C interrupts at once."""
         if action is Action.SAVE:
             for running in desk.running.values():
@@ -150,7 +150,7 @@ class Local(OwnLauncher):
                 for running in desk.running.values():
                     running.process.send_signal(signal.SIGINT)
                 count = len(desk.running)
-                tell(f"Stopping: {count} running, to save their state.")
+                print_line(f"Stopping: {count} running, to save their state.")
             desk.stopping = action
 
     def _deal(self, configs: dict[Job, DictConfig], count: int) -> None:

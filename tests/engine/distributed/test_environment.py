@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.engine.distributed.environment import Ranks, from_environment, is_first
+from gantrain.engine.distributed.environment import ProcessInfo, from_environment, is_rank_zero
 from gantrain.errors import ConfigError
 
 TORCHRUN = {
@@ -19,8 +19,8 @@ SRUN = {
 
 
 def test_torchrun() -> None:
-    assert from_environment(TORCHRUN) == Ranks(5, 8, 1, 4, "node7", 29500, "torchrun")
-    assert not is_first(TORCHRUN) and is_first({**TORCHRUN, "RANK": "0"})
+    assert from_environment(TORCHRUN) == ProcessInfo(5, 8, 1, 4, "node7", 29500, "torchrun")
+    assert not is_rank_zero(TORCHRUN) and is_rank_zero({**TORCHRUN, "RANK": "0"})
 
 
 def test_torchrun_inside_of_a_slurm_step_wins() -> None:
@@ -62,7 +62,7 @@ def test_nodes_are_told_by_scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_process_on_its_own(environment: dict[str, str]) -> None:
-    assert from_environment(environment) is None and is_first(environment)
+    assert from_environment(environment) is None and is_rank_zero(environment)
 
 
 def test_half_a_mapping_is_refused() -> None:

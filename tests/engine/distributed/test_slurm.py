@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.engine.distributed import slurm
-from gantrain.engine.signals import Action, Signals, listen
+from gantrain.engine.signals import Action, Signals, handle_signals
 
 RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -33,7 +33,7 @@ def asked(folder: Path) -> str:
 
 
 def test_scontrol_requeues_the_job(tmp_path: Path) -> None:
-    assert slurm.active()
+    assert slurm.in_slurm_job()
     said = slurm.requeue(Signals())
     assert asked(tmp_path) == "requeue 12\n"
     assert said == "Job 12 is queued again and goes on by itself in the same run directory."
@@ -64,7 +64,7 @@ def test_without_scontrol_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_outside_of_slurm_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SLURM_JOB_ID")
-    assert not slurm.active() and slurm.job() == ""
+    assert not slurm.in_slurm_job() and slurm.slurm_job_id() == ""
     assert "nothing was requeued" in slurm.requeue(Signals())
     assert asked(tmp_path) == ""
 
@@ -96,7 +96,7 @@ def test_an_earlier_handler_requeues_instead(came: signal.Signals, tmp_path: Pat
 
     before = signal.signal(signal.SIGUSR2, submitits)
     try:
-        with pytest.raises(SystemExit), listen() as signals:
+        with pytest.raises(SystemExit), handle_signals() as signals:
             os.kill(os.getpid(), came)
             assert signals.take() is Action.REQUEUE
             assert called == []  # not before the state is saved
