@@ -10,7 +10,7 @@ import yaml
 from torch import Tensor
 
 from gantrain import targets
-from gantrain.config.schema import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers

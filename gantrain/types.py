@@ -1,7 +1,7 @@
 """Types that tell, beside Python's own, which values a config key may take. Knows no torch.
 
 A constructor reached through a config's `_target_` annotates its parameters with these, and
-`gantrain.config.schema` refuses wrong values before anything is imported:
+`gantrain.config` refuses wrong values before anything is imported:
 
     def __init__(self, *, ngf: Annotated[int, Range(1)], weight: Annotated[Schedule, Range(0)])
 """

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from gantrain.build import prepare_networks
-from gantrain.config.schema import RuntimeConfig
+from gantrain.config.train import RuntimeConfig
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner

@@ -9,7 +9,8 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from gantrain import build
-from gantrain.config import paths, schema
+from gantrain.config import paths
+from gantrain.config import train as train_config
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -21,8 +22,8 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> schema.RunConfig:
-    return schema.load(compose("train", list(overrides)), given=[])
+def load(*overrides: str) -> train_config.RunConfig:
+    return train_config.load(compose("train", list(overrides)), given=[])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from gantrain.commands.train import run
-from gantrain.config import paths, schema
+from gantrain.config import paths
+from gantrain.config import train as train_config
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import final_state, rows
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
@@ -64,7 +65,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train(*overrides: str) -> None:
-    config = schema.load(compose("train", list(overrides)), given=[])
+    config = train_config.load(compose("train", list(overrides)), given=[])
     run(config, list(overrides), "data")
 
 
@@ -100,7 +101,7 @@ NEEDS_CUDA = ("runtime=gpu",)
 
 @pytest.mark.parametrize("choice", NEEDS_CUDA)
 def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
-    config = schema.load(compose("train", [choice]), given=[])
+    config = train_config.load(compose("train", [choice]), given=[])
     assert config.runtime.device == "cuda"
 
 

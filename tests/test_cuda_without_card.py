@@ -18,14 +18,13 @@ from tests.helpers.device_cases import CASES
 from tests.helpers.stand_in_run import IN_BF16, TRAINED
 
 ROOT = Path(__file__).parent.parent
-DRAWS = "copy to device", "draw.py:like"  # the augmentation's random parameters
+DRAWS = "copy to device", "draw.py:to_device_like"  # the augmentation's random parameters
 ADA = "copy to host", "ada.py:update"  # every fourth step, read four steps later
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What tests/helpers/stand_in_run.py has seen; a device is registered for good, so not in "
-    "here."""
+    """What stand_in_run.py has seen, in another process: a device is registered for good."""
     out = tmp_path_factory.mktemp("device") / "found.json"
     command = [sys.executable, "-m", "tests.helpers.stand_in_run", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -58,8 +58,10 @@ def upsample_2x(images: Tensor, margins: Margins) -> Tensor:
 
 
 def downsample_2x(x: Tensor) -> Tensor:
-    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W], inverse of `upsample_2x` where they "
-    "meet."""
+    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W].
+
+    The inverse of `upsample_2x` where they meet.
+    """
     if x.device.type != "cpu":
         return halve_by_filter(x)
     return _halving(x.shape[2], x.dtype).mT @ (x @ _halving(x.shape[3], x.dtype))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gantrain.config.settings import CompareConfig
+from gantrain.config.tools import CompareConfig
 from gantrain.errors import ConfigError
 from gantrain.sweeps import manifest, table
 from gantrain.sweeps.launchers import slurm_queue

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gantrain.build import load_run_data, size_multiple
-from gantrain.config.inspection import DoctorConfig
+from gantrain.config.tools import DoctorConfig
 from gantrain.errors import ConfigError
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.health.memorization import (

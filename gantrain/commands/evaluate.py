@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from gantrain.build import load_run_data, size_multiple
-from gantrain.config.inspection import EvaluateConfig
+from gantrain.config.tools import EvaluateConfig
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gantrain import __version__
-from gantrain.config.settings import ExportConfig
+from gantrain.config.tools import ExportConfig
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
 from gantrain.inference.model import Model

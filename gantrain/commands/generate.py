@@ -11,8 +11,8 @@ import PIL
 import torch
 
 from gantrain import __version__
-from gantrain.config import settings
-from gantrain.config.settings import DEFAULT_SEEDS, GenerateConfig, Numbers
+from gantrain.config.check import plain_settings
+from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
 from gantrain.inference import model as sampling
@@ -171,7 +171,7 @@ def _finish(config: GenerateConfig, model: Model, studio: ImageWriter) -> None:
     packages = {"gantrain": __version__, "torch": torch.__version__}
     packages |= {"numpy": np.__version__, "pillow": PIL.__version__}
     record = {
-        "settings": settings.plain(config),
+        "settings": plain_settings(config),
         "snapshot": _about(model),
         "versions": packages,
         "files": studio.told,

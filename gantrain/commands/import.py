@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gantrain.config.settings import ImportConfig
+from gantrain.config.tools import ImportConfig
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.io.files import atomic_write

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gantrain import __version__, targets
-from gantrain.config.inspection import PrepareConfig
+from gantrain.config.tools import PrepareConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gantrain.config.inspection import ReportConfig
+from gantrain.config.tools import ReportConfig
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 from gantrain.pages import report

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gantrain import build
 from gantrain.config import derived as auto
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.data.loader import batches
 from gantrain.engine import memory, seeding
 from gantrain.engine.checkpoint import CheckpointStore
@@ -234,8 +234,7 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
-    local_ranks = own.local_size if (own := environment.from_environment()) else 1
-    workers = build.data_workers(config.runtime, precision.device, local_ranks)
+    workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
         return batches(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gantrain.config.settings import TranslateConfig
+from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals

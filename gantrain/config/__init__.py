@@ -20,9 +20,11 @@ def load(command: str, cfg: DictConfig, given: Iterable[str] | None = None) -> A
     Raises:
         ConfigError: with every problem found.
     """
-    from gantrain.config import inspection, schema, settings
+    from gantrain.config import check, generate, tools, train
 
     if command == "train":
-        return schema.load(cfg, given)
-    module = inspection if hasattr(inspection, f"load_{command}") else settings
-    return getattr(module, f"load_{command}")(cfg)
+        return train.load(cfg, given)
+    if command == "prepare":
+        return tools.load_prepare(cfg)
+    name = f"{command.capitalize()}Config"
+    return check.load_settings(getattr(tools, name, None) or getattr(generate, name), cfg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.config import compose, paths, schema, suggestions
+from gantrain.config import compose, paths, suggestions, train
 from gantrain.errors import format_value, nearest
 
 
@@ -125,7 +125,7 @@ def _key_problems(
     plain = _plain(cfg)
     there = set(_dotted(plain))
     known = there | set(source.list_groups("")) - {"hydra"}
-    known |= set(schema.known_keys(plain)) if command == "train" else set()
+    known |= set(train.known_keys(plain)) if command == "train" else set()
     return [text for key in keys if (text := _key_problem(key, there, known))]
 
 

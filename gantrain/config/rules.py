@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gantrain.config import data_kind
+from gantrain.config.machine import DEVICES
 from gantrain.engine.distributed import environment
 from gantrain.errors import format_value
 from gantrain.metrics import weights
@@ -136,7 +137,7 @@ def _rate(config: Config) -> Iterator[str]:
 
 def _machine(config: Config) -> Iterator[str]:
     device, precision = config["runtime"]["device"], config["runtime"]["precision"]
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+    if not re.fullmatch(DEVICES, device):
         yield f"runtime.device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
     elif precision == "tf32" and device in ("cpu", "mps"):
         yield (

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.data.cache import cache_folder
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Evaluate, TrainingPlan

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.gans.base import GAN

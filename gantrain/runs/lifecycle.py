@@ -10,7 +10,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from gantrain import __version__
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.engine.checkpoint import shape_mismatches
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.errors import ConfigError, nearest
 from gantrain.gans.base import GAN

@@ -10,7 +10,7 @@ from gantrain.errors import ConfigError
 from gantrain.runs import resume
 
 if TYPE_CHECKING:
-    from gantrain.config.schema import RunConfig
+    from gantrain.config.train import RunConfig
 
 
 def check(config: RunConfig) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import LiveDisplay, PlainLines

@@ -16,7 +16,7 @@ from gantrain.errors import ConfigError, format_value
 from gantrain.runs.directory import RunDirectory, occupied
 
 if TYPE_CHECKING:
-    from gantrain.config.schema import RunConfig
+    from gantrain.config.train import RunConfig
 
 NEUTRAL = ("data.cache", "data.cache_gb", "data.cache_dir", "data.hint", "model.mode")
 # Where, on what machine and how closely watched: the same run all the same.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gantrain.config import data_kind
-from gantrain.config.schema import RunConfig
+from gantrain.config.train import RunConfig
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.config import schema
-from gantrain.config.schema import RunConfig
+from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
@@ -74,7 +74,7 @@ def placed(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
     """The settings of `cfg`, sent to the job's directory."""
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
-    return schema.load(cfg)
+    return train_config.load(cfg)
 
 
 def outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:

@@ -20,7 +20,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import compose, schema, sweep_errors
+from gantrain.config import compose, sweep_errors
+from gantrain.config import train as train_config
 from gantrain.config.overrides import hydra_quote
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
@@ -185,7 +186,7 @@ def _free(key: str) -> bool:
 def _problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
         cfg = compose.task_config(source, "train", overrides)
-        preflight.check(schema.load(cfg, given=()))
+        preflight.check(train_config.load(cfg, given=()))
     except ConfigError as error:
         return error.problems
     return ()

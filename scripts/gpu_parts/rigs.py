@@ -16,8 +16,9 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from gantrain import build
-from gantrain.config import derived, paths, schema
-from gantrain.config.schema import RunConfig
+from gantrain.config import derived, paths
+from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
 from gantrain.engine import seeding
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.phase import PhaseRunner
@@ -54,7 +55,7 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
         *overrides,
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
-        config = schema.load(compose("train", given), given=[])
+        config = train_config.load(compose("train", given), given=[])
     return derived.fill_in(config, (side, side))
 
 

@@ -14,8 +14,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from gantrain.cli import entry
 from gantrain.cli.arguments import parse
-from gantrain.config import schema
-from gantrain.config.schema import RunConfig
+from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
 from gantrain.data.shapes import UnpairedShapes
 from gantrain.errors import ConfigError
 from gantrain.runs import resume
@@ -97,7 +97,7 @@ def test_a_start_composes_checks_and_looks_at_its_data_once(
 ) -> None:
     calls = [
         counted(monkeypatch, ConfigLoaderImpl, "load_configuration"),
-        counted(monkeypatch, schema, "load"),
+        counted(monkeypatch, train_config, "load"),
         counted(monkeypatch, resume, "find_resumable"),
         counted(monkeypatch, UnpairedShapes, "__init__"),
     ]

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import gantrain as package
-from gantrain.config.settings import load_export
+from gantrain import config
 from gantrain.errors import ConfigError
 from gantrain.networks.resnet import ResnetGenerator
 from tests.helpers.command_line import gantrain
@@ -82,7 +82,7 @@ def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
 def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"run": str(stylegan(tmp_path / "s")), "output": "o", "truncation_psi": 1.0}
     cfg = OmegaConf.create({**values, "format": "onnx"})
-    assert load_export(cfg).format == "onnx"
+    assert config.load("export", cfg).format == "onnx"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'gantrain\[onnx\]'"):
-        load_export(cfg)
+        config.load("export", cfg)

@@ -111,7 +111,7 @@ def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
 def test_optimizers_of_torch_without_torch() -> None:
     program = (
         "import sys; from gantrain.config import constructors\n"
-        "found = constructors.read('torch.optim.Adam').parameters\n"
+        "found = constructors.read_signature('torch.optim.Adam').parameters\n"
         "print(found['lr'].annotation, found['betas'].annotation, 'torch' in sys.modules)"
     )
     root = Path(constructors.__file__).parents[2]

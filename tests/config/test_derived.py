@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from hydra import compose, initialize_config_dir
 
-from gantrain.config import derived, paths, schema
+from gantrain.config import derived, paths
+from gantrain.config import train as train_config
 from gantrain.errors import ConfigError
 
 
@@ -16,8 +17,8 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> schema.RunConfig:
-    return schema.load(compose("train", ["model=stylegan", *overrides]), given=[])
+def load(*overrides: str) -> train_config.RunConfig:
+    return train_config.load(compose("train", ["model=stylegan", *overrides]), given=[])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from gantrain.config import paths, schema
+from gantrain.config import paths, train
 from gantrain.config.suggestions import ALIASES, suggest, unknown_key
 
 GENERATE = paths.config_dir() / "generate.yaml"
@@ -12,7 +12,7 @@ PLAIN = {
     "data": {"_target_": "gantrain.data.folder.UnpairedFolder"},
     "optimizer": {"_target_": "torch.optim.Adam"},
 }
-KNOWN = [*schema.known_keys(PLAIN), "experiment", "debug"]
+KNOWN = [*train.known_keys(PLAIN), "experiment", "debug"]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_suggest(typed: str, meant: str | None) -> None:
 def test_every_alias_leads_to_a_key_that_exists() -> None:
     known = set(KNOWN)
     for gan in ("stylegan.StyleGAN", "dcgan.DCGAN"):
-        known |= set(schema.known_keys({"model": {"_target_": f"gantrain.gans.{gan}"}}))
-    known |= set(schema.known_keys({"data": {"_target_": "gantrain.data.cifar10.CIFAR10"}}))
+        known |= set(train.known_keys({"model": {"_target_": f"gantrain.gans.{gan}"}}))
+    known |= set(train.known_keys({"data": {"_target_": "gantrain.data.cifar10.CIFAR10"}}))
     generate = yaml.safe_load(GENERATE.read_text())
     for key, value in generate.items():
         known |= {key} | ({f"{key}.{k}" for k in value} if isinstance(value, dict) else set())

@@ -90,7 +90,7 @@ FORGETFUL = """
 import multiprocessing, sys
 import numpy as np
 from gantrain.data.loader import batches
-from gantrain.data.sampler import UnpairedOrder
+from gantrain.data.sampler import UnpairedSampler
 
 class Zeros:
     def item(self, position):

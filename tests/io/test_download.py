@@ -195,8 +195,8 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
 FETCHES = """
 import sys
 from pathlib import Path
-from gantrain.io.download import Published, fetch
-fetch(Published([sys.argv[1]], sys.argv[2]), Path(sys.argv[3]), print, "")
+from gantrain.io.download import RemoteFile, fetch
+fetch(RemoteFile([sys.argv[1]], sys.argv[2]), Path(sys.argv[3]), print, "")
 """
 
 

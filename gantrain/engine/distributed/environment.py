@@ -50,6 +50,12 @@ def from_environment(environ: Mapping[str, str] | None = None) -> ProcessInfo | 
     return _from_srun(env)
 
 
+def local_size() -> int:
+    """Return how many ranks there are on this machine; 1 for a process on its own."""
+    ranks = from_environment()
+    return ranks.local_size if ranks else 1
+
+
 def is_rank_zero(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this process speaks for all: rank 0, or one on its own."""
     ranks = from_environment(environ)

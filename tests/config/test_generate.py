@@ -9,8 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import paths, settings
-from gantrain.config.settings import GenerateConfig, load_generate
+from gantrain import config as configs
+from gantrain.config import paths
+from gantrain.config.check import plain_settings
+from gantrain.config.generate import GenerateConfig
 from gantrain.errors import ConfigError
 
 
@@ -31,7 +33,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def load(*overrides: str) -> GenerateConfig:
-    return load_generate(composed(*overrides))
+    return configs.load("generate", composed(*overrides))
 
 
 def problems(*overrides: str) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ def test_defaults_are_plain_typed_values() -> None:
     config = load()
     assert config.run == "7" and config.class_ is None and config.seeds is None
     assert config.truncation_psi == 1.0 and isinstance(config.interpolation.fps, float)
-    plain = settings.plain(config)
+    plain = plain_settings(config)
     assert plain["class"] is None and plain["style_mixing"]["layers"] is None
     without_hydra = OmegaConf.to_container(composed())
     assert isinstance(without_hydra, dict) and plain.keys() == without_hydra.keys()
@@ -137,7 +139,8 @@ def test_an_encoder_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_torch_is_not_needed() -> None:
     code = (
-        "import gantrain.config.settings, sys; print('torch' in sys.modules, 'numpy' in "
+        "import gantrain.config.tools, gantrain.config.generate, sys; print('torch' in "
+        "sys.modules, 'numpy' in "
         "sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from gantrain.config import paths, schema
+from gantrain.config import paths
+from gantrain.config import train as train_config
 from gantrain.errors import ConfigError
 from gantrain.runs import resume
 
@@ -29,9 +30,9 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> schema.RunConfig:
+def load(*overrides: str) -> train_config.RunConfig:
     given = [text.lstrip("+").partition("=")[0] for text in overrides]
-    return schema.load(compose("train", list(overrides)), given)
+    return train_config.load(compose("train", list(overrides)), given)
 
 
 def problems(*overrides: str) -> list[str]:
@@ -221,12 +222,12 @@ def test_a_plugin_package_is_allowed_when_named(
     assert isinstance(plain, dict)
     plain["model"] = {"_target_": "mygans.G", "k": 3}
     with pytest.raises(ConfigError, match="GANTRAIN_PLUGINS"):
-        schema.load(OmegaConf.create(plain), ())
+        train_config.load(OmegaConf.create(plain), ())
     monkeypatch.setenv("GANTRAIN_PLUGINS", "other, mygans")
-    assert schema.load(OmegaConf.create(plain), ()).model["k"] == 3
+    assert train_config.load(OmegaConf.create(plain), ()).model["k"] == 3
     plain["model"] = {"_target_": "mygans.G"}
     with pytest.raises(ConfigError, match=r"model\.k is missing"):
-        schema.load(OmegaConf.create(plain), ())
+        train_config.load(OmegaConf.create(plain), ())
 
 
 def test_penalty_needs_equal_sizes() -> None:

@@ -1,0 +1,38 @@
+"""Rules about what a command finds on the machine: a run, a device, a package."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
+
+
+def run_problems(path: str) -> Iterator[str]:
+    """Yield a sentence unless `path` is a snapshot file or a run directory with snapshots."""
+    run = Path(path)
+    if not run.exists():
+        yield f"run={run}: there is no such run directory or snapshot file."
+    elif run.is_dir() and not list((run / "snapshots").glob("snapshot-*.pt")):
+        yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
+
+
+def directory_problems(path: str) -> Iterator[str]:
+    """Yield a sentence unless `path` is a run directory."""
+    if not (Path(path) / "config.yaml").is_file():
+        yield f"run={path}: no run is there (config.yaml is missing)."
+
+
+def device_problems(device: str, precision: str = "fp32") -> Iterator[str]:
+    """Yield a sentence for a device that does not exist, or cannot compute in `precision`."""
+    if not re.fullmatch(DEVICES, device):
+        yield f"device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
+    elif precision == "tf32" and device in ("cpu", "mps"):
+        yield f"precision=tf32 is for NVIDIA GPUs and device={device}: take fp32."
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
