@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from gantrain.data.image_folder import ImageFolder
-from gantrain.inference.evaluation import FeatureCache, RealImages
+from gantrain.inference.features import FeatureCache, RealImages
 from gantrain.metrics.extractor import Extractor, load_extractor
 from gantrain.metrics.inception import SIDE, Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator

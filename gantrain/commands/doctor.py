@@ -20,12 +20,12 @@ from gantrain.health.memorization import (
     embed,
 )
 from gantrain.inference import model as sampling
-from gantrain.inference.evaluation import RealImages
+from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
 from gantrain.inference.translation import translate
 from gantrain.ops.value_range import to_float, to_uint8
-from gantrain.runs.contents import Run, read_run
 from gantrain.runs.health import ada_p_bound
+from gantrain.runs.status import Run, read_run
 from gantrain.tracking.console import format_alarm as told
 from gantrain.tracking.console import format_health
 from gantrain.tracking.grids import compose_grid, save_png

@@ -12,7 +12,6 @@ from gantrain.data.archive import file_size
 from gantrain.data.base import ImageDataset, Log
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.fit import Filter, FitResize, Resize
 from gantrain.data.image_files import reload_image
 from gantrain.data.labels import Labels, Values, from_folders, from_values, join_limited, read_json
 from gantrain.data.location import (
@@ -23,7 +22,7 @@ from gantrain.data.location import (
     resolve_root,
 )
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
-from gantrain.data.transforms import parse_size
+from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.errors import ConfigError
 
 Names = dict[str, list[str]]  # the pictures of "train" and perhaps "test", below their folder

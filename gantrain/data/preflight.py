@@ -14,8 +14,7 @@ from gantrain.data import cache
 from gantrain.data.archive import Picture
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.fit import FitResize
-from gantrain.data.transforms import Preprocess, Size
+from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
 from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
-from gantrain.ops.mirror import mirror_to_multiple
+from gantrain.ops.reflect import reflect_to_multiple
 from gantrain.ops.value_range import to_float, to_uint8
 
 METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
@@ -44,7 +44,7 @@ def translate_any_size(network: nn.Module, x: Tensor, precision: Precision) -> T
     h, w = x.shape[2:]
     multiple = int(getattr(network, "size_multiple", 1))
     least = int(getattr(network, "least_side", multiple))
-    whole = mirror_to_multiple(x.to(precision.device), multiple, least)
+    whole = reflect_to_multiple(x.to(precision.device), multiple, least)
     with precision.autocast():
         result = network(whole)
     return result[:, :, :h, :w].float()

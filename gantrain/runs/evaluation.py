@@ -18,10 +18,10 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (
     EvaluationRequest,
-    FeatureCache,
     evaluate_latents,
     evaluate_translation,
 )
+from gantrain.inference.features import FeatureCache
 from gantrain.inference.model import Model
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips

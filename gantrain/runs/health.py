@@ -13,7 +13,8 @@ from gantrain.gans.base import GAN
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.runs.directory import RunDirectory
-from gantrain.tracking.tracker import BaseSink, Tracker
+from gantrain.tracking.sinks import BaseSink
+from gantrain.tracking.tracker import Tracker
 
 
 def make_probe(
