@@ -5,12 +5,12 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
@@ -67,17 +67,18 @@ def feature_metrics(
 
 
 def evaluate_latents(
-    model: Model, data: Any, judge: FeatureCache, request: EvaluationRequest, tick: Tick
+    model: Model, data: Dataset, judge: FeatureCache, request: EvaluationRequest, tick: Tick
 ) -> list[MetricValue]:
     """A generator of latents against the pictures of `data`, a prepared set of single pictures."""
     split = request.split
-    real_count = data.count(split)
+    real_count = data.train_count("image") if split == "train" else data.held_count("image")
     count = request.num_images or real_count
     began = time.monotonic()
     values: list[MetricValue] = []
     if any(name in FEATURES for name in request.metrics):
         about = json.dumps({**data.describe(), "split": split}, sort_keys=True, default=str)
-        pictures = RealImages(about, real_count, lambda i: data.picture(split, i))
+        get = data.train_item if split == "train" else data.test_item
+        pictures = RealImages(about, real_count, lambda i: get("image", i))
         real, pixels = judge.real(pictures, request.batch, tick)
         fake = judge.fake(_generated(model, data, request, count), tick)
         protocol = _protocol(judge.extractor, request, model, real_count, count, split, pixels)
@@ -97,7 +98,7 @@ def evaluate_latents(
 def evaluate_translation(
     networks: dict[str, nn.Module],
     model: Model,
-    data: Any,
+    data: Dataset,
     judge: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
@@ -130,7 +131,7 @@ def _paired(
     network: nn.Module,
     direction: str,
     model: Model,
-    data: Any,
+    data: Dataset,
     judge: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
@@ -165,14 +166,14 @@ def _limit(name: str) -> float:
     return _PSNR_LIMIT if name == "psnr" else float("inf")
 
 
-def _domain(data: Any, domain: str, limit: int | None) -> RealImages:
+def _domain(data: Dataset, domain: str, limit: int | None) -> RealImages:
     about = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
     name = json.dumps(about, sort_keys=True, default=str)
     return RealImages(name, count, lambda i: data.test_item(domain, i))
 
 
-def _split(data: Any) -> str:
+def _split(data: Dataset) -> str:
     shared = data.describe().get("test_is_train", {})
     return "train" if any(shared.values()) else "test"
 
@@ -206,18 +207,22 @@ def _parts(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
     yield from ([*seeds[i : i + request.batch]] for i in range(0, count, request.batch))
 
 
-def _labels(model: Model, data: Any, request: EvaluationRequest, seeds: list[int]) -> Tensor | None:
+def _labels(
+    model: Model, data: Dataset, request: EvaluationRequest, seeds: list[int]
+) -> Tensor | None:
     """Labels as often as training pictures have them."""
     if not model.label_dim:
         return None
-    total = data.count("train")
+    total = data.train_count("image")
     order = np.random.RandomState(request.seed).permutation(total)
-    rows = [data.label("train", int(order[(s - request.seed) % total])) for s in seeds]
+    rows = [data.train_item("label", int(order[(s - request.seed) % total])) for s in seeds]
     return torch.from_numpy(np.stack(rows)).to(model.precision.device)
 
 
 @torch.no_grad()
-def _generated(model: Model, data: Any, request: EvaluationRequest, count: int) -> Iterator[Tensor]:
+def _generated(
+    model: Model, data: Dataset, request: EvaluationRequest, count: int
+) -> Iterator[Tensor]:
     """uint8 [n, C, H, W] of the request's seeds."""
     for seeds in _parts(request, count):
         c = _labels(model, data, request, seeds)
@@ -227,7 +232,7 @@ def _generated(model: Model, data: Any, request: EvaluationRequest, count: int) 
 
 @torch.no_grad()
 def _paths(
-    model: Model, data: Any, request: EvaluationRequest, count: int, tick: Tick
+    model: Model, data: Dataset, request: EvaluationRequest, count: int, tick: Tick
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures at both ends of `count` short steps, in full float32: rounded further, the pictures
     would differ by the rounding."""
