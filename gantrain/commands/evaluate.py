@@ -3,10 +3,8 @@
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from gantrain.build import load_run_data, size_multiple
@@ -18,6 +16,7 @@ from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, e
 from gantrain.inference.model import Model
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
 from gantrain.runs.evaluation import append_evaluations, make_judge
+from gantrain.tracking.console import progress_bar
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
@@ -44,11 +43,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         batch=config.batch,
     )
     _check(request, config, translates, data)
-    with _progress(_total(request, translates, data)) as (bar, task):
-
-        def tick(count: int) -> None:
-            bar.advance(task, count)
-
+    with progress_bar(_total(request, translates, data)) as tick:
         if translates:
             values = evaluate_translation(model.networks, model, data, judge, request, tick)
         else:
@@ -104,22 +99,6 @@ def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
     fake = request.num_images or real
     judged = any(name in FEATURES for name in request.metrics)
     return (real + fake) * judged + fake * ("path_length" in request.metrics)
-
-
-class _progress:
-    """A bar on a terminal, nothing elsewhere; `with _progress(total) as (bar, task)`."""
-
-    def __init__(self, total: int) -> None:
-        columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
-        self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> tuple[Progress, Any]:
-        self._bar.start()
-        return self._bar, self._task
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 def _show(values: list[MetricValue]) -> None:
