@@ -186,7 +186,7 @@ def _free(key: str) -> bool:
 def _problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
         cfg = compose.task_config(source, "train", overrides)
-        preflight.check(train_config.load(cfg, given=()))
+        preflight.check(train_config.load(cfg, typed_keys=()))
     except ConfigError as error:
         return error.problems
     return ()

@@ -55,7 +55,7 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
         *overrides,
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
-        config = train_config.load(compose("train", given), given=[])
+        config = train_config.load(compose("train", given), typed_keys=[])
     return derived.fill_in(config, (side, side))
 
 

@@ -18,7 +18,7 @@ def _hydra() -> Iterator[None]:
 
 
 def load(*overrides: str) -> train_config.RunConfig:
-    return train_config.load(compose("train", ["model=stylegan", *overrides]), given=[])
+    return train_config.load(compose("train", ["model=stylegan", *overrides]), typed_keys=[])
 
 
 @pytest.mark.parametrize(
