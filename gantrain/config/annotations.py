@@ -40,6 +40,8 @@ def accepts(
     """Return whether `value` fits `annotation`.
 
     Args:
+        value: a plain value from a config.
+        annotation: a typing object, such as `Annotated[int, Range(1)] | None`.
         bounds: ranges that every number in `value` must also lie in.
         ranged: False ignores `bounds` and every Range in the annotation.
     """

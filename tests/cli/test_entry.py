@@ -144,7 +144,7 @@ def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.Monke
         (["resume=runs/none"], "resume=runs/none is not a run directory"),
         (["--config-dir", "none"], "not found"),
         (["-m", "seed=0,-1"], "seed=-1 is out of range"),
-        (["generate", "run=x", "runtime=cpu"], "runtime is a choice of gantrain train"),
+        (["generate", "run=x", "runtime=cpu"], "runtime is a config group of gantrain train"),
         (["-m", "model=stylegan,dcgan", "model.z_dim=8"], "write 'model.z_dim=choice(8)'"),
         (["-m", "model=stylegan,dcgan", "model.z_dimm=8"], "Did you mean model.z_dim=8?"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),

@@ -453,9 +453,9 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
     ("settings", "said"),
     [
         (["objective=l1"], "write objective=pairs/l1"),
-        (["objective=pairs/l2"], "They are pairs/l1, pairs/psnr"),
+        (["objective=pairs/l2"], "Those are pairs/l1, pairs/psnr"),
         (["objective=pairs/l1", "evaluation.test_images=0"], "give evaluation.test_images=100"),
-        (["objective=pairs/l1", "model=dcgan"], "this model translates nothing"),
+        (["objective=pairs/l1", "model=dcgan"], "this model does not translate"),
         (["objective=pairs/l1", "data=folder", "data.root=set"], "give data.test_pairs=true"),
     ],
 )
