@@ -55,7 +55,7 @@ def main(config: TranslateConfig) -> None:
     with handle_signals() as signals, _progress(len(todo)) as progress:
         bar = progress.add_task("")
         for portion in _portions(todo, config.batch, config.tile, faults):
-            if signals.take():
+            if signals.pop_request():
                 break
             _translate(model, config, portion, channels, value_range, output, faults)
             progress.advance(bar, len(portion))
@@ -193,6 +193,6 @@ def _progress(count: int) -> Progress:
 
 
 def _leave_if_stopped(signals: Signals) -> None:
-    if signals.received and signals.take():
+    if signals.received and signals.pop_request():
         print(f"Stopped by {signals.received.name}; the same command goes on from here.")
         raise SystemExit(EXIT_STOPPED)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from gantrain.config.train import RunConfig
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
-from gantrain.engine.trainer import TrainingPlan
 from gantrain.gans.base import GAN
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.inference.probes import HealthProbe, can_be_probed
