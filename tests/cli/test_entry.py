@@ -247,7 +247,7 @@ def test_help_and_version(gantrain: Run) -> None:
     text = gantrain("--help").out
     for part in (
         "Train a GAN",
-        "Make pictures",
+        "Generate images",
         "cyclegan_reference",
         "gantrain resume=",
         "75 stopped",
