@@ -3,20 +3,20 @@
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import EvaluateConfig
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
 from gantrain.runs.evaluation import append_evaluations, make_judge
+from gantrain.tracking.console import progress_bar
 
 RECORD = "evaluations.jsonl"
 PIXELWISE = ("l1", "psnr", "ssim")
@@ -43,11 +43,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         batch=config.batch,
     )
     _check(request, config, translates, data)
-    with _progress(_total(request, translates, data)) as (bar, task):
-
-        def tick(count: int) -> None:
-            bar.advance(task, count)
-
+    with progress_bar(_total(request, translates, data)) as tick:
         if translates:
             values = evaluate_translation(model.networks, model, data, judge, request, tick)
         else:
@@ -57,7 +53,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     return values
 
 
-def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) -> list[str]:
+def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Dataset) -> list[str]:
     pairs = translates and data.has_pairs
     if config.metrics is None:
         return ["fid", "kid", *(PIXELWISE if pairs else ())]
@@ -70,14 +66,16 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) 
     return list(dict.fromkeys(config.metrics))
 
 
-def _check(request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Any) -> None:
+def _check(
+    request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Dataset
+) -> None:
     """Raise ConfigError when there are too few pictures, before any is looked at."""
     if translates:
         if config.split == "train":
             raise ConfigError("split=train: translations are measured on test pictures; leave out.")
         counts = [data.test_count(domain) for domain in "ab"]
     else:
-        counts = [data.count(request.split)]
+        counts = [_real_count(request, data)]
     if min(counts) < 6:
         raise ConfigError(
             f"There are {min(counts)} real pictures to compare with, which say nothing: 6 are the "
@@ -87,32 +85,20 @@ def _check(request: EvaluationRequest, config: EvaluateConfig, translates: bool,
         raise ConfigError(f"num_images={request.num_images} is too few: 6 are the least.")
 
 
-def _total(request: EvaluationRequest, translates: bool, data: Any) -> int:
+def _real_count(request: EvaluationRequest, data: Dataset) -> int:
+    return data.train_count("image") if request.split == "train" else data.held_count("image")
+
+
+def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
     """Pictures to be looked at, for the progress bar."""
     if translates:
         counts = [min(data.test_count(d), request.num_images or 10**9) for d in "ab"]
         paired = any(name in PAIRED for name in request.metrics)
         return 2 * sum(counts) + 2 * min(counts) * paired
-    real = data.count(request.split)
+    real = _real_count(request, data)
     fake = request.num_images or real
     judged = any(name in FEATURES for name in request.metrics)
     return (real + fake) * judged + fake * ("path_length" in request.metrics)
-
-
-class _progress:
-    """A bar on a terminal, nothing elsewhere; `with _progress(total) as (bar, task)`."""
-
-    def __init__(self, total: int) -> None:
-        columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
-        self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> tuple[Progress, Any]:
-        self._bar.start()
-        return self._bar, self._task
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 def _show(values: list[MetricValue]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
@@ -24,6 +23,7 @@ from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
 from gantrain.io.files import atomic_write, remove_leftovers
 from gantrain.pages.gallery import write_gallery
+from gantrain.tracking.console import progress_bar
 
 RECORD = "translate.json"
 Faults = dict[Path, str]
@@ -52,13 +52,12 @@ def main(config: TranslateConfig) -> None:
     faults: Faults = {}
     channels = input_channels(network) or 3
     value_range = _value_range(config, model)
-    with handle_signals() as signals, _progress(len(todo)) as progress:
-        bar = progress.add_task("")
+    with handle_signals() as signals, progress_bar(len(todo)) as advance:
         for portion in _portions(todo, config.batch, config.tile, faults):
             if signals.pop_request():
                 break
             _translate(model, config, portion, channels, value_range, output, faults)
-            progress.advance(bar, len(portion))
+            advance(len(portion))
     _leave_if_stopped(signals)
     if config.gallery:
         shown = [task for task in tasks if task.source not in faults][: config.gallery]
@@ -183,13 +182,6 @@ def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
 def _told(value: object) -> object:
     """What makes a difference: the content of a snapshot, not where it lies."""
     return value.get("sha256") if isinstance(value, dict) else value
-
-
-def _progress(count: int) -> Progress:
-    columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(""))
-    shown = sys.stdout.isatty() and count > 1
-    progress = Progress(*columns, transient=True, disable=not shown)
-    return progress
 
 
 def _leave_if_stopped(signals: Signals) -> None:

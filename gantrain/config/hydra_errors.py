@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -10,11 +11,15 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.config import compose, paths, suggestions, train
 from gantrain.errors import format_value, nearest
+
+# Package name in Hydra's message -> the extra of gantrain that installs it
+EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
 
 
 def to_sentences(
@@ -230,3 +235,42 @@ def _first_line(error: Exception) -> list[str]:
         lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
         return [" ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))]
     return []
+
+
+def explain_sweep_error(
+    error: HydraException, source: ConfigLoaderImpl, typed: Sequence[str]
+) -> str | None:
+    """Return a sentence about `error` if it is about hydra.launcher or hydra.sweeper, else None.
+
+    Args:
+        error: what Hydra raised while composing.
+        source: the config loader, to list the options of the chosen launcher or sweeper.
+        typed: the overrides as typed.
+    """
+    by_key = {text.lstrip("+").partition("=")[0]: text for text in typed}
+    for package, extra in EXTRAS.items():
+        if re.search(rf"hydra/(launcher|sweeper)\W+{package}", str(error)):
+            choice = next((by_key[key] for key in ("launcher", "sweep") if key in by_key), package)
+            return (
+                f"{choice} needs packages that are not installed: pip install 'gantrain[{extra}]'."
+            )
+    match = re.search(r"Could not override '(hydra\.(launcher|sweeper))\.([\w.-]+)'", str(error))
+    if not match:
+        return None
+    node, kind, key = match.groups()
+    other_overrides = [text for text in typed if not text.lstrip("+").startswith(f"{node}.")]
+    cfg = compose.compose(source, "train", other_overrides, RunMode.MULTIRUN)
+    return _unknown_sweep_option(cfg, node, kind, key, by_key)
+
+
+def _unknown_sweep_option(
+    cfg: DictConfig, node: str, kind: str, key: str, by_key: dict[str, str]
+) -> str:
+    options = [name for name in OmegaConf.select(cfg, node) if name != "_target_"]
+    group = {"launcher": "launcher", "sweeper": "sweep"}[kind]
+    if group not in by_key:
+        example = {"launcher": "launcher=local or launcher=slurm", "sweeper": "sweep=optuna"}[kind]
+        return f"{node}.{key} is an option of a {kind}, but none is chosen: add {example}."
+    close = nearest(key, options)
+    hint = f"Did you mean {node}.{close}? " if close else ""
+    return f"{node}.{key} is not an option of {by_key[group]}. {hint}Options: {', '.join(options)}."

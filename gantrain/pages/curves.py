@@ -1,8 +1,8 @@
-"""Curves as inline SVG, readable in any width, light or dark."""
+"""Lay out curves for inline SVG, readable in any width, light or dark."""
 
-import html
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 Point = tuple[float, float]  # (kimg, value)
 
@@ -13,37 +13,67 @@ _TICKS = 3
 _DASHES = ("", "6 3", "2 3")  # so that colours are not all there is to tell curves by
 
 
-def chart(title: str, curves: Mapping[str, Sequence[Point]]) -> str:
-    """A figure of named curves over kimg; "" when none has two finite points."""
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart: its name, its look, its points as SVG writes them, its last value."""
+
+    name: str
+    color: str  # class of the stylesheet
+    dash: str
+    points: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label beside an axis at (x, y); `anchor` is a class of the stylesheet."""
+
+    x: float
+    y: float
+    label: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What `templates/chart.html` draws, in a box of `width` x `height` units."""
+
+    title: str
+    curves: list[Curve]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+
+
+def make_chart(title: str, curves: Mapping[str, Sequence[Point]]) -> Chart | None:
+    """Lay out named curves over kimg; None if none of them has two finite points."""
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in curves.items()}
-    shown = {name: downsample(points) for name, points in finite.items() if len(points) > 1}
-    if not shown:
-        return ""
-    xs = [x for points in shown.values() for x, _ in points]
-    ys = [y for points in shown.values() for _, y in points]
+    lines = {name: downsample(points) for name, points in finite.items() if len(points) > 1}
+    if not lines:
+        return None
+    xs = [x for points in lines.values() for x, _ in points]
+    ys = [y for points in lines.values() for _, y in points]
     x0, x1, (y0, y1) = min(xs), max(xs), _room(min(ys), max(ys))
 
-    def place(point: Point) -> str:
+    def position(point: Point) -> str:
         x = _LEFT + (point[0] - x0) / ((x1 - x0) or 1) * (WIDTH - _LEFT - _RIGHT)
         y = HEIGHT - _BOTTOM - (point[1] - y0) / (y1 - y0) * (HEIGHT - _TOP - _BOTTOM)
         return f"{x:.1f},{y:.1f}"
 
-    lines = "".join(
-        f'<polyline class="c{number % 6}" stroke-dasharray="{_DASHES[number // 6 % 3]}" '
-        f'points="{" ".join(map(place, points))}"/>'
-        for number, points in enumerate(shown.values())
-    )
-    legend = "".join(
-        f'<li><svg viewBox="0 0 20 8" aria-hidden="true"><polyline class="c{number % 6}" '
-        f'stroke-dasharray="{_DASHES[number // 6 % 3]}" points="0,4 20,4"/></svg>'
-        f"{html.escape(name)} <b>{points[-1][1]:.4g}</b></li>"
-        for number, (name, points) in enumerate(shown.items())
-    )
-    return (
-        f"<figure><figcaption>{html.escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title, True)}">'
-        f"{_axes(x0, x1, y0, y1)}{lines}</svg><ul>{legend}</ul></figure>"
-    )
+    drawn = [
+        Curve(
+            name=name,
+            color=f"c{number % 6}",
+            dash=_DASHES[number // 6 % 3],
+            points=" ".join(map(position, points)),
+            last=f"{points[-1][1]:.4g}",
+        )
+        for number, (name, points) in enumerate(lines.items())
+    ]
+    return Chart(title, drawn, _x_ticks(x0, x1), _y_ticks(y0, y1))
 
 
 def downsample(points: Sequence[Point]) -> list[Point]:
@@ -74,20 +104,19 @@ def _room(low: float, high: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _axes(x0: float, x1: float, y0: float, y1: float) -> str:
-    parts = []
+def _y_ticks(low: float, high: float) -> list[Tick]:
+    ticks = []
     for number in range(_TICKS + 1):
         share = number / _TICKS
         y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
-        value = y0 + share * (y1 - y0)
-        parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 7:.1f}" class="y">{tick_label(value)}</text>')
-    middle = (WIDTH + _LEFT - _RIGHT) / 2
-    for x, value, side in (
-        (_LEFT, x0, "s"),
-        (middle, (x0 + x1) / 2, "m"),
-        (WIDTH - _RIGHT, x1, "e"),
-    ):
-        unit = " kimg" if side == "m" else ""
-        parts.append(f'<text x="{x:.0f}" y="{HEIGHT - 8}" class="{side}">{value:.4g}{unit}</text>')
-    return "".join(parts)
+        ticks.append(Tick(_LEFT - 6, round(y, 1), tick_label(low + share * (high - low))))
+    return ticks
+
+
+def _x_ticks(low: float, high: float) -> list[Tick]:
+    y, middle = HEIGHT - 8, (WIDTH + _LEFT - _RIGHT) / 2
+    return [
+        Tick(_LEFT, y, f"{low:.4g}", "s"),
+        Tick(middle, y, f"{(low + high) / 2:.4g} kimg", "m"),
+        Tick(WIDTH - _RIGHT, y, f"{high:.4g}", "e"),
+    ]

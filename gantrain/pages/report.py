@@ -1,7 +1,5 @@
 """One page about one run: curves, pictures over time, numbers, alarms, settings, commands."""
 
-import base64
-import html
 import io
 import json
 import math
@@ -13,9 +11,9 @@ from PIL import Image
 
 from gantrain import __version__
 from gantrain.config import data_kind
-from gantrain.pages.curves import Point, chart
-from gantrain.pages.style import SCRIPT, STYLE
-from gantrain.runs.contents import Run
+from gantrain.pages.curves import Chart, Point, make_chart
+from gantrain.pages.render import data_url, render
+from gantrain.runs.status import Run
 
 MOST_GRIDS = 24
 GRID_WIDTH = 1200  # pixels; larger grids are shown smaller
@@ -35,22 +33,22 @@ GROUPS = {
 
 
 def page(run: Run) -> str:
-    """The whole page as HTML."""
-    name = html.escape(run.path.name or str(run.path))
-    parts = [_head(run), _alarms(run), _pictures(run), _evaluations(run), _charts(run)]
-    parts += [_commands(run), _settings(run)]
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><h1>{name}</h1>{''.join(parts)}<script>{SCRIPT}</script></html>\n"
+    """Return the whole page as HTML."""
+    return render(
+        "report.html",
+        title=run.path.name or str(run.path),
+        facts=_facts(run),
+        alarms=_alarms(run),
+        grids=_grids(run),
+        evaluations=_evaluations(run),
+        charts=_charts(run),
+        commands=_commands(run),
+        settings=_settings(run),
+        version=__version__,
     )
 
 
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{html.escape(title)}</h2>{content}</section>" if content else ""
-
-
-def _head(run: Run) -> str:
+def _facts(run: Run) -> dict[str, str]:
     model, data = (str(run.config.get(key, {}).get("_target_", "")) for key in ("model", "data"))
     facts = {
         "model": model.rpartition(".")[2],
@@ -65,12 +63,7 @@ def _head(run: Run) -> str:
     objective = run.result.get("objective") or {}
     if objective.get("value") is not None:
         facts[str(objective["name"])] = f"{objective['value']:.5g}"
-    items = "".join(
-        f"<li>{html.escape(key)} <b>{html.escape(value)}</b></li>"
-        for key, value in facts.items()
-        if value
-    )
-    return f'<ul class="facts">{items}</ul>'
+    return {key: value for key, value in facts.items() if value}
 
 
 def _number(value: Any, unit: str = "") -> str:
@@ -78,36 +71,25 @@ def _number(value: Any, unit: str = "") -> str:
     return f"{value:.4g}{unit}" if finite else ""
 
 
-def _alarms(run: Run) -> str:
-    rows = "".join(
-        f'<tr class="{html.escape(str(event.get("level", "")), True)}">'
-        f"<td class=n>{_number(event.get('nimg', 0) / 1000)}</td>"
-        f"<td><b>{html.escape(str(event['alarm']))}</b></td>"
-        f"<td>{html.escape(str(event.get('text', '')))} "
-        f"<small>{html.escape(str(event.get('advice', '')))}</small></td></tr>"
+def _alarms(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "level": event.get("level", ""),
+            "kimg": _number(event.get("nimg", 0) / 1000),
+            "name": event["alarm"],
+            "text": event.get("text", ""),
+            "advice": event.get("advice", ""),
+        }
         for event in run.events
-    )
-    table = f'<div class="scroll"><table><tr><th>kimg<th>alarm<th></tr>{rows}</table></div>'
-    return _section("Alarms", table if rows else "")
+    ]
 
 
-def _pictures(run: Run) -> str:
+def _grids(run: Run) -> list[dict[str, str]]:
+    """Return at most MOST_GRIDS grids that can be read, evenly spaced, always with the newest."""
     step = max(1, math.ceil(len(run.grids) / MOST_GRIDS))
-    chosen = run.grids[::-1][::step][::-1]  # always the newest
-    shown = [(kimg, data) for kimg, file in chosen if (data := _embedded(file))]
-    if not shown:
-        return ""
-    images = "".join(f'<img alt="{kimg:g} kimg" src="{data}">' for kimg, data in shown)
-    kimg, data = shown[-1]
-    last = len(shown) - 1
-    slider = (
-        f'<input type="range" id="time" min="0" max="{last}" value="{last}" '
-        f'aria-label="time"><template id="grids">{images}</template>'
-        if last
-        else ""
-    )
-    picture = f'<img id="grid" alt="{kimg:g} kimg" src="{data}">'
-    return _section("Pictures", f'<p id="when">{kimg:g} kimg</p>{slider}{picture}')
+    chosen = run.grids[::-1][::step][::-1]
+    embedded = [(kimg, _embedded(file)) for kimg, file in chosen]
+    return [{"caption": f"{kimg:g} kimg", "data": data} for kimg, data in embedded if data]
 
 
 def _embedded(file: Path) -> str:
@@ -122,41 +104,40 @@ def _embedded(file: Path) -> str:
         picture = picture.resize((GRID_WIDTH, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, format="WEBP", quality=88)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url("webp", buffer.getvalue())
 
 
-def _evaluations(run: Run) -> str:
-    """The newest value of every name and protocol, each protocol under its own heading."""
+def _evaluations(run: Run) -> list[dict[str, Any]]:
+    """Return the newest value of every name and protocol, grouped by protocol."""
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for row in run.evaluations:
         protocol = json.dumps({**row.get("protocol", {}), "seed": None}, sort_keys=True)
         newest[protocol, str(row.get("name", row["metric"]))] = row
     tables = []
     for protocol in dict.fromkeys(key for key, _ in newest):
-        rows = [(name, row) for (key, name), row in newest.items() if key == protocol]
-        tables.append(_table_of(json.loads(protocol), rows))
-    return _section("Measured", "".join(tables))
+        rows = [_metric(name, row) for (key, name), row in newest.items() if key == protocol]
+        tables.append({"protocol": _described(json.loads(protocol)), "rows": rows})
+    return tables
 
 
-def _table_of(protocol: dict[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> str:
-    told = ", ".join(
+def _described(protocol: dict[str, Any]) -> str:
+    return ", ".join(
         f"{key} {str(value)[:12] if key in ('digest', 'data') else value}"
         for key, value in protocol.items()
         if value not in (None, "")
     )
-    lines = "".join(
-        f"<tr><td>{html.escape(name)}</td><td class=n>{_number(row['value'])}</td>"
-        f"<td class=n>{_number(row.get('std'))}</td>"
-        f"<td class=n>{_number((row.get('nimg') or 0) / 1000)}</td></tr>"
-        for name, row in rows
-    )
-    return (
-        f"<p><small>{html.escape(told)}</small></p><div class=scroll><table><tr><th>metric<th>value"
-        f"<th>spread<th>kimg</tr>{lines}</table></div>"
-    )
 
 
-def _charts(run: Run) -> str:
+def _metric(name: str, row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": name,
+        "value": _number(row["value"]),
+        "spread": _number(row.get("std")),
+        "kimg": _number((row.get("nimg") or 0) / 1000),
+    }
+
+
+def _charts(run: Run) -> list[Chart]:
     curves: dict[str, dict[str, list[Point]]] = {}
     for row in run.evaluations:  # with the last one, which no report holds any more
         if row.get("training") and isinstance(row["value"], (int, float)):
@@ -171,9 +152,8 @@ def _charts(run: Run) -> str:
                 points.append((row["nimg"] / 1000, float(value)))
     places = {group: place for place, group in enumerate(GROUPS)}
     order = sorted(curves, key=lambda g: places.get(_of_health(g) or g, len(places)))
-    shown = [chart(_title(g), part) for g in order for part in _parts(curves[g])]
-    charts = "".join(shown)
-    return _section("Curves", f'<div class="charts">{charts}</div>' if charts else "")
+    charts = [make_chart(_title(g), part) for g in order for part in _parts(curves[g])]
+    return [chart for chart in charts if chart]
 
 
 def _of_health(group: str) -> str:
@@ -215,7 +195,7 @@ def _size(points: list[Point]) -> float:
     return max(abs(y) for _, y in points if math.isfinite(y))
 
 
-def _commands(run: Run) -> str:
+def _commands(run: Run) -> list[str]:
     words = " ".join(_quoted(text) for text in run.overrides)
     lines = [f"gantrain {words}".strip(), f"gantrain resume={run.path}"]
     target = run.config.get("model", {}).get("_target_")
@@ -223,27 +203,21 @@ def _commands(run: Run) -> str:
         lines.append(f"gantrain generate run={run.path} seeds=0-31")
     else:
         lines.append(f"gantrain translate run={run.path} input=FOLDER output=FOLDER")
-    lines += [f"gantrain evaluate run={run.path}", f"gantrain doctor run={run.path}"]
-    return _section("Commands", f"<pre>{html.escape(chr(10).join(lines))}</pre>")
+    return [*lines, f"gantrain evaluate run={run.path}", f"gantrain doctor run={run.path}"]
 
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if any(mark in text for mark in ' [](){}$*?&|;<>"') else text
 
 
-def _settings(run: Run) -> str:
-    plain = {key: value for key, value in run.config.items() if key != "derived"}
+def _settings(run: Run) -> list[tuple[str, str]]:
+    """Return titles and YAML texts."""
     parts = [
-        ("all settings", plain),
-        ("what follows from them", run.config.get("derived")),
+        ("all settings", {key: value for key, value in run.config.items() if key != "derived"}),
+        ("derived settings", run.config.get("derived")),
         ("environment", run.environment),
     ]
-    shown = "".join(
-        f"<details><summary>{title}</summary><pre>{html.escape(_yaml(content))}</pre></details>"
-        for title, content in parts
-        if content
-    )
-    return _section("Settings", shown) + f"<p><small>gantrain {__version__}</small></p>"
+    return [(title, _yaml(content)) for title, content in parts if content]
 
 
 def _yaml(content: Any) -> str:

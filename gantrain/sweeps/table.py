@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.io.files import atomic_write
+from gantrain.pages.render import render
 from gantrain.runs import status
 from gantrain.runs.status import DONE, State
 from gantrain.sweeps import manifest
@@ -244,26 +244,13 @@ def summary(table: Table) -> str:
 
 def to_html(table: Table, path: Path) -> None:
     """Write the table as an HTML page."""
-    rows = [["run", *table.keys, "status", "kimg", *table.metrics]]
+    head = ["run", *table.keys, "status", "kimg", *table.metrics]
+    rows = []
     for row in table.rows:
         settings = [row.settings.get(key, "") for key in table.keys]
         numbers = [_format_number(row.state.metrics.get(name)) for name in table.metrics]
         rows.append([row.name, *settings, row.state.status, f"{row.state.kimg:g}", *numbers])
-    cells = [
-        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-        for row, tag in zip(rows, ["th", *["td"] * len(table.rows)], strict=True)
-    ]
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}"
-        "td,th{border-bottom:1px solid #8884;padding:.2rem .7rem;text-align:left}"
-        ":root{color-scheme:light dark}div{overflow-x:auto}"
-    )
-    text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>gantrain compare</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{style}</style><div><table>{''.join(f'<tr>{row}</tr>' for row in cells)}"
-        "</table></div></html>\n"
-    )
+    text = render("comparison.html", title="gantrain compare", head=head, rows=rows)
     with atomic_write(path) as file:
         file.write(text.encode())
 

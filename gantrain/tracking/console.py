@@ -3,15 +3,25 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
-from gantrain.tracking.tracker import BaseSink, Event
+from gantrain.tracking.sinks import BaseSink
+from gantrain.tracking.tracker import Event
 
 PLAIN_SECONDS = 10.0  # plain lines come no faster
 KINDS = ("real", "fake", "held")  # of logits
@@ -180,6 +190,20 @@ class LiveDisplay(BaseSink):
         if self._running:
             self.live.stop()
             self._running = False
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, nothing elsewhere.
+
+    Yields:
+        A function that advances the bar by a number of images.
+    """
+    columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = total < 2 or not sys.stdout.isatty()
+    with Progress(*columns, transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def _kimg(nimg: int, total: int) -> str:

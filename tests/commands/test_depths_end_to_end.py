@@ -55,7 +55,7 @@ def test_translate_keeps_size_name_depth_and_every_number(
                 assert np.abs(found - wanted).max() < 1.3e-7
             else:
                 assert np.array_equal(found, wanted)
-    assert (tmp_path / "png/index.html").read_text().count("<section>") == 40
+    assert (tmp_path / "png/index.html").read_text().count("<article>") == 40
 
 
 def test_a_value_range_for_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

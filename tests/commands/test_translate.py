@@ -67,7 +67,7 @@ def test_an_identity_network_returns_every_pixel(identity: Path, tmp_path: Path)
         expected = np.asarray(Image.open(source).convert("RGB"))
         assert np.array_equal(np.asarray(Image.open(result)), expected), source
     page = (tmp_path / "out/index.html").read_text()
-    assert page.count("<section>") == 24 and page.count("and back, ") == 24
+    assert page.count("<article>") == 24 and page.count("and back, ") == 24
     linked = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert all(link.startswith("data:") or (tmp_path / "out" / link).exists() for link in linked)
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from gantrain.pages import report
-from gantrain.pages.curves import chart, downsample, tick_label
-from gantrain.runs.contents import read_run
+from gantrain.pages.curves import Chart, downsample, make_chart, tick_label
+from gantrain.pages.render import render
+from gantrain.runs.status import read_run
 from tests.helpers.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}
@@ -87,7 +88,7 @@ def test_alarms_and_strange_names_are_escaped(home: Path, tmp_path: Path) -> Non
     gantrain(tmp_path, "report", f"run='{run.name}'")
     text = checked(run / "report.html")
     assert "<script>&lt;" not in text and "&lt;script&gt;" in text and "&lt;b&gt;x" in text
-    assert "<h1>a &quot;b&quot; &lt;i&gt;&amp;</h1>" in text
+    assert "<h1>a &#34;b&#34; &lt;i&gt;&amp;</h1>" in text
 
 
 def test_a_run_that_has_only_begun(home: Path, tmp_path: Path) -> None:
@@ -129,9 +130,22 @@ def test_long_curves_are_thinned_and_keep_their_extremes() -> None:
 
 
 def test_charts_of_odd_values() -> None:
-    assert chart("x", {"a": [(0, 1.0)]}) == "" and chart("x", {"a": [(0, float("nan"))] * 9}) == ""
-    flat = chart("x", {"a": [(0, 2.0), (1, 2.0)], "b": [(0, float("inf")), (1, 1.0), (2, 3.0)]})
+    assert make_chart("x", {"a": [(0, 1.0)]}) is None
+    assert make_chart("x", {"a": [(0, float("nan"))] * 9}) is None
+    odd = {"a": [(0, 2.0), (1, 2.0)], "<b>": [(0, float("inf")), (1, 1.0), (2, 3.0)]}
+    chart = make_chart('"x"', odd)
+    assert chart and [len(curve.points.split()) for curve in chart.curves] == [2, 2]
+    flat = drawn(chart)
     assert "nan" not in flat and "inf" not in flat and flat.count("<polyline") == 4
+    assert "&lt;b&gt; <b>3<" in flat and '="&#34;x&#34;"' in flat
+
+
+def drawn(chart: Chart) -> str:
+    nothing = dict.fromkeys(("facts", "alarms", "grids", "evaluations", "settings"), ())
+    page = render(
+        "report.html", **{**nothing, "facts": {}}, title="", version="", commands=[], charts=[chart]
+    )
+    return page.partition('<div class="charts">')[2].partition("</section>")[0]
 
 
 def test_labels_fit_their_room() -> None:
