@@ -18,10 +18,19 @@ __version__ = "0.1.0.dev0"
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
-    """A trained model, from a snapshot file or the newest snapshot of a run directory.
+    """Load a trained model.
 
-    See `gantrain.inference.model.Model`: `sample`, `mapping`, `synthesis`, `networks`, `meta`.
-    Importing gantrain does not import torch; this does. Raises ConfigError with a sentence.
+    Importing gantrain does not import torch; calling this function does.
+
+    Args:
+        path: a snapshot file, or a run directory, whose newest intact snapshot is loaded.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Returns:
+        The model; see its methods `sample`, `mapping` and `synthesis`.
+
+    Raises:
+        ConfigError: the file cannot be read, or the device is not available.
     """
     from gantrain.inference import model
 

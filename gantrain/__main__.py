@@ -1,4 +1,4 @@
-"""`python -m gantrain` is the same as `gantrain`."""
+"""Make `python -m gantrain` the same as `gantrain`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""From a checked config to objects."""
+"""Build objects from a checked config."""
 
 import math
 import os
@@ -15,8 +15,8 @@ from gantrain.data.base import Dataset
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
-from gantrain.engine.trainer import TrainingPlan
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.inference.model import Model
@@ -30,74 +30,88 @@ def make_data(config: RunConfig) -> Dataset:
 
 
 def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
-    """The GAN on the CPU, weights initialised from torch's current random state."""
+    """Return the GAN on the CPU, with weights initialised from torch's current random state.
+
+    Args:
+        config: the checked config.
+        images: channels, resolution and labels of the data set.
+    """
     cls, settings = targets.resolve(config.model)
     return cls(images, **settings)
 
 
 def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
-    """One optimizer per player."""
+    """Return one optimizer per player."""
     optimizer, settings = targets.resolve(config.optimizer)
     return build_optimizers(gan, optimizer, settings)
 
 
-def make_precision(runtime: RuntimeConfig, ranks: ProcessInfo | None = None) -> Precision:
-    """Device and number formats; sets torch's process-wide switches.
+def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -> Precision:
+    """Choose the device and the floating-point format, and set torch's process-wide switches.
 
-    Raises ConfigError when the device is not there.
+    Args:
+        runtime: the section of the config.
+        process: this process among the ranks, to choose its GPU; None: it is alone.
+
+    Raises:
+        ConfigError: the device is not available, or lacks the format.
     """
     device = pick_device(runtime.device)
     if why := unavailable_reason(device):
         raise ConfigError(
-            f"runtime.device={runtime.device}, but {why}: use another one, such as runtime=cpu, or "
-            "install a build of torch for your GPU."
+            f"runtime.device={runtime.device}, but {why}: use another device, such as runtime=cpu, "
+            "or install a build of torch for your GPU."
         )
     if runtime.precision == "tf32" and device.type != "cuda":
         raise ConfigError(
-            f"runtime.precision=tf32 is for NVIDIA GPUs, and this run is on {device.type}: use "
-            "runtime.precision=auto."
+            f"runtime.precision=tf32 works on NVIDIA GPUs only, and this run is on {device.type}: "
+            "use runtime.precision=auto."
         )
-    if runtime.deterministic:  # cuBLAS asks for it, and reads it when CUDA starts
+    if runtime.deterministic:  # cuBLAS requires it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.type == "cuda":
-        device = _own_gpu(ranks.local_rank) if ranks else torch.device("cuda", device.index or 0)
-        torch.cuda.init()  # from here on seeds reach this GPU
-        torch.cuda.set_device(device)  # and no other
+        index = device.index or 0
+        device = _gpu_of_rank(process.local_rank) if process else torch.device("cuda", index)
+        torch.cuda.init()  # `seeding` seeds a GPU only once CUDA is initialized, ...
+        torch.cuda.set_device(device)  # ... and only the current one
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    startup.import_without_gc(
-        "torch._dynamo"
-    )  # the next line and torch.optim need it; as large as torch itself
+    # The next line and torch.optim import it; it is as large as torch itself.
+    startup.import_without_gc("torch._dynamo")
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     return Precision(device, runtime.precision)
 
 
-def _own_gpu(local_rank: int) -> torch.device:
-    """The GPU of a rank: its number, or the only one that the scheduler lets it see."""
+def _gpu_of_rank(local_rank: int) -> torch.device:
+    """Return the GPU of a rank: that of its number, or the only one its scheduler makes visible."""
     count = torch.cuda.device_count()
     if local_rank >= count > 1:
         raise ConfigError(
-            f"Rank {local_rank} of this machine has no GPU: there are {count}. Start as many ranks "
-            "as GPUs."
+            f"Rank {local_rank} of this machine has no GPU: there are {count}. Start at most "
+            f"{count} ranks."
         )
     return torch.device("cuda", local_rank if count > 1 else 0)
 
 
 def check_devices(runtime: RuntimeConfig) -> None:
-    """Raise ConfigError unless `runtime.devices` ranks can be started on this machine."""
+    """Check that `runtime.devices` ranks can be started on this machine.
+
+    Raises:
+        ConfigError: there are not as many devices.
+    """
     kind, count = pick_device(runtime.device).type, torch.cuda.device_count()
     if kind == "mps":
-        raise ConfigError("runtime.devices: Apple's GPU is one device; add runtime.devices=1.")
+        raise ConfigError("runtime.devices: Apple's GPU is a single device; add runtime.devices=1.")
     if kind == "cuda" and runtime.devices > count:
         raise ConfigError(
-            f"runtime.devices={runtime.devices}, but there are {count} GPUs here: "
+            f"runtime.devices={runtime.devices}, but this machine has {count} GPUs: "
             f"add runtime.devices={count}, or runtime=cpu."
         )
 
 
 def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> None:
-    """Move to the device, choose the memory layout, compile the single networks if asked for."""
+    """Move the networks to the device, set their memory layout and compile them if requested."""
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     gan.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     if runtime.compile:
@@ -109,15 +123,20 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
 
 
 def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> TrainingPlan:
-    """Every "kimg" and "epochs" of the config in images; the microbatch of each of the ranks."""
+    """Convert every "kimg" and "epochs" of the config to images.
+
+    Args:
+        config: the checked config, after `derived.fill_in`.
+        images_per_epoch: the images of one pass over the data.
+        ranks: the number of processes that share the batch.
+    """
     train, lr = config.train, config.lr
     batch = train.batch or 1
-    total = (
-        round(train.kimg * 1000)
-        if train.kimg is not None
-        else round((train.epochs or 0) * images_per_epoch)
-    )
-    rate = LearningRate(
+    if train.kimg is not None:
+        total = round(train.kimg * 1000)
+    else:
+        total = round((train.epochs or 0) * images_per_epoch)
+    learning_rate = LearningRate(
         schedule=lr.schedule,
         total=total,
         decay=lr.decay,
@@ -127,56 +146,64 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         compat=lr.compat,
     )
     tracking = config.tracking
-    tick = _or_derived(tracking.every_kimg, max(100, total / 6250, 20 * batch)) or 1
+    # A run has at most 6,250 reports, and a report covers at least 20 steps
+    tick = _images_or_default(tracking.every_kimg, max(100, total / 6250, 20 * batch)) or 1
     return TrainingPlan(
         seed=config.seed,
         total=total,
         batch=batch,
         microbatch=train.microbatch or batch // ranks,
-        rate=rate,
+        rate=learning_rate,
         ema_half_life=(train.ema_kimg or 0) * 1000,
         ema_rampup=train.ema_rampup,
         on_nonfinite=train.on_nonfinite,
         tick=tick,
         health_every=_health_every(tracking, tick, total),
-        grid_every=_or_derived(tracking.grid_every_kimg, max(1000, total / 500)),
+        grid_every=_images_or_default(tracking.grid_every_kimg, max(1000, total / 500)),
         checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
         snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
         evaluate_every=round(config.evaluation.every_kimg * 1000),
     )
 
 
-def _or_derived(kimg: float | None, images: float) -> int:
-    """What was given in kimg, else `images`; in images."""
-    return round(images if kimg is None else kimg * 1000)
+def _images_or_default(kimg: float | None, default: float) -> int:
+    """Return `kimg` in images if it is set, else `default`, rounded."""
+    return round(default if kimg is None else kimg * 1000)
 
 
 def _health_every(tracking: TrackingConfig, tick: int, total: int) -> int:
-    """Images from probe to probe: whole ticks; 0: none."""
-    often = max(20 * tracking.health_images, total / 500)
-    return math.ceil(_or_derived(tracking.health_every_kimg, often) / tick) * tick
+    """Return the images between two probes, a multiple of the tick; 0: no probes."""
+    default = max(20 * tracking.health_images, total / 500)
+    return math.ceil(_images_or_default(tracking.health_every_kimg, default) / tick) * tick
 
 
 def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int = 1) -> int:
-    """How many processes load the pictures of one rank.
+    """Return the number of processes that load the images of one rank.
 
-    null: one less than its share of the cores that this process may use; at most 8, or 2 where
-    the cores are those that train.
+    By default, this is one less than the rank's share of the available cores, and at most 8, or at
+    most 2 when training on the CPU.
+
+    Args:
+        runtime: the section of the config.
+        device: where this rank trains.
+        local_ranks: the number of ranks on this machine.
     """
     if runtime.workers is not None:
         return runtime.workers
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS or Windows
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    spare = cores // local_ranks - 1
-    return max(min(spare, 2), 0) if device.type == "cpu" else max(min(spare, 8), 1)
+    spare_cores = cores // local_ranks - 1
+    return max(min(spare_cores, 2), 0) if device.type == "cpu" else max(min(spare_cores, 8), 1)
 
 
 def preview_batch(data: Dataset, count: int) -> dict[str, Tensor]:
-    """The first `count` test images of every stream, uint8 [N, C, H, W]
-    (and float32 labels): the fixed grid inputs.
+    """Return the first `count` test images of every stream, as fixed inputs for the grids.
 
-    Streams of different length repeat their images; pictures of unequal size: as many as share
-    the first one's.
+    Streams of fewer images repeat them. Of images that differ in size, only those of the first
+    one's size are returned.
+
+    Returns:
+        {stream: uint8 [N, C, H, W]}, and "label": float32 [N, label_dim] if there are labels.
     """
     batch = {}
     labels = ["label"] if data.label_dim else []
@@ -222,5 +249,5 @@ def _foreign(model: Model) -> dict[str, Any]:
 
 
 def size_multiple(model: Model) -> int:
-    """What the sides of the networks' pictures must be multiples of."""
+    """Return the number that the sides of the networks' images must be multiples of."""
     return max(int(getattr(network, "size_multiple", 1)) for network in model.networks.values())

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the terminal, and words for its sentences."""
+"""The exception that is shown to the user, and helpers for its sentences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 
 class ConfigError(Exception):
-    """Something the user can mend: shown without a traceback, exit code 2.
+    """One or more problems that the user can fix. Shown without a traceback; exit code 2.
 
-    Each problem is one sentence: what, the value, what is allowed, how to fix it. Several problems
-    found at the same time travel in one error, so that they can be mended in one go.
+    Args:
+        problem: a sentence: what is wrong, the value, what is allowed, how to fix it.
+        other_problems: problems found at the same time, so that all can be fixed at once.
     """
 
-    def __init__(self, problem: str, *more: str) -> None:
-        self.problems: tuple[str, ...] = (problem, *more)
+    def __init__(self, problem: str, *other_problems: str) -> None:
+        self.problems: tuple[str, ...] = (problem, *other_problems)
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
@@ -23,7 +24,7 @@ class ConfigError(Exception):
 
 
 def format_value(value: Any) -> str:
-    """Return the value as a user would type it."""
+    """Return the value as a user would type it, such as "null" for None."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -34,10 +35,12 @@ def format_value(value: Any) -> str:
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the candidate most like `word`, or None when none is like it.
+    """Return the candidate most similar to `word`, or None if none is similar.
 
     Args:
-        cutoff: least similarity in [0, 1], as in `difflib.get_close_matches`.
+        word: what was typed.
+        candidates: what may have been meant.
+        cutoff: minimum similarity in [0, 1], as in `difflib.get_close_matches`.
     """
-    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
+    return matches[0] if matches else None

@@ -1,4 +1,4 @@
-"""Adversarial losses and penalties by their names; means over logits of any shape."""
+"""Adversarial losses by name, and penalties. Losses are means over logits of any shape."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,13 @@ Loss = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What D descends on logits of real and of fake images, and G on logits of fakes."""
+    """The losses of one adversarial game, each from logits of any shape to a scalar.
+
+    Attributes:
+        real: D's loss on logits of real images.
+        fake: D's loss on logits of fake images.
+        generator: G's loss on logits of fake images.
+    """
 
     real: Loss
     fake: Loss
@@ -55,15 +61,19 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """mean |x - y|, never in half precision."""
+    """Return mean |x - y| as a scalar, computed in at least float32."""
     return (at_least_float32(x) - at_least_float32(y)).abs().mean()
 
 
 def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
-    """E[(||grad_x D(x)||_2 - 1)^2] at random x between real and fake (Gulrajani et al. 2017).
+    """Return E[(||grad_x D(x)||_2 - 1)^2] at random x between real and fake images.
+
+    This is WGAN-GP's penalty (Gulrajani et al. 2017, arXiv:1704.00028).
 
     Args:
-        real, fake: [N, C, H, W]; one mixing weight is drawn per pair.
+        discriminator: images [N, C, H, W] to logits [N, ...].
+        real: [N, C, H, W].
+        fake: [N, C, H, W]; one interpolation weight is drawn per pair.
 
     Returns:
         Scalar, differentiable in D's parameters (second-order).
@@ -74,17 +84,17 @@ def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
         )
         x = torch.lerp(at_least_float32(real), at_least_float32(fake), t).requires_grad_(True)
         logits = discriminator(x)
-        # A patch discriminator gives many scores an image: the image's score is their mean.
+        # A patch discriminator gives many scores per image: the score of the image is their mean.
         score = logits.reshape(len(logits), -1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    """R1's ||grad_x D(x)||^2 of every image (Mescheder et al. 2018).
+    """Return R1's ||grad_x D(x)||^2 of every image (Mescheder et al. 2018, arXiv:1801.04406).
 
     Args:
-        logits: [N], D's scores of x in float32.
+        logits: [N], D's logits of x in float32.
         x: [N, C, H, W] with requires_grad.
 
     Returns:
@@ -95,10 +105,10 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-    """||J_w^T y||: how far a step in w moves the picture (Karras et al. 2020, arXiv 1912.04958).
+    """Return ||J_w^T y||, how far a step in w moves the image (Karras et al., arXiv:1912.04958).
 
     Args:
-        images: [N, C, H, W] made from ws, in float32.
+        images: [N, C, H, W] synthesized from ws, in float32.
         ws: [N, num_ws, w_dim]; the norm is over w_dim, its square is averaged over num_ws.
         noise: y, like images, of standard deviation 1 / sqrt(H W).
 

@@ -1,4 +1,4 @@
-"""The inference file: generator weights and how to rebuild the networks; needs no config."""
+"""Snapshots: files with the generators' weights and constructor calls, for use without a config."""
 
 import importlib
 import pickle
@@ -20,10 +20,11 @@ FORMAT = "gantrain-snapshot-1"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a snapshot file holds, ready to use.
+    """The content of a snapshot file.
 
-    networks: name ("ab", "ba", or "G") to module in eval mode, image [-1, 1] to image [-1, 1].
-    meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
+    Attributes:
+        networks: {name ("ab", "ba", or "G"): generator in eval mode, with images in [-1, 1]}.
+        meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
     """
 
     networks: dict[str, nn.Module]
@@ -36,7 +37,14 @@ def save_snapshot(
     specs: dict[str, dict[str, Any]],
     meta: dict[str, Any],
 ) -> None:
-    """Write atomically. `specs` are the networks' constructor calls (`networks.spec`)."""
+    """Write a snapshot file atomically.
+
+    Args:
+        path: the file.
+        networks: the generators by name.
+        specs: their constructor calls by name (`networks.spec`).
+        meta: plain values about the run.
+    """
     weights = {name: net.state_dict() for name, net in networks.items()}
     content = {"format": FORMAT, "specs": specs, "weights": weights, "meta": meta}
     with atomic_write(path) as file:
@@ -44,16 +52,21 @@ def save_snapshot(
 
 
 def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snapshot:
-    """Read a snapshot file, or the newest whole one of a run directory (with a warning if it is
-    not the newest).
+    """Load a snapshot.
+
+    Args:
+        path: a snapshot file, or a run directory, whose newest intact snapshot is loaded (with a
+            warning if newer ones are damaged).
+        device: where to put the networks.
 
     Raises:
-        ConfigError: no such file, a torn file, not a snapshot, or networks of an unknown package.
+        ConfigError: there is no such file, it is damaged or not a snapshot, or it names networks
+            of a package that is neither gantrain nor a plug-in.
     """
     file = find_snapshot(Path(path))
     content = load_plain_dict(file)
     if content is None:
-        raise ConfigError(f"{file} is damaged or not a snapshot; use another one of the same run.")
+        raise ConfigError(f"{file} is damaged or not a snapshot: use another one of the same run.")
     if content.get("format") != FORMAT:
         raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
     networks = {}
@@ -62,18 +75,22 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
             network = _network_class(spec["target"])(**spec["args"])
             network.load_state_dict(content["weights"][name])
         except (ImportError, AttributeError, TypeError, RuntimeError) as error:
-            why = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0]
             version = content["meta"].get("versions", {}).get("gantrain", "unknown")
             raise ConfigError(
-                f"{file}: {spec['target']} cannot be rebuilt ({why}); it was written by gantrain "
-                f"{version}, use that version."
+                f"{file}: {spec['target']} cannot be rebuilt ({reason}). The file was written by "
+                f"gantrain {version}: use that version."
             ) from None
         networks[name] = network.to(device).eval().requires_grad_(False)
     return Snapshot(networks, content["meta"])
 
 
 def load_plain_dict(file: Path) -> dict[str, Any] | None:
-    """Content of a file of torch.save's, on the CPU; None if torn or no dict of plain values."""
+    """Return the content of a file written by torch.save, with tensors on the CPU.
+
+    Returns:
+        None if the file is damaged, or holds anything but a dict of plain values.
+    """
     if not is_intact(file):
         return None
     try:
@@ -83,32 +100,41 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def find_snapshot(path: Path, say: Callable[[str], None] = warnings.warn) -> Path:
-    """`path` itself if it is a file, else the newest whole snapshot of the run directory `path`.
+def find_snapshot(path: Path, warn: Callable[[str], None] = warnings.warn) -> Path:
+    """Return the path of a snapshot file.
 
-    say: told if a newer one is damaged. Where all are, the newest is returned: reading it tells.
+    Args:
+        path: a snapshot file, which is returned as it is, or a run directory.
+        warn: called with a sentence if the newest snapshot of the run is damaged.
+
+    Returns:
+        The newest intact snapshot, or the newest one if all are damaged: loading it then fails
+        with an explanation.
+
+    Raises:
+        ConfigError: there is no snapshot.
     """
     if path.is_file():
         return path
-    found = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
-    if not found:
+    files = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
+    if not files:
         raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
-    whole = next((file for file in found if is_intact(file)), found[0])
-    if whole != found[0]:
-        say(f"{found[0]} is damaged: {whole.name}, an older one, takes its place.")
-    return whole
+    intact = next((file for file in files if is_intact(file)), files[0])
+    if intact != files[0]:
+        warn(f"{files[0]} is damaged: the older {intact.name} is used instead.")
+    return intact
 
 
 def _network_class(target: str) -> type[nn.Module]:
-    """The class named in a file, from gantrain.networks or a plug-in the user has named, only."""
+    """Return the class named in a snapshot, if it is from gantrain.networks or a plug-in."""
     module, _, name = target.rpartition(".")
-    own = target.startswith("gantrain.networks.")
-    if not own and not is_plugin(target):
+    is_own = target.startswith("gantrain.networks.")
+    if not is_own and not is_plugin(target):
         raise ConfigError(
-            f"The snapshot wants the class {target}; only gantrain's own networks are loaded. "
+            f"The snapshot needs the class {target}, but only networks of gantrain are loaded. "
             f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."
         )
     cls = getattr(importlib.import_module(module), name)
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise ConfigError(f"The snapshot's {target} is not a network class.")
+        raise ConfigError(f"The snapshot needs {target}, which is not a network class.")
     return cls

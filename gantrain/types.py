@@ -1,7 +1,7 @@
-"""Types that tell, beside Python's own, which values a config key may take. Knows no torch.
+"""Annotations for the values that a config key may take. Does not import torch.
 
-A constructor reached through a config's `_target_` annotates its parameters with these, and
-`gantrain.config` refuses wrong values before anything is imported:
+A constructor that a `_target_` names annotates its parameters with these, and `gantrain.config`
+rejects wrong values before anything is imported:
 
     def __init__(self, *, ngf: Annotated[int, Range(1)], weight: Annotated[Schedule, Range(0)])
 """
@@ -14,12 +14,19 @@ from typing import Annotated, TypeAlias, Union
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number, of every number in a list, or of every value of a schedule."""
+    """Bounds of a number, of every number in a list, or of every value of a schedule.
+
+    Args:
+        low: lower bound; None: unbounded.
+        high: upper bound; None: unbounded.
+        open_low: whether `low` itself is excluded.
+        open_high: whether `high` itself is excluded.
+    """
 
     low: float | None = None
     high: float | None = None
-    open_low: bool = False  # low itself is not allowed
-    open_high: bool = False  # high itself is not allowed
+    open_low: bool = False
+    open_high: bool = False
 
     def __contains__(self, value: float) -> bool:
         if self.low is not None and (value < self.low or (self.open_low and value == self.low)):
@@ -37,7 +44,7 @@ class Range:
 
 @dataclass(frozen=True)
 class KimgPoints:
-    """Marks a list of [kimg, value] pairs with rising kimg."""
+    """Marks a list of [kimg, value] pairs with increasing kimg."""
 
 
 Points: TypeAlias = Annotated[list[list[float]], KimgPoints()]
@@ -47,9 +54,13 @@ Schedule: TypeAlias = Union[float, Points]  # noqa: UP007 (a runtime value, also
 
 
 def value_at(schedule: Schedule, nimg: int) -> float:
-    """The value of a number or of points [[kimg, value], ...] after `nimg` images.
+    """Evaluate a schedule after `nimg` images.
 
-    Linear between points, constant before the first and after the last.
+    It is linear between its points, and constant before the first and after the last.
+
+    Args:
+        schedule: a number, or points [[kimg, value], ...].
+        nimg: the images trained on.
     """
     if isinstance(schedule, int | float):
         return float(schedule)

@@ -118,7 +118,7 @@ def main() -> int:
         raise SystemExit(f"Error: --pack {args.pack} is not there.")
     if args.device == "cuda" and not has_cuda():
         raise SystemExit(
-            "Error: torch sees no CUDA device here: --device cpu --quick rehearses without one."
+            "Error: torch finds no CUDA device. --device cpu --quick is a rehearsal without one."
         )
     out.mkdir(parents=True, exist_ok=True)
     extra = sorted(args.extra.absolute().glob("*.py")) if args.extra else []

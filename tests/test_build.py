@@ -23,7 +23,7 @@ def _hydra() -> Iterator[None]:
 
 
 def load(*overrides: str) -> train_config.RunConfig:
-    return train_config.load(compose("train", list(overrides)), given=[])
+    return train_config.load(compose("train", list(overrides)), typed_keys=[])
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train(*overrides: str) -> None:
-    config = train_config.load(compose("train", list(overrides)), given=[])
+    config = train_config.load(compose("train", list(overrides)), typed_keys=[])
     run(config, list(overrides), "data")
 
 
@@ -101,7 +101,7 @@ NEEDS_CUDA = ("runtime=gpu",)
 
 @pytest.mark.parametrize("choice", NEEDS_CUDA)
 def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
-    config = train_config.load(compose("train", [choice]), given=[])
+    config = train_config.load(compose("train", [choice]), typed_keys=[])
     assert config.runtime.device == "cuda"
 
 

@@ -253,7 +253,7 @@ def test_a_number_that_is_not_finite_is_traced_from_the_last_checkpoint(tmp_path
     said = command(tmp_path, *TINY_CYCLEGAN, *options, code=1, environment=HERE)
     assert "Going back to 0 kimg to find its origin." in said
     event = json.loads((tmp_path / "runs/run/events.jsonl").read_text())
-    assert event["alarm"] == "nonfinite" and "of aten." in event["text"]
+    assert event["alarm"] == "nonfinite" and "from aten." in event["text"]
 
 
 def test_every_case_has_a_gradient_in_every_phase() -> None:

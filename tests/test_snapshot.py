@@ -39,7 +39,7 @@ def test_a_torn_newest_one_is_passed_over(tmp_path: Path) -> None:
     older = write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
     torn = tmp_path / "snapshots" / "snapshot-000000.010.pt"
     torn.write_bytes((tmp_path / "snapshots" / "snapshot-000000.005.pt").read_bytes()[:-100])
-    with pytest.warns(UserWarning, match=r"010.pt is damaged: snapshot-000000.005.pt, an older"):
+    with pytest.warns(UserWarning, match=r"010.pt is damaged: the older snapshot-000000.005.pt"):
         found = load_snapshot(tmp_path).networks["ab"].state_dict()
     assert torch.equal(found["model.1.weight"], older.state_dict()["model.1.weight"])
     said: list[str] = []

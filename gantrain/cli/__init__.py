@@ -1,1 +1,1 @@
-"""The command line: from arguments to a command that runs."""
+"""The command line: parse the arguments, load the config, run the command."""

@@ -1,6 +1,6 @@
 """`gantrain [command] [key=value ...]`: argument handling around Hydra, and the only error handler.
 
-Imports neither torch nor, before it has to, Hydra: help and errors answer at once.
+torch is never imported here, and Hydra only when needed, so help and errors appear immediately.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gantrain import __version__, config
 from gantrain.cli.arguments import Arguments, parse
-from gantrain.cli.saved_overrides import continued
+from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import paths
 from gantrain.config.overrides import hydra_quote
 from gantrain.engine import signals, startup
@@ -22,22 +22,29 @@ if TYPE_CHECKING:
 
     from gantrain.sweeps.plan import Sweep
 
-WHAT_TO_TRAIN = {"model", "data", "experiment", "resume"}
-NO_MODEL = {"sweep=optuna", "sweep=null"}
+QUICKSTART_OPT_OUT = {"model", "data", "experiment", "resume"}  # keys that say what to train
+SWEEPS_WITHOUT_MODEL = {"sweep=optuna", "sweep=null"}
 
 
 def main() -> int:
-    """Entry point: 0 done, 2 configuration error; a command may leave with its own code."""
+    """Run the command line and return its exit code: 0 done, 2 configuration error.
+
+    A command may exit with a code of its own (SystemExit).
+    """
     startup.skip_final_gc()
     try:
         return run()
     except ConfigError as error:
-        _report(error.problems)
+        _print_problems(error.problems)
         return 2
 
 
 def run() -> int:
-    """The command line in sys.argv; returns the exit code. Raises ConfigError."""
+    """Run the command line in sys.argv and return the exit code.
+
+    Raises:
+        ConfigError: the command line, the config or the data is wrong.
+    """
     arguments = parse(sys.argv[1:])
     if arguments.has("--help", "-h"):
         from gantrain.cli import help as help_text
@@ -51,17 +58,25 @@ def run() -> int:
 
 
 class CommandTask:
-    """What Hydra calls with each composed config: validate, then import the command and run it.
+    """The task function that Hydra calls with each composed config: check it, run the command.
 
-    Launchers send it to other processes, pickled. `sweep`: the one that its runs belong to.
+    Launchers pickle it to run it in other processes.
+
+    Args:
+        command: the name of the command.
+        sweep: the sweep that the runs belong to, or None for a single run.
+
+    Attributes:
+        started: whether the config was accepted; errors after that are not the config's fault.
+        error: the ConfigError of a single run, re-raised once Hydra has returned.
     """
 
-    command_line = staticmethod(run)  # what a launcher lets another process do
+    command_line = staticmethod(run)  # entry point of the processes that a launcher starts
 
     def __init__(self, command: str, sweep: Sweep | None = None) -> None:
         self.command = command
         self.sweep = sweep
-        self.started = False  # the config was accepted: what fails from now on is not its fault
+        self.started = False
         self.error: ConfigError | None = None
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -77,7 +92,7 @@ class CommandTask:
         except ConfigError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher must see that this job failed
-            self.error = error  # raised later: Hydra would print a line of its own about it
+            self.error = error  # re-raised later: Hydra would print a message of its own
             return None
 
     def _main(self, cfg: DictConfig) -> float | None:
@@ -85,24 +100,24 @@ class CommandTask:
 
     def _start(self, settings: Any) -> float | None:
         """Run the command with its checked settings."""
-        more = []
+        extra = []
         if self.command == "train":
             from gantrain.runs import preflight
 
-            more = [preflight.check(settings)]
+            extra = [preflight.check(settings)]
         self.started = True
         command = startup.import_without_gc(f"gantrain.commands.{self.command}")
         try:
-            return command.main(settings, *more)
-        except (RuntimeError, MemoryError) as error:  # train has its own words for it
+            return command.main(settings, *extra)
+        except (RuntimeError, MemoryError) as error:  # train handles this itself, in more detail
             from gantrain.engine import memory
 
             if not memory.is_exhausted(error):
                 raise
-            ways = [f"a smaller {key}=" for key in ("batch", "tile") if hasattr(settings, key)]
+            fixes = [f"a smaller {key}=" for key in ("batch", "tile") if hasattr(settings, key)]
             raise ConfigError(
-                f"The memory does not suffice. {memory.shortage(error)} Try "
-                f"{' or '.join([*ways, 'device=cpu'])}."
+                f"Out of memory. {memory.shortage(error)} Try "
+                f"{' or '.join([*fixes, 'device=cpu'])}."
             ) from error
 
 
@@ -114,49 +129,55 @@ def _run(arguments: Arguments) -> int:
             signals.defer_signals()
             signals.stop_with_parent()
             if not arguments.sweep:
-                arguments.overrides = continued(arguments.overrides)
+                arguments.overrides = prepend_saved(arguments.overrides)
         _default_to_quickstart(arguments)
-        _switch_off(arguments.overrides)
-    if arguments.words:
-        arguments.overrides.append(f"runs=[{','.join(map(hydra_quote, arguments.words))}]")
-    if arguments.sweep and arguments.showing:
-        raise ConfigError(f"{arguments.showing} shows what one run is made of: leave -m out.")
-    job = CommandTask(arguments.command)
+        _drop_null_choices(arguments.overrides)
+    if arguments.positional:
+        arguments.overrides.append(f"runs=[{','.join(map(hydra_quote, arguments.positional))}]")
+    if arguments.sweep and arguments.display_flag:
+        raise ConfigError(
+            f"{arguments.display_flag} shows the config of a single run and does not work with -m: "
+            "remove -m."
+        )
+    task = CommandTask(arguments.command)
     try:
         if arguments.sweep and arguments.command == "train":
-            return _sweep(arguments, job)
+            return _sweep(arguments, task)
         if arguments.sweep:
             from gantrain.config import compose
 
             compose.check_sweep(arguments.command, arguments.overrides, arguments.config_dir)
         if arguments.sweep or arguments.flags:
-            _hydra(arguments, job)
+            _hydra_main(arguments, task)
         else:
-            _run_once(arguments, job)
+            _run_once(arguments, task)
     except ConfigError:
         raise
     except Exception as error:
-        if job.started:
+        if task.started:
             raise
-        _explain(error, arguments)
-    if job.error:
-        raise job.error
+        _raise_explained(error, arguments)
+    if task.error:
+        raise task.error
     return 0
 
 
-def _sweep(arguments: Arguments, job: CommandTask) -> int:
-    from gantrain.sweeps import run as running
+def _sweep(arguments: Arguments, task: CommandTask) -> int:
+    from gantrain.sweeps.run import run as run_sweep
 
     def start(sweep: Sweep, overrides: list[str]) -> None:
-        job.sweep, job.started = sweep, True  # everything has been checked
+        task.sweep, task.started = sweep, True  # every run has been checked already
         arguments.overrides = overrides
-        _hydra(arguments, job)
+        _hydra_main(arguments, task)
 
-    return running.run(arguments.overrides, arguments.flags, arguments.config_dir, start)
+    return run_sweep(arguments.overrides, arguments.flags, arguments.config_dir, start)
 
 
-def _run_once(arguments: Arguments, job: CommandTask) -> None:
-    """One run. `hydra.main` would compose its config twice, first for `hydra.mode` alone."""
+def _run_once(arguments: Arguments, task: CommandTask) -> None:
+    """Run a single job, composing its config once.
+
+    `hydra.main` would compose it twice, the first time only to read `hydra.mode`.
+    """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.utils import run_job, setup_globals
     from hydra.types import HydraContext, RunMode
@@ -168,32 +189,32 @@ def _run_once(arguments: Arguments, job: CommandTask) -> None:
     source = compose.config_loader(arguments.config_dir)
     cfg = source.load_configuration(arguments.command, arguments.overrides, run_mode=RunMode.RUN)
     if cfg.hydra.mode == RunMode.MULTIRUN:
-        return _hydra(arguments, job)
+        return _hydra_main(arguments, task)
     with read_write(cfg.hydra):
         cfg.hydra.mode = RunMode.RUN
     context = HydraContext(config_loader=source, callbacks=Callbacks(cfg))
-    done = run_job(
-        task_function=job,
+    result = run_job(
+        task_function=task,
         config=cfg,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,
         hydra_context=context,
     )
-    _ = done.return_value  # raises what the run has raised
+    _ = result.return_value  # re-raises the exception of the run, if any
 
 
-def _hydra(arguments: Arguments, job: CommandTask) -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and leaving
+def _hydra_main(arguments: Arguments, task: CommandTask) -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra raise instead of printing and exiting
     sys.argv = [sys.argv[0], *arguments.flags, *arguments.overrides]
     import hydra
 
     decorate = hydra.main(
         version_base="1.3", config_path=str(paths.config_dir()), config_name=arguments.command
     )
-    decorate(job)()
+    decorate(task)()
 
 
-def _explain(error: Exception, arguments: Arguments) -> NoReturn:
+def _raise_explained(error: Exception, arguments: Arguments) -> NoReturn:
     from gantrain.config import hydra_errors
 
     problems = hydra_errors.to_sentences(
@@ -207,21 +228,21 @@ def _explain(error: Exception, arguments: Arguments) -> NoReturn:
 def _default_to_quickstart(arguments: Arguments) -> None:
     keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
     if "resume=auto" in arguments.overrides:
-        keys.discard("resume")  # begins the run where there is none, as the same command without it
-    if "sweep" in keys and not NO_MODEL & set(arguments.overrides):
-        return  # such as sweep=stylegan_gamma: it says of which model
-    if arguments.command != "train" or keys & WHAT_TO_TRAIN:
+        keys.discard("resume")  # starts the run if none exists, like the command without it
+    if "sweep" in keys and not SWEEPS_WITHOUT_MODEL & set(arguments.overrides):
+        return  # a sweep such as stylegan_gamma names its model
+    if arguments.command != "train" or keys & QUICKSTART_OPT_OUT:
         return
     arguments.overrides.insert(0, "experiment=quickstart")
     if os.environ.get("RANK", "0") == "0":
         print(
-            "No model, data, experiment or resume given: running experiment=quickstart, a demo.",
+            "No model, data, experiment or resume given: running the demo, experiment=quickstart.",
             file=sys.stderr,
         )
 
 
-def _switch_off(overrides: list[str]) -> None:
-    """experiment=null and the like: Hydra knows no null choice, so take out what they cancel."""
+def _drop_null_choices(overrides: list[str]) -> None:
+    """Remove group=null and the choices it cancels, because Hydra does not know null choices."""
     for group in ("experiment", "debug", "launcher", "sweep"):
         if f"{group}=null" in overrides:
             last = len(overrides) - overrides[::-1].index(f"{group}=null")
@@ -230,7 +251,7 @@ def _switch_off(overrides: list[str]) -> None:
 
 
 def _prepare_completion(arguments: Arguments) -> None:
-    """Hydra completes overrides only: take the command's name out of the line it looks at."""
+    """Remove the command's name from COMP_LINE, because Hydra completes overrides only."""
     program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
     command, space, overrides = rest.lstrip().partition(" ")
     if space and command in paths.commands():
@@ -238,7 +259,7 @@ def _prepare_completion(arguments: Arguments) -> None:
         os.environ["COMP_LINE"] = f"{program} {overrides}"
 
 
-def _report(problems: tuple[str, ...]) -> None:
+def _print_problems(problems: tuple[str, ...]) -> None:
     if len(problems) == 1:
         print(f"Error: {problems[0]}", file=sys.stderr)
         return

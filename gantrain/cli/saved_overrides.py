@@ -1,4 +1,4 @@
-"""`resume=DIR`: the saved overrides of a run come back before the ones typed now."""
+"""`resume=DIR`: put the saved overrides of a run before the ones on the command line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from pathlib import Path
 from gantrain.errors import ConfigError
 
 SAVED = "overrides.yaml"
-NOT_AGAIN = {"resume", "resume_force", "init_from"}  # said about one start, not about the run
+ONE_START_ONLY = {"resume", "resume_force", "init_from"}  # they concern one start, not the run
 
 
-def continued(overrides: list[str]) -> list[str]:
-    """The overrides, preceded by those of the run directory that `resume=` names, if any.
+def prepend_saved(overrides: list[str]) -> list[str]:
+    """Return the overrides, preceded by the saved ones of the run that `resume=DIR` names.
 
-    What is typed now comes last and so wins. `resume=auto` changes nothing: its command is repeated
-    as a whole. Raises ConfigError when there is no such run.
+    Overrides on the command line come last and therefore win. `resume=auto` and no `resume` change
+    nothing: there, the user repeats the whole command.
+
+    Raises:
+        ConfigError: DIR is not a run directory, or its overrides.yaml is damaged.
     """
     values = [text.partition("=")[2] for text in overrides if _key(text) == "resume"]
     folder = values[-1].strip("'\"") if values else ""
     if folder in ("", "auto", "null"):
         return overrides
-    return [text for text in _saved(Path(folder)) if _key(text) not in NOT_AGAIN] + overrides
+    return [text for text in _saved(Path(folder)) if _key(text) not in ONE_START_ONLY] + overrides
 
 
 def _key(override: str) -> str:
@@ -43,11 +46,11 @@ def _saved(folder: Path) -> list[str]:
 
 
 def _runs_near(folder: Path) -> str:
-    """The runs beside `folder` (or in runs/), newest first."""
+    """List the runs next to `folder` (or in runs/), newest first."""
     for home in dict.fromkeys((folder.parent, Path("runs"))):
         runs = [file.parent for file in home.glob(f"*/{SAVED}")]
         if runs:
             runs.sort(key=lambda run: (run / SAVED).stat().st_mtime, reverse=True)
             more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
             return f"Runs in {home}: {', '.join(run.name for run in runs[:10])}{more}."
-    return "There are no runs in runs/ either: start one with name=..."
+    return "There are no runs in runs/ either: start one with name=NAME."

@@ -12,7 +12,7 @@ def main(config: CompareConfig) -> None:
     """Print the table, and write it as CSV. Raises ConfigError."""
     paths = [Path(run) for run in config.runs]
     sweep = paths[0] if len(paths) == 1 and manifest.read(paths[0]) else None
-    submitted = any(manifest.queued(path) for path in paths)
+    submitted = any(manifest.slurm_jobs(path) for path in paths)
     in_queue = slurm_queue.states() if submitted else None
     found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
     table.choose_metrics(found, config.metrics)
@@ -32,5 +32,5 @@ def main(config: CompareConfig) -> None:
         print(f"As a page: {config.html}")
     file = Path(config.csv) if config.csv else sweep / "table.csv" if sweep else None
     if file:
-        table.to_csv(found, file, chosen=config.csv is not None and config.metrics is not None)
+        table.to_csv(found, file, only_shown=config.csv is not None and config.metrics is not None)
         print(f"As a file: {file}")

@@ -22,6 +22,7 @@ from gantrain.engine.distributed import environment, slurm
 from gantrain.engine.distributed.world import RankLost, World, process_group
 from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import (
     EXIT_REQUEUE,
@@ -31,7 +32,7 @@ from gantrain.engine.signals import (
     Signals,
     handle_signals,
 )
-from gantrain.engine.trainer import Evaluate, Trainer, TrainingPlan
+from gantrain.engine.trainer import Evaluate, Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
@@ -92,9 +93,9 @@ def run(
     lifecycle.check_ranks(config, own)
     precision = build.make_precision(config.runtime, own)
     with process_group(own, precision.device, config.runtime.timeout) as world:
-        past = world.first(lambda: lifecycle.find(config))
+        past = world.run_on_rank_zero(lambda: lifecycle.find(config))
         if past and past.result:
-            return summary.reprint_result(past, config) if world.is_first else None
+            return summary.reprint_result(past, config) if world.is_rank_zero else None
         try:
             config = lifecycle.recorded_config(config, past)
             existing = past.directory if past else None
@@ -126,21 +127,21 @@ def _run(
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
-    directory = world.first(lambda: existing or lifecycle.create(config, data_name))
+    directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
-    found = world.together(lambda: store.newest()) if existing else None
+    found = world.run_on_all(lambda: store.newest()) if existing else None
     lifecycle.check_same_checkpoint(world.gather(found[1]["nimg"] if found else 0), directory)
     if found:
-        world.together(lambda: lifecycle.check_shapes(directory, found[1], gan))
+        world.run_on_all(lambda: lifecycle.check_shapes(directory, found[1], gan))
     # A run that was killed before its first checkpoint begins again from nothing.
     resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
     derived = _derived(plan, gan, data)
-    if world.is_first:
+    if world.is_rank_zero:
         lifecycle.record_config(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
     tracker = Tracker([], directory.grids)  # the other ranks are silent
-    if world.is_first:
+    if world.is_rank_zero:
         live, flat = sys.stdout.isatty(), _flat(settings)
         tracker = make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
     try:
@@ -149,7 +150,7 @@ def _run(
         for line in _details(derived):
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
-        if world.is_first:
+        if world.is_rank_zero:
             tracker.sinks.append(health.make_watchman(config, plan, directory, tracker))
         trainer = _trainer(
             config, settings, gan, data, precision, plan, tracker, store, directory, world
@@ -192,16 +193,16 @@ def _gan_and_data(
     config: RunConfig, found_data: Dataset | None, world: World
 ) -> tuple[GAN, Dataset, RunConfig]:
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
-    say: Callable[[str], None] = print if world.is_first else lambda _: None
-    data = world.together(lambda: found_data or build.make_data(config))
-    full = world.together(lambda: auto.fill_in(config, data.resolution, world.size))
+    say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
+    data = world.run_on_all(lambda: found_data or build.make_data(config))
+    full = world.run_on_all(lambda: auto.fill_in(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
-    gan = world.together(lambda: build.make_gan(full, images))
+    gan = world.run_on_all(lambda: build.make_gan(full, images))
     source = full.init_from
     if source:
-        loaded = world.together(lambda: load_weights(gan, Path(source)))
+        loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
         say(f"Weights of {', '.join(loaded)} from {source}.")
 
     def prepare() -> None:  # rank 0 first: the others find the cache that it made
@@ -209,7 +210,7 @@ def _gan_and_data(
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
         evaluation.check_metrics(full, gan, data)
 
-    world.one_after_another(prepare)
+    world.rank_zero_first(prepare)
     return gan, data, full
 
 
@@ -251,12 +252,15 @@ def _trainer(
         )
 
     def judge() -> Evaluate | None:
-        if not world.is_first:
+        if not world.is_rank_zero:
             return evaluation.never_called if plan.evaluate_every else None
         return evaluation.make_evaluator(
             config, gan, data, plan, precision, directory, save, tracker.say
         )
 
+    preview = None
+    if world.is_rank_zero:
+        preview = build.preview_batch(data, config.tracking.grid_images)
     return Trainer(
         gan,
         build.make_optimizers(config, gan),
@@ -264,13 +268,13 @@ def _trainer(
         plan,
         batches=stream,
         tracker=tracker,
-        store=store,
+        checkpoints=store,
         snapshot=snapshot,
-        preview=build.preview_batch(data, config.tracking.grid_images) if world.is_first else None,
-        evaluate=world.together(judge),
-        probe=health.make_probe(config, gan, data, plan, precision) if world.is_first else None,
+        preview=preview,
+        evaluate=world.run_on_all(judge),
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
         channels_last=config.runtime.channels_last,
-        note={"settings": settings, "versions": lifecycle.versions()},
+        metadata={"settings": settings, "versions": lifecycle.versions()},
         world=world,
     )
 
@@ -281,14 +285,14 @@ def _train(
     """Train to the end and say how it went, or leave with 75 when asked to stop."""
     try:
         with handle_signals() as signals:
-            action = trainer.train(signals.take)
+            action = trainer.train(signals.pop_request)
             if action:
                 _leave(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
         alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
         raise SystemExit(1) from None
-    if not trainer.world.is_first:
+    if not trainer.world.is_rank_zero:
         return None
     return summary.finish(trainer, data, directory, tracker, config)
 

@@ -54,7 +54,7 @@ def main(config: TranslateConfig) -> None:
     value_range = _value_range(config, model)
     with handle_signals() as signals, progress_bar(len(todo)) as advance:
         for portion in _portions(todo, config.batch, config.tile, faults):
-            if signals.take():
+            if signals.pop_request():
                 break
             _translate(model, config, portion, channels, value_range, output, faults)
             advance(len(portion))
@@ -185,6 +185,6 @@ def _told(value: object) -> object:
 
 
 def _leave_if_stopped(signals: Signals) -> None:
-    if signals.received and signals.take():
+    if signals.received and signals.pop_request():
         print(f"Stopped by {signals.received.name}; the same command goes on from here.")
         raise SystemExit(EXIT_STOPPED)

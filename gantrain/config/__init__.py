@@ -1,4 +1,4 @@
-"""From composed YAML to checked, typed settings, without importing torch."""
+"""Turn composed YAML into checked, typed settings without importing torch."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def load(command: str, cfg: DictConfig, given: Iterable[str] | None = None) -> Any:
+def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> Any:
     """Check a composed config and return it as the settings of `command`.
 
     Args:
-        command: a command of gantrain, "train" or another.
+        command: the name of a gantrain command, such as "train".
         cfg: the composed config, without the `hydra` node.
-        given: of train: the keys the user typed (default: asked of Hydra).
+        typed_keys: for train, the dotted keys on the command line (None: read them from Hydra).
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: lists every problem found.
     """
     from gantrain.config import check, generate, tools, train
 
     if command == "train":
-        return train.load(cfg, given)
+        return train.load(cfg, typed_keys)
     if command == "prepare":
         return tools.load_prepare(cfg)
     name = f"{command.capitalize()}Config"

@@ -1,4 +1,4 @@
-"""Does a plain value from a config fit an annotation, and how is that said in words?"""
+"""Match plain config values against annotations, and describe mismatches in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = {
 
 
 def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
-    """One sentence about `key=value` when it does not fit `annotation`, else None."""
+    """Return a sentence about `key=value` if it does not fit `annotation`, else None."""
     if accepts(value, annotation):
         return None
     shown = f"{key}={format_value(value)}"
@@ -37,13 +37,20 @@ def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
 def accepts(
     value: Any, annotation: Any, *, bounds: tuple[Range, ...] = (), ranged: bool = True
 ) -> bool:
-    """Whether `value` fits; `ranged=False` leaves every Range out of account."""
+    """Return whether `value` fits `annotation`.
+
+    Args:
+        value: a plain value from a config.
+        annotation: a typing object, such as `Annotated[int, Range(1)] | None`.
+        bounds: ranges that every number in `value` must also lie in.
+        ranged: False ignores `bounds` and every Range in the annotation.
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         if KimgPoints() in args:
             return _are_points(value, bounds if ranged else ())
-        more = tuple(item for item in args[1:] if isinstance(item, Range))
-        return accepts(value, args[0], bounds=bounds + more, ranged=ranged)
+        ranges = tuple(item for item in args[1:] if isinstance(item, Range))
+        return accepts(value, args[0], bounds=bounds + ranges, ranged=ranged)
     if origin in (Union, types.UnionType):
         return any(accepts(value, arg, bounds=bounds, ranged=ranged) for arg in args)
     if origin is Literal:
@@ -87,14 +94,16 @@ def _are_points(value: Any, bounds: tuple[Range, ...]) -> bool:
 
 
 def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
-    """The annotation in words: "an integer at least 1 or null"."""
+    """Describe the annotation in words, such as "an integer of at least 1 or null"."""
     origin, args = get_origin(annotation), get_args(annotation)
     limits = "".join(f" {bound}" for bound in bounds if str(bound))
     if origin is Annotated:
         if KimgPoints() in args:
-            return f"points [[kimg, value], ...] with rising kimg{limits and ', values'}{limits}"
-        more = tuple(item for item in args[1:] if isinstance(item, Range))
-        return describe(args[0], bounds + more)
+            return (
+                f"points [[kimg, value], ...] with increasing kimg{limits and ', values'}{limits}"
+            )
+        ranges = tuple(item for item in args[1:] if isinstance(item, Range))
+        return describe(args[0], bounds + ranges)
     if origin in (Union, types.UnionType):
         words = [describe(arg, bounds) for arg in args if arg is not types.NoneType]
         return " or ".join(word for word in words + ["null"] * (types.NoneType in args) if word)
@@ -112,7 +121,7 @@ def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """All allowed values when the annotation is nothing but a choice (and null), else []."""
+    """Return all allowed values if the annotation is a plain choice (or null), else []."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return list(args)

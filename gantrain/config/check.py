@@ -1,8 +1,8 @@
-"""Check plain values against annotations, and turn them into typed settings: one loader for all.
+"""Check plain values against annotations and turn them into typed settings: one loader for all.
 
 Settings are a frozen dataclass whose annotations say what each key may hold (`Range`, `Literal`,
-sections as dataclasses of their own). Its method `problems`, if it has one, is the place for rules
-across keys and about the machine; it runs once every key has passed on its own.
+sections as nested dataclasses). Its optional method `problems` holds rules across keys and about
+the machine; it runs once every key has passed on its own.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ Positive = Annotated[float, Range(0, open_low=True)]
 NotNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(0)]
 AtLeastOne = Annotated[int, Range(1)]
-BUILT = {"model": ("images",), "data": ("seed",), "optimizer": ("params",)}  # filled in by build
+# Sections built from a `_target_`, and the constructor arguments that gantrain.build supplies
+BUILT = {"model": ("images",), "data": ("seed",), "optimizer": ("params",)}
 BETWEEN_0_AND_1 = Range(0, 1, open_high=True)
-BOUNDS: dict[str, dict[str, Range]] = {  # for constructors that annotate types without bounds
+# Bounds for constructors whose annotations name a type only, such as torch's optimizers
+BOUNDS: dict[str, dict[str, Range]] = {
     "optimizer": {
         **dict.fromkeys(("lr", "eps"), Range(0, open_low=True)),
         **dict.fromkeys(("weight_decay", "lr_decay", "initial_accumulator_value"), Range(0)),
@@ -45,15 +47,17 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
     """Return the composed config as an instance of `kind`.
 
     Args:
-        kind: a frozen dataclass; a field `class_` is the key `class`. It may have `problems()`,
-            sentences about combinations; `value_problems(plain)`, sentences about single values
-            that annotations cannot tell; `missing(key)`, one for a key without a value.
+        kind: a frozen dataclass; a field `class_` is the key `class`. It may define `problems()`,
+            which returns sentences about combinations; `value_problems(plain)`, sentences about
+            single values that no annotation can express; and `missing(key)`, the sentence about a
+            key without a value.
+        cfg: the composed config, without the `hydra` node.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: lists every problem found.
     """
     plain = as_texts(kind, to_plain(cfg))
-    problems = [*missing_values(plain, say=getattr(kind, "missing", None))]
+    problems = [*missing_values(plain, explain=getattr(kind, "missing", None))]
     problems += check_fields(kind, plain)
     problems += getattr(kind, "value_problems", lambda _: ())(plain)
     if problems:
@@ -65,12 +69,12 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
 
 
 def plain_settings(settings: Any) -> dict[str, Any]:
-    """Return settings as they are typed: nested plain values, `class_` under the name `class`."""
+    """Return settings as nested plain values under their config keys (`class`, not `class_`)."""
     return {key.rstrip("_"): value for key, value in dataclasses.asdict(settings).items()}
 
 
 def typed(kind: type[T], plain: dict[str, Any]) -> T:
-    """Make checked plain values an instance of `kind`, sections and floats included."""
+    """Turn checked plain values into an instance of `kind`, including sections and floats."""
     values: dict[str, Any] = {}
     for field, hint in get_type_hints(kind).items():
         if (key := field.rstrip("_")) not in plain:
@@ -85,8 +89,8 @@ def typed(kind: type[T], plain: dict[str, Any]) -> T:
 
 
 def as_texts(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
-    """Make numbers texts where only a text can be meant (name=7), single items lists."""
-    found = dict(plain)
+    """Convert values that YAML read as another type: name=7 to "7", and a single item to a list."""
+    converted = dict(plain)
     for field, hint in get_type_hints(kind).items():
         key = field.rstrip("_")
         kinds = {*get_args(hint)} - {NoneType} if isinstance(hint, UnionType) else {hint}
@@ -95,27 +99,33 @@ def as_texts(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
         if value == "???":
             continue
         if kinds == {str} and single:
-            found[key] = str(value)
+            converted[key] = str(value)
         elif kinds == {list[str]} and single:
-            found[key] = [str(value)]
+            converted[key] = [str(value)]
         elif kinds == {list[str]} and isinstance(value, list):
-            found[key] = [str(x) if isinstance(x, int | float) else x for x in value]
-    return found
+            converted[key] = [str(x) if isinstance(x, int | float) else x for x in value]
+    return converted
 
 
 def check_fields(kind: type, plain: dict[str, Any]) -> Iterator[str]:
     """Yield one sentence for each key of `plain` that does not fit the dataclass `kind`."""
     top = {field.rstrip("_"): hint for field, hint in annotations_of(kind).items()}
-    inside = {k: annotations_of(hint) for k, hint in top.items() if dataclasses.is_dataclass(hint)}
-    known = [*top, *(f"{name}.{key}" for name, keys in inside.items() for key in keys)]
+    sections = {
+        key: annotations_of(hint) for key, hint in top.items() if dataclasses.is_dataclass(hint)
+    }
+    known = [*top, *(f"{name}.{key}" for name, keys in sections.items() for key in keys)]
     yield from check_section("", plain, top, set(top), known)
-    for name, fields in inside.items():
+    for name, fields in sections.items():
         if isinstance(section := plain.get(name), dict):
             yield from check_section(f"{name}.", section, fields, set(fields), known)
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the config as dicts and lists, interpolations resolved. Raises ConfigError."""
+    """Return the config as dicts and lists with all interpolations resolved.
+
+    Raises:
+        ConfigError: an interpolation cannot be resolved.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -129,18 +139,24 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def missing_values(
-    node: Any, prefix: str = "", say: Callable[[str], str | None] | None = None
+    node: Any, prefix: str = "", explain: Callable[[str], str | None] | None = None
 ) -> Iterator[str]:
-    """Yield a sentence for each key whose value is still ???; `say` may know a better one."""
+    """Yield a sentence for each key whose value is still ???.
+
+    Args:
+        node: plain values; anything but a dict has no keys.
+        prefix: prepended to the keys in sentences, such as "train.".
+        explain: may return a more specific sentence for a dotted key.
+    """
     for key, value in node.items() if isinstance(node, dict) else ():
         if value == "???":
-            known = say(f"{prefix}{key}") if say else None
-            yield known or f"{prefix}{key} has no value: add {prefix}{key}=... to the command."
-        yield from missing_values(value, f"{prefix}{key}.", say)
+            specific = explain(f"{prefix}{key}") if explain else None
+            yield specific or f"{prefix}{key} has no value: add {prefix}{key}=... to the command."
+        yield from missing_values(value, f"{prefix}{key}.", explain)
 
 
 def annotations_of(kind: Any) -> dict[str, Any]:
-    """Annotations of a section, bounds included."""
+    """Return the annotations of a section by field name, including bounds."""
     hints = get_type_hints(kind, include_extras=True)
     hints.pop("warnings", None)
     return hints
@@ -156,10 +172,11 @@ def check_section(
     """Yield one sentence for each key of a section that is missing, unknown or does not fit.
 
     Args:
-        prefix: before the keys in sentences, such as "train.".
+        prefix: prepended to the keys in sentences, such as "train.".
+        section: the plain values.
         fields: the annotation of each key.
-        required: keys that must be there.
-        known: all dotted keys of the config, for near misses.
+        required: keys that must be present.
+        known: all dotted keys of the config, to suggest from.
     """
     for key in sorted(required - section.keys()):
         yield f"{prefix}{key} is missing: add {prefix}{key}=... to the command."
@@ -183,21 +200,32 @@ def _not_a_section(key: str, value: Any, known: list[str]) -> str:
 
 
 def constructor_annotations(name: str, section: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the annotations of what a section's constructor takes; None: it takes anything."""
+    """Return the annotations of a section's constructor arguments, or None if it takes any.
+
+    Args:
+        name: the section's name: model, data or optimizer.
+        section: its plain values, including `_target_`.
+    """
     target = section.get("_target_")
     if not isinstance(target, str) or not is_allowed(target):
         return {}
     try:
-        found = constructors.read_signature(target)
+        signature = constructors.read_signature(target)
     except ConfigError:
         return {}
-    if found.open:
+    if signature.open:
         return None
-    return {key: p.annotation for key, p in found.parameters.items() if key not in BUILT[name]}
+    return {key: p.annotation for key, p in signature.parameters.items() if key not in BUILT[name]}
 
 
 def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
-    """A section whose `_target_` names a constructor of ours, of torch.optim or of a plugin."""
+    """Yield the problems of a section whose `_target_` names a constructor.
+
+    Args:
+        name: the section's name: model, data or optimizer.
+        section: its plain values.
+        known: all dotted keys of the config, to suggest from.
+    """
     target = section.get("_target_")
     if not isinstance(target, str) or not is_allowed(target):
         yield (
@@ -206,19 +234,19 @@ def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterat
         )
         return
     try:
-        found = constructors.read_signature(target)
+        signature = constructors.read_signature(target)
     except ConfigError as error:
         yield f"{name}.{error}"
         return
-    own = {key: p for key, p in found.parameters.items() if key not in BUILT[name]}
+    parameters = {key: p for key, p in signature.parameters.items() if key not in BUILT[name]}
     bounds = BOUNDS.get(name, {})
-    fields = {key: _bounded(p.annotation, bounds.get(key)) for key, p in own.items()}
-    rest = {key: value for key, value in section.items() if key != "_target_"}
-    if found.open:
-        fields = {**dict.fromkeys(rest, Any), **fields}
-    required = {key for key, parameter in own.items() if parameter.required}
-    yield from check_section(f"{name}.", rest, fields, required, known)
-    yield from _nested_targets(f"{name}.", rest)
+    fields = {key: _bounded(p.annotation, bounds.get(key)) for key, p in parameters.items()}
+    values = {key: value for key, value in section.items() if key != "_target_"}
+    if signature.open:
+        fields = {**dict.fromkeys(values, Any), **fields}
+    required = {key for key, parameter in parameters.items() if parameter.required}
+    yield from check_section(f"{name}.", values, fields, required, known)
+    yield from _nested_targets(f"{name}.", values)
 
 
 def _bounded(annotation: Any, bound: Range | None) -> Any:
@@ -226,7 +254,7 @@ def _bounded(annotation: Any, bound: Range | None) -> Any:
 
 
 def _nested_targets(prefix: str, node: Any) -> Iterator[str]:
-    """A `_target_` further down would be refused by build: say so now."""
+    """Yield a sentence for each nested `_target_` that gantrain.build would refuse later."""
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
         if isinstance(value, (dict, list)):

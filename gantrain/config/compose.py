@@ -1,4 +1,4 @@
-"""Hydra's composition outside of `hydra.main`: for checking a sweep and for explaining errors."""
+"""Compose Hydra configs outside `hydra.main`: for single runs, sweep checks and error messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gantrain.errors import ConfigError
 
 
 def config_loader(config_dir: str | None) -> ConfigLoaderImpl:
-    """A loader that sees what `gantrain --config-dir config_dir` sees."""
+    """Return a loader with the search path of `gantrain --config-dir config_dir`."""
     search_path = create_config_search_path(str(paths.config_dir()))
     if config_dir:
         search_path.prepend(provider="command-line", path=f"file://{os.path.abspath(config_dir)}")
@@ -28,21 +28,32 @@ def config_loader(config_dir: str | None) -> ConfigLoaderImpl:
 def compose(
     source: ConfigLoaderImpl, command: str, overrides: list[str], mode: RunMode = RunMode.RUN
 ) -> DictConfig:
-    """The config of one job, its `hydra` node included. Raises what Hydra raises."""
+    """Compose the config of one job, including its `hydra` node.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the overrides do not compose.
+    """
     return source.load_configuration(command, overrides, run_mode=mode, from_shell=False)
 
 
 def task_config(source: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig:
-    """The config as the command sees it, without the `hydra` node. Raises what Hydra raises."""
+    """Compose the config as the command sees it, without the `hydra` node.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the overrides do not compose.
+    """
     cfg = compose(source, command, overrides)
     return _without_hydra(cfg)
 
 
 def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> None:
-    """Check every job of a sweep of a command other than train before the first one starts.
+    """Check every job of a sweep before the first one starts, for commands other than train.
 
-    (Those of train: `gantrain.sweeps.plan`.) Sweepers other than Hydra's basic one choose jobs as
-    they go: each is checked at its start. Raises ConfigError.
+    (For train, see `gantrain.sweeps.plan`.) Sweepers other than Hydra's basic one choose jobs as
+    they go, so each of their jobs is checked when it starts.
+
+    Raises:
+        ConfigError: lists the problems of all jobs.
     """
     if any(text.lstrip("+").startswith("hydra/sweeper=") for text in overrides):
         return
@@ -62,14 +73,14 @@ def _check_job(
 ) -> tuple[str, ...]:
     cfg = _job_config(source, command, job, number)
     try:
-        load(command, cfg, given=())
+        load(command, cfg, typed_keys=())
     except ConfigError as error:
         return error.problems
     return ()
 
 
 def _job_config(source: ConfigLoaderImpl, command: str, job: list[str], number: int) -> DictConfig:
-    """The job's config as the launcher will make it, without the `hydra` node."""
+    """Compose the job's config as the launcher will, without the `hydra` node."""
     cfg = compose(source, command, job, RunMode.MULTIRUN)
     with read_write(cfg), open_dict(cfg):
         cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)

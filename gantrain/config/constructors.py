@@ -1,7 +1,8 @@
-"""What a constructor accepts, read from its source text: nothing is imported, so torch is not.
+"""Read constructor signatures from source code, without importing anything (torch in particular).
 
-`read("torch.optim.Adam")` finds the file, parses it, follows `from x import Y` and aliases such as
-`Y = Literal[...]`, and returns the parameters, their annotations turned into `typing` objects.
+`read_signature("torch.optim.Adam")` finds the file, parses it, follows `from x import Y` and
+aliases such as `Y = Literal[...]`, and returns the parameters with their annotations as `typing`
+objects.
 """
 
 from __future__ import annotations
@@ -22,41 +23,62 @@ PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple, dict)},
     **{"List": list, "Tuple": tuple, "Dict": dict, "Sequence": list, "Mapping": dict},
     **{"Schedule": Schedule, "Points": Points, "Path": str, "None": type(None)},
-    "Tensor": NoReturn,  # no config can hold one: `float | Tensor` means a number
+    "Tensor": NoReturn,  # a config cannot hold a tensor, so `float | Tensor` means a number
 }
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a constructor."""
+    """One parameter of a constructor.
+
+    Attributes:
+        annotation: the type; `typing.Any` if the annotation cannot be interpreted.
+        required: whether there is no default.
+        default: the default, or `...` if there is none or it is not a literal.
+    """
 
     name: str
-    annotation: Any = Any  # typing.Any when it is not understood
+    annotation: Any = Any
     required: bool = True
-    default: Any = ...  # ... when it has none, or no plain one
+    default: Any = ...
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Parameters by name; `open` when the constructor takes any further keyword."""
+    """Parameters by name; `open` if the constructor also takes arbitrary keywords."""
 
     parameters: dict[str, Parameter] = field(default_factory=dict)
     open: bool = False
 
 
 def read_signature(target: str) -> Signature:
-    """The signature of `package.module.Name`. Raises ConfigError when there is no such thing."""
-    home, node = _find(target)
+    """Return the signature of the class or function `package.module.Name`.
+
+    Raises:
+        ConfigError: there is no such module, class or function.
+    """
+    module, node = _find(target)
     if isinstance(node, ast.ClassDef):
-        return _from_class(home, node)
-    return _from_function(home, node, skip=0)
+        return _from_class(module, node)
+    return _from_function(module, node, skip=0)
 
 
 def class_constant(target: str, name: str) -> str | None:
-    """The string that the class `target`, or a base of it, assigns to `name`; None: none does."""
-    found: tuple[SourceModule, ast.AST] | None = _find(target)
-    while found:
-        home, node = found
+    """Return the constant assigned to the class attribute `name`, as a string.
+
+    Args:
+        target: `package.module.Class`; its base classes are searched too.
+        name: the attribute.
+
+    Returns:
+        None if neither the class nor a base assigns a constant to `name`.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    definition: tuple[SourceModule, ast.AST] | None = _find(target)
+    while definition:
+        module, node = definition
         if not isinstance(node, ast.ClassDef):
             return None
         for statement in node.body:
@@ -65,7 +87,8 @@ def class_constant(target: str, name: str) -> str | None:
             value = getattr(statement, "value", None)
             if name in map(ast.unparse, targets) and isinstance(value, ast.Constant):
                 return str(value.value)
-        found = home.find(ast.unparse(node.bases[0]).rpartition(".")[2]) if node.bases else None
+        base = ast.unparse(node.bases[0]).rpartition(".")[2] if node.bases else None
+        definition = module.find(base) if base else None
     return None
 
 
@@ -74,30 +97,44 @@ def _find(target: str) -> tuple[SourceModule, ast.ClassDef | ast.FunctionDef]:
     module = _module(module_name) if module_name else None
     if module is None:
         raise ConfigError(f"_target_={target}: there is no module {module_name or target}.")
-    found = module.find(name)
-    if found is None or not isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
+    definition = module.find(name)
+    if definition is None or not isinstance(definition[1], (ast.ClassDef, ast.FunctionDef)):
         close = nearest(name, module.names())
         hint = f" Did you mean {module_name}.{close}?" if close else ""
         raise ConfigError(f"_target_={target}: {module_name} has no class {name}.{hint}")
-    return found[0], found[1]
+    return definition[0], definition[1]
 
 
 @dataclass(frozen=True)
 class SourceModule:
-    """A parsed source file."""
+    """A parsed source file.
+
+    Attributes:
+        name: the dotted module name.
+        is_package: whether the file is an `__init__.py`.
+        body: the top-level statements.
+    """
 
     name: str
     is_package: bool
     body: tuple[ast.stmt, ...]
 
     def names(self) -> list[str]:
-        """Classes and functions that are offered here, imported ones included."""
+        """Return the names of the classes and functions available here, including imports."""
         kinds = (ast.ClassDef, ast.FunctionDef)
-        own = [node.name for node in self._statements() if isinstance(node, kinds)]
-        return own + [alias.asname or alias.name for _, alias in self._imports()]
+        defined = [node.name for node in self._statements() if isinstance(node, kinds)]
+        return defined + [alias.asname or alias.name for _, alias in self._imports()]
 
     def find(self, name: str, depth: int = 8) -> tuple[SourceModule, ast.AST] | None:
-        """Where `name` is defined and how: a class, a function, or the value assigned to it."""
+        """Find the definition of `name`, following imports.
+
+        Args:
+            name: the name to look up.
+            depth: how many imports to follow at most.
+
+        Returns:
+            (defining module, its class, function or assigned value), or None.
+        """
         for node in self._statements():
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
                 return self, node
@@ -108,17 +145,14 @@ class SourceModule:
         for source, alias in self._imports():
             if alias.name == "*" or name == (alias.asname or alias.name):
                 other = _module(source) if depth else None
-                found = (
-                    other.find(name if alias.name == "*" else alias.name, depth - 1)
-                    if other
-                    else None
-                )
-                if found:
-                    return found
+                original = name if alias.name == "*" else alias.name
+                definition = other.find(original, depth - 1) if other else None
+                if definition:
+                    return definition
         return None
 
     def _statements(self) -> Iterator[ast.stmt]:
-        """Top-level statements, those inside `if` and `try` included."""
+        """Yield the top-level statements, including those inside `if` and `try`."""
         pending = list(self.body)
         while pending:
             node = pending.pop(0)
@@ -155,7 +189,7 @@ def _parse(name: str, file: Path, _changed: int) -> SourceModule:
 
 
 def _source(name: str) -> Path | None:
-    """The .py file of a module. Only the top-level package is looked up, never imported."""
+    """Return the .py file of a module. The top-level package is located but never imported."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -173,98 +207,103 @@ def _source(name: str) -> Path | None:
     return None
 
 
-def _from_class(home: SourceModule, node: ast.ClassDef) -> Signature:
+def _from_class(module: SourceModule, node: ast.ClassDef) -> Signature:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            return _from_function(home, statement, skip=1)
+            return _from_function(module, statement, skip=1)
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        return _from_fields(home, node)
+        return _from_fields(module, node)
     for base in node.bases:
-        found = home.find(ast.unparse(base).rpartition(".")[2])
-        if found and isinstance(found[1], ast.ClassDef):
-            return _from_class(found[0], found[1])
-    return Signature(open=bool(node.bases))  # a base out of sight may take anything
+        definition = module.find(ast.unparse(base).rpartition(".")[2])
+        if definition and isinstance(definition[1], ast.ClassDef):
+            return _from_class(definition[0], definition[1])
+    return Signature(open=bool(node.bases))  # a base that cannot be read may take anything
 
 
-def _from_function(home: SourceModule, node: ast.FunctionDef, skip: int) -> Signature:
+def _from_function(module: SourceModule, node: ast.FunctionDef, skip: int) -> Signature:
     args = node.args
     positional = [*args.posonlyargs, *args.args]
-    none = [None] * (len(positional) - len(args.defaults))
-    pairs = [*zip(positional, [*none, *args.defaults], strict=True)][skip:]
+    no_default = [None] * (len(positional) - len(args.defaults))
+    pairs = [*zip(positional, [*no_default, *args.defaults], strict=True)][skip:]
     pairs += zip(args.kwonlyargs, args.kw_defaults, strict=True)
     parameters = [
-        Parameter(a.arg, _understood(home, a.annotation), d is None, _plain(d)) for a, d in pairs
+        Parameter(arg.arg, _interpret(module, arg.annotation), default is None, _literal(default))
+        for arg, default in pairs
     ]
     return Signature({p.name: p for p in parameters}, open=args.kwarg is not None)
 
 
-def _from_fields(home: SourceModule, node: ast.ClassDef) -> Signature:
+def _from_fields(module: SourceModule, node: ast.ClassDef) -> Signature:
     fields = [
         s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
     ]
     parameters = [
         Parameter(
-            ast.unparse(s.target), _understood(home, s.annotation), s.value is None, _plain(s.value)
+            ast.unparse(s.target),
+            _interpret(module, s.annotation),
+            s.value is None,
+            _literal(s.value),
         )
         for s in fields
     ]
     return Signature({p.name: p for p in parameters})
 
 
-def _plain(default: ast.AST | None) -> Any:
-    """The value of a literal, else ..."""
+def _literal(default: ast.AST | None) -> Any:
+    """Return the value of a literal default, else `...`."""
     try:
         return ... if default is None else ast.literal_eval(default)  # type: ignore[arg-type]
     except ValueError:
         return ...
 
 
-def _understood(home: SourceModule, node: ast.AST | None) -> Any:
-    """An annotation's syntax as a typing object; Any for what is not understood."""
+def _interpret(module: SourceModule, node: ast.AST | None) -> Any:
+    """Return an annotation's syntax tree as a typing object, or Any if it cannot be interpreted."""
     try:
-        return _annotation(home, node, 8)
-    except (ValueError, TypeError, SyntaxError):  # Literal[Colour.RED], Range(LOW), "half a str
+        return _annotation(module, node, 8)
+    except (ValueError, TypeError, SyntaxError):  # Literal[Color.RED], Range(LOW), "half a str
         return Any
 
 
-def _annotation(home: SourceModule, node: ast.AST | None, depth: int) -> Any:
+def _annotation(module: SourceModule, node: ast.AST | None, depth: int) -> Any:
     if node is None or depth == 0:
         return Any
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
-            return _annotation(home, ast.parse(node.value, mode="eval").body, depth - 1)
+            return _annotation(module, ast.parse(node.value, mode="eval").body, depth - 1)
         return type(None) if node.value is None else Any
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return Union[_annotation(home, node.left, depth), _annotation(home, node.right, depth)]  # noqa: UP007
+        left, right = (_annotation(module, side, depth) for side in (node.left, node.right))
+        return Union[left, right]  # noqa: UP007
     if isinstance(node, ast.Subscript):
-        return _subscript(home, node, depth)
+        return _subscript(module, node, depth)
     if isinstance(node, (ast.Name, ast.Attribute)):
-        return _named(home, ast.unparse(node).rpartition(".")[2], depth)
+        return _named(module, ast.unparse(node).rpartition(".")[2], depth)
     return Any
 
 
-def _named(home: SourceModule, name: str, depth: int) -> Any:
+def _named(module: SourceModule, name: str, depth: int) -> Any:
     if name in PLAIN:
         return PLAIN[name]
-    found = home.find(name)  # an alias: Norm = Literal["instance", "batch"]
-    if found is None or isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
+    definition = module.find(name)  # an alias: Norm = Literal["instance", "batch"]
+    if definition is None or isinstance(definition[1], (ast.ClassDef, ast.FunctionDef)):
         return Any
-    return _annotation(found[0], found[1], depth - 1)
+    return _annotation(definition[0], definition[1], depth - 1)
 
 
-def _subscript(home: SourceModule, node: ast.Subscript, depth: int) -> Any:
+def _subscript(module: SourceModule, node: ast.Subscript, depth: int) -> Any:
     base = ast.unparse(node.value).rpartition(".")[2]
     items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if base == "Literal":
         return Literal[tuple(ast.literal_eval(item) for item in items)]  # type: ignore[valid-type]
     if base == "Annotated":
-        ranges = [found for item in items[1:] if (found := _range(item))]
-        inner = _annotation(home, items[0], depth)
+        ranges = [bounds for item in items[1:] if (bounds := _range(item))]
+        inner = _annotation(module, items[0], depth)
         return Annotated[(inner, *ranges)] if ranges else inner  # type: ignore[valid-type]
     inner = [
         ...
         if isinstance(item, ast.Constant) and item.value is ...
-        else _annotation(home, item, depth)
+        else _annotation(module, item, depth)
         for item in items
     ]
     if base == "Optional":
@@ -276,7 +315,11 @@ def _subscript(home: SourceModule, node: ast.Subscript, depth: int) -> Any:
 
 
 def _range(node: ast.AST) -> Range | None:
-    """Range(1), Range(0, high=1, open_low=True): literal arguments only."""
+    """Evaluate a call such as Range(1) or Range(0, high=1, open_low=True), if it is one.
+
+    Raises:
+        ValueError: an argument is not a literal.
+    """
     if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] != "Range":
         return None
     args = [ast.literal_eval(arg) for arg in node.args]

@@ -1,7 +1,7 @@
-"""Which kind of data set a model takes, and the data section made to fit it.
+"""Match the data section of a config to the kind of data set that the model takes.
 
-A model class says `takes = "unpaired"` (two domains, "a" and "b") or "images" (single pictures), a
-data class says `kind = ...`. A data YAML that serves both names a class for each kind:
+A model class has `takes = "unpaired"` (two domains, "a" and "b") or `"images"` (single images); a
+data class has `kind = ...`. A data YAML that serves both kinds names a class for each:
 
     _target_: {unpaired: gantrain.data.folder.UnpairedFolder, images: gantrain...ImageFolder}
 """
@@ -14,47 +14,53 @@ from gantrain.config import constructors
 from gantrain.errors import ConfigError
 from gantrain.targets import is_allowed
 
-WORDS = {"unpaired": "pictures of two domains", "images": "single pictures"}
+WORDS = {"unpaired": "images of two domains", "images": "single images"}
 EXAMPLES = {"unpaired": "data=folder or data=shapes", "images": "data=folder, data=cifar10, ..."}
 
 Section = dict[str, Any]
 
 
 def match_data(model: Section, data: Section) -> tuple[Section, dict[str, str], list[str]]:
-    """The data section for this model, the keys that it has no use for, and what is wrong.
+    """Reduce a data section to the class and the keys that fit the model.
+
+    Args:
+        model: the model section, including `_target_`.
+        data: the data section; its `_target_` may be a class or {kind: class}.
 
     Returns:
-        (section with one `_target_` and its own keys, {dropped key: why}, problems).
+        (section with one `_target_` and its keys, {dropped key: why}, problems as sentences).
     """
     takes = class_attribute(model.get("_target_"), "takes") or "unpaired"
     return select_class(takes, str(model.get("_target_")).rpartition(".")[2], data)
 
 
 def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:
-    """`match_data` for a model called `name` that takes this kind."""
+    """Do `match_data` for a model called `name` that takes the kind `takes`."""
     target = data.get("_target_")
     if not isinstance(target, dict):
         kind = class_attribute(target, "kind")
-        wrong = kind in WORDS and takes in WORDS and kind != takes
-        cure = f"use {EXAMPLES[takes]}, or another model" if wrong else ""
+        if kind is None or kind not in WORDS or takes not in WORDS or kind == takes:
+            return data, {}, []
         problem = (
-            f"{str(target).rpartition('.')[2]} holds {WORDS[kind]}, and {name} trains on "
-            f"{WORDS[takes]}: {cure}."
-            if wrong and kind
-            else ""
+            f"{str(target).rpartition('.')[2]} holds {WORDS[kind]}, but {name} trains on "
+            f"{WORDS[takes]}: use {EXAMPLES[takes]}, or another model."
         )
-        return data, {}, [problem] if problem else []
+        return data, {}, [problem]
     if takes not in target:
-        return data, {}, [f"This data set has nothing for {name}: use {EXAMPLES[takes]}."]
-    own = {kind: _keys(path) for kind, path in target.items()}
-    foreign = set().union(*own.values()) - own[takes]
-    section = {key: value for key, value in data.items() if key not in foreign}
+        return data, {}, [f"This data set has no images for {name}: use {EXAMPLES[takes]}."]
+    keys = {kind: _keys(path) for kind, path in target.items()}
+    unused = set().union(*keys.values()) - keys[takes]
+    section = {key: value for key, value in data.items() if key not in unused}
     why = f"{name} trains on {WORDS[takes]}"
-    return {**section, "_target_": target[takes]}, dict.fromkeys(foreign, why), []
+    return {**section, "_target_": target[takes]}, dict.fromkeys(unused, why), []
 
 
 def class_attribute(target: Any, name: str) -> str | None:
-    """The class attribute `name` of what a `_target_` names, read from its source."""
+    """Return the class attribute `name` of the class a `_target_` names, read from its source.
+
+    Returns:
+        None if the class cannot be read or has no such constant.
+    """
     if not isinstance(target, str) or not is_allowed(target):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Settings left to the program: those that follow from the size of the pictures."""
+"""Defaults derived from the image resolution."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ from gantrain.errors import ConfigError
 
 
 def fill_in(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> RunConfig:
-    """The config with its null settings filled in, as StyleGAN2-ADA's `auto` does.
+    """Fill in the null settings of the config, as StyleGAN2-ADA's `auto` does (arXiv:2006.06676).
 
-    train.batch: 4096 / side, at most 32, the next lower multiple of the number of ranks, one
-    image for each at least. train.ema_kimg: batch * 10 / 32.
-    Raises ConfigError when the batch cannot be split.
+    train.batch is 4096 / side, at most 32, rounded down to a multiple of the number of ranks and
+    at least one image per rank. train.ema_kimg is batch * 10 / 32.
+
+    Args:
+        config: the checked config.
+        resolution: (height, width) of the images.
+        ranks: the number of processes that share the batch.
+
+    Raises:
+        ConfigError: the batch cannot be split evenly.
     """
     train = config.train
     batch = train.batch or max(min(4096 // max(resolution), 32) // ranks, 1) * ranks
     if batch % ranks:
         near = max(round(batch / ranks), 1) * ranks
         raise ConfigError(
-            f"train.batch={batch} (the images of one step, over all ranks) cannot be split evenly "
-            f"over {ranks} ranks: the nearest is train.batch={near}."
+            f"train.batch={batch} (images per step, over all ranks) cannot be split evenly "
+            f"over {ranks} ranks: the nearest that can is train.batch={near}."
         )
-    share = batch // ranks
-    if train.microbatch and share % train.microbatch:
-        auto = "" if train.batch else f" that suits {max(resolution)} px (train.batch=null)"
-        of = f", {share} on each of {ranks} ranks" if ranks > 1 else ""
-        way = "give another train.microbatch" if train.batch else "give train.batch as well"
+    per_rank = batch // ranks
+    if train.microbatch and per_rank % train.microbatch:
+        auto = "" if train.batch else f" chosen for {max(resolution)} px (train.batch=null)"
+        split = f", {per_rank} on each of {ranks} ranks" if ranks > 1 else ""
+        fix = "use another train.microbatch" if train.batch else "set train.batch as well"
         raise ConfigError(
-            f"train.microbatch={train.microbatch} does not divide the batch of {batch}{auto}{of}: "
-            f"{way}."
+            f"train.microbatch={train.microbatch} does not divide the batch of "
+            f"{batch}{auto}{split}: {fix}."
         )
     ema_kimg = batch * 10 / 32 if train.ema_kimg is None else train.ema_kimg
     return replace(config, train=replace(train, batch=batch, ema_kimg=ema_kimg))

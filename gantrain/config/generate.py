@@ -21,8 +21,13 @@ MOST_LAYERS = 99
 
 @dataclass(frozen=True)
 class StyleMixing:
-    """A table of mixes. `columns` None: none; `rows` None: those of `images` or `w`; `layers` None:
-    the lower half."""
+    """A table of style mixes.
+
+    Attributes:
+        rows: seeds of the rows; None: the rows come from `images` or `w`.
+        columns: seeds whose layers are mixed in; None: no table.
+        layers: the layers to mix in; None: the coarser half.
+    """
 
     rows: Numbers | None
     columns: Numbers | None
@@ -31,7 +36,7 @@ class StyleMixing:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """A video. `frames` 0: none; `fps` in frames per second."""
+    """An interpolation video: `frames` between two points (0: no video) at `fps` per second."""
 
     frames: Count
     fps: Annotated[float, Range(0, 240, open_low=True)]
@@ -41,7 +46,7 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """A checked config; `class_` is the key `class`. At most one of seeds, images and w is set."""
+    """The checked config; `class_` is the key `class`. At most one of seeds, images, w is set."""
 
     run: str
     out: str | None
@@ -74,54 +79,59 @@ class GenerateConfig:
             yield from _number_problems(f"style_mixing.{key}", mixing.get(key), largest)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong with combinations, files, packages and the device."""
-        yield from self._combinations()
-        yield from self._surroundings()
+        """Yield the problems with combinations, files, packages and the device."""
+        yield from self._combination_problems()
+        yield from self._machine_problems()
 
-    def _combinations(self) -> Iterator[str]:
-        """Settings that exclude each other, or would do nothing."""
+    def _combination_problems(self) -> Iterator[str]:
+        """Check for settings that exclude each other or have no effect."""
         video = self.interpolation.frames > 0
         rows, columns = self.style_mixing.rows, self.style_mixing.columns
         sources = [key for key in ("seeds", "images", "w") if getattr(self, key) is not None]
-        given = [key for key in sources if key != "seeds"]
+        w_sources = [key for key in sources if key != "seeds"]
         if len(sources) > 1:
             yield (
-                f"{' and '.join(sources)} are given: pictures come from one of them, leave one out."
+                f"{' and '.join(sources)} exclude each other, because images are made from one of "
+                "them: remove the others."
             )
-        if rows is not None and given:
-            yield f"style_mixing.rows and {given[0]} are given: the rows come from one of them."
+        if rows is not None and w_sources:
+            yield (
+                f"style_mixing.rows and {w_sources[0]} exclude each other, because the rows come "
+                "from one of them: remove the other."
+            )
         if columns is None and rows is not None:
             yield (
                 "style_mixing.rows needs style_mixing.columns, the seeds whose layers are mixed in."
             )
-        if columns is not None and rows is None and not given:
+        if columns is not None and rows is None and not w_sources:
             yield (
                 "style_mixing.columns needs style_mixing.rows, the seeds of the rows (or "
                 "images, w)."
             )
         if columns is not None and self.seeds is not None:
             yield (
-                "seeds is given beside style_mixing: its rows and columns are seeds, leave "
-                "seeds out."
+                "seeds has no effect with style_mixing, whose rows and columns are seeds: "
+                "remove seeds."
             )
         if columns is not None and video:
             yield (
-                "style_mixing and interpolation are given: make the table and the video one by one."
+                "style_mixing and interpolation exclude each other: make the table and the video "
+                "in two commands."
             )
-        if given and columns is None:
-            for key, value, idle in (
+        if w_sources and columns is None:
+            for key, value, default in (
                 ("class", self.class_, None),
                 ("truncation_psi", self.truncation_psi, 1),
                 ("truncation_cutoff", self.truncation_cutoff, None),
             ):
-                if value != idle:
+                if value != default:
                     yield (
-                        f"{key}={format_value(value)} acts on pictures made from seeds, and "
-                        f"{given[0]} gives ready points w: leave {key} out."
+                        f"{key}={format_value(value)} applies to images made from seeds, but "
+                        f"{w_sources[0]} gives latents w directly: remove {key}."
                     )
 
-    def _surroundings(self) -> Iterator[str]:
-        """What the machine must have: files, an empty folder, a video encoder, the device."""
+    def _machine_problems(self) -> Iterator[str]:
+        """Check the files, the output folder, the video encoder and the device."""
         out = Path(self.out) if self.out else None
         yield from run_problems(self.run)
         for key, path in (("images", self.images), ("w", self.w)):
@@ -129,19 +139,19 @@ class GenerateConfig:
                 yield f"{key}={path}: there is no such file{' or folder' * (key == 'images')}."
         if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
             yield (
-                f"out={out} is there already and is not overwritten: give a new or an empty folder."
+                f"out={out} already exists and is not overwritten: name a new or an empty folder."
             )
         video = self.interpolation
         if video.frames and video.format == "mp4" and not is_installed("imageio_ffmpeg"):
             yield (
                 "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
-                "take interpolation.format=webp."
+                "use interpolation.format=webp."
             )
         yield from device_problems(self.device, self.precision)
 
 
 def _number_problems(key: str, value: Any, largest: int) -> tuple[str, ...]:
-    if not accepts(value, Numbers):  # None, or told of already
+    if not accepts(value, Numbers):  # None, or already reported by the annotation check
         return ()
     try:
         read_numbers(key, value, largest)

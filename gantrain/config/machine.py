@@ -1,4 +1,4 @@
-"""Rules about what a command finds on the machine: a run, a device, a package."""
+"""Checks of what a command needs on the machine: a run, a device, a package."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def run_problems(path: str) -> Iterator[str]:
 def directory_problems(path: str) -> Iterator[str]:
     """Yield a sentence unless `path` is a run directory."""
     if not (Path(path) / "config.yaml").is_file():
-        yield f"run={path}: no run is there (config.yaml is missing)."
+        yield f"run={path} is not a run directory (config.yaml is missing)."
 
 
 def device_problems(device: str, precision: str = "fp32") -> Iterator[str]:
     """Yield a sentence for a device that does not exist, or cannot compute in `precision`."""
     if not re.fullmatch(DEVICES, device):
-        yield f"device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
+        yield f"device={device} is not a device: use auto, cpu, cuda, cuda:N or mps."
     elif precision == "tf32" and device in ("cpu", "mps"):
-        yield f"precision=tf32 is for NVIDIA GPUs and device={device}: take fp32."
+        yield f"precision=tf32 works on NVIDIA GPUs only, and device={device}: use fp32."
 
 
 def is_installed(package: str) -> bool:

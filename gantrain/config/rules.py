@@ -1,7 +1,7 @@
 """Combinations of settings that cannot work, and settings that have no effect.
 
-A rule looks at the keys that are there, never at the name of a GAN: a model without a `generator`
-key is not concerned by the rule about generators. Values have passed their own checks before.
+A rule depends on the keys that exist, never on the name of a GAN: the rule about generators skips
+a model without a `generator` key. Every value has already passed its own check.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
 Config = dict[str, Any]
 PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
-MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}  # generator: what sides must divide by
+# The sides of an image must be multiples of this, by generator
+MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}
 
 
 def problems(config: Config) -> list[str]:
-    """One sentence for each combination that cannot work."""
+    """Return one sentence for each combination that cannot work."""
     checks = (
         _budget,
-        _rate,
+        _learning_rate,
         _machine,
         _sizes,
         _channels,
@@ -41,37 +42,41 @@ def problems(config: Config) -> list[str]:
     return [problem for check in checks for problem in check(config)]
 
 
-def warnings(config: Config, given: set[str]) -> list[str]:
-    """One sentence for each key in `given` (typed by the user) that has no effect; advice."""
-    found = [
+def warnings(config: Config, typed_keys: set[str]) -> list[str]:
+    """Return sentences about keys without effect, and advice on unusual combinations.
+
+    Args:
+        config: plain values of the whole config.
+        typed_keys: the dotted keys on the command line; only these are reported as without effect.
+    """
+    sentences = [
         f"{key} has no effect: {why}."
         for key, (without_effect, why) in IGNORED.items()
-        if key in given and without_effect(lambda name: _get(config, name))
+        if key in typed_keys and without_effect(lambda name: _get(config, name))
     ]
     if _get(config, "model.loss") == "wgan_gp" and _get(config, "model.norm") == "batch":
-        found.append(
+        sentences.append(
             "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
             "at a time and batch norm mixes them; model.norm=instance is the usual choice."
         )
     if _get(config, "model.augment") == "fixed" and _get(config, "model.augment_p") == 0:
-        found.append(
-            "model.augment=fixed with model.augment_p=0 augments nothing: give model.augment_p, "
-            "for example model.augment_p=0.2."
+        sentences.append(
+            "model.augment=fixed with model.augment_p=0 augments nothing: raise model.augment_p, "
+            "for example to model.augment_p=0.2."
         )
     if _get(config, "model.freeze_d") and not config["init_from"] and _is_new(config):
-        found.append(
+        sentences.append(
             f"model.freeze_d={format_value(_get(config, 'model.freeze_d'))} without init_from "
-            "fixes layers "
-            "of random weights: it is for fine-tuning, give init_from=."
+            "freezes layers with random weights: it is meant for fine-tuning, give init_from=."
         )
-    first, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
-    if first and kimg is not None and first >= kimg:
-        found.append(
-            f"model.adversarial_kimg={format_value(first)} leaves nothing of "
-            f"train.kimg={format_value(kimg)} for "
-            "the second stage: this run trains the adversarial losses alone."
+    first_stage, kimg = _get(config, "model.adversarial_kimg"), _get(config, "train.kimg")
+    if first_stage and kimg is not None and first_stage >= kimg:
+        sentences.append(
+            f"model.adversarial_kimg={format_value(first_stage)} leaves nothing of "
+            f"train.kimg={format_value(kimg)} for the second stage: this run trains with the "
+            "adversarial losses alone."
         )
-    return found
+    return sentences
 
 
 def _is_new(config: Config) -> bool:
@@ -84,27 +89,27 @@ def _get(config: Config, key: str) -> Any:
 
 
 def _evaluation(config: Config) -> Iterator[str]:
-    wanted = config["evaluation"]
-    if not wanted["every_kimg"]:
+    section = config["evaluation"]
+    if not section["every_kimg"]:
         return
-    if not wanted["metrics"]:
-        yield "evaluation.metrics is empty: name some, or set evaluation.every_kimg=0."
-    for name in wanted["metrics"]:
+    if not section["metrics"]:
+        yield "evaluation.metrics is empty: name metrics, or set evaluation.every_kimg=0."
+    for name in section["metrics"]:
         if name not in METRICS:
             yield (
-                f"evaluation.metrics: {format_value(name)} is no metric; there are "
+                f"evaluation.metrics: {format_value(name)} is not a metric. Metrics: "
                 f"{', '.join(METRICS)}."
             )
-    best, there = wanted["best"], value_names(wanted["metrics"])
-    if best is not None and best not in there:
-        yield f"evaluation.best={best} is not measured: it must be one of {', '.join(there)}."
+    best, measured = section["best"], value_names(section["metrics"])
+    if best is not None and best not in measured:
+        yield f"evaluation.best={best} is not measured: it must be one of {', '.join(measured)}."
     needed = {
-        "inception": wanted["extractor"] == "inception" and set(wanted["metrics"]) & {*FEATURES},
-        "lpips": set(wanted["metrics"]) & {"lpips", "path_length"},
+        "inception": section["extractor"] == "inception" and set(section["metrics"]) & {*FEATURES},
+        "lpips": set(section["metrics"]) & {"lpips", "path_length"},
     }
     for name in (name for name, metrics in needed.items() if metrics):
-        if told := weights.missing_message(name, wanted[name]):
-            yield told.replace(f"weights.{name}=", f"evaluation.{name}=")
+        if message := weights.missing_message(name, section[name]):
+            yield message.replace(f"weights.{name}=", f"evaluation.{name}=")
 
 
 def _budget(config: Config) -> Iterator[str]:
@@ -113,21 +118,20 @@ def _budget(config: Config) -> Iterator[str]:
     if kimg is not None and epochs is not None:
         yield (
             f"train.kimg={format_value(kimg)} and train.epochs={format_value(epochs)} are two "
-            "budgets: "
-            "add train.epochs=null (or train.kimg=null)."
+            "budgets: add train.epochs=null (or train.kimg=null)."
         )
     if kimg is None and epochs is None:
         yield "train.kimg and train.epochs are both null: give one, for example train.kimg=100."
     if micro and batch and batch % micro:
-        fits = [n for n in range(1, batch + 1) if batch % n == 0]
-        near = min(fits, key=lambda n: abs(n - micro))
+        divisors = [n for n in range(1, batch + 1) if batch % n == 0]
+        near = min(divisors, key=lambda n: abs(n - micro))
         yield (
             f"train.microbatch={micro} does not divide train.batch={batch}: "
             f"the nearest that does is train.microbatch={near}."
         )
 
 
-def _rate(config: Config) -> Iterator[str]:
+def _learning_rate(config: Config) -> Iterator[str]:
     lr, by_epochs = config["lr"], config["train"]["epochs"] is not None
     if lr["unit"] == "epoch" and lr["schedule"] != "constant" and not by_epochs:
         yield "lr.unit=epoch needs a budget in train.epochs: add lr.unit=image."
@@ -138,23 +142,23 @@ def _rate(config: Config) -> Iterator[str]:
 def _machine(config: Config) -> Iterator[str]:
     device, precision = config["runtime"]["device"], config["runtime"]["precision"]
     if not re.fullmatch(DEVICES, device):
-        yield f"runtime.device={device} is not a device: give auto, cpu, cuda, cuda:N or mps."
+        yield f"runtime.device={device} is not a device: use auto, cpu, cuda, cuda:N or mps."
     elif precision == "tf32" and device in ("cpu", "mps"):
         yield (
-            f"runtime.precision=tf32 is for NVIDIA GPUs and runtime.device={device}: "
+            f"runtime.precision=tf32 works on NVIDIA GPUs only, and runtime.device={device}: "
             "use runtime.precision=fp32 or bf16."
         )
     devices, batch = config["runtime"]["devices"], config["train"]["batch"]
     if devices > 1 and (device == "mps" or ":" in device):
         yield (
-            f"runtime.devices={devices} and runtime.device={device}, which is one device: give "
-            "runtime.device=cuda (CUDA_VISIBLE_DEVICES chooses among them) or cpu."
+            f"runtime.devices={devices} does not fit runtime.device={device}, a single device: use "
+            "runtime.device=cuda (CUDA_VISIBLE_DEVICES selects the GPUs) or cpu."
         )
     if batch and batch % devices:
         near = max(round(batch / devices), 1) * devices
         yield (
-            f"train.batch={batch} (the images of a step, over all devices) cannot be split evenly "
-            f"over runtime.devices={devices}: the nearest is train.batch={near}."
+            f"train.batch={batch} (images per step, over all devices) cannot be split evenly "
+            f"over runtime.devices={devices}: the nearest that can is train.batch={near}."
         )
 
 
@@ -162,13 +166,13 @@ def _sizes(config: Config) -> Iterator[str]:
     data = config["data"]
     preprocess = data.get("preprocess", "resize_and_crop")
     if "resolution" not in data or "crop" not in preprocess:
-        return  # the pictures themselves decide: data preflight looks at them
+        return  # the size comes from the images: the preflight of the data set checks it
     sides = _sides(data["resolution"])
     multiple = MULTIPLES.get(config["model"].get("generator", ""), 1)
     if any(side % multiple for side in sides):
         near = [max(multiple, round(side / multiple) * multiple) for side in sides]
         yield (
-            f"data.resolution={format_value(data['resolution'])} does not suit "
+            f"data.resolution={format_value(data['resolution'])} does not fit "
             f"model.generator={config['model']['generator']}, which needs multiples of {multiple}: "
             f"the nearest is data.resolution={format_value(near if len(near) > 1 else near[0])}."
         )
@@ -176,7 +180,7 @@ def _sizes(config: Config) -> Iterator[str]:
     if load is not None and preprocess == "resize_and_crop" and _smaller(_sides(load), sides):
         yield (
             f"data.load_size={format_value(load)} is smaller than data.resolution="
-            f"{format_value(data['resolution'])}, which is cut from it: make it at least as "
+            f"{format_value(data['resolution'])}, the crop taken from it: make it at least as "
             "large, or null."
         )
 
@@ -185,8 +189,8 @@ def _penalty(config: Config) -> Iterator[str]:
     preprocess = config["data"].get("preprocess")
     if config["model"].get("loss") == "wgan_gp" and preprocess in ("none", "scale_width"):
         yield (
-            f"model.loss=wgan_gp mixes a picture with a translation of the same size, and "
-            f"data.preprocess={preprocess} leaves pictures of any size: use resize_and_crop."
+            f"model.loss=wgan_gp interpolates between images and translations of the same size, "
+            f"but data.preprocess={preprocess} leaves images of any size: use resize_and_crop."
         )
 
 
@@ -205,9 +209,8 @@ def _channels(config: Config) -> Iterator[str]:
     if a != b and config["model"].get("lambda_identity"):
         yield (
             f"model.lambda_identity={format_value(config['model']['lambda_identity'])} compares "
-            "a picture "
-            f"with its own translation, and data.channels_a={a}, data.channels_b={b} differ: "
-            "add model.lambda_identity=0."
+            f"an image with its own translation, but data.channels_a={a} and data.channels_b={b} "
+            "differ: add model.lambda_identity=0."
         )
 
 
@@ -219,18 +222,18 @@ def _momentum(config: Config) -> Iterator[str]:
 
 def _augmentation(config: Config) -> Iterator[str]:
     model = config["model"]
-    p, most = model.get("augment_p"), model.get("ada_max_p")
-    if model.get("augment") == "ada" and p is not None and most is not None and p > most:
+    p, max_p = model.get("augment_p"), model.get("ada_max_p")
+    if model.get("augment") == "ada" and p is not None and max_p is not None and p > max_p:
         yield (
-            f"model.augment_p={format_value(p)}, where ADA starts, is above its bound "
-            f"model.ada_max_p={format_value(most)}: lower the one or raise the other."
+            f"model.augment_p={format_value(p)}, ADA's initial value, is above its bound "
+            f"model.ada_max_p={format_value(max_p)}: lower the first or raise the second."
         )
 
 
 def _starting_point(config: Config) -> Iterator[str]:
     resume, name = config["resume"], config["name"]
     if resume == "auto" and name is None:
-        yield "resume=auto needs to know the run: add name=..., the same at every start."
+        yield "resume=auto needs the name of the run: add name=..., the same at every start."
     if resume not in (None, "auto") and config["init_from"] is not None:
         yield (
             f"resume={resume} and init_from={config['init_from']} exclude each other: "
@@ -239,15 +242,16 @@ def _starting_point(config: Config) -> Iterator[str]:
 
 
 def name_problems(config: Config) -> Iterator[str]:
+    """Yield the problems with the keys `name` and `out`, which make up a run directory."""
     name = config["name"]
     if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
-        yield f"name={name} must be a plain folder name: the folder above it is out=..."
+        yield f"name={name} must be a plain folder name: its parent folder is out=..."
     if not config["out"]:
         yield "out= is empty: give a folder, for example out=runs."
 
 
 def _objective(config: Config) -> Iterator[str]:
-    """What can be told before the first report: the errors of test pairs."""
+    """Yield the problems that can be known before the first report: those of test pair metrics."""
     name = config["objective"]
     if name in PAIR_METRICS:
         yield f"objective={name} is not a full name: write objective=pairs/{name}."
@@ -255,11 +259,13 @@ def _objective(config: Config) -> Iterator[str]:
         return
     known = [f"pairs/{way}{metric}" for way in ("", "ab/", "ba/") for metric in PAIR_METRICS]
     if name not in known:
-        yield f"objective={name} is not a number of test pairs. They are {', '.join(known)}."
+        yield (
+            f"objective={name} is not a value measured on test pairs. Those are {', '.join(known)}."
+        )
     elif data_kind.class_attribute(config["model"].get("_target_"), "takes") == "images":
         yield (
-            f"objective={name} compares translations with their true partners, and this model "
-            "translates nothing: give another number of its reports, such as loss/G/adversarial."
+            f"objective={name} compares translations with their ground truth, but this model does "
+            "not translate: use another value that it reports, such as loss/G/adversarial."
         )
     elif config["evaluation"]["test_images"] == 0:
         yield f"objective={name} needs test images: give evaluation.test_images=100."
@@ -267,7 +273,7 @@ def _objective(config: Config) -> Iterator[str]:
 
 Get = Callable[[str], Any]
 
-# key: (when it has no effect, why)
+# {key: (whether it has no effect, why)}; a message is "key has no effect: why."
 IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     "model.blocks": (
         lambda get: get("model.generator") in ("unet_128", "unet_256"),
@@ -287,7 +293,7 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     ),
     **dict.fromkeys(
         ("model.ada_target", "model.ada_kimg", "model.ada_max_p"),
-        (lambda get: get("model.augment") != "ada", "it belongs to model.augment=ada"),
+        (lambda get: get("model.augment") != "ada", "only model.augment=ada uses it"),
     ),
     **dict.fromkeys(
         ("model.augment_p", "model.augment_spec"),
@@ -307,16 +313,16 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     ),
     "runtime.timeout": (
         lambda get: get("runtime.devices") == 1 and environment.from_environment() is None,
-        "there is one process",
+        "there is only one process",
     ),
     "train.ema_rampup": (lambda get: get("train.ema_kimg") == 0, "train.ema_kimg=0"),
     "lr.decay": (
         lambda get: get("lr.schedule") in ("constant", "step"),
-        "only lr.schedule=linear and cosine decay over a share of the budget",
+        "only lr.schedule=linear and cosine decay over a fraction of the budget",
     ),
-    "lr.step_kimg": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
-    "lr.step_factor": (lambda get: get("lr.schedule") != "step", "it belongs to lr.schedule=step"),
-    "lr.compat": (lambda get: get("lr.unit") == "image", "it belongs to lr.unit=epoch"),
+    "lr.step_kimg": (lambda get: get("lr.schedule") != "step", "only lr.schedule=step uses it"),
+    "lr.step_factor": (lambda get: get("lr.schedule") != "step", "only lr.schedule=step uses it"),
+    "lr.compat": (lambda get: get("lr.unit") == "image", "only lr.unit=epoch uses it"),
     "lr.unit": (lambda get: get("lr.schedule") == "constant", "lr.schedule=constant never changes"),
     "data.load_size": (
         lambda get: get("data.preprocess") in ("crop", "none"),
@@ -329,15 +335,15 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     ),
     "evaluation.test_images": (
         lambda get: data_kind.class_attribute(get("model._target_"), "takes") == "images",
-        "only models of two domains translate test images",
+        "only models with two domains translate test images",
     ),
     "tracking.grid_images": (
         lambda get: get("tracking.grid_every_kimg") == 0,
-        "tracking.grid_every_kimg=0 draws no grids",
+        "tracking.grid_every_kimg=0 writes no grids",
     ),
     "tracking.health_images": (
         lambda get: get("tracking.health_every_kimg") == 0,
-        "tracking.health_every_kimg=0 looks at none",
+        "tracking.health_every_kimg=0 turns the probes off",
     ),
-    "resume_force": (lambda get: get("resume") is None, "resume is not given"),
+    "resume_force": (lambda get: get("resume") is None, "resume is not set"),
 }

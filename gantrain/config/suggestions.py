@@ -1,4 +1,4 @@
-"""What somebody meant who typed a key that does not exist."""
+"""Suggest the intended key for an unknown one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from gantrain.errors import format_value
 
-ALIASES = {  # what other programs call it -> our key
+ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("batch_size", "bs", "batchsize", "batchSize"), "train.batch"),
     **dict.fromkeys(("micro_batch", "microbatch_size", "batch_gpu"), "train.microbatch"),
     **dict.fromkeys(("n_epochs", "num_epochs", "max_epochs", "niter"), "train.epochs"),
@@ -79,23 +79,30 @@ ALIASES = {  # what other programs call it -> our key
 
 
 def unknown_key(key: str, value: Any, known: Collection[str]) -> str:
-    """The sentence for a key that is not among the `known` dotted keys."""
-    meant = suggest(key, known)
-    hint = (
-        f"Did you mean {meant}={format_value(value)}?" if meant else "See them all with --cfg job."
-    )
+    """Return the sentence for a key that is not among the `known` dotted keys.
+
+    Args:
+        key: the dotted key as typed.
+        value: its value, repeated in the suggestion.
+        known: all dotted keys of the config.
+    """
+    suggestion = suggest(key, known)
+    if suggestion:
+        hint = f"Did you mean {suggestion}={format_value(value)}?"
+    else:
+        hint = "List all keys with --cfg job."
     return f"{key} is not a key. {hint}"
 
 
 def suggest(key: str, known: Collection[str]) -> str | None:
-    """The known key most likely meant: by full name, last part, or another program's name."""
+    """Return the known key most likely meant, by full name, last part or alias; None: no idea."""
     last = key.rpartition(".")[2]
     same = [name for name in known if "." in name and name.rpartition(".")[2] == last]
     if len(same) == 1:
         return same[0]
     if ALIASES.get(last) in known:
         return ALIASES[last]
-    scores = {name: _likeness(key, name) for name in known}
+    scores = {name: _similarity(key, name) for name in known}
     for alias, name in ALIASES.items():
         if name in known:
             scores[name] = max(scores[name], 0.95 * _ratio(last, alias))
@@ -103,12 +110,13 @@ def suggest(key: str, known: Collection[str]) -> str | None:
     return best if best is not None and scores[best] >= 0.6 else None
 
 
-def _likeness(key: str, name: str) -> float:
+def _similarity(key: str, name: str) -> float:
     section, _, last = key.rpartition(".")
-    home, _, leaf = name.rpartition(".")
-    if bool(section) != bool(home):  # as many dots as were typed are the more likely
-        return 0.85 * _ratio(last, leaf)
-    return max(_ratio(key, name), 0.95 * _ratio(last, leaf) + 0.03 * (section == home))
+    name_section, _, name_last = name.rpartition(".")
+    if bool(section) != bool(name_section):  # a key with as many dots as typed is more likely
+        return 0.85 * _ratio(last, name_last)
+    same_section = 0.03 * (section == name_section)
+    return max(_ratio(key, name), 0.95 * _ratio(last, name_last) + same_section)
 
 
 def _ratio(a: str, b: str) -> float:

@@ -1,4 +1,4 @@
-"""The settings of the commands beside train and generate, each with its own rules."""
+"""The settings of all commands but train and generate, each with its own rules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TranslateConfig:
-    """A checked config: files, folders and patterns of pictures, and where they go."""
+    """The checked config of translate: the images to translate and where the results go.
+
+    Attributes:
+        input: files, folders and glob patterns.
+        gallery: how many pairs the gallery page shows; 0: no gallery.
+        tile: images of more than tile x tile pixels are translated in bands; None: whole.
+        value_range: [lowest, highest] of float inputs.
+    """
 
     run: str
     input: list[str]
@@ -41,10 +48,12 @@ class TranslateConfig:
     batch: AtLeastOne
 
     def problems(self) -> Iterator[str]:
+        """Yield the problems with the value range, the run and the device."""
         limits = self.value_range
         if limits is not None and (len(limits) != 2 or not limits[0] < limits[1]):
             yield (
-                f"value_range={format_value(limits)} is no range: give [lowest,highest], as [0,1]."
+                f"value_range={format_value(limits)} is not a range: give [lowest,highest], such "
+                "as [0,1]."
             )
             return
         yield from run_problems(self.run)
@@ -53,21 +62,22 @@ class TranslateConfig:
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """A checked config: files and folders of weights, and the run directory to be made."""
+    """The checked config of import: files and folders of weights, and the new run directory."""
 
     source: list[str]
     name: str
     out: str
 
     def problems(self) -> Iterator[str]:
+        """Yield the problems with the name of the run directory."""
         yield from rules.name_problems({"name": self.name, "out": self.out})
         if (path := Path(self.out) / self.name).exists() and any(path.iterdir()):
-            yield f"{path} is there already: give another name=."
+            yield f"{path} already exists: give another name=."
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """A checked config: a snapshot, and where its generators go."""
+    """The checked config of export: a snapshot, and the file its generators are written to."""
 
     run: str
     output: str
@@ -75,23 +85,31 @@ class ExportConfig:
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
-        """Return problems of the first kind that there is: run, packages, idle settings."""
-        return [*run_problems(self.run)] or [*self._packages()] or [*self._idle()]
+        """Return the problems with the run, else with packages, else with unused settings."""
+        return [*run_problems(self.run)] or [*self._missing_packages()] or [*self._unused()]
 
-    def _packages(self) -> Iterator[str]:
+    def _missing_packages(self) -> Iterator[str]:
         if self.format == "safetensors" and not is_installed("safetensors"):
-            yield "format=safetensors needs a package more: pip install 'gantrain[safetensors]'."
+            yield (
+                "format=safetensors needs a package that is not installed: "
+                "pip install 'gantrain[safetensors]'."
+            )
         if self.format == "onnx" and not (is_installed("onnx") and is_installed("onnxscript")):
-            yield "format=onnx needs more packages: pip install 'gantrain[onnx]'."
+            yield (
+                "format=onnx needs packages that are not installed: pip install 'gantrain[onnx]'."
+            )
 
-    def _idle(self) -> Iterator[str]:
+    def _unused(self) -> Iterator[str]:
         if self.truncation_psi != 1 and self.format != "onnx":
-            yield "truncation_psi is for format=onnx; weights are written as they are."
+            yield (
+                "truncation_psi applies to format=onnx only; the other formats store the weights "
+                "unchanged."
+            )
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """A checked config: folders of sweeps and runs, and what is shown of them."""
+    """The checked config of compare: folders of sweeps and runs, and what the table shows."""
 
     runs: list[str]
     metrics: list[str] | None
@@ -102,20 +120,20 @@ class CompareConfig:
 
     @staticmethod
     def missing(key: str) -> str | None:
-        """Return what to say when no folder was named."""
+        """Return the sentence for a command that names no folder; None for other keys."""
         if key != "runs":
             return None
         sweeps = sorted(file.parent for file in Path().glob("sweeps/*/sweep.json"))
-        there = f" There are: {', '.join(map(str, sweeps[:10]))}." if sweeps else ""
+        available = f" Sweeps here: {', '.join(map(str, sweeps[:10]))}." if sweeps else ""
         return (
-            "gantrain compare needs the folders of sweeps or runs after it, as "
-            f"gantrain compare sweeps/NAME.{there}"
+            "gantrain compare needs the folders of sweeps or runs, such as "
+            f"gantrain compare sweeps/NAME.{available}"
         )
 
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """Files of the networks that judge pictures; None: the published ones."""
+    """Weight files of the networks behind the metrics; None: the published weights."""
 
     inception: str | None
     lpips: str | None
@@ -123,7 +141,7 @@ class WeightsConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """A checked config: a snapshot, what is measured, and how."""
+    """The checked config of evaluate: a snapshot, the metrics, and how they are computed."""
 
     run: str
     metrics: list[str] | None
@@ -141,6 +159,7 @@ class EvaluateConfig:
     batch: AtLeastOne
 
     def problems(self) -> Iterator[str]:
+        """Yield the problems with metric names, the device and the run."""
         yield from metric_problems("metrics", self.metrics or ())
         yield from device_problems(self.device, self.precision)
         yield from run_problems(self.run)
@@ -148,7 +167,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """A checked config: a run directory, and how closely its samples are looked at."""
+    """The checked config of doctor: a run directory, and how many samples are examined."""
 
     run: str
     samples: Annotated[int, Range(0)]
@@ -160,39 +179,42 @@ class DoctorConfig:
     batch: AtLeastOne
 
     def problems(self) -> Iterator[str]:
+        """Yield the problems with the device and the run directory."""
         yield from device_problems(self.device)
         yield from directory_problems(self.run)
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """A checked config: a run directory, and where the page goes."""
+    """The checked config of report: a run directory, and the file the page is written to."""
 
     run: str
     output: str | None
 
     def problems(self) -> Iterator[str]:
+        """Yield the problem with the run directory, if any."""
         yield from directory_problems(self.run)
 
 
 @dataclass(frozen=True)
 class FetchConfig:
-    """Names of weights to download."""
+    """The checked config of fetch: the names of the weights to download."""
 
     weights: list[str]
 
     def problems(self) -> Iterator[str]:
+        """Yield the problems with the names."""
         known = ", ".join(weights.FILES)
         for name in self.weights:
             if name not in weights.FILES:
-                yield f"weights: {format_value(name)} is not among {known}."
+                yield f"weights: {format_value(name)} is unknown; choose from {known}."
         if not self.weights:
-            yield f"weights is empty: name some of {known}."
+            yield f"weights is empty: choose from {known}."
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """A checked config: a data set of one kind, and what is made of it."""
+    """The checked config of prepare: a data set of one kind, and the files to write."""
 
     takes: Literal["unpaired", "images"]
     report: str | None
@@ -204,31 +226,33 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     """Return the settings of `prepare`, with one class for the data section.
 
     Raises:
-        ConfigError: with every problem found; the images are not looked at.
+        ConfigError: lists every problem found. The images themselves are not read.
     """
     plain = check.as_texts(PrepareConfig, check.to_plain(cfg))
     data = plain.get("data")
     problems = [*check.missing_values(plain)]
     if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
-        plain["data"], _, misfits = data_kind.select_class(
+        plain["data"], _, kind_problems = data_kind.select_class(
             str(plain["takes"]), "this kind of model", data
         )
-        problems += misfits
+        problems += kind_problems
     fields = check.annotations_of(PrepareConfig)
     known = [*fields, *(key for key in train.known_keys(plain) if key.startswith("data."))]
     problems += check.check_section("", plain, fields, set(fields), known)
     if not problems:
         problems += check.check_target("data", plain["data"], known)
     if plain.get("pack") and not str(plain["pack"]).endswith(".zip"):
-        problems.append(f"pack={plain['pack']} must end in .zip, by which data.root knows it.")
+        problems.append(
+            f"pack={plain['pack']} must end in .zip, so that data.root recognizes it as an archive."
+        )
     if problems:
         raise ConfigError(*problems)
     return PrepareConfig(**plain)
 
 
 def _kind_of(data: dict[str, Any]) -> str:
-    """Which kind a data section is for, by its class or else by what its root holds."""
+    """Return the kind of a data section, judged by its class or else by what its root holds."""
     target = data.get("_target_")
     if not isinstance(target, dict):
         return data_kind.class_attribute(target, "kind") or "images"
@@ -240,11 +264,16 @@ def _kind_of(data: dict[str, Any]) -> str:
 
 
 def metric_problems(key: str, names: Iterable[str]) -> Iterator[str]:
-    """A sentence for each name that is no metric."""
+    """Yield a sentence for each name that is not a metric.
+
+    Args:
+        key: the config key that holds the names, for the sentence.
+        names: names as typed.
+    """
     for name in names:
         if name not in METRICS:
             near = nearest(str(name), METRICS)
             hint = f" Did you mean {near}?" if near else ""
             yield (
-                f"{key}: {format_value(name)} is no metric.{hint} There are: {', '.join(METRICS)}."
+                f"{key}: {format_value(name)} is not a metric.{hint} Metrics: {', '.join(METRICS)}."
             )

@@ -1,7 +1,7 @@
-"""The config of a training, checked as a whole before anything is imported.
+"""The settings of `gantrain train`, checked as a whole before anything is imported.
 
-`load(cfg)` looks at every key: sections of our own against the dataclasses below, sections with a
-`_target_` against the constructor's signature (read from its source, `constructors`), then
+`load(cfg)` checks every key: gantrain's own sections against the dataclasses below, sections with
+a `_target_` against the constructor's signature (`constructors` reads it from source), and then
 combinations (`rules`). All problems are raised together in one ConfigError.
 """
 
@@ -37,9 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How much and in what portions. Exactly one of `kimg` and `epochs` is not None.
+    """The training budget and the batch. Exactly one of `kimg` and `epochs` is not None.
 
-    `batch` and `ema_kimg` None: see `gantrain.config.derived`.
+    Attributes:
+        batch: images per step over all ranks; None: see `gantrain.config.derived`.
+        microbatch: images per forward pass; None: the whole batch of a rank.
+        kimg: the budget in thousands of images.
+        epochs: the budget in passes over the data.
+        ema_kimg: half-life of the weights' moving average; None: see `gantrain.config.derived`.
+        ema_rampup: the half-life is at most this share of the images so far.
+        on_nonfinite: what to do about a NaN or infinity in a gradient.
     """
 
     batch: AtLeastOne | None
@@ -53,7 +60,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class LrConfig:
-    """The learning rate's factor over time."""
+    """The factor on the learning rate over time; see `gantrain.engine.optim.LearningRate`."""
 
     schedule: Literal["constant", "linear", "cosine", "step"]
     decay: Annotated[float, Range(0, 1)]
@@ -65,7 +72,13 @@ class LrConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What is saved when. `snapshot_every_kimg` 0: at the end only."""
+    """How often to save.
+
+    Attributes:
+        every_kimg: thousands of images between checkpoints.
+        keep: how many of the latest checkpoints to keep.
+        snapshot_every_kimg: thousands of images between snapshots; 0: only at the end.
+    """
 
     every_kimg: Positive
     keep: AtLeastOne
@@ -74,8 +87,16 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """`test_images`: per domain, 0: none. `every_kimg` 0: nothing is measured while training.
-    `inception`, `lpips`: files of weights, None: the published ones."""
+    """Evaluation during training.
+
+    Attributes:
+        test_images: test images translated per domain; 0: none.
+        every_kimg: thousands of images between evaluations; 0: none during training.
+        inception: weight file of the Inception network; None: the published weights.
+        lpips: weight file of LPIPS; None: the published weights.
+        best: the value whose best snapshot is kept.
+        patience: stop after this many evaluations without a new best; None: never.
+    """
 
     test_images: Count
     every_kimg: NotNegative
@@ -91,8 +112,15 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """The machine. `device`: auto, cpu, cuda, cuda:N or mps. `timeout` in seconds. `workers` None:
-    see `gantrain.build.data_workers`."""
+    """The machine.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:N or mps.
+        devices: how many processes to start, one device each.
+        timeout: seconds after which a rank that does not answer is reported as hung.
+        workers: data loader processes; None: see `gantrain.build.data_workers`.
+        threads: CPU threads per process; None: torch's default.
+    """
 
     device: str
     devices: AtLeastOne
@@ -107,8 +135,13 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Reports. `grid_every_kimg` 0: no grids; `health_every_kimg` 0: no probes. None: as often as
-    suits the budget, see `gantrain.build.make_plan`."""
+    """Reports during training. None: as often as suits the budget (`gantrain.build.make_plan`).
+
+    Attributes:
+        every_kimg: thousands of images between rows of metrics.jsonl.
+        grid_every_kimg: thousands of images between sample grids; 0: no grids.
+        health_every_kimg: thousands of images between health probes; 0: no probes.
+    """
 
     every_kimg: Positive | None
     grid_every_kimg: NotNegative | None
@@ -120,7 +153,7 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A checked training config. `model`, `data` and `optimizer` keep their `_target_`."""
+    """The checked config of train. `model`, `data` and `optimizer` keep their `_target_`."""
 
     name: str | None
     out: str
@@ -141,32 +174,37 @@ class RunConfig:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def load(cfg: DictConfig, given: Iterable[str] | None = None) -> RunConfig:
+def load(cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> RunConfig:
     """Check a composed training config and return it as plain typed values.
 
-    `given`: the keys the user typed (default: asked of Hydra); one that has no effect is named in
-    the result's `warnings`. Raises ConfigError with every problem found.
+    Args:
+        cfg: the composed config, without the `hydra` node.
+        typed_keys: the dotted keys on the command line (None: read them from Hydra). The result's
+            `warnings` name those that have no effect.
+
+    Raises:
+        ConfigError: lists every problem found.
     """
     plain = as_texts(RunConfig, to_plain(cfg))
     problems = list(missing_values(plain))
-    useless: dict[str, str] = {}
+    dropped: dict[str, str] = {}
     if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
-        plain["data"], useless, misfits = data_kind.match_data(plain["model"], plain["data"])
-        problems += misfits
+        plain["data"], dropped, kind_problems = data_kind.match_data(plain["model"], plain["data"])
+        problems += kind_problems
     problems += _check(plain)
     if not problems:
         problems += rules.problems(plain)
     if problems:
         raise ConfigError(*problems)
-    keys = set(_given() if given is None else given)
+    keys = set(_keys_from_hydra() if typed_keys is None else typed_keys)
     warnings = [
-        f"data.{key} has no effect: {why}." for key, why in useless.items() if f"data.{key}" in keys
+        f"data.{key} has no effect: {why}." for key, why in dropped.items() if f"data.{key}" in keys
     ]
     warnings += rules.warnings(plain, keys)
     return dataclasses.replace(typed(RunConfig, plain), warnings=tuple(warnings))
 
 
-def _given() -> list[str]:
+def _keys_from_hydra() -> list[str]:
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -175,7 +213,7 @@ def _given() -> list[str]:
 
 
 def known_keys(plain: dict[str, Any]) -> list[str]:
-    """Every dotted key that a config with these `_target_`s may hold, sections included."""
+    """Return every dotted key that a config with these `_target_`s may hold, including sections."""
     keys: list[str] = []
     for name, annotation in annotations_of(RunConfig).items():
         section = annotations_of(annotation) if dataclasses.is_dataclass(annotation) else {}
@@ -186,7 +224,7 @@ def known_keys(plain: dict[str, Any]) -> list[str]:
 
 
 def _check(plain: dict[str, Any]) -> Iterator[str]:
-    """Every key of every section on its own."""
+    """Yield the problems of single keys, section by section."""
     known = known_keys(plain)
     top = annotations_of(RunConfig)
     yield from check_section("", plain, top, set(top), known)

@@ -1,1 +1,1 @@
-"""What is the same for every GAN: loop, precision, optimizers, EMA, checkpoints, seeds."""
+"""The parts that every GAN shares: loop, precision, optimizers, EMA, checkpoints, seeds."""

@@ -1,4 +1,4 @@
-"""The buffers of a module that change while it trains."""
+"""Buffers of a module that change during training."""
 
 # torch._foreach_* is private in name only.
 # pyright: reportPrivateImportUsage=false
@@ -11,30 +11,34 @@ from torch import Tensor, nn
 
 
 def moving_buffers(module: nn.Module) -> list[Tensor]:
-    """All buffers but those that their modules name as `constant_buffers`.
+    """Return all buffers except those that their modules list in `constant_buffers`.
 
-    A module that names none is believed to change all of them.
+    The buffers of a module without such a list all count as changing.
     """
     return [*_moving(module)]
 
 
 def _moving(module: nn.Module) -> Iterator[Tensor]:
-    for part in module.modules():
-        constant = getattr(part, "constant_buffers", ())
-        for name, buffer in part.named_buffers(recurse=False):
+    for submodule in module.modules():
+        constant = getattr(submodule, "constant_buffers", ())
+        for name, buffer in submodule.named_buffers(recurse=False):
             if name not in constant:
                 yield buffer
 
 
 @torch.no_grad()
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """target <- source for every pair, in one launch per dtype rather than one each."""
+    """Copy every source to its target, with one kernel launch per dtype instead of one per tensor.
+
+    Raises:
+        ValueError: the sequences differ in length.
+    """
     by_type: defaultdict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(
         lambda: ([], [])
     )
     for target, source in zip(targets, sources, strict=True):
-        mine, theirs = by_type[target.dtype]
-        mine.append(target)
-        theirs.append(source)
-    for mine, theirs in by_type.values():
-        torch._foreach_copy_(mine, theirs)
+        same_type_targets, same_type_sources = by_type[target.dtype]
+        same_type_targets.append(target)
+        same_type_sources.append(source)
+    for same_type_targets, same_type_sources in by_type.values():
+        torch._foreach_copy_(same_type_targets, same_type_sources)

@@ -1,4 +1,4 @@
-"""Full training state on disk: whole or not there, the newest good one found again."""
+"""Checkpoints: the full training state on disk, written atomically and verified when read."""
 
 import re
 from pathlib import Path
@@ -15,16 +15,29 @@ PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
 
 
 class CheckpointStore:
-    """The checkpoints of one run, `checkpoint-<kimg>.pt`, of which the newest `keep` stay."""
+    """The checkpoints of one run, `checkpoint-<kimg>.pt`.
+
+    Args:
+        folder: where they are; leftovers of interrupted writes in it are removed.
+        keep: how many of the newest to keep.
+    """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         remove_leftovers(folder)
 
     def save(self, nimg: int, state: dict[str, Any]) -> Path:
-        """Write atomically, then delete the oldest ones beyond `keep`, never this one.
+        """Write a checkpoint atomically, then delete the oldest ones beyond `keep`.
 
-        Later ones are damaged, else training would have gone on from them: they go, too.
+        Checkpoints of more images than this one are deleted as well: they are damaged, because
+        otherwise training would have resumed from them.
+
+        Args:
+            nimg: the images trained on, which name the file.
+            state: see `Trainer.state_dict`.
+
+        Returns:
+            The path of the new file.
         """
         path = self.folder / f"checkpoint-{kimg_label(nimg)}.pt"
         with atomic_write(path) as file:
@@ -36,14 +49,16 @@ class CheckpointStore:
         return path
 
     def paths(self) -> list[Path]:
-        """All checkpoints, oldest first."""
+        """Return the paths of all checkpoints, oldest first."""
         return sorted(p for p in self.folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(p.name))
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest checkpoint that is whole, and its content on the CPU; None if there is none.
+        """Return the newest intact checkpoint and its content on the CPU, or None if none exists.
 
-        Torn files (a full disk, a bad copy) are passed over. Raises ConfigError when files are
-        there but none of them can be read.
+        Damaged files (a full disk, a bad copy) are skipped.
+
+        Raises:
+            ConfigError: checkpoints exist, but all of them are damaged.
         """
         paths = self.paths()
         for path in reversed(paths):
@@ -51,29 +66,33 @@ class CheckpointStore:
                 return path, state
         if paths:
             raise ConfigError(
-                f"None of the {len(paths)} checkpoints in {self.folder} is whole; "
-                "start anew under another name, or take a snapshot's weights with init_from=."
+                f"All {len(paths)} checkpoints in {self.folder} are damaged: start again under "
+                "another name, or continue from the weights of a snapshot with init_from=."
             )
         return None
 
 
 def shape_mismatches(state: dict[str, Any], gan: GAN) -> list[str]:
-    """What of a checkpoint's content another model could not take over, a phrase each; [] if all.
+    """Return a clause for each tensor of a checkpoint that does not fit the model; [] if all fit.
 
-    These are the networks' shapes, and which of their weights are learned.
+    Args:
+        state: the content of a checkpoint.
+        gan: the model. Its shapes, and how many of its tensors are trained, are compared.
     """
     saved, own = _shapes(state["gan"]), _shapes(gan.state_dict())
-    found = [
-        f"{key} is {saved.get(key, 'absent')} there and {own.get(key, 'absent')} here"
+    mismatches = [
+        f"{key} is {saved.get(key, 'absent')} in the checkpoint but {own.get(key, 'absent')} now"
         for key in dict.fromkeys([*saved, *own])
         if saved.get(key) != own.get(key)
     ]
     for player, optimizer in state["optimizers"].items():
-        learned = sum(len(group["params"]) for group in optimizer["param_groups"])
-        now = len(list(getattr(gan, player).parameters()))
-        if learned != now and not found:
-            found.append(f"{player} learns {learned} of its tensors there and {now} here")
-    return found
+        trained = sum(len(group["params"]) for group in optimizer["param_groups"])
+        trained_now = len(list(getattr(gan, player).parameters()))
+        if trained != trained_now and not mismatches:
+            mismatches.append(
+                f"{player} has {trained} trained tensors in the checkpoint but {trained_now} now"
+            )
+    return mismatches
 
 
 def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -81,10 +100,10 @@ def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Content on the CPU, or None if the file is torn."""
+    """Return the content on the CPU, or None if the file is damaged."""
     if not is_intact(path):
         return None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError):  # torch looks at more of a zip's directory than Python does
+    except (RuntimeError, ValueError):  # torch checks more of a zip's directory than Python does
         return None

@@ -1,4 +1,4 @@
-"""A moving average of a generator's weights."""
+"""An exponential moving average (EMA) of a generator's weights."""
 
 # torch._foreach_* is private in name only.
 # pyright: reportPrivateImportUsage=false
@@ -12,11 +12,19 @@ from gantrain.engine.buffers import copy_all, moving_buffers
 
 
 class EMA:
-    """`network` follows a source module with a half-life counted in images.
+    """The average of a module's weights, with a half-life counted in images.
 
-    After a step of n images: average <- lerp(source, average, 0.5 ** (n / half_life)); buffers are
-    copied, except constants. With a `rampup` the half-life is at most
-    so large a share of the images seen, so that the first weights are soon forgotten.
+    After a step of n images, average <- lerp(source, average, 0.5 ** (n / half_life)). Buffers are
+    copied, except constant ones.
+
+    Args:
+        source: the module to average; it is copied.
+        half_life: in images.
+        rampup: the half-life is at most this fraction of the images seen so far, so that the
+            initial weights are forgotten quickly. None: no limit.
+
+    Attributes:
+        network: the averaged module, in evaluation mode.
     """
 
     def __init__(self, source: nn.Module, half_life: float, rampup: float | None = None) -> None:
@@ -25,7 +33,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self, source: nn.Module, nimg: int, seen: int = 0) -> None:
-        """Take in the source's weights after a step of `nimg` images, `seen` images before it."""
+        """Move the average towards the source's current weights.
+
+        Args:
+            source: the module as trained.
+            nimg: the number of images of the step.
+            seen: the number of images before the step.
+        """
         ramp = self.half_life if self.rampup is None else seen * self.rampup
         half_life = max(min(self.half_life, ramp), 1e-8)
         weight = 1 - 0.5 ** (nimg / half_life)

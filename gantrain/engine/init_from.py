@@ -1,4 +1,4 @@
-"""`init_from`: begin with the weights of another run, and nothing else of it."""
+"""`init_from`: start a run from the weights of another, and nothing else of it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,62 +14,75 @@ Weights = dict[str, Tensor]
 
 
 def load_weights(gan: GAN, path: Path) -> list[str]:
-    """Copy weights into the GAN's networks; returns which ("G.ab", "D.a", ...).
+    """Copy weights from a file into the GAN's networks.
 
     Args:
+        gan: the new model. Networks that the file does not hold keep their weights.
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
-            directory (its newest checkpoint, else what was imported, else its newest snapshot), or
-            a file of plain tensors in the StyleGAN2 reference's names (see `_reference`).
+            directory (its newest checkpoint, else its imported weights, else its newest snapshot),
+            or a file of plain tensors under the names of the StyleGAN2 reference
+            (`_reference_networks`).
+
+    Returns:
+        The names of the networks that were loaded ("G.ab", "D.a", ...).
 
     Raises:
-        ConfigError: nothing to read there, or weights of other shapes; all of them listed.
+        ConfigError: there is nothing to read, or shapes differ; lists all that do.
     """
-    found = _read(_pick(path))
+    saved = _read(_find_file(path))
     own = {
         f"{player}.{name}": network
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
     }
-    shared = [name for name in own if name in found]
-    problems = [text for name in shared for text in _mismatches(name, own[name], found[name])]
+    shared = [name for name in own if name in saved]
+    problems = [text for name in shared for text in _mismatches(name, own[name], saved[name])]
     if not shared:
-        problems = [f"init_from={path} holds {', '.join(found)}, not {', '.join(own)}."]
+        problems = [
+            f"init_from={path} holds the networks {', '.join(saved)}, but this model has "
+            f"{', '.join(own)}."
+        ]
     if problems:
         raise ConfigError(*problems)
     for name in shared:
-        own[name].load_state_dict(found[name])
+        own[name].load_state_dict(saved[name])
     return shared
 
 
-def _pick(path: Path) -> Path:
+def _find_file(path: Path) -> Path:
+    """Return the file to read: `path` itself, or the best one of a run directory."""
     if path.is_file():
         return path
     for pattern in ("checkpoints/checkpoint-*.pt", "weights.pt", "snapshots/snapshot-*.pt"):
-        whole = [file for file in sorted(path.glob(pattern)) if is_intact(file)]
-        if whole:
-            return whole[-1]
+        intact = [file for file in sorted(path.glob(pattern)) if is_intact(file)]
+        if intact:
+            return intact[-1]
     raise ConfigError(
-        f"init_from={path} is neither a file of weights nor a run directory that has some."
+        f"init_from={path} is neither a file of weights nor a run directory that holds one."
     )
 
 
 def _read(file: Path) -> dict[str, Weights]:
-    """Network name ("G.ab") to state dict, from a snapshot or a checkpoint."""
+    """Return {network name ("G.ab"): state dict} from a snapshot, a checkpoint or plain tensors."""
     content = _safetensors(file) if file.suffix == ".safetensors" else load_plain_dict(file)
     if content is None:
-        raise ConfigError(f"init_from={file} is damaged, or no snapshot or checkpoint.")
-    if reference := _reference(content):
-        return reference
+        raise ConfigError(f"init_from={file} is damaged, or is not a snapshot or checkpoint.")
+    if networks := _reference_networks(content):
+        return networks
     if not (content.get("format") == FORMAT or isinstance(content.get("gan"), dict)):
         raise ConfigError(
-            f"init_from={file} is no snapshot or checkpoint of gantrain's: give a file from a "
-            "run's snapshots/ or checkpoints/, the run directory, or a .pth or .safetensors file "
-            "with tensors named G.*, D.*, G_ema.*."
+            f"init_from={file} is not a snapshot or checkpoint of gantrain: give a file from "
+            "snapshots/ or checkpoints/ of a run, the run directory, or a .pth or .safetensors "
+            "file with tensors named G.*, D.*, G_ema.*."
         )
     if content.get("format") == FORMAT:
         return {f"G.{name}": weights for name, weights in content["weights"].items()}
+    return _checkpoint_networks(content["gan"])
+
+
+def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
+    """Split the state dict of a GAN by network."""
     networks: dict[str, Weights] = {}
-    state = content["gan"]
     for key, value in state.items():
         player, _, rest = key.partition(".")
         name, _, parameter = rest.partition(".")
@@ -80,12 +93,12 @@ def _read(file: Path) -> dict[str, Weights]:
     return networks
 
 
-def _reference(content: dict[str, Any]) -> dict[str, Weights]:
-    """Tensors "G.mapping.fc0.weight", "D.b4.out.bias", ... or {"G": state dict, ...}; else {}.
+def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
+    """Return networks from plain tensors under the names of the StyleGAN2 reference, else {}.
 
-    G's own weights before its average's ("G_ema"), of which training goes on. What is constant in
-    our networks (resample filters) is left out; a frozen D's layers are buffers under the same
-    names.
+    The tensors are "G.mapping.fc0.weight", "D.b4.out.bias", ... or nested, {"G": state dict, ...}.
+    "G" overrides its average "G_ema", because training continues from the former. Resample filters
+    are dropped: they are constants here. The layers of a frozen D are buffers of the same names.
     """
     flat: Weights = {}
     for key, value in content.items():
@@ -93,7 +106,7 @@ def _reference(content: dict[str, Any]) -> dict[str, Weights]:
         for name, tensor in tensors:
             if isinstance(tensor, Tensor):
                 flat[f"{key}.{name}".rstrip(".")] = tensor
-    found: dict[str, Weights] = {}
+    networks: dict[str, Weights] = {}
     for prefix, network in (("G_ema.", "G.G"), ("G.", "G.G"), ("D.", "D.D")):
         weights = {
             key.removeprefix(prefix): tensor.float()
@@ -101,21 +114,22 @@ def _reference(content: dict[str, Any]) -> dict[str, Weights]:
             if key.startswith(prefix) and not key.endswith("resample_filter")
         }
         if weights:
-            found[network] = weights
-    return found
+            networks[network] = weights
+    return networks
 
 
 def _safetensors(file: Path) -> dict[str, Any] | None:
+    """Return the tensors of a .safetensors file, or None if it is damaged."""
     try:
         from safetensors.torch import load_file
     except ImportError:
         raise ConfigError(
-            f"init_from={file}: reading .safetensors needs a package more: "
+            f"init_from={file}: reading .safetensors needs a package that is not installed: "
             "pip install 'gantrain[safetensors]'."
         ) from None
     try:
         return dict(load_file(file))
-    except Exception:  # the package has an error class of its own for each kind of damage
+    except Exception:  # the package has a different error class for each kind of damage
         return None
 
 
@@ -123,10 +137,13 @@ def _mismatches(name: str, network: nn.Module, weights: Weights) -> list[str]:
     own = network.state_dict()
     if own.keys().isdisjoint(weights):
         kind = type(network).__name__
-        return [f"init_from: {name} in the file is another kind of network, this one is a {kind}."]
+        return [
+            f"init_from: {name} in the file is another kind of network; in this model it is a "
+            f"{kind}."
+        ]
     return [
-        f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file, "
-        f"{_shape(own.get(key))} in this model; use the file's model settings."
+        f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file but "
+        f"{_shape(own.get(key))} in this model: use the model settings of the file."
         for key in dict.fromkeys([*own, *weights])
         if _shape(own.get(key)) != _shape(weights.get(key))
     ]

@@ -1,4 +1,4 @@
-"""How much memory a run has taken, and what to say when there is no more."""
+"""Peak memory, and errors about memory that ran out."""
 
 import re
 import sys
@@ -7,7 +7,11 @@ import torch
 
 
 def peak_gigabytes(device: torch.device) -> float:
-    """Peak memory in 10^9 bytes: of a CUDA device, else of the whole process (0: unknown)."""
+    """Return the peak memory in 10^9 bytes of a CUDA device, or else of the process.
+
+    Returns:
+        0 if it is unknown (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:
@@ -18,7 +22,7 @@ def peak_gigabytes(device: torch.device) -> float:
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
-# torch raises an OutOfMemoryError for an allocation of its own on CUDA; the rest are RuntimeErrors.
+# torch raises an OutOfMemoryError only for its own allocations on CUDA; others are RuntimeErrors.
 _EXHAUSTED = (
     "out of memory",  # MPS, CUDA's own libraries
     "DefaultCPUAllocator",
@@ -29,17 +33,20 @@ _EXHAUSTED = (
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether `error` says that a device's or the machine's memory did not suffice."""
+    """Return whether `error` means that a device or the machine ran out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _EXHAUSTED)
 
 
 def shortage(error: BaseException) -> str:
-    """What torch says of it, without its advice for programmers: "CUDA out of memory. Tried to
-    allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.20 GiB is free."."""
+    """Return torch's message without its advice for programmers.
+
+    An example is "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of
+    79.10 GiB of which 1.20 GiB is free.".
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     text = text.partition("DefaultCPUAllocator: ")[2] or text
-    found = re.match(r".*? is free\.", text)
-    short = found.group() if found else re.split(r"(?<=\.)\s|\sException raised", text)[0]
+    match = re.match(r".*? is free\.", text)
+    short = match.group() if match else re.split(r"(?<=\.)\s|\sException raised", text)[0]
     return short if short.endswith(".") else f"{short}."

@@ -1,4 +1,4 @@
-"""Where a number that is not finite came from: a step once more, with every operation watched."""
+"""Find the origin of a NaN or infinity by repeating a step with every operation watched."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from torch.utils._pytree import tree_leaves
 from gantrain.engine.running_buffers import SMALL
 from gantrain.gans.base import GAN, Batch, RankLocal
 
-# What these return was not computed: memory as it was, or a constant that somebody wanted.
+# Operations whose result is uninitialized memory or a constant: an infinity there is on purpose.
 _NOT_COMPUTED = ("empty", "new_empty", "full", "new_full", "fill", "scalar_tensor", "masked_fill")
 
 
-def remember_buffers(gan: GAN) -> Callable[[], None]:
-    """Keep the small buffers, running means for the most part; the result puts them back."""
+def save_buffers(gan: GAN) -> Callable[[], None]:
+    """Save the small buffers (running means, mostly), and return a function that restores them."""
     buffers = [b for b in gan.buffers() if b.numel() < SMALL]
     before = [b.detach().clone() for b in buffers]
 
@@ -30,25 +30,34 @@ def remember_buffers(gan: GAN) -> Callable[[], None]:
 
 
 def save_state(gan: GAN) -> Callable[[], None]:
-    """The same for all that a forward pass may change: pools, too."""
-    restore_buffers = remember_buffers(gan)
-    local = [(m, m.get_extra_state()) for m in gan.modules() if isinstance(m, RankLocal)]
+    """Save all that a forward pass may change, pools included; return a function to restore it."""
+    restore_buffers = save_buffers(gan)
+    local_states = [(m, m.get_extra_state()) for m in gan.modules() if isinstance(m, RankLocal)]
 
     def restore() -> None:
         restore_buffers()
-        for module, state in local:
+        for module, state in local_states:
             module.set_extra_state(state)
 
     return restore
 
 
 def check_inputs(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
-    """What is not finite before anything is computed; "": nothing."""
+    """Describe what is not finite before anything is computed.
+
+    Args:
+        gan: its weights and buffers are checked.
+        batch: its entries are checked.
+        names: the entries to check; others were computed by a phase.
+
+    Returns:
+        A clause such as "'a' of the batch was not finite ...", or "" if all is finite.
+    """
     for name in names:
         x = batch[name]
         if x.is_floating_point() and not bool(torch.isfinite(x).all()):
             bad = [i for i, image in enumerate(x) if not bool(torch.isfinite(image).all())]
-            return f"{name!r} of the batch was not finite (numbers {bad} of {len(x)})"
+            return f"{name!r} of the batch was not finite (items {bad} of {len(x)})"
     for kind, tensors in (("weight", gan.named_parameters()), ("buffer", gan.named_buffers())):
         for name, x in tensors:
             if x.is_floating_point() and not bool(torch.isfinite(x).all()):
@@ -57,21 +66,25 @@ def check_inputs(gan: GAN, batch: Batch, names: Sequence[str]) -> str:
 
 
 class NonFiniteWatch(TorchDispatchMode):
-    """While it is on: remembers the first operation whose result is not finite."""
+    """A dispatch mode that records the first operation with a result that is not finite.
+
+    Attributes:
+        origin: a clause that names the operation and its module; "" while all was finite.
+    """
 
     def __init__(self, gan: GAN) -> None:
         super().__init__()
-        self.found = ""
+        self.origin = ""
         self._gan = gan
-        self._inside: list[str] = []  # modules whose forward runs
-        self._behind = ""  # the module that the backward pass has come to
-        self._known: dict[int, Any] = {}  # graph nodes with a hook; kept, so that ids stay theirs
+        self._forward_stack: list[str] = []  # modules whose forward is running
+        self._backward_module = ""  # the module that the backward pass has reached
+        self._hooked: dict[int, Any] = {}  # graph nodes by id; holding them keeps the ids unique
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not self.found and not func.overloadpacket.__name__.startswith(_NOT_COMPUTED):
+        if not self.origin and not func.overloadpacket.__name__.startswith(_NOT_COMPUTED):
             bad = [
                 x
                 for x in tree_leaves(result)
@@ -80,33 +93,34 @@ class NonFiniteWatch(TorchDispatchMode):
                 and not bool(torch.isfinite(x).all())
             ]
             if bad:
-                self.found = self._sentence(func, args, bad[0])
+                self.origin = self._describe(func, args, bad[0])
         return result
 
-    def _sentence(self, func: Any, args: Any, result: Tensor) -> str:
+    def _describe(self, func: Any, args: Any, result: Tensor) -> str:
         kind = "NaN" if bool(result.isnan().any()) else "infinity"
-        place = self._inside[-1] if self._inside else self._behind
-        where = f"in {place}" if place else "in the loss itself"
-        way = "" if self._inside else " in the backward pass" if self._behind else ""
-        sizes = [
+        module = self._forward_stack[-1] if self._forward_stack else self._backward_module
+        where = f"in {module}" if module else "in the loss itself"
+        backward = self._backward_module and not self._forward_stack
+        direction = " in the backward pass" if backward else ""
+        maxima = [
             float(x.abs().max())
             for x in tree_leaves(args)
             if isinstance(x, Tensor) and x.is_floating_point() and x.numel()
         ]
-        told = ", ".join(f"{size:.3g}" for size in sizes)
-        largest = f" from numbers of at most {told}" if sizes else ""
-        return f"the first {kind} came {where}{way}, of {func.overloadpacket}{largest}"
+        magnitudes = ", ".join(f"{value:.3g}" for value in maxima)
+        inputs = f" from inputs of at most {magnitudes}" if maxima else ""
+        return f"the first {kind} came {where}{direction}, from {func.overloadpacket}{inputs}"
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Follows which module is at work."""
+        """Watch the operations in the block and track which module runs them."""
         handles = []
         for name, module in self._gan.named_modules():
             if name.partition(".")[0] in ("G", "D") and not isinstance(module, nn.ModuleDict):
-                told = f"{name} ({type(module).__name__})"
+                label = f"{name} ({type(module).__name__})"
                 handles += [
-                    module.register_forward_pre_hook(self._enter(told)),
-                    module.register_forward_hook(self._leave(told), always_call=True),
+                    module.register_forward_pre_hook(self._enter(label)),
+                    module.register_forward_hook(self._exit(label), always_call=True),
                 ]
         try:
             with self:
@@ -117,21 +131,22 @@ class NonFiniteWatch(TorchDispatchMode):
 
     def _enter(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any) -> None:
-            self._inside.append(name)
-            self._behind = ""
+            self._forward_stack.append(name)
+            self._backward_module = ""
 
         return hook
 
-    def _leave(self, name: str) -> Callable[..., None]:
+    def _exit(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, result: Any) -> None:
-            self._inside.pop()
+            self._forward_stack.pop()
             for x in tree_leaves(result):
                 node = x.grad_fn if isinstance(x, Tensor) else None
-                if node is not None and id(node) not in self._known:
-                    self._known[id(node)] = node
-                    node.register_prehook(lambda _: self._come_to(name))
+                if node is not None and id(node) not in self._hooked:
+                    self._hooked[id(node)] = node
+                    # Backward enters a module at the node that produced its output
+                    node.register_prehook(lambda _: self._enter_backward(name))
 
         return hook
 
-    def _come_to(self, name: str) -> None:
-        self._behind = name
+    def _enter_backward(self, name: str) -> None:
+        self._backward_module = name

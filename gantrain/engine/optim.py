@@ -13,10 +13,15 @@ from gantrain.gans.base import GAN, Phase
 def build_optimizers(
     gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any]
 ) -> dict[str, Optimizer]:
-    """{"G": ..., "D": ...}: `optimizer(parameters, **settings)` for every player of the phases.
+    """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
 
-    A player with lazily regularised phases takes more than one optimizer step per training step:
-    its rate and betas are corrected (`lazy_reg_correction`).
+    A player with lazily regularised phases takes more than one optimizer step per training step,
+    so its learning rate and betas are corrected (`lazy_reg_correction`).
+
+    Args:
+        gan: the model; its players' parameters are optimized.
+        optimizer: called as `optimizer(parameters, **settings)`.
+        settings: the same for all players, such as {"lr": 2e-4}.
     """
     players = dict.fromkeys(phase.player for phase in gan.phases())
     return {
@@ -29,18 +34,26 @@ def build_optimizers(
 
 
 def main_step_ratio(phases: list[Phase], player: str) -> float:
-    """Main steps of `player` over all its optimizer steps: k / (k + 1) for one penalty every k.
+    """Return the ratio of main steps to all optimizer steps of `player`.
 
-    A penalty (`full_precision`) at every step is none of the main ones: k = 1 gives 1 / 2.
+    It is k / (k + 1) with one penalty every k steps. A penalty (`full_precision`) at every step
+    does not count as a main step, so k = 1 gives 1 / 2.
     """
-    own = [phase for phase in phases if phase.player == player]
-    main = sum(phase.interval == 1 and not phase.full_precision for phase in own)
-    return main / sum(1 / phase.interval for phase in own) if main else 1.0
+    own_phases = [phase for phase in phases if phase.player == player]
+    main_steps = sum(phase.interval == 1 and not phase.full_precision for phase in own_phases)
+    return main_steps / sum(1 / phase.interval for phase in own_phases) if main_steps else 1.0
 
 
 def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any]:
-    """lr <- c lr, beta <- beta^c: c optimizer steps decay as far as one did (Karras et al. 2020,
-    arXiv 1912.04958, appendix B)."""
+    """Correct the settings of an optimizer that takes 1 / c steps per training step.
+
+    lr <- c lr and beta <- beta^c, so that moments and weights move per image as they would without
+    the lazy phases (Karras et al. 2020, arXiv:1912.04958, appendix B).
+
+    Args:
+        settings: optimizer settings; only "lr" and "betas" are corrected.
+        ratio: c, see `main_step_ratio`.
+    """
     corrected: dict[str, Any] = {}
     if ratio != 1:
         corrected = {"lr": settings["lr"] * ratio} if "lr" in settings else {}
@@ -51,18 +64,21 @@ def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any
 
 @dataclass(frozen=True)
 class LearningRate:
-    """A factor on every optimizer's own rate, a pure function of the images seen.
+    """A factor on every optimizer's learning rate, as a pure function of the images seen.
 
     Args:
-        schedule: "linear" falls to 0 over the last `decay` share of the budget, as CycleGAN's
-            does; "cosine" likewise on half a cosine; "step" multiplies by `step_factor` every
+        schedule: "linear" falls to 0 over the last `decay` fraction of the budget, as CycleGAN's
+            does; "cosine" does so along half a cosine; "step" multiplies by `step_factor` every
             `step_images`; "constant" is 1.
         total: the budget in images.
-        epoch_images: None: the rate changes at every step. Else it is constant within an epoch of
-            so many images, and linear decay is the reference's 1 - k / (n + 1) after the k-th of n
-            decay epochs has begun.
-        compat: 2025 as the reference is now; 2020: shifted one epoch earlier, as it was for years,
-            so that the last epoch trains at rate 0.
+        decay: fraction of the budget over which "linear" and "cosine" fall, in [0, 1].
+        step_images: images between two steps of "step".
+        step_factor: the factor of each step of "step".
+        epoch_images: None: the learning rate changes at every step. Otherwise it is constant within
+            an epoch of this many images, and linear decay is the reference's 1 - k / (n + 1) once
+            the k-th of n decay epochs has begun.
+        compat: 2025: as the reference is today; 2020: one epoch earlier, as it was for years, so
+            that the last epoch trains at a learning rate of 0.
     """
 
     schedule: Literal["constant", "linear", "cosine", "step"]
@@ -74,18 +90,18 @@ class LearningRate:
     compat: Literal[2025, 2020] = 2025
 
     def factor(self, nimg: int) -> float:
-        """The factor for the step that begins after `nimg` images."""
+        """Return the factor, in [0, 1], for the step that begins after `nimg` images."""
         if self.schedule == "constant":
             return 1.0
         if self.epoch_images:
             nimg = nimg // self.epoch_images * self.epoch_images
         if self.schedule == "step":
             return self.step_factor ** (nimg // self.step_images) if self.step_images else 1.0
-        done = self._decayed(nimg)
-        return 1 - done if self.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * done)
+        t = self._decay_progress(nimg)
+        return 1 - t if self.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * t)
 
-    def _decayed(self, nimg: int) -> float:
-        """How much of the decay has passed, 0 to 1."""
+    def _decay_progress(self, nimg: int) -> float:
+        """Return how much of the decay has passed, 0 to 1."""
         if self.epoch_images is None:
             start = self.total * (1 - self.decay)
             return min(max(0.0, (nimg - start) / max(1, self.total - start)), 1.0)
@@ -96,16 +112,20 @@ class LearningRate:
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> float:
-    """Set every group to its configured rate times `factor`; returns the first group's rate."""
+    """Set every group to its configured learning rate times `factor`.
+
+    Returns:
+        The learning rate of the first group.
+    """
     for group in optimizer.param_groups:
-        # The configured rate travels with the optimizer's state, like "initial_lr" in torch.
+        # The same key as torch's schedulers use: it travels with the optimizer's state.
         group.setdefault("initial_lr", group["lr"])
         group["lr"] = group["initial_lr"] * factor
     return optimizer.param_groups[0]["lr"]
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load moments and step counts, but keep the settings (rate, betas, ...) of `optimizer`."""
+    """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`."""
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, configured in zip(optimizer.param_groups, settings, strict=True):

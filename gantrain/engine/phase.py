@@ -1,6 +1,6 @@
-"""One optimizer step of one player: accumulate, check, step. The only place that calls backward."""
+"""One optimizer step of one player: accumulate, check, step. Only this module calls backward."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -17,15 +17,17 @@ from gantrain.tracking.stats import Stats
 
 OnNonfinite = Literal["halt", "skip"]
 
-
-_MOST_TRACES = 3  # of skipped steps
+_MAX_TRACES = 3  # a trace takes as long as many steps; later skipped steps are only counted
 
 
 class NonFiniteGradient(RuntimeError):
-    """A gradient held NaN or infinity; the weights were saved by no one since.
+    """A gradient held NaN or infinity. Nothing has been saved since.
 
     Args:
-        origin: where it came from, as far as that is known.
+        phase: name of the phase.
+        index: index of the step.
+        ranks: the ranks whose own gradient was not finite, as text; "" for a single process.
+        origin: where the value came from, as a clause; "" if unknown.
     """
 
     def __init__(self, phase: str, index: int, ranks: str, origin: str = "") -> None:
@@ -34,25 +36,32 @@ class NonFiniteGradient(RuntimeError):
         super().__init__(
             f"The gradient of phase {phase}{where} was not finite at step {index}"
             f"{f': {origin}' if origin else ''}. "
-            "The last checkpoint is from before it. Try a lower optimizer.lr or "
-            "runtime.precision=fp32, or train.on_nonfinite=skip to leave such steps out."
+            "The last checkpoint is from before that step. Try a lower optimizer.lr or "
+            "runtime.precision=fp32, or train.on_nonfinite=skip to skip such steps."
         )
 
 
 class PhaseRunner:
     """Runs the phases of a GAN over the microbatches of a step.
 
-    Every (phase, step, place of the microbatch in the global batch) has random numbers of its own.
+    The random numbers of a forward pass depend only on (phase, step, position of the microbatch in
+    the global batch).
 
     Args:
+        gan: the model.
         optimizers: one per player.
-        on_nonfinite: "skip" leaves the player's step out and counts it (one device wait a phase);
-            "halt" raises: at once on a CPU, else it remembers the first such step on the device
-            and raises at `check`.
+        precision: the device, and autocast for forward passes.
+        on_nonfinite: what to do if a gradient is not finite. "skip" skips the player's step and
+            counts it, which waits for the device once per phase. "halt" raises: immediately on a
+            CPU; elsewhere the first such step is recorded on the device and raised by `check`.
+        seed: the seed of the run.
+        world: the ranks that train together; None: this process alone.
 
     Attributes:
-        at_once: look at every gradient before it is used, and trace what is not finite.
-        origins: (step, phase, where it came from) of the first skipped steps.
+        check_immediately: check every gradient before it is used, and trace what is not finite.
+        skipped: how many steps of a player were skipped.
+        nonfinite_origins: (step, phase, origin) of the first skipped steps.
+        stats: means of losses, scores and gradient norms since they were last read.
     """
 
     def __init__(
@@ -66,57 +75,70 @@ class PhaseRunner:
     ) -> None:
         self.gan, self.optimizers, self.precision = gan, optimizers, precision
         self.on_nonfinite, self.seed, self.world = on_nonfinite, seed, world or World()
-        self.at_once = precision.device.type == "cpu" or on_nonfinite == "skip"
-        self.origins: list[tuple[int, str, str]] = []
+        self.check_immediately = precision.device.type == "cpu" or on_nonfinite == "skip"
+        self.nonfinite_origins: list[tuple[int, str, str]] = []
         self._traces = 0
-        self._watched = False
+        self._tracing = False
         self.phases = gan.phases()
         self.stats = Stats()
         self.skipped = 0
-        self._moving = RunningBufferAverager(gan, self.world)
-        self._first_bad: dict[str, tuple[Tensor, Tensor]] = {}  # phase: (step, 1 per guilty rank)
+        self._running_buffers = RunningBufferAverager(gan, self.world)
+        # phase: (first step with a bad gradient, 1 for each rank whose own gradient was bad)
+        self._first_bad: dict[str, tuple[Tensor, Tensor]] = {}
 
     def step(self, microbatches: Sequence[Batch], step: Step) -> None:
-        """Every phase that is due, in order. Microbatches of unequal size count by their images.
+        """Run every phase that is due, in order.
 
-        microbatches: this rank's part of the global batch, of equal size on all ranks.
+        Args:
+            microbatches: this rank's part of the global batch, of the same total size on all ranks.
+                Microbatches of unequal size are weighted by their images. Phases may add entries.
+            step: the step's index and the images before it.
         """
         for phase in self.phases:
             if step.index % phase.interval == 0:
-                for name in self.optimizers:  # a phase's graph must not reach the other player
-                    getattr(self.gan, name).requires_grad_(name == phase.player)
-                self.optimizers[phase.player].zero_grad(set_to_none=True)
-                restore = nan_tracing.save_state(self.gan) if self.at_once else None
-                self._given = [*microbatches[0]]  # the phase may leave more
-                self._collect(phase, microbatches, step)
-                if self._descend(phase, step) or restore is None:
-                    continue
-                if self.on_nonfinite == "halt" or self._traces < _MOST_TRACES:
-                    self._trace(phase, microbatches, step, restore)
-                restore()  # running means and pools must not keep what was left out
+                self._run_phase(phase, microbatches, step)
+
+    def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
+        for name in self.optimizers:  # the graph of a phase must not reach the other player
+            getattr(self.gan, name).requires_grad_(name == phase.player)
+        self.optimizers[phase.player].zero_grad(set_to_none=True)
+        restore = nan_tracing.save_state(self.gan) if self.check_immediately else None
+        inputs = [*microbatches[0]]  # before the phase adds entries of its own
+        self._collect(phase, microbatches, step)
+        bad_ranks = self._descend(phase, step)
+        if bad_ranks is None or restore is None:
+            return
+        if self.on_nonfinite == "halt" or self._traces < _MAX_TRACES:
+            restore()
+            origin = self._trace(phase, microbatches, step, inputs)
+            if self.on_nonfinite == "halt":
+                raise NonFiniteGradient(phase.name, step.index, _rank_list(bad_ranks), origin)
+            self.nonfinite_origins.append((step.index, phase.name, origin))
+        restore()  # running means and pools must not remember the skipped step
 
     def _collect(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
-        """The gradient of all microbatches of this rank, each counted by its share."""
-        own = sum(_images(batch) for batch in microbatches)
-        total, slot = own * self.world.size, own * self.world.rank
-        several = len(microbatches) * self.world.size > 1
-        if several:
-            self._moving.begin()
+        """Accumulate the gradient of this rank's microbatches, each weighted by its share."""
+        own_images = sum(_image_count(batch) for batch in microbatches)
+        all_images = own_images * self.world.size
+        slot = own_images * self.world.rank
+        is_split = len(microbatches) * self.world.size > 1
+        if is_split:
+            self._running_buffers.begin()
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
-            share = _images(batch) / total
+            share = _image_count(batch) / all_images
             self._accumulate(phase, batch, step, share)
-            slot += _images(batch)
-            if several:
-                self._moving.after(share, last=batch is microbatches[-1])
-        if several:
-            self._moving.end()
+            slot += _image_count(batch)
+            if is_split:
+                self._running_buffers.after(share, last=batch is microbatches[-1])
+        if is_split:
+            self._running_buffers.end()
 
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
-        """Add share * interval * gradient of every dict of losses the phase yields."""
+        """Add share * interval * gradient of every dict of losses that the phase yields."""
         losses = phase.losses(batch, step)
-        # torch.compile excludes double backward, and hides operations from a watch.
-        stance = "force_eager" if phase.double_backward or self._watched else "default"
+        # Compiled code has no double backward, and hides its operations from NonFiniteWatch.
+        stance = "force_eager" if phase.double_backward or self._tracing else "default"
         while True:
             with torch.compiler.set_stance(stance), self._context(phase):
                 terms = next(losses, None)
@@ -127,106 +149,119 @@ class PhaseRunner:
             for name, value in terms.items():
                 kind = "loss" if value.requires_grad else "score"
                 self.stats.add(f"{kind}/{phase.name}/{name}", value, share)
-            descended = [value for value in terms.values() if value.requires_grad]
-            if descended:
-                (torch.stack(descended).sum() * (share * phase.interval)).backward()
+            with_gradient = [value for value in terms.values() if value.requires_grad]
+            if with_gradient:
+                (torch.stack(with_gradient).sum() * (share * phase.interval)).backward()
 
     def _context(self, phase: Phase) -> AbstractContextManager[Any]:
         return nullcontext() if phase.full_precision else self.precision.autocast()
 
-    def _descend(self, phase: Phase, step: Step) -> bool:
-        """Use the gradient. False: it was seen not to be finite, and was not used."""
+    def _descend(self, phase: Phase, step: Step) -> Tensor | None:
+        """Take the optimizer step, unless the gradient was checked and is not finite.
+
+        Returns:
+            None if the step was taken, otherwise 1 for each rank whose own gradient was bad.
+        """
         gradients = [
             p.grad for p in getattr(self.gan, phase.player).parameters() if p.grad is not None
         ]
         if not gradients:
-            return True
-        norm, guilty = self._reduce(gradients)
+            return None
+        norm, bad_ranks = self._reduce(gradients)
         finite = torch.isfinite(norm)
-        if self.at_once:
+        if self.check_immediately:
             if self.on_nonfinite == "skip":
-                self.world.roll_call()
+                self.world.check_alive()
             if not finite:
                 self.skipped += self.on_nonfinite == "skip"
-                self._guilty = guilty
-                return False
+                return bad_ranks
         else:
+            # Nothing here waits for the device: tensors record the first bad step, `check` reads it
             never = torch.full_like(norm, torch.inf)
-            first, who = self._first_bad.get(phase.name, (never, guilty))
-            now = torch.where(finite, never, float(step.index))
-            who = torch.where(first.isinf(), guilty, who)
-            self._first_bad[phase.name] = (torch.minimum(first, now), who)
+            first_step, first_ranks = self._first_bad.get(phase.name, (never, bad_ranks))
+            this_step = torch.where(finite, never, float(step.index))
+            first_ranks = torch.where(first_step.isinf(), bad_ranks, first_ranks)
+            self._first_bad[phase.name] = (torch.minimum(first_step, this_step), first_ranks)
         self.stats.add(f"grad_norm/{phase.name}", norm)
         self.optimizers[phase.player].step()
-        return True
+        return None
 
     def _trace(
-        self,
-        phase: Phase,
-        microbatches: Sequence[Batch],
-        step: Step,
-        restore: Callable[[], None],
-    ) -> None:
-        """Find out where the gradient of `phase` went wrong; all ranks together.
+        self, phase: Phase, microbatches: Sequence[Batch], step: Step, inputs: Sequence[str]
+    ) -> str:
+        """Repeat the phase, from restored state, to find where its gradient went wrong.
 
-        Raises NonFiniteGradient unless such steps are skipped.
+        All ranks must call it together.
+
+        Args:
+            phase: the phase with the bad gradient.
+            microbatches: this rank's microbatches.
+            step: the step.
+            inputs: the entries of a microbatch that come from the data set.
+
+        Returns:
+            The origin as a clause; of several ranks, the first one that found it.
         """
         self._traces += 1
-        stats, self.stats = self.stats, Stats()  # those of the step are counted already
-        self._watched = True
-        restore()
-        own = self._origin(phase, microbatches, step)
-        self.stats, self._watched = stats, False
-        found = [text for text in self.world.gather(own) if text]
-        origin = found[0] if found else "every number of it was finite, but not its norm"
-        ranks = ", ".join(str(rank) for rank, bad in enumerate(self._guilty.tolist()) if bad)
-        if self.on_nonfinite == "halt":
-            raise NonFiniteGradient(phase.name, step.index, ranks, origin)
-        self.origins.append((step.index, phase.name, origin))
+        stats, self.stats = self.stats, Stats()  # the step's values have been counted already
+        self._tracing = True
+        own_origin = self._find_origin(phase, microbatches, step, inputs)
+        self.stats, self._tracing = stats, False
+        origins = [origin for origin in self.world.gather(own_origin) if origin]
+        return origins[0] if origins else "all its values were finite, but not its norm"
 
-    def _origin(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> str:
-        """The phase once more over this rank's microbatches; "" if nothing is amiss."""
+    def _find_origin(
+        self, phase: Phase, microbatches: Sequence[Batch], step: Step, inputs: Sequence[str]
+    ) -> str:
+        """Run the phase under a watch on this rank; return "" if everything was finite."""
         for batch in microbatches:
-            if found := nan_tracing.check_inputs(self.gan, batch, self._given):
-                return found
-        slot = sum(_images(batch) for batch in microbatches) * self.world.rank
-        restore_buffers = nan_tracing.remember_buffers(self.gan)
+            if origin := nan_tracing.check_inputs(self.gan, batch, inputs):
+                return origin
+        slot = sum(_image_count(batch) for batch in microbatches) * self.world.rank
+        restore_buffers = nan_tracing.save_buffers(self.gan)
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
             watch = nan_tracing.NonFiniteWatch(self.gan)
             with watch.watching():
                 self._accumulate(phase, batch, step, 1.0)
-            if watch.found:
-                return watch.found
-            slot += _images(batch)
+            if watch.origin:
+                return watch.origin
+            slot += _image_count(batch)
             restore_buffers()
         return ""
 
     def _reduce(self, gradients: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Sum over the ranks; the norm of the sum, and 1 for every rank whose own was not finite.
+        """Sum the gradients over the ranks, in place.
 
-        The second travels with the gradients, since in the sum nobody could tell any more.
+        Returns:
+            The norm of the sum, and 1 for each rank whose own gradient was not finite. These flags
+            travel with the gradients, because the sum no longer shows which rank was bad.
         """
-        guilty = gradients[0].new_zeros(self.world.size)
+        bad_ranks = gradients[0].new_zeros(self.world.size)
         if self.world.size > 1:
-            own = torch.nn.utils.get_total_norm(gradients)
-            guilty[self.world.rank] = (~torch.isfinite(own)).float()
-            self.world.sum_([*gradients, guilty])
-        return torch.nn.utils.get_total_norm(gradients), guilty
+            own_norm = torch.nn.utils.get_total_norm(gradients)
+            bad_ranks[self.world.rank] = (~torch.isfinite(own_norm)).float()
+            self.world.all_reduce_sum([*gradients, bad_ranks])
+        return torch.nn.utils.get_total_norm(gradients), bad_ranks
 
     def check(self) -> None:
-        """Raise NonFiniteGradient if a gradient was not finite since the last check.
+        """Check all gradients since the last call. All ranks must call it together.
 
-        All ranks must ask together.
+        Raises:
+            NonFiniteGradient: one of them was not finite.
         """
-        self.world.roll_call()
-        for phase, (first, who) in self._first_bad.items():
-            if (index := float(first)) != float("inf"):
-                ranks = ", ".join(str(rank) for rank, bad in enumerate(who.tolist()) if bad)
-                raise NonFiniteGradient(phase, int(index), ranks)
+        self.world.check_alive()
+        for phase, (first_step, first_ranks) in self._first_bad.items():
+            if (index := float(first_step)) != float("inf"):
+                raise NonFiniteGradient(phase, int(index), _rank_list(first_ranks))
         self._first_bad.clear()
 
 
-def _images(batch: Batch) -> int:
+def _image_count(batch: Batch) -> int:
     return next(iter(batch.values())).shape[0]
+
+
+def _rank_list(flags: Tensor) -> str:
+    """Return the ranks whose flag is set, such as "0, 3"."""
+    return ", ".join(str(rank) for rank, flag in enumerate(flags.tolist()) if flag)

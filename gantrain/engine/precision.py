@@ -1,4 +1,4 @@
-"""Device and number formats."""
+"""Devices and floating-point formats."""
 
 import copy
 from contextlib import AbstractContextManager, nullcontext
@@ -13,13 +13,16 @@ _AMPERE = (8, 0)  # compute capability; older cards have no TF32
 
 
 class Precision:
-    """fp32: IEEE everywhere; tf32: CUDA's 10-bit products; bf16: autocast in forward passes.
+    """A device and the floating-point format of forward passes on it.
 
-    Sets torch's process-wide TF32 switches, since torch's own default would let "fp32"
-    convolutions run in TF32.
+    The constructor sets torch's process-wide TF32 switches, because torch's own default lets
+    float32 convolutions run in TF32.
 
     Args:
-        name: "auto" is what the references ran in: tf32 on a CUDA device that has it, else fp32.
+        device: where the networks run.
+        name: "fp32": IEEE float32 everywhere; "tf32": CUDA products with 10-bit mantissas; "bf16":
+            autocast in forward passes; "auto": the format of the references, which is tf32 on a
+            CUDA device that has it and fp32 elsewhere.
     """
 
     def __init__(self, device: torch.device, name: PrecisionName | Literal["auto"]) -> None:
@@ -30,16 +33,16 @@ class Precision:
         allow_tf32(self.name != "fp32")
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context for forward passes; losses and backward stay outside of it or in float32."""
+        """Return the context for forward passes. Losses and backward stay outside or in float32."""
         if self.name != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def without_autocast(self) -> "Precision":
-        """The same device with forward passes in float32; the TF32 switches stay as they are."""
-        exact = copy.copy(self)
-        exact.name = "fp32"
-        return exact
+        """Return a copy with forward passes in float32; the TF32 switches stay as they are."""
+        full = copy.copy(self)
+        full.name = "fp32"
+        return full
 
 
 def _has_tf32(device: torch.device) -> bool:
@@ -47,20 +50,20 @@ def _has_tf32(device: torch.device) -> bool:
 
 
 def unavailable_reason(device: torch.device) -> str:
-    """Why `device` cannot be used here, "" if it can: "torch sees no CUDA device here"."""
+    """Return why `device` cannot be used on this machine, as a clause, or "" if it can."""
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            return "torch sees no CUDA device here"
+            return "torch finds no CUDA device"
         if (device.index or 0) >= count:
-            return f"the CUDA devices here are cuda:0 to cuda:{count - 1}"
+            return f"the CUDA devices of this machine are cuda:0 to cuda:{count - 1}"
     if device.type == "mps" and not torch.backends.mps.is_available():
-        return "torch sees no Apple GPU here"
+        return "torch finds no Apple GPU"
     return ""
 
 
 def pick_device(name: str) -> torch.device:
-    """ "auto" is the first of cuda, mps, cpu that is there; else the named device."""
+    """Return the named device; "auto" is the first of cuda, mps and cpu that is available."""
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():

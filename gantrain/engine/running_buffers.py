@@ -1,4 +1,4 @@
-"""Running means (w_avg, pl_mean, batch norm's statistics) under microbatches and ranks."""
+"""Average running buffers (w_avg, pl_mean, batch norm's statistics) over microbatches and ranks."""
 
 # torch._foreach_* is private in name only.
 # pyright: reportPrivateImportUsage=false
@@ -9,49 +9,58 @@ from torch import Tensor, nn
 from gantrain.engine.buffers import copy_all, moving_buffers
 from gantrain.engine.distributed.world import World
 
-SMALL = 2**16  # numbers; larger buffers are constants even where nobody says so
+SMALL = (
+    2**16
+)  # numbers; a larger buffer is taken for a constant, even if its module does not say so
 
 
 class RunningBufferAverager:
-    """Makes a phase treat all its microbatches alike, wherever they run.
+    """Makes the small buffers independent of how a batch is split into microbatches and ranks.
 
-    Each begins with the small buffers as they were before the phase; then the buffers move by the
-    mean of the microbatches' moves, weighted by images. So ranks stay equal, and N ranks of one
-    microbatch equal one rank of N. A constant moves by exactly 0. Integer buffers keep what the
-    last microbatch made of them.
+    Every microbatch of a phase starts from the buffers as they were before the phase. At the end,
+    the buffers change by the mean of the microbatches' changes, weighted by images. So the buffers
+    are the same on all ranks, and N ranks of one microbatch equal one rank of N. A constant changes
+    by exactly 0. Integer buffers keep their values from the last microbatch.
+
+    Args:
+        module: the module that owns the buffers.
+        world: the ranks to average over.
     """
 
     def __init__(self, module: nn.Module, world: World) -> None:
         self.module, self.world = module, world
 
     def begin(self) -> None:
-        """Before the first microbatch of a phase."""
+        """Save the buffers before the first microbatch of a phase."""
         small = [b for b in moving_buffers(self.module) if 0 < b.numel() < SMALL]
-        self._averaged = [b for b in small if b.is_floating_point()]
-        self._others = [b for b in small if not b.is_floating_point()]
-        self._before = [
-            [b.detach().clone() for b in kind] for kind in (self._averaged, self._others)
-        ]
-        self._moves: list[Tensor] = []
+        self._floats = [b for b in small if b.is_floating_point()]
+        self._integers = [b for b in small if not b.is_floating_point()]
+        self._floats_before = [b.detach().clone() for b in self._floats]
+        self._integers_before = [b.detach().clone() for b in self._integers]
+        self._changes: list[Tensor] = []
 
     @torch.no_grad()
     def after(self, share: float, last: bool) -> None:
-        """After a microbatch that is `share` of the global batch."""
-        averaged, others = self._before
-        if averaged:
-            moves = torch._foreach_sub(self._averaged, averaged)
-            torch._foreach_mul_(moves, share)
-            if self._moves:
-                torch._foreach_add_(self._moves, moves)
+        """Accumulate the changes made by a microbatch, and reset the buffers for the next one.
+
+        Args:
+            share: the microbatch's fraction of the global batch.
+            last: whether it is the last one of this rank.
+        """
+        if self._floats:
+            changes = torch._foreach_sub(self._floats, self._floats_before)
+            torch._foreach_mul_(changes, share)
+            if self._changes:
+                torch._foreach_add_(self._changes, changes)
             else:
-                self._moves = [*moves]
+                self._changes = [*changes]
         if not last:
-            copy_all(self._averaged, averaged)
-            copy_all(self._others, others)
+            copy_all(self._floats, self._floats_before)
+            copy_all(self._integers, self._integers_before)
 
     @torch.no_grad()
     def end(self) -> None:
-        """After the last microbatch: on all ranks."""
-        self.world.sum_(self._moves)
-        if self._moves:
-            copy_all(self._averaged, torch._foreach_add(self._before[0], self._moves))
+        """Apply the mean change over all ranks after the last microbatch. Call it on every rank."""
+        self.world.all_reduce_sum(self._changes)
+        if self._changes:
+            copy_all(self._floats, torch._foreach_add(self._floats_before, self._changes))

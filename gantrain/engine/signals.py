@@ -1,18 +1,18 @@
-"""Ctrl-C and a scheduler's signals act between two steps, not inside one.
+"""Make Ctrl-C and a scheduler's signals act between two steps, not inside one.
 
-On a machine of one's own SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and leave. So does
-everywhere SIGHUP, which a terminal sends when it is closed, unless nohup has it ignored.
+Outside of Slurm, SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and exit. So does SIGHUP
+everywhere, which a closing terminal sends, unless it is ignored (nohup).
 Inside a Slurm job (SLURM_JOB_ID is set):
 
-- SIGINT: save and leave.
-- SIGTERM, sent at preemption, scancel and `scontrol requeue`: save and train on until killed. A job
-  that leaves by itself during its grace time counts as finished, and Slurm does not requeue it.
-- SIGUSR1, SIGUSR2, the warning before the time limit (sbatch --signal): save, requeue and leave.
+- SIGINT: save and exit.
+- SIGTERM, sent at preemption, scancel and `scontrol requeue`: save and keep training until killed.
+  A job that exits during its grace time counts as finished, and Slurm does not requeue it.
+- SIGUSR1, SIGUSR2, the warning before the time limit (sbatch --signal): save, requeue and exit.
 
-A second wish to leave interrupts at once if it is SIGINT.
+A second SIGINT interrupts immediately.
 
-`defer_signals` is for the time before `handle_signals`, while torch is imported and pictures are
-prepared: a job that dies of SIGTERM then would not be requeued either.
+`defer_signals` covers the time before `handle_signals`, while torch is imported and images are
+prepared: a job killed by SIGTERM during that time would not be requeued either.
 """
 
 import os
@@ -25,108 +25,114 @@ from enum import IntEnum
 from types import FrameType
 from typing import Any
 
-EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early, a good checkpoint is there
-EXIT_REQUEUE = 76  # only from a rank to the gantrain that started it: saved, you requeue
-LAUNCHED = "GANTRAIN_LAUNCHED"  # environment variable, "1" in a rank that gantrain started itself
-PARENT = "GANTRAIN_PARENT"  # environment variable: the process that a run is not to outlive
+EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early with an intact checkpoint
+EXIT_REQUEUE = 76  # from a rank to the gantrain process that started it: saved, please requeue
+LAUNCHED = "GANTRAIN_LAUNCHED"  # environment variable: "1" in a rank that gantrain started
+PARENT = "GANTRAIN_PARENT"  # environment variable: the process that a run must not outlive
 
 Handler = Callable[[int, FrameType | None], Any]
 
 
 class Action(IntEnum):
-    """What to do between two steps; of several wishes (and ranks) the largest counts."""
+    """What to do between two steps. Among several signals and ranks, the largest value wins."""
 
-    GO_ON = 0
-    SAVE = 1  # save the state and train on, until killed
-    STOP = 2  # save and leave
-    REQUEUE = 3  # save, ask the scheduler for another turn, and leave
+    CONTINUE = 0
+    SAVE = 1  # save the state and keep training until killed
+    STOP = 2  # save and exit
+    REQUEUE = 3  # save, ask the scheduler to run the job again, and exit
 
 
 class Signals:
-    """What the signals since `handle_signals` ask for.
+    """The requests made by signals since `handle_signals`.
+
+    Args:
+        environ: environment variables; None: those of the process.
 
     Attributes:
-        received: the latest signal that asked for the largest action; None before the first.
-        earlier: the handlers that SIGUSR1 and SIGUSR2 had before, where they were Python's:
-            submitit's handler requeues its job, see `slurm.requeue`.
+        received: the latest signal that requested the largest action; None before the first.
+        previous_handlers: the Python handlers that SIGUSR1 and SIGUSR2 had before. submitit's
+            handler requeues its job, see `slurm.requeue`.
+        actions: the action that each signal requests.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         env = os.environ if environ is None else environ
         self.received: signal.Signals | None = None
-        self.earlier: dict[signal.Signals, Handler] = {}
+        self.previous_handlers: dict[signal.Signals, Handler] = {}
         self.actions = _actions(in_slurm="SLURM_JOB_ID" in env)
-        # The terminal sends Ctrl-C to every process, and the starting process passes it on once
-        # more: only that one can tell whether the user pressed it twice.
-        self._patient = env.get(LAUNCHED) == "1"
-        # Two fields, so that a signal during `take` can never be lost.
+        # The terminal sends Ctrl-C to every process, and the launching process forwards it as
+        # well, so only the launcher can tell whether the user pressed it twice.
+        self._ignore_repeated = env.get(LAUNCHED) == "1"
+        # Two fields, so that a signal that arrives during `pop_request` is never lost.
         self._save = False
-        self._leave = Action.GO_ON
+        self._exit = Action.CONTINUE
 
-    def take(self) -> Action:
-        """What was asked for since the last call; SAVE is forgotten by asking."""
-        if self._leave:
-            return self._leave
+    def pop_request(self) -> Action:
+        """Return what was requested since the last call; a request to SAVE is cleared by this."""
+        if self._exit:
+            return self._exit
         if self._save:
             self._save = False
             return Action.SAVE
-        return Action.GO_ON
+        return Action.CONTINUE
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         received = signal.Signals(number)
-        if received == signal.SIGINT and self._leave:
-            if not self._patient:
+        if received == signal.SIGINT and self._exit:
+            if not self._ignore_repeated:
                 raise KeyboardInterrupt
             return
         action = self.actions[received]
-        if action >= self._leave:
+        if action >= self._exit:
             self.received = received
         if action is Action.SAVE:
             self._save = True
         else:
-            self._leave = max(self._leave, action)
+            self._exit = max(self._exit, action)
 
 
-_PERSONAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}  # of a user's own terminal
-_held: list[int] = []  # signals that came between `defer_signals` and `handle_signals`
+_FROM_TERMINAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}
+_deferred: list[int] = []  # signals that came between `defer_signals` and `handle_signals`
 
 
-def _remember(number: int, _: FrameType | None) -> None:
-    _held.append(number)
+def _defer(number: int, _: FrameType | None) -> None:
+    _deferred.append(number)
 
 
 def defer_signals() -> None:
-    """Inside a Slurm job: keep its signals for `handle_signals` instead of dying of them.
+    """Inside a Slurm job, keep its signals for `handle_signals` instead of dying from them.
 
-    Handlers that are there already stay: submitit's know what to do as long as nothing is trained.
-    Outside of a Slurm job nothing is done, so that Ctrl-C and SIGTERM end what takes long at once.
+    Existing handlers stay: before training starts, submitit's do the right thing. Outside of a
+    Slurm job nothing is deferred, so that Ctrl-C and SIGTERM end a slow start immediately.
     """
     if "SLURM_JOB_ID" not in os.environ:
         return
     for number in _actions(in_slurm=True):
-        if number not in _PERSONAL and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _remember)
+        if number not in _FROM_TERMINAL and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _defer)
 
 
 def stop_with_parent() -> None:
-    """Save and leave once the process that PARENT names is gone, however it went.
+    """Save and exit once the process named by PARENT is gone, however it ended.
 
-    Does nothing without PARENT, and in the processes that this one starts.
+    Do nothing without PARENT. The variable is removed, so that child processes do not inherit it.
     """
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
-        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(int(parent),), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
-    # Not SIGINT if it can be helped: the parent may have sent one before it went.
+    # SIGTERM rather than SIGINT where both mean the same: the parent may have sent a SIGINT
+    # before it ended, and a second one would interrupt.
     stop = signal.SIGINT if "SLURM_JOB_ID" in os.environ else signal.SIGTERM
     os.kill(os.getpid(), stop)
 
 
 def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
+    """Return the table in the docstring of this module."""
     actions = {
         signal.SIGINT: Action.STOP,
         signal.SIGTERM: Action.SAVE if in_slurm else Action.STOP,
@@ -142,19 +148,19 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
 
 @contextmanager
 def handle_signals() -> Iterator[Signals]:
-    """Handle the signals of the table inside the block; the earlier handlers come back after it."""
+    """Handle signals inside the block, starting with deferred ones, then restore the handlers."""
     signals = Signals()
-    before: dict[signal.Signals, Any] = {}
+    replaced: dict[signal.Signals, Any] = {}
     for number in signals.actions:
-        before[number] = handler = signal.signal(number, signals._handle)
-        asks = number not in {*_PERSONAL, signal.SIGTERM}
-        if asks and callable(handler) and handler is not _remember:
-            signals.earlier[number] = handler
-    while _held:
-        signals._handle(_held.pop(0), None)
+        replaced[number] = handler = signal.signal(number, signals._handle)
+        may_requeue = number not in {*_FROM_TERMINAL, signal.SIGTERM}
+        if may_requeue and callable(handler) and handler is not _defer:
+            signals.previous_handlers[number] = handler
+    while _deferred:
+        signals._handle(_deferred.pop(0), None)
     try:
         yield signals
     finally:
-        for number, handler in before.items():
-            # None: a handler that is not Python's. It cannot be put back from here.
+        for number, handler in replaced.items():
+            # None is a handler that Python did not install and cannot restore.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,4 +1,4 @@
-"""A quick start and end: Python looks for garbage while torch is imported, and finds none."""
+"""Start and exit faster: importing torch triggers garbage collections that find nothing."""
 
 import atexit
 import gc
@@ -8,22 +8,23 @@ from types import ModuleType
 
 
 def import_without_gc(name: str) -> ModuleType:
-    """`importlib.import_module`, without looking for garbage meanwhile.
+    """Import a module with the garbage collector switched off.
 
-    What it made stays for the rest of the process, so that no later look goes over it either.
+    The new objects are then frozen, so that no later collection traverses them either.
     """
-    if name in sys.modules:  # where runs follow each other in one process: do not keep their memory
+    # When runs follow each other in one process, freezing again would leak the previous run.
+    if name in sys.modules:
         return sys.modules[name]
-    looking = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         return importlib.import_module(name)
     finally:
         gc.freeze()
-        if looking:
+        if was_enabled:
             gc.enable()
 
 
 def skip_final_gc() -> None:
-    """Let Python end without its last look: the system takes all memory back at once."""
+    """Skip the collection at interpreter exit: the system frees all memory at once anyway."""
     atexit.register(gc.freeze)

@@ -1,4 +1,4 @@
-"""When things happen, and how fast."""
+"""Throughput, and events that recur every so many images."""
 
 import time
 from collections.abc import Iterator
@@ -6,24 +6,26 @@ from contextlib import contextmanager
 
 
 class Throughput:
-    """Images per second, and the share of the time spent waiting for data, since the last read."""
+    """Measures images per second and the fraction of time spent waiting for data."""
 
     def __init__(self) -> None:
         self.restart(0)
 
     def restart(self, nimg: int) -> None:
         """Start measuring at `nimg` images."""
-        self._start, self._waited, self._nimg = time.perf_counter(), 0.0, nimg
+        self._start = time.perf_counter()
+        self._waited = 0.0
+        self._nimg = nimg
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time in the block counts as waiting for data."""
+        """Count the time spent in the block as waiting for data."""
         begin = time.perf_counter()
         yield
         self._waited += time.perf_counter() - begin
 
     def read(self, nimg: int) -> dict[str, float]:
-        """Values since the last read, which this is."""
+        """Return the values since the previous call, as rows of metrics.jsonl name them."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         values = {
             "progress/img_per_sec": (nimg - self._nimg) / seconds,
@@ -34,5 +36,5 @@ class Throughput:
 
 
 def crossed(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` images (0: never) lies in (before, after]."""
+    """Return whether a multiple of `every` images (0: never) lies in (before, after]."""
     return every > 0 and after // every > before // every

@@ -13,8 +13,9 @@ from torch import nn
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.cache import cache_folder
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
-from gantrain.engine.trainer import Evaluate, TrainingPlan
+from gantrain.engine.trainer import Evaluate
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (

@@ -8,8 +8,8 @@ import torch
 
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
-from gantrain.engine.trainer import TrainingPlan
 from gantrain.gans.base import GAN
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.inference.probes import HealthProbe, can_be_probed

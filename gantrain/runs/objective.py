@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantrain.config.train import RunConfig
-from gantrain.engine.trainer import TrainingPlan
+from gantrain.engine.plan import TrainingPlan
 from gantrain.errors import ConfigError, nearest
 from gantrain.gans.base import GAN
 from gantrain.tracking.sinks import BaseSink

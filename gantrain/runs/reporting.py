@@ -3,7 +3,7 @@
 from typing import Any
 
 from gantrain.config.train import RunConfig
-from gantrain.engine.trainer import TrainingPlan
+from gantrain.engine.plan import TrainingPlan
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.sinks import EventLines, JsonLines, TensorBoard

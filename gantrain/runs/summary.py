@@ -22,10 +22,10 @@ def finish(
 ) -> float | None:
     """After the last step: measure, write result.json, say it; returns the objective's value."""
     numbers = final_numbers(trainer, data, config.evaluation.test_images)
-    metrics = objective.metrics(directory.last_report() | trainer.measured, numbers)
+    metrics = objective.metrics(directory.last_report() | trainer.last_evaluation, numbers)
     chosen = objective.select_objective(config.objective, metrics)
     result = {"nimg": trainer.nimg, "pairs": numbers, "headline": mean_l1(numbers)}
-    result |= {"metrics": metrics, "objective": chosen, "enough": trainer.enough}
+    result |= {"metrics": metrics, "objective": chosen, "enough": trainer.early_stopped}
     directory.write_json(directory.result, result)
     for line in summary_lines(directory, result, config):
         tracker.say(line)

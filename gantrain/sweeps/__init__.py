@@ -1,1 +1,1 @@
-"""Many runs from one command: their names, checks, records, launchers and the table of results."""
+"""Sweeps, many runs from one command: names, checks, records, launchers and the results table."""

@@ -1,6 +1,6 @@
-"""One run of a sweep: where it goes, whether it is needed, and running it in this process.
+"""One job of a sweep: its settings, whether it still has to run, and running it in this process.
 
-The last is what Hydra's own launcher (and those of other packages) starts.
+Hydra's own launcher, and those of other packages, call `run`.
 """
 
 from __future__ import annotations
@@ -25,98 +25,122 @@ from gantrain.sweeps.manifest import Job
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
-ELSEWHERE = "is being trained by another process, of an earlier start perhaps: left alone"
+IN_USE = "is being trained by another process, perhaps from an earlier start of the sweep: skipped"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, in words, and its objective (None: it has none)."""
+    """How a job ended.
+
+    Attributes:
+        text: for the user.
+        value: the objective; None: there is none.
+    """
 
     text: str
     value: float | None
 
 
 def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfig) -> float | None:
-    """Train what the composed `cfg` says, in the job's own directory; its objective, or None.
+    """Train in the job's own directory, unless the job is done or in use.
 
-    A failure is recorded and does not reach the launcher: the other jobs go on. Raises SystemExit
-    75 when the run was asked to stop.
+    A failure is recorded and does not reach the launcher, so that the other jobs still run.
+
+    Args:
+        sweep: the sweep.
+        train: trains with checked settings and returns the objective.
+        cfg: the composed config of the job.
+
+    Returns:
+        The objective, or None if there is none or it is NaN.
+
+    Raises:
+        SystemExit: 75 when the run was asked to stop.
     """
     job = sweep.job(list(HydraConfig.get().overrides.task))
-    given: Any = HydraConfig.get().overrides
-    with read_write(given):
-        given.task = sweep.overrides(job)  # what the run keeps of its making
-    config = placed(sweep, job, cfg)
-    if known := outcome(sweep, job, config):
-        print(f"{heading(sweep, job)}: {known.text}", flush=True)
-        return known.value
+    hydra_overrides: Any = HydraConfig.get().overrides
+    with read_write(hydra_overrides):
+        hydra_overrides.task = sweep.overrides(job)  # the run saves these as its own
+    config = job_config(sweep, job, cfg)
+    if outcome := existing_outcome(sweep, job, config):
+        print(f"{label(sweep, job)}: {outcome.text}", flush=True)
+        return outcome.value
     if RunDirectory(sweep.folder / job.name).in_use():
-        print(f"{heading(sweep, job)}: {ELSEWHERE}", flush=True)
-        if not sweep.grid:  # the next choice depends on it
+        print(f"{label(sweep, job)}: {IN_USE}", flush=True)
+        if not sweep.grid:  # the next choice depends on its result
             raise SystemExit(EXIT_STOPPED)
         return None
-    print(f"\n{heading(sweep, job)}", flush=True)
-    manifest.forget_failure(sweep.folder, job.name)
+    print(f"\n{label(sweep, job)}", flush=True)
+    manifest.clear_failure(sweep.folder, job.name)
     try:
         value = train(config)
     except ConfigError as error:
-        return _failed(sweep, job, "ConfigError", str(error))
-    except SystemExit as leaving:
-        if leaving.code in (EXIT_STOPPED, None, 0):
+        return _fail(sweep, job, "ConfigError", str(error))
+    except SystemExit as error:
+        if error.code in (EXIT_STOPPED, None, 0):
             raise
-        return _failed(sweep, job, f"exit code {leaving.code}", "the reason is said above")
+        return _fail(sweep, job, f"exit code {error.code}", "the reason is printed above")
     except Exception as error:
-        return _failed(sweep, job, type(error).__name__, traceback.format_exc())
+        return _fail(sweep, job, type(error).__name__, traceback.format_exc())
     return value if value is not None and value == value else None
 
 
-def placed(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
-    """The settings of `cfg`, sent to the job's directory."""
+def job_config(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
+    """Return the checked settings of `cfg` with the job's directory."""
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
     return train_config.load(cfg)
 
 
-def outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
-    """How a run has ended, if there is nothing left to do."""
-    past = resume.find_resumable(config)
-    if past and past.result:
-        return ended(sweep, job, config.objective, "done already")
+def existing_outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
+    """Return the outcome of a job that need not run, else None."""
+    existing = resume.find_resumable(config)
+    if existing and existing.result:
+        return finished_outcome(sweep, job, config.objective, "already done")
     if _is_final(sweep, job):
+        file = sweep.folder / manifest.FAILED_FOLDER / f"{job.name}.json"
         return Outcome(
-            "failed before, and later runs were chosen knowing that: it is not tried again "
-            f"(delete {sweep.folder / manifest.FAILED / job.name}.json to have it tried).",
+            "failed before, and later runs were chosen based on that, so it is not repeated "
+            f"(to repeat it, delete {file}).",
             None,
         )
     return None
 
 
-def ended(sweep: Sweep, job: Job, objective: str | None, how: str) -> Outcome:
-    """The outcome of a finished run."""
+def finished_outcome(sweep: Sweep, job: Job, objective: str | None, text: str) -> Outcome:
+    """Return the outcome of a finished run.
+
+    Args:
+        sweep: the sweep.
+        job: the job.
+        objective: the name of the objective; None: the default one.
+        text: how it ended; the objective is appended.
+    """
     name, value = status.objective(sweep.folder / job.name, objective)
-    number = f", {name} {value:.4g}" if value is not None else ""
-    return Outcome(f"{how}{number}", value)
+    suffix = f", {name} {value:.4g}" if value is not None else ""
+    return Outcome(f"{text}{suffix}", value)
 
 
-def heading(sweep: Sweep, job: Job) -> str:
-    """[2/6] seed-1: where in the sweep this is."""
+def label(sweep: Sweep, job: Job) -> str:
+    """Return the position and the name of the job, such as "[2/6] seed-1"."""
     jobs = sweep.jobs()
     number = next((n for n, other in enumerate(jobs, 1) if other.name == job.name), 0)
     return f"[{number}/{len(jobs)}] {job.name}" if sweep.grid else f"[{number}] {job.name}"
 
 
 def _is_final(sweep: Sweep, job: Job) -> bool:
-    """Whether trying a failed job again would change which jobs come after it, already made.
+    """Return whether repeating a failed job would change the choice of later, finished jobs.
 
-    A sweeper that chooses by results (optuna) repeats its choices only if it sees the same results.
+    A sweeper that chooses by results (Optuna) repeats its choices only if the results are the same.
     """
-    if sweep.grid or not manifest.failure(sweep.folder, job.name):
+    if sweep.grid or not manifest.read_failure(sweep.folder, job.name):
         return False
     jobs = sweep.jobs()
-    later = jobs[next(n for n, other in enumerate(jobs) if other.name == job.name) + 1 :]
-    return any((sweep.folder / other.name / "result.json").exists() for other in later)
+    index = next(n for n, other in enumerate(jobs) if other.name == job.name)
+    later_jobs = jobs[index + 1 :]
+    return any((sweep.folder / other.name / "result.json").exists() for other in later_jobs)
 
 
-def _failed(sweep: Sweep, job: Job, kind: str, text: str) -> None:
-    manifest.note_failure(sweep.folder, job.name, kind, text)
-    print(f"{heading(sweep, job)}: failed ({kind}): {text.rstrip()}", flush=True)
+def _fail(sweep: Sweep, job: Job, kind: str, text: str) -> None:
+    manifest.record_failure(sweep.folder, job.name, kind, text)
+    print(f"{label(sweep, job)}: failed ({kind}): {text.rstrip()}", flush=True)

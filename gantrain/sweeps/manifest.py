@@ -1,11 +1,11 @@
-"""What a sweep leaves on disk, and what can be read from it at any time.
+"""The files of a sweep, which can be read at any time.
 
-sweep.json          the command, the settings of every run, the runs with their own settings
-<job>/              a run directory, as gantrain train makes it
-failed/<job>.json   why a run could not be finished; gone when it is started again
+sweep.json          the command, the shared settings, and the jobs with their own settings
+<job>/              a run directory, as gantrain train creates it
+failed/<job>.json   why a job failed; removed when it is started again
 logs/<job>.txt      what it printed (launcher=local)
-jobs.json           the jobs of Slurm (launcher=slurm, slurm_detached)
-table.csv           settings against results
+jobs.json           the Slurm jobs (launcher=slurm, slurm_detached)
+table.csv           settings and results
 """
 
 from __future__ import annotations
@@ -28,113 +28,152 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-SWEEP, QUEUED, FAILED = "sweep.json", "jobs.json", "failed"
+SWEEP_FILE = "sweep.json"
+SLURM_FILE = "jobs.json"
+FAILED_FOLDER = "failed"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: `overrides` are those that it does not share with all others."""
+    """One run of a sweep.
+
+    Attributes:
+        name: its folder in that of the sweep.
+        overrides: the overrides that it does not share with all other jobs.
+    """
 
     name: str
     overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Record:
-    """The content of sweep.json."""
+class Manifest:
+    """The content of sweep.json.
+
+    Attributes:
+        command: the command line, after `gantrain`.
+        common: the overrides of every job.
+        jobs: in the order in which they were added.
+    """
 
     command: tuple[str, ...]
     common: tuple[str, ...]
     jobs: tuple[Job, ...]
 
 
-def read(folder: Path) -> Record | None:
-    """The sweep in `folder`, None where there is none. Raises ConfigError when it is damaged."""
-    file = folder / SWEEP
+def read(folder: Path) -> Manifest | None:
+    """Read sweep.json, or return None if `folder` is not a sweep.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    file = folder / SWEEP_FILE
     if not file.is_file():
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
-        return Record(tuple(content["command"]), tuple(content["common"]), jobs)
+        return Manifest(tuple(content["command"]), tuple(content["common"]), jobs)
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
             f"{file} is damaged: delete it and repeat the command of the sweep, which writes it "
-            "anew and keeps the runs."
+            "again and keeps the runs."
         ) from None
 
 
-def write(folder: Path, record: Record) -> None:
-    jobs = [{"name": job.name, "overrides": list(job.overrides)} for job in record.jobs]
-    content = {"command": list(record.command), "common": list(record.common), "jobs": jobs}
-    write_json(folder / SWEEP, content)
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write sweep.json atomically."""
+    jobs = [{"name": job.name, "overrides": list(job.overrides)} for job in manifest.jobs]
+    content = {"command": list(manifest.command), "common": list(manifest.common), "jobs": jobs}
+    write_json(folder / SWEEP_FILE, content)
 
 
-def add(folder: Path, overrides: Sequence[str], keys: Sequence[str]) -> Job:
-    """The job with these overrides, in any order; it is added to sweep.json if it is new.
+def add_job(folder: Path, overrides: Sequence[str], keys: Sequence[str]) -> Job:
+    """Return the job with these overrides, and add it to sweep.json if it is new.
 
-    The sweep must have been written. Several processes may add at the same time.
+    The sweep must have been written. Several processes may add jobs at the same time.
+
+    Args:
+        folder: that of the sweep.
+        overrides: the job's own overrides, in any order.
+        keys: all keys that the sweep varies.
     """
-    with _locked(folder):
-        record = read(folder)
-        assert record is not None
-        if (job := find(record.jobs, overrides)) is None:
-            job = named(record.jobs, overrides, keys)
-            jobs = (*record.jobs, job)
-            write(folder, Record(record.command, record.common, jobs))
+    with _lock(folder):
+        manifest = read(folder)
+        assert manifest is not None
+        if (job := find_job(manifest.jobs, overrides)) is None:
+            job = make_job(manifest.jobs, overrides, keys)
+            jobs = (*manifest.jobs, job)
+            write(folder, Manifest(manifest.command, manifest.common, jobs))
     return job
 
 
-def find(jobs: Sequence[Job], overrides: Sequence[str]) -> Job | None:
-    wanted = sorted(overrides)
-    return next((job for job in jobs if sorted(job.overrides) == wanted), None)
+def find_job(jobs: Sequence[Job], overrides: Sequence[str]) -> Job | None:
+    """Return the job with these overrides, in any order, or None."""
+    sorted_overrides = sorted(overrides)
+    return next((job for job in jobs if sorted(job.overrides) == sorted_overrides), None)
 
 
-def named(jobs: Sequence[Job], overrides: Sequence[str], keys: Sequence[str]) -> Job:
-    """A new job beside `jobs`."""
+def make_job(jobs: Sequence[Job], overrides: Sequence[str], keys: Sequence[str]) -> Job:
+    """Return a new job with a name that none of `jobs` has; see `naming.job_name`."""
     name = job_name(overrides, keys)
-    if any(job.name == name for job in jobs):  # of a sweep over other keys that end the same
+    # An earlier start may have varied other keys with the same last part
+    if any(job.name == name for job in jobs):
         name = f"{name}-{short_hash(overrides)}"
     return Job(name, tuple(overrides))
 
 
-def failure(folder: Path, name: str) -> dict[str, Any] | None:
-    """What is recorded about a failed job: {"kind", "text", "time"}."""
-    return read_json(folder / FAILED / f"{name}.json")
+def read_failure(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return {"kind", "text", "time"} of a failed job, or None."""
+    return read_json(folder / FAILED_FOLDER / f"{name}.json")
 
 
-def note_failure(folder: Path, name: str, kind: str, text: str) -> None:
-    """`kind`: an exception's name or an exit code; `text`: for a person."""
+def record_failure(folder: Path, name: str, kind: str, text: str) -> None:
+    """Record why a job failed.
+
+    Args:
+        folder: that of the sweep.
+        name: of the job.
+        kind: the name of an exception, or an exit code.
+        text: the reason, for the user.
+    """
     when = time.strftime("%Y-%m-%d %H:%M:%S")
-    write_json(folder / FAILED / f"{name}.json", {"kind": kind, "text": text, "time": when})
+    write_json(folder / FAILED_FOLDER / f"{name}.json", {"kind": kind, "text": text, "time": when})
 
 
-def forget_failure(folder: Path, name: str) -> None:
-    (folder / FAILED / f"{name}.json").unlink(missing_ok=True)
+def clear_failure(folder: Path, name: str) -> None:
+    """Delete the record of a failure, if there is one."""
+    (folder / FAILED_FOLDER / f"{name}.json").unlink(missing_ok=True)
 
 
-def queued(folder: Path) -> dict[str, dict[str, str]]:
-    """Jobs that were handed to Slurm: name -> {"job_id", "folder", "submitted"}."""
-    return read_json(folder / QUEUED) or {}
+def slurm_jobs(folder: Path) -> dict[str, dict[str, str]]:
+    """Return {name of the job: {"job_id", "folder", "submitted"}} of jobs submitted to Slurm."""
+    return read_json(folder / SLURM_FILE) or {}
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[TextIO | None]:
-    """One process at a time, where the file system can do that."""
-    with open(folder / f".{SWEEP}.lock", "w") as file:
+def _lock(folder: Path) -> Iterator[TextIO | None]:
+    """Let one process at a time into the block, if the file system supports locks."""
+    with open(folder / f".{SWEEP_FILE}.lock", "w") as file:
         if fcntl is not None:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
-def status_of(folder: Path, name: str, queue: Mapping[str, str] | None = None) -> status.State:
-    """The state of a job of the sweep in `folder`. `queue`: Slurm's own state of its jobs."""
+def job_state(folder: Path, name: str, queue: Mapping[str, str] | None = None) -> status.State:
+    """Return the state of a job.
+
+    Args:
+        folder: that of the sweep.
+        name: of the job.
+        queue: {job id: state} of Slurm's queue; see `slurm_queue.states`.
+    """
     state = status.of_run(folder / name)
-    in_queue = (queue or {}).get(queued(folder).get(name, {}).get("job_id", ""))
+    slurm_state = (queue or {}).get(slurm_jobs(folder).get(name, {}).get("job_id", ""))
     if state.status in (status.STOPPED, status.WAITING):
-        if in_queue is not None:
-            state.status = status.WAITING if in_queue == "PENDING" else status.RUNNING
-        elif failure(folder, name):
+        if slurm_state is not None:
+            state.status = status.WAITING if slurm_state == "PENDING" else status.RUNNING
+        elif read_failure(folder, name):
             state.status = status.FAILED
     return state

@@ -1,6 +1,6 @@
-"""A sweep as asked for on the command line: where it lies, what its runs share, what differs.
+"""Read a sweep from the command line: its folder, its shared overrides, and its jobs.
 
-Everything is checked here, before the first run starts.
+Everything is checked here, before the first job starts.
 """
 
 from __future__ import annotations
@@ -31,21 +31,29 @@ from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
 
-HOME = "sweeps"
-BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-OWN = ("name", "out", "resume")  # of the sweep, not of its runs
-# What may change from one start of a sweep to the next: neither networks nor pictures depend on it.
-FREE = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
-FREE += ("objective", "launcher", "sweep", "hydra")
-SEARCHED = "pairs/l1"  # what a search goes by unless told: data without pairs are then refused
+DEFAULT_OUT = "sweeps"
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+SWEEP_KEYS = ("name", "out", "resume")  # these belong to the sweep, not to its jobs
+# May differ between two starts of a sweep, because neither networks nor images depend on them
+MUTABLE_KEYS = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
+MUTABLE_KEYS += ("objective", "launcher", "sweep", "hydra")
+DEFAULT_OBJECTIVE = "pairs/l1"  # of a search; data sets without test pairs are then rejected
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """folder: <out>/<name>; common: overrides of every run; keys: what the runs differ in.
+    """A sweep.
 
-    flags: Hydra's own, such as --config-dir; grid: all runs are known (a sweeper of Hydra's own);
-    largest: whether the sweeper looks for the largest objective, None: it looks for none.
+    Attributes:
+        folder: <out>/<name>.
+        command: the command line, after `gantrain`.
+        flags: flags for every job, such as --config-dir.
+        common: the overrides of every job.
+        keys: the keys in which the jobs differ.
+        launcher: the choice of launcher=; None: Hydra's own launcher.
+        grid: whether all jobs are known in advance (Hydra's basic sweeper).
+        maximize: whether the sweeper maximizes the objective; None: it does not use one.
+        typed: the overrides for Hydra, as typed but without name=, out= and resume=.
     """
 
     folder: Path
@@ -55,169 +63,175 @@ class Sweep:
     keys: tuple[str, ...]
     launcher: str | None
     grid: bool
-    largest: bool | None
-    typed: tuple[str, ...]  # for Hydra: without name=, out=, resume=
-
-    def own(self, overrides: Iterable[str]) -> list[str]:
-        """Of a job's overrides as Hydra hands them out: those that it does not share."""
-        shared = {_key(text) for text in self.common}
-        return [text for text in overrides if _key(text) not in shared and not _of_hydra(text)]
+    maximize: bool | None
+    typed: tuple[str, ...]
 
     def job(self, overrides: Iterable[str]) -> Job:
-        """The job with these overrides of Hydra's; a new one is recorded."""
-        return manifest.add(self.folder, self.own(overrides), self.keys)
+        """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
+        common = {_key(text) for text in self.common}
+        own = [text for text in overrides if _key(text) not in common and not _is_hydra(text)]
+        return manifest.add_job(self.folder, own, self.keys)
 
     def overrides(self, job: Job) -> list[str]:
-        """What to give to `gantrain train` to make the run."""
-        where = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
-        return [*self.common, *job.overrides, *where]
+        """Return the overrides with which `gantrain train` trains or resumes the job."""
+        location = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
+        return [*self.common, *job.overrides, *location]
 
     def command_line(self, job: Job) -> list[str]:
-        """The same as a whole command line, after `gantrain`."""
+        """Return the command line of the job, after `gantrain`."""
         return ["train", *self.flags, "--run", *self.overrides(job)]
 
     def jobs(self) -> tuple[Job, ...]:
-        found = manifest.read(self.folder)
-        return found.jobs if found else ()
+        """Return all jobs recorded so far."""
+        content = manifest.read(self.folder)
+        return content.jobs if content else ()
 
 
 def prepare(
     overrides: Sequence[str], flags: Sequence[str], config_dir: str | None, argv: Sequence[str]
 ) -> Sweep:
-    """Read the command line of a sweep, check every run, and write sweep.json.
+    """Read the command line of a sweep, check every job, and write sweep.json.
 
-    Raises ConfigError with all problems found, and what Hydra raises for overrides it cannot read.
+    Args:
+        overrides: as typed.
+        flags: as typed.
+        config_dir: the folder of --config-dir, if any.
+        argv: the whole command line, after `gantrain`.
+
+    Raises:
+        ConfigError: lists every problem found.
+        HydraException: an override cannot be parsed.
     """
     if environment.from_environment() is not None:
         raise ConfigError(
-            "A sweep starts its own processes: run it without torchrun (and as one task of srun), "
+            "A sweep starts its own processes: run it without torchrun (or as one task of srun), "
             "with runtime.devices=N for runs on several devices."
         )
     setup_globals()  # the ${hydra:...} resolver
     source = compose.config_loader(config_dir)
-    typed = [text for text in overrides if _key(text) not in OWN]
-    own = _own_settings(source, overrides)
-    cfg = _multirun(source, typed)
-    grid = cfg.hydra.sweeper["_target_"] == BASIC
+    typed = [text for text in overrides if _key(text) not in SWEEP_KEYS]
+    sweep_settings = _sweep_settings(source, overrides)
+    cfg = _compose_multirun(source, typed)
+    grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
     parsed = _parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
     values = {_key(o.input_line or ""): _values(o, grid) for o in parsed if o.is_sweep_override()}
-    written = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-    common = [text for text in written if not _of_hydra(text)]
-    if _largest(cfg) is not None and cfg.get("objective") is None:
-        common = [t for t in common if _key(t) != "objective"] + [f"objective={SEARCHED}"]
+    not_swept = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
+    common = [text for text in not_swept if not _is_hydra(text)]
+    if _maximize(cfg) is not None and cfg.get("objective") is None:
+        common = [text for text in common if _key(text) != "objective"]
+        common.append(f"objective={DEFAULT_OBJECTIVE}")
     choices = list(_combinations(values) if grid else _edges(values))
-    name = own.get("name") or _stem(source, common, choices, typed)
+    name = sweep_settings.get("name") or _default_name(source, common, choices, typed)
     sweep = Sweep(
-        folder=Path(own.get("out", HOME)) / name,
+        folder=Path(sweep_settings.get("out", DEFAULT_OUT)) / name,
         command=tuple(argv),
         flags=tuple(_absolute(flags, config_dir)),
         common=tuple(common),
         keys=tuple(values),
         launcher=_launcher(cfg),
         grid=grid,
-        largest=_largest(cfg),
+        maximize=_maximize(cfg),
         typed=tuple(typed),
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
-    _begin(sweep, source, choices)
+    _check_and_write(sweep, source, choices)
     return sweep
 
 
 def _check_slurm(sweep: Sweep) -> None:
-    slurm_queue.needed()
+    slurm_queue.require_states()
     if sweep.launcher == "slurm_detached" and not sweep.grid:
         raise ConfigError(
-            "launcher=slurm_detached does not wait for results, which this sweep chooses its next "
-            "runs by: take launcher=slurm, in a terminal that stays (tmux)."
+            "launcher=slurm_detached does not wait for results, but this sweep chooses its next "
+            "runs by them: use launcher=slurm, in a terminal that stays open (tmux)."
         )
 
 
-def _begin(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:
-    """Check all jobs, then write sweep.json; jobs of an earlier start stay in it."""
-    before = manifest.read(sweep.folder)
-    if before is None and (sweep.folder / "config.yaml").exists():
+def _check_and_write(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:
+    """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
+    existing = manifest.read(sweep.folder)
+    if existing is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")
-    jobs = list(before.jobs) if before else []
-    wanted = []
+    old_jobs = list(existing.jobs) if existing else []
+    jobs: list[Job] = []
     for own in choices:
-        job = manifest.find([*jobs, *wanted], own) or manifest.named(
-            [*jobs, *wanted], own, sweep.keys
-        )
-        wanted.append(job)
+        known = [*old_jobs, *jobs]
+        job = manifest.find_job(known, own) or manifest.make_job(known, own, sweep.keys)
+        jobs.append(job)
     problems: dict[str, None] = {}
-    if before and any((sweep.folder / job.name / "config.yaml").exists() for job in jobs):
-        problems.update(dict.fromkeys(_changes(sweep, before.common)))
+    if existing and any((sweep.folder / job.name / "config.yaml").exists() for job in old_jobs):
+        problems.update(dict.fromkeys(_common_changes(sweep, existing.common)))
     if not problems:
-        for job in dict.fromkeys(wanted):
-            problems.update(dict.fromkeys(_problems(source, sweep.overrides(job))))
+        for job in dict.fromkeys(jobs):
+            problems.update(dict.fromkeys(_job_problems(source, sweep.overrides(job))))
     if problems:
         raise ConfigError(*problems)
-    if sweep.grid:
-        jobs = list(dict.fromkeys([*jobs, *wanted]))
-    manifest.write(sweep.folder, manifest.Record(sweep.command, sweep.common, tuple(jobs)))
+    # A sweeper that chooses by results adds its jobs one by one; `choices` are examples only
+    recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
+    content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
+    manifest.write(sweep.folder, content)
 
 
-def _changes(sweep: Sweep, before: Sequence[str]) -> list[str]:
-    """Runs of one sweep must be comparable: what they share cannot change on the way."""
-    old, new = _settings(before), _settings(sweep.common)
+def _common_changes(sweep: Sweep, old_common: Sequence[str]) -> list[str]:
+    """Return a sentence if the shared settings have changed: runs would not be comparable."""
+    old, new = _fixed_settings(old_common), _fixed_settings(sweep.common)
     if old == new or "resume_force=true" in sweep.common:
         return []
     changed = [
-        f"{key}: {old.get(key, '(not given)')} -> {new.get(key, '(not given)')}"
+        f"{key}: {old.get(key, '(not set)')} -> {new.get(key, '(not set)')}"
         for key in dict.fromkeys([*old, *new])
         if old.get(key) != new.get(key)
     ]
     return [
-        f"{sweep.folder} was begun with other settings for all its runs: {'; '.join(changed)}. "
-        "Take them back, give the new sweep another name=, or add resume_force=true."
+        f"{sweep.folder} was started with other settings for all its runs: {'; '.join(changed)}. "
+        "Restore them, give the new sweep another name=, or add resume_force=true."
     ]
 
 
-def _settings(overrides: Iterable[str]) -> dict[str, str]:
+def _fixed_settings(overrides: Iterable[str]) -> dict[str, str]:
     pairs = {_key(text): text.partition("=")[2] for text in overrides}
-    return {key: value for key, value in pairs.items() if not _free(key)}
+    return {key: value for key, value in pairs.items() if not _is_mutable(key)}
 
 
-def _free(key: str) -> bool:
-    return any(key == free or key.startswith((f"{free}.", f"{free}/")) for free in FREE)
+def _is_mutable(key: str) -> bool:
+    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in MUTABLE_KEYS)
 
 
-def _problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
+def _job_problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
         cfg = compose.task_config(source, "train", overrides)
-        preflight.check(train_config.load(cfg, given=()))
+        preflight.check(train_config.load(cfg, typed_keys=()))
     except ConfigError as error:
         return error.problems
     return ()
 
 
-def _own_settings(source: ConfigLoaderImpl, overrides: Sequence[str]) -> dict[str, str]:
-    """name and out of the sweep, if typed."""
+def _sweep_settings(source: ConfigLoaderImpl, overrides: Sequence[str]) -> dict[str, str]:
+    """Return `name` and `out` of the sweep, if typed."""
     parser = OverridesParser.create(config_loader=source)
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for text in overrides:
-        if (key := _key(text)) not in OWN:
+        if (key := _key(text)) not in SWEEP_KEYS:
             continue
         override = parser.parse_override(text)
         value = None if override.is_sweep_override() else override.value()
         if override.is_sweep_override() or "${" in str(value):
             raise ConfigError(
-                f"{text}: in a sweep, name= and out= are those of the sweep. Give one name; each "
-                "run gets a folder of its own in it, named by what it does not share, as seed-0."
+                f"{text}: in a sweep, name= and out= are those of the sweep. Give a single name; "
+                "each run gets its own folder in it, named by its own settings, such as seed-0."
             )
         if key == "resume" and value not in (None, "auto"):
             raise ConfigError(
-                f"{text} is one run: leave resume out. A sweep goes on where it stopped when its "
-                "command is repeated."
+                f"{text} is a single run: remove resume. To resume a sweep, repeat its command."
             )
         if value is not None and key != "resume":
-            found[key] = str(value)
-    return found
+            settings[key] = str(value)
+    return settings
 
 
-def _multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
-    """The sweep's own config: its sweeper and its launcher."""
+def _compose_multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
+    """Compose the config of the sweep itself, with its sweeper and its launcher."""
     try:
         return compose.compose(source, "train", typed, RunMode.MULTIRUN)
     except HydraException as error:
@@ -229,7 +243,7 @@ def _multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
 def _parse(
     source: ConfigLoaderImpl, typed: Sequence[str], params: Any, grid: bool
 ) -> list[Override]:
-    """The sweeper's own parameters and what was typed; of one key the last."""
+    """Parse the sweeper's params and the typed overrides, of which the last one of a key wins."""
     parser = OverridesParser.create(config_loader=source)
     texts = [f"{key}={value}" for key, value in params.items()] + list(typed)
     parsed = {_key(o.input_line or ""): o for o in parser.parse_overrides(texts)}
@@ -237,17 +251,18 @@ def _parse(
         if grid and override.is_sweep_override() and not override.is_discrete_sweep():
             raise ConfigError(
                 f"{key}={override.input_line.partition('=')[2] if override.input_line else ''}: "
-                "an interval has no end of values: list some, as 1,2,3, or add sweep=optuna."
+                "an interval has infinitely many values: list some, such as 1,2,3, or add "
+                "sweep=optuna."
             )
     return list(parsed.values())
 
 
 def _values(override: Override, grid: bool) -> list[str]:
-    """The overrides that a swept key stands for; of an interval (and optuna's range) the ends."""
+    """Return one override per value of a swept key; of an interval or Optuna's range, the ends."""
     key, value = override.get_key_element(), override.value()
     if isinstance(value, IntervalSweep):
         return [f"{key}={value.start}", f"{key}={value.end}"]
-    if isinstance(value, RangeSweep) and not grid:  # where Optuna counts the end in
+    if isinstance(value, RangeSweep) and not grid:  # Optuna includes the end
         return [f"{key}={value.start}", f"{key}={value.stop}"]
     return [f"{key}={text}" for text in override.sweep_string_iterator()]
 
@@ -257,37 +272,38 @@ def _combinations(values: dict[str, list[str]]) -> Iterator[list[str]]:
 
 
 def _edges(values: dict[str, list[str]]) -> Iterator[list[str]]:
-    """Each value once, the others at their first."""
-    first = [found[0] for found in values.values()]
-    yield first
-    for i, found in enumerate(values.values()):
-        for other in found[1:]:
-            yield [*first[:i], other, *first[i + 1 :]]
+    """Yield example jobs in which every value occurs: vary one key at a time from the first job."""
+    first_job = [options[0] for options in values.values()]
+    yield first_job
+    for i, options in enumerate(values.values()):
+        for other in options[1:]:
+            yield [*first_job[:i], other, *first_job[i + 1 :]]
 
 
-def _stem(
+def _default_name(
     source: ConfigLoaderImpl, common: list[str], choices: list[list[str]], typed: list[str]
 ) -> str:
-    """<model>-<data>-<6 hexadecimal digits>: the same command has the same."""
-    words = []
+    """Return <model>-<data>-<6 hexadecimal digits>, the same for the same command."""
+    parts = []
     for group in ("model", "data"):
-        varied = any(_key(text) == group for text in choices[0])
-        found = {
+        is_swept = any(_key(text) == group for text in choices[0])
+        names = {
             str(compose.compose(source, "train", [*common, *job]).hydra.runtime.choices[group])
-            for job in choices[: None if varied else 1]
+            for job in choices[: None if is_swept else 1]
         }
-        words.append(found.pop() if len(found) == 1 else "several")
-    told = sorted((t for t in typed if not _free(_key(t)) or _key(t) == "sweep"), key=_key)
-    return "-".join([*words, short_hash(told)])
+        parts.append(names.pop() if len(names) == 1 else "several")
+    hashed = [text for text in typed if not _is_mutable(_key(text)) or _key(text) == "sweep"]
+    return "-".join([*parts, short_hash(sorted(hashed, key=_key))])
 
 
 def _launcher(cfg: DictConfig) -> str | None:
-    """The choice of launcher=, None: Hydra's own."""
+    """Return the choice of launcher=; None: Hydra's own launcher."""
     choice = OmegaConf.select(cfg, "hydra.runtime.choices.launcher")
     return None if choice in (None, "null") else str(choice)
 
 
-def _largest(cfg: DictConfig) -> bool | None:
+def _maximize(cfg: DictConfig) -> bool | None:
+    """Return whether the sweeper maximizes the objective; None: it does not use one."""
     direction = cfg.hydra.sweeper.get("direction")
     if direction is None:
         return None
@@ -302,5 +318,5 @@ def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-def _of_hydra(override: str) -> bool:
+def _is_hydra(override: str) -> bool:
     return _key(override).startswith(("hydra.", "hydra/")) or _key(override) == "launcher"

@@ -1,4 +1,4 @@
-"""A sweep from command line to table."""
+"""Run a sweep, from the command line to the results table."""
 
 from __future__ import annotations
 
@@ -23,36 +23,43 @@ def run(
     config_dir: str | None,
     start: Callable[[Sweep, list[str]], None],
 ) -> int:
-    """Check everything, call `start(sweep, overrides)`, which lets Hydra work, show the table.
+    """Check all jobs, run them, and print the table.
 
     Args:
-        overrides, flags, config_dir: as typed; `start` gets those that Hydra is to see.
+        overrides: as typed.
+        flags: as typed.
+        config_dir: the folder of --config-dir, if any.
+        start: called with the sweep and the overrides for Hydra, which runs the jobs.
 
-    Returns the exit code: 0 all done (or all submitted), 1 some failed, 75 stopped.
+    Returns:
+        The exit code: 0 all done (or all submitted), 1 jobs failed, 75 stopped.
+
+    Raises:
+        ConfigError: lists every problem found.
     """
     sweep = plan.prepare(overrides, flags, config_dir, sys.argv[1:])
     register()
     if not sweep.grid:
-        _quiet()
+        _silence_optuna()
     count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
     print(f"Sweep: {sweep.folder}{count}", flush=True)
     stopped = False
     try:
         start(sweep, [*sweep.typed, f"hydra.sweep.dir={hydra_quote(str(sweep.folder))}"])
-    except SystemExit as leaving:
-        if leaving.code != EXIT_STOPPED:
+    except SystemExit as error:
+        if error.code != EXIT_STOPPED:
             raise
         stopped = True
     except KeyboardInterrupt:
         stopped = True
-    except ValueError:  # optuna's about a study without a single result
+    except ValueError:  # Optuna raises it about a study without a single result
         if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise
-    return _close(sweep, stopped)
+    return _finish(sweep, stopped)
 
 
-def _quiet() -> None:
-    """Optuna tells of every trial on its own, and its storage of every table."""
+def _silence_optuna() -> None:
+    """Silence the messages of Optuna about each trial, and those of its storage."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # about its next major version
     with contextlib.suppress(ImportError):
@@ -61,26 +68,29 @@ def _quiet() -> None:
         optuna.logging.set_verbosity(logging.WARNING)
 
 
-def _close(sweep: Sweep, stopped: bool) -> int:
-    """The table, in words and as a file; what to do next; the exit code."""
-    queued = bool(manifest.queued(sweep.folder))
-    found = table.of_sweep(sweep.folder, slurm_queue.states() if queued else None)
-    table.choose_metrics(found, None)
-    table.to_csv(found, sweep.folder / "table.csv", chosen=False)
-    print("", *table.lines(found), "", sep="\n")
-    if sweep.largest is not None and (best := table.best(found, sweep.largest)):
+def _finish(sweep: Sweep, stopped: bool) -> int:
+    """Print and write the table, say what to do next, and return the exit code."""
+    submitted = bool(manifest.slurm_jobs(sweep.folder))
+    results = table.of_sweep(sweep.folder, slurm_queue.states() if submitted else None)
+    table.choose_metrics(results, None)
+    table.to_csv(results, sweep.folder / "table.csv", only_shown=False)
+    print("", *table.lines(results), "", sep="\n")
+    if sweep.maximize is not None and (best := table.best(results, sweep.maximize)):
         print(f"Best: {best}")
-    print(f"{sweep.folder}: {table.summary(found)}. As a file: {sweep.folder / 'table.csv'}")
+    print(f"{sweep.folder}: {table.summary(results)}. Table: {sweep.folder / 'table.csv'}")
     if sweep.launcher == "slurm_detached":
-        print(f"How far they are: gantrain compare {sweep.folder}")
-        print("Repeat the command to submit what has failed or was lost.", flush=True)
-        return EXIT_FAILED if found.count(FAILED) else 0
-    if found.count(FAILED):
-        print(f"Why runs failed: {sweep.folder / manifest.FAILED}")
-    # Of a search failed runs are results, too.
-    unfinished = len(found.rows) - found.count(DONE, *(() if sweep.grid else (FAILED,)))
+        print(f"To see the progress: gantrain compare {sweep.folder}")
+        print("Repeat the command to submit runs that failed or were lost.", flush=True)
+        return EXIT_FAILED if results.count(FAILED) else 0
+    if results.count(FAILED):
+        print(f"Reasons of failed runs: {sweep.folder / manifest.FAILED_FOLDER}")
+    # For a search, failed runs are results too.
+    finished = (DONE,) if sweep.grid else (DONE, FAILED)
+    unfinished = len(results.rows) - results.count(*finished)
     if unfinished or stopped:
-        print("Repeat the same command to go on with what is not done.", flush=True)
-    if stopped or found.count(RUNNING, WAITING) or not found.rows:
+        print("Repeat the same command to resume the unfinished runs.", flush=True)
+    if stopped or results.count(RUNNING, WAITING) or not results.rows:
         return EXIT_STOPPED
-    return EXIT_FAILED if found.count(FAILED) else EXIT_STOPPED if unfinished else 0
+    if results.count(FAILED):
+        return EXIT_FAILED
+    return EXIT_STOPPED if unfinished else 0

@@ -1,4 +1,4 @@
-"""The table of a sweep: settings against results, for the terminal and as CSV."""
+"""The table of a sweep: settings and results, for the terminal, as CSV and as HTML."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from typing import Any
 from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.io.files import atomic_write
 from gantrain.pages.render import render
-from gantrain.runs import status as state
+from gantrain.runs import status
 from gantrain.runs.status import DONE, State
 from gantrain.sweeps import manifest
 
-MEANS = ("pairs/l1", "pairs/psnr", "pairs/ssim")
-# Sections that say where and how a run is made, not what it is.
-ASIDE = ("out", "name", "resume", "resume_force", "runtime", "tracking", "derived", "objective")
-MOST_LOSSES = 6
+PAIR_METRICS = ("pairs/l1", "pairs/psnr", "pairs/ssim")
+# Sections about where and how a run is trained, which do not affect its result
+NOT_COMPARED = ("out", "name", "resume", "resume_force", "runtime", "tracking")
+NOT_COMPARED += ("derived", "objective")
+MAX_LOSSES = 6
 
 
 @dataclass
 class Row:
-    """A run: its name, its settings (those that matter here), how far it is."""
+    """A run.
+
+    Attributes:
+        name: of the job, or the path of the run.
+        settings: the settings in which the runs of the table differ.
+        state: its progress and its metrics.
+    """
 
     name: str
     settings: dict[str, str]
@@ -35,35 +42,47 @@ class Row:
 
 @dataclass
 class Table:
-    """Rows and the metrics to show, the objective first."""
+    """The rows, and the metrics to show, the objective first."""
 
     rows: list[Row]
     metrics: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> list[str]:
+        """The keys of all rows' settings."""
         return list(dict.fromkeys(key for row in self.rows for key in row.settings))
 
     def count(self, *statuses: str) -> int:
+        """Return the number of rows with one of the statuses."""
         return sum(row.state.status in statuses for row in self.rows)
 
 
 def of_sweep(folder: Path, queue: dict[str, str] | None = None) -> Table:
-    """A row for each job of the sweep, with its own settings. `queue`: see `manifest.status_of`."""
-    found = manifest.read(folder)
-    assert found is not None, "the caller has looked"
+    """Return a table with a row for each job of the sweep, with the job's own settings.
+
+    Args:
+        folder: that of the sweep, which must exist.
+        queue: see `manifest.job_state`.
+    """
+    content = manifest.read(folder)
+    assert content is not None, "the caller has checked"
     rows = []
-    for job in found.jobs:
+    for job in content.jobs:
         pairs = (text.lstrip("+").partition("=") for text in job.overrides)
         settings = {key: value for key, _, value in pairs}
-        rows.append(Row(job.name, settings, manifest.status_of(folder, job.name, queue)))
+        rows.append(Row(job.name, settings, manifest.job_state(folder, job.name, queue)))
     return Table(rows)
 
 
 def of_runs(paths: Iterable[Path], queue: dict[str, str] | None = None) -> Table:
-    """Runs, and all runs of sweeps, with the settings in which they differ.
+    """Return a table of runs and of all jobs of sweeps, with the settings in which they differ.
 
-    Raises ConfigError about paths that are neither.
+    Args:
+        paths: run directories and folders of sweeps.
+        queue: see `manifest.job_state`.
+
+    Raises:
+        ConfigError: lists the paths that are neither.
     """
     rows: list[Row] = []
     problems: list[str] = []
@@ -72,149 +91,182 @@ def of_runs(paths: Iterable[Path], queue: dict[str, str] | None = None) -> Table
             for row in of_sweep(path, queue).rows:
                 rows.append(Row(str(path / row.name), row.settings, row.state))
         elif (path / "config.yaml").is_file():
-            rows.append(Row(str(path), {}, state.of_run(path)))
-        elif not (
-            path.exists() and manifest.read(path.parent)
-        ):  # sweeps/NAME/* names more than runs
-            what = "has neither sweep.json nor config.yaml" if path.exists() else "is not there"
-            problems.append(f"{path} is neither a sweep nor a run: it {what}.")
+            rows.append(Row(str(path), {}, status.of_run(path)))
+        # The shell expands sweeps/NAME/* to other files of a sweep, too: skip them
+        elif not (path.exists() and manifest.read(path.parent)):
+            reason = "has neither sweep.json nor config.yaml" if path.exists() else "does not exist"
+            problems.append(f"{path} is neither a sweep nor a run: it {reason}.")
     if problems:
         raise ConfigError(*problems)
-    _settings_that_differ(rows)
+    _keep_differing_settings(rows)
     return Table(rows)
 
 
-def _settings_that_differ(rows: list[Row]) -> None:
-    flats = []
+def _keep_differing_settings(rows: list[Row]) -> None:
+    all_settings = []
     for row in rows:
-        sections = [name for name in row.state.config if name not in ASIDE]
-        flat = {k: format_value(v) for s in sections for k, v in _flat(s, row.state.config[s])}
-        flats.append(flat or row.settings)
-    keys = dict.fromkeys(key for flat in flats for key in flat if not key.endswith("cache_dir"))
-    begun = [flat for flat, row in zip(flats, rows, strict=True) if row.state.config]
-    differing = [key for key in keys if len({flat.get(key) for flat in begun}) > 1]
-    for row, flat in zip(rows, flats, strict=True):
-        row.settings = {key: flat.get(key, "") for key in differing}
+        sections = [name for name in row.state.config if name not in NOT_COMPARED]
+        settings = {
+            key: format_value(value)
+            for section in sections
+            for key, value in _flatten(section, row.state.config[section])
+        }
+        all_settings.append(settings or row.settings)
+    keys = dict.fromkeys(
+        key for settings in all_settings for key in settings if not key.endswith("cache_dir")
+    )
+    started = [
+        settings for settings, row in zip(all_settings, rows, strict=True) if row.state.config
+    ]
+    differing = [key for key in keys if len({settings.get(key) for settings in started}) > 1]
+    for row, settings in zip(rows, all_settings, strict=True):
+        row.settings = {key: settings.get(key, "") for key in differing}
 
 
-def _flat(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
+def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested settings."""
     if not isinstance(node, dict):
         yield prefix, node
         return
     for key, value in node.items():
-        yield from _flat(f"{prefix}.{key}", value)
+        yield from _flatten(f"{prefix}.{key}", value)
 
 
-def choose_metrics(table: Table, asked: Sequence[str] | None) -> None:
-    """Which metrics are shown: those asked for, else the objective, the errors, some losses.
+def choose_metrics(table: Table, requested: Sequence[str] | None) -> None:
+    """Set the metrics of the table.
 
-    Raises ConfigError about a name that no run has.
+    Args:
+        table: the table to change.
+        requested: names of metrics; None: the objective, metrics of test pairs and evaluated
+            metrics, or else losses.
+
+    Raises:
+        ConfigError: no run has a requested metric.
     """
-    there = list(dict.fromkeys(name for row in table.rows for name in row.state.metrics))
-    if asked is not None:
-        if unknown := [name for name in asked if name not in there]:
-            raise ConfigError(*(_no_metric(name, there) for name in unknown))
-        table.metrics = list(asked)
+    available = list(dict.fromkeys(name for row in table.rows for name in row.state.metrics))
+    if requested is not None:
+        if unknown := [name for name in requested if name not in available]:
+            raise ConfigError(*(_unknown_metric(name, available) for name in unknown))
+        table.metrics = list(requested)
         return
     objectives = [row.state.objective for row in table.rows if row.state.objective]
-    chosen = [name for name in [*objectives, *MEANS] if name in there]
-    losses = [name for name in there if name.startswith("loss/")][:MOST_LOSSES]
-    evaluated = [name for name in there if name.startswith("metric/")]
-    table.metrics = list(dict.fromkeys([*chosen, *evaluated])) or losses
+    preferred = [name for name in [*objectives, *PAIR_METRICS] if name in available]
+    losses = [name for name in available if name.startswith("loss/")][:MAX_LOSSES]
+    evaluated = [name for name in available if name.startswith("metric/")]
+    table.metrics = list(dict.fromkeys([*preferred, *evaluated])) or losses
 
 
 def incomparable_metrics(table: Table) -> dict[str, str]:
-    """Shown metrics that the runs were measured by in different ways: name to a sentence."""
-    found = {}
+    """Return {metric: clause} for the metrics that were computed differently for some runs."""
+    clauses = {}
     for name in table.metrics:
         rows = [row for row in table.rows if name in row.state.protocols]
         for row in rows[1:]:
             first, other = (r.state.protocols[name] for r in (rows[0], row))
             fields = [key for key in first if key != "seed" and first[key] != other.get(key)]
-            if fields and name not in found:
-                told = ", ".join(
+            if fields and name not in clauses:
+                differences = ", ".join(
                     f"{k} {format_value(first[k])} and {format_value(other.get(k))}" for k in fields
                 )
-                found[name] = (
-                    f"{name} of {rows[0].name} and {row.name} was measured differently ({told})"
+                clauses[name] = (
+                    f"{name} of {rows[0].name} and {row.name} was measured differently "
+                    f"({differences})"
                 )
-    return found
+    return clauses
 
 
-def _no_metric(name: str, there: list[str]) -> str:
-    if not there:
+def _unknown_metric(name: str, available: list[str]) -> str:
+    if not available:
         return f"metrics: {name} is not known yet: no run has reported anything."
-    close = nearest(name, there)
+    close = nearest(name, available)
     hint = f"Did you mean {close}? " if close else ""
-    return f"metrics: no run has {name}. {hint}There are: {', '.join(there)}."
+    return f"metrics: no run has {name}. {hint}Metrics: {', '.join(available)}."
 
 
 def sort(table: Table, by: str) -> None:
-    """Smallest first (largest with a leading -); runs without the number last."""
-    name, sign = by.removeprefix("-"), -1 if by.startswith("-") else 1
+    """Sort the rows by a metric. Runs without it, or with a NaN, come last.
 
-    def place(row: Row) -> float:
-        number = row.state.metrics.get(name)
-        return math.inf if number is None or number != number else sign * number
+    Args:
+        table: the table to sort.
+        by: a metric, smallest first; "-metric": largest first.
 
-    there = {key for row in table.rows for key in row.state.metrics}
-    if name not in there:
-        raise ConfigError(_no_metric(name, sorted(there)).replace("metrics:", "sort:"))
-    table.rows.sort(key=place)
+    Raises:
+        ConfigError: no run has the metric.
+    """
+    name = by.removeprefix("-")
+    sign = -1 if by.startswith("-") else 1
+
+    def sort_key(row: Row) -> float:
+        value = row.state.metrics.get(name)
+        return math.inf if value is None or math.isnan(value) else sign * value
+
+    available = {key for row in table.rows for key in row.state.metrics}
+    if name not in available:
+        raise ConfigError(_unknown_metric(name, sorted(available)).replace("metrics:", "sort:"))
+    table.rows.sort(key=sort_key)
 
 
 def lines(table: Table) -> list[str]:
-    """The table for a terminal."""
-    short = [key.rpartition(".")[2] for key in table.keys]
-    keys = [s if short.count(s) == 1 else key for s, key in zip(short, table.keys, strict=True)]
+    """Return the lines of the table for a terminal, with aligned columns."""
+    last_parts = [key.rpartition(".")[2] for key in table.keys]
+    keys = [
+        last if last_parts.count(last) == 1 else key
+        for last, key in zip(last_parts, table.keys, strict=True)
+    ]
     head = ["run", *keys, "status", "kimg", *table.metrics]
     body = [
         [
             row.name,
-            *(_cut(row.settings.get(key, "")) for key in table.keys),
+            *(_shorten(row.settings.get(key, "")) for key in table.keys),
             row.state.status,
             f"{row.state.kimg:g}",
-            *(_number(row.state.metrics.get(name)) for name in table.metrics),
+            *(_format_number(row.state.metrics.get(name)) for name in table.metrics),
         ]
         for row in table.rows
     ]
-    left = 1 + len(keys) + 1  # names, settings and the status; numbers stand right
+    text_columns = 1 + len(keys) + 1  # run, settings, status; the other columns hold numbers
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    shown = []
+    aligned_lines = []
     for cells in [head, *body]:
-        parts = [
-            cell.ljust(width) if i < left else cell.rjust(width)
+        aligned = [
+            cell.ljust(width) if i < text_columns else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
-        shown.append("  ".join(parts).rstrip())
-    return shown
+        aligned_lines.append("  ".join(aligned).rstrip())
+    return aligned_lines
 
 
 def summary(table: Table) -> str:
-    """How many are in which state: "4 done, 1 failed, 1 waiting"."""
-    counts = [(table.count(status), status) for status in state.STATUSES]
-    return ", ".join(f"{count} {status}" for count, status in counts if count) or "no runs yet"
+    """Count the runs by status, as in "4 done, 1 failed, 1 waiting"."""
+    counts = [(table.count(name), name) for name in status.STATUSES]
+    return ", ".join(f"{count} {name}" for count, name in counts if count) or "no runs yet"
 
 
 def to_html(table: Table, path: Path) -> None:
-    """Write what `lines` shows as a page of its own."""
+    """Write the table as an HTML page."""
     head = ["run", *table.keys, "status", "kimg", *table.metrics]
     rows = []
     for row in table.rows:
         settings = [row.settings.get(key, "") for key in table.keys]
-        numbers = [_number(row.state.metrics.get(name)) for name in table.metrics]
+        numbers = [_format_number(row.state.metrics.get(name)) for name in table.metrics]
         rows.append([row.name, *settings, row.state.status, f"{row.state.kimg:g}", *numbers])
     text = render("comparison.html", title="gantrain compare", head=head, rows=rows)
     with atomic_write(path) as file:
         file.write(text.encode())
 
 
-def to_csv(table: Table, path: Path, chosen: bool) -> None:
-    """Write it; `chosen`: only the metrics that are shown, else all there are."""
+def to_csv(table: Table, path: Path, only_shown: bool) -> None:
+    """Write the table as a CSV file.
+
+    Args:
+        table: the table.
+        path: the file.
+        only_shown: write only the metrics of the table, not all that the runs have.
+    """
     names = table.metrics
-    if not chosen:
-        there = (name for row in table.rows for name in row.state.metrics)
-        names = list(dict.fromkeys([*names, *there]))
+    if not only_shown:
+        available = (name for row in table.rows for name in row.state.metrics)
+        names = list(dict.fromkeys([*names, *available]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *table.keys, "status", "kimg", *names])
@@ -226,23 +278,32 @@ def to_csv(table: Table, path: Path, chosen: bool) -> None:
         file.write(text.getvalue().encode())
 
 
-def best(table: Table, largest: bool) -> str | None:
-    """The finished run with the smallest (largest) objective, in words; None: there is none."""
+def best(table: Table, maximize: bool) -> str | None:
+    """Describe the finished run with the best objective, the first metric of the table.
+
+    Args:
+        table: the table.
+        maximize: whether the largest value is the best; else the smallest is.
+
+    Returns:
+        None if no finished run has a finite value.
+    """
     name = table.metrics[0] if table.metrics else ""
-    numbers = [(row.state.metrics.get(name, math.nan), row) for row in table.rows]
-    finite = [(n, row) for n, row in numbers if math.isfinite(n) and row.state.status == DONE]
+    pairs = [(row.state.metrics.get(name, math.nan), row) for row in table.rows]
+    finite = [(v, row) for v, row in pairs if math.isfinite(v) and row.state.status == DONE]
     if not finite:
         return None
-    number, row = sorted(finite, key=lambda pair: pair[0])[-1 if largest else 0]
-    settings = " ".join(f"{key}={value}" for key, value in row.settings.items())
-    return f"{row.name}: {name} {number:.4g} with {settings}"
+    value, row = sorted(finite, key=lambda pair: pair[0])[-1 if maximize else 0]
+    settings = " ".join(f"{key}={text}" for key, text in row.settings.items())
+    return f"{row.name}: {name} {value:.4g} with {settings}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
+    """Shorten a setting for the terminal."""
     if re.fullmatch(r"-?\d+\.\d{5,}(e[+-]?\d+)?", text):
         return f"{float(text):.5g}"
     return text if len(text) <= 40 else text[:37] + "..."

@@ -13,7 +13,8 @@ from unittest import mock
 from gantrain import build
 from gantrain.commands import train
 from gantrain.engine.phase import PhaseRunner
-from gantrain.engine.trainer import Trainer, TrainingPlan
+from gantrain.engine.plan import TrainingPlan
+from gantrain.engine.trainer import Trainer
 
 from . import clock, program
 from .rigs import Rig, configured, free, make_rig, measure

@@ -55,7 +55,7 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
         *overrides,
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
-        config = train_config.load(compose("train", given), given=[])
+        config = train_config.load(compose("train", given), typed_keys=[])
     return derived.fill_in(config, (side, side))
 
 
@@ -108,7 +108,7 @@ def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
     gan, precision = make_gan(task, config, side)
     optimizers = build.make_optimizers(config, gan)
     runner = PhaseRunner(gan, optimizers, precision, "halt")
-    runner.at_once = False  # on a CPU, too: no look at every gradient
+    runner.check_immediately = False  # on a CPU, too: no look at every gradient
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
     size = config.train.batch or 1
     streams = ("a", "b") if gan.takes == "unpaired" else ("image",)

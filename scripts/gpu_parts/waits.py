@@ -13,8 +13,9 @@ from torch import Tensor
 
 from gantrain import build
 from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Trainer, TrainingPlan
+from gantrain.engine.trainer import Trainer
 
 from . import clock
 from .rigs import configured, free, make_gan
@@ -89,7 +90,7 @@ def train(trainer: Trainer, steps: int, at: dict[int, Callable[[], None]]) -> No
         nonlocal done
         done += 1
         at.get(done, lambda: None)()
-        return Action.STOP if done >= steps else Action.GO_ON
+        return Action.STOP if done >= steps else Action.CONTINUE
 
     try:
         trainer.train(ask)

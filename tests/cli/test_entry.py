@@ -129,8 +129,8 @@ def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.Monke
         (["~train.kim"], "there is no train.kim to remove"),
         (["data.root=x"], "data.root is a key of data=folder: add data=folder data.root=x."),
         (["dataroot=x"], "add data=folder data.root=x."),
-        (["model.ngf", "64"], "write model.ngf=64, without spaces"),
-        (["--seed", "3"], "written without dashes, as seed=3"),
+        (["model.ngf", "64"], "Write model.ngf=64, without spaces"),
+        (["--seed", "3"], "written without dashes: seed=3"),
         (["--multirn"], "Did you mean --multirun?"),
         (["--cfg", "jb"], "Choices: job, hydra, all."),
         (["--cfg"], "--cfg needs a value"),
@@ -144,7 +144,7 @@ def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.Monke
         (["resume=runs/none"], "resume=runs/none is not a run directory"),
         (["--config-dir", "none"], "not found"),
         (["-m", "seed=0,-1"], "seed=-1 is out of range"),
-        (["generate", "run=x", "runtime=cpu"], "runtime is a choice of gantrain train"),
+        (["generate", "run=x", "runtime=cpu"], "runtime is a config group of gantrain train"),
         (["-m", "model=stylegan,dcgan", "model.z_dim=8"], "write 'model.z_dim=choice(8)'"),
         (["-m", "model=stylegan,dcgan", "model.z_dimm=8"], "Did you mean model.z_dim=8?"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
@@ -247,7 +247,7 @@ def test_help_and_version(gantrain: Run) -> None:
     text = gantrain("--help").out
     for part in (
         "Train a GAN",
-        "Make pictures",
+        "Generate images",
         "cyclegan_reference",
         "gantrain resume=",
         "75 stopped",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.cli.saved_overrides import continued
+from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.errors import ConfigError
 
 
@@ -20,23 +20,23 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_saved_overrides_come_first_and_one_off_keys_stay_behind(run: str) -> None:
     typed = [f"resume={run}", "train.kimg=20"]
-    assert continued(typed) == ["experiment=quickstart", "name=first", *typed]
-    assert continued([f"resume='{run}'"])[:2] == ["experiment=quickstart", "name=first"]
+    assert prepend_saved(typed) == ["experiment=quickstart", "name=first", *typed]
+    assert prepend_saved([f"resume='{run}'"])[:2] == ["experiment=quickstart", "name=first"]
 
 
 @pytest.mark.parametrize("typed", [[], ["seed=1"], ["resume=auto", "name=a"], ["resume=null"]])
 def test_nothing_to_continue(typed: list[str]) -> None:
-    assert continued(typed) == typed
+    assert prepend_saved(typed) == typed
 
 
 def test_a_missing_run_names_those_that_exist(run: str) -> None:
     with pytest.raises(ConfigError, match=r"resume=runs/frist .* Runs in runs: first\."):
-        continued(["resume=runs/frist"])
+        prepend_saved(["resume=runs/frist"])
     with pytest.raises(ConfigError, match=r"Runs in runs: first\."):
-        continued(["resume=elsewhere/x"])
+        prepend_saved(["resume=elsewhere/x"])
 
 
 def test_damaged_overrides(run: str) -> None:
     Path(run, "overrides.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match=r"overrides\.yaml is damaged"):
-        continued([f"resume={run}"])
+        prepend_saved([f"resume={run}"])

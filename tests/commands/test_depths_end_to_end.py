@@ -77,7 +77,7 @@ def test_a_value_range_for_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     assert "outside of value_range=[0,1]" in said
     said = gantrain(tmp_path, *command, "value_range=[1]", "output=no", environment=PLUGIN, code=2)
-    assert "value_range=[1] is no range" in said
+    assert "value_range=[1] is not a range" in said
 
 
 def test_bands_have_every_depth(tmp_path: Path) -> None:

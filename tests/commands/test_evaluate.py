@@ -130,7 +130,7 @@ def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -
     [
         ("stylegan", ["metrics=[l1]"], "StyleGAN makes pictures from noise"),
         ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
-        ("cyclegan", ["metrics=[fdi]"], "is no metric. Did you mean fid?"),
+        ("cyclegan", ["metrics=[fdi]"], "is not a metric. Did you mean fid?"),
         ("stylegan", ["split=test"], "There are 0 real pictures"),
         ("cyclegan", ["split=train"], "translations are measured on test pictures"),
         ("stylegan", ["num_images=3"], "num_images=3 is too few"),
@@ -245,7 +245,7 @@ def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
         (["evaluation.inception=x.pth", "evaluation.extractor=inception"], "there is no such file"),
         (["evaluation.metrics=[lpips]"], "run gantrain fetch weights=lpips"),
         (["evaluation.metrics=[path_length]"], "fetch weights=lpips"),
-        (["evaluation.metrics=[mid]"], "is no metric"),
+        (["evaluation.metrics=[mid]"], "is not a metric"),
         (["evaluation.metrics=[]"], "evaluation.metrics is empty"),
         (["evaluation.metrics=[l1]", "data.test_images=4"], "needs 6 real pictures"),
         (["evaluation.best=fid"], "evaluation.best=fid is not measured"),

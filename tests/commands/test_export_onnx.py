@@ -76,7 +76,7 @@ def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
         tmp_path, "export", "run=s", "output=p", "format=safetensors"
     )
     refused = gantrain(tmp_path, "export", "run=s", "output=q", "truncation_psi=0.5", code=2)
-    assert "truncation_psi is for format=onnx" in refused
+    assert "truncation_psi applies to format=onnx" in refused
 
 
 def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

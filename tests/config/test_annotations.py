@@ -76,7 +76,7 @@ def test_sentences() -> None:
     assert explain_mismatch("n", "x", OPTIONAL) == (
         "n=x is not allowed: n must be an integer or null."
     )
-    assert "rising kimg, values of at least 0" in describe(WEIGHT)
+    assert "increasing kimg, values of at least 0" in describe(WEIGHT)
 
 
 def test_closest_knows_when_nothing_is_close() -> None:

@@ -18,20 +18,20 @@ def test_each_model_gets_its_class_and_its_keys() -> None:
     assert section["_target_"] == "gantrain.data.shapes.UnpairedShapes" and problems == []
     assert "train_images" in section and "dropout" not in section
     assert section["odd"] == 1  # nobody's key: reported as unknown later
-    assert dropped["dropout"] == "CycleGAN trains on pictures of two domains"
+    assert dropped["dropout"] == "CycleGAN trains on images of two domains"
     section, dropped, problems = data_kind.match_data(DCGAN, FOLDER)
     assert section["_target_"] == "gantrain.gans.dcgan.DCGAN" and problems == []
     assert "dropout" in section and "train_images" not in section
-    assert dropped["train_images"] == "DCGAN trains on single pictures"
+    assert dropped["train_images"] == "DCGAN trains on single images"
 
 
 def test_the_wrong_kind_is_refused() -> None:
     shapes = {"_target_": "gantrain.data.shapes.UnpairedShapes"}
     [problem] = data_kind.match_data(DCGAN, shapes)[2]
-    assert "UnpairedShapes holds pictures of two domains" in problem
-    assert "DCGAN trains on single pictures: use data=" in problem
+    assert "UnpairedShapes holds images of two domains" in problem
+    assert "DCGAN trains on single images: use data=" in problem
     [problem] = data_kind.match_data(DCGAN, {"_target_": {"unpaired": shapes["_target_"]}})[2]
-    assert "nothing for DCGAN" in problem
+    assert "no images for DCGAN" in problem
 
 
 def test_a_plugin_without_a_word_takes_two_domains() -> None:

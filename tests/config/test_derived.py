@@ -18,7 +18,7 @@ def _hydra() -> Iterator[None]:
 
 
 def load(*overrides: str) -> train_config.RunConfig:
-    return train_config.load(compose("train", ["model=stylegan", *overrides]), given=[])
+    return train_config.load(compose("train", ["model=stylegan", *overrides]), typed_keys=[])
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_is_given_stays() -> None:
 def test_a_microbatch_must_divide_the_batch_that_was_found() -> None:
     config = load("train.microbatch=8")
     assert derived.fill_in(config, (256, 256)).train.microbatch == 8
-    with pytest.raises(ConfigError, match=r"does not divide the batch of 16 .* give train.batch"):
+    with pytest.raises(ConfigError, match=r"does not divide the batch of 16 .* set train.batch"):
         derived.fill_in(replace(config, train=replace(config.train, microbatch=5)), (256, 256))
 
 
@@ -78,5 +78,5 @@ def test_every_rank_gets_the_same_share() -> None:
     assert derived.fill_in(config, (1024, 1024), 8).train.batch == 8  # an image each at least
     with pytest.raises(ConfigError, match=r"train.batch=8 .* over 3 ranks: .* train.batch=9"):
         derived.fill_in(load("train.batch=8"), (64, 64), 3)
-    with pytest.raises(ConfigError, match=r"the batch of 8, 4 on each of 2 ranks: give another"):
+    with pytest.raises(ConfigError, match=r"the batch of 8, 4 on each of 2 ranks: use another"):
         derived.fill_in(load("train.batch=8", "train.microbatch=8"), (64, 64), 2)

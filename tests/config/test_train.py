@@ -93,7 +93,7 @@ def test_values_are_plain_and_typed() -> None:
         ("+optimizer.params=[]", "optimizer.params is not a key"),
         ("model.norm=instanc", "Did you mean model.norm=instance?"),
         ("model.ngf=-1", "model.ngf=-1 is out of range"),
-        ("model.lambda_cycle=[[1,0],[0,1]]", "rising kimg"),
+        ("model.lambda_cycle=[[1,0],[0,1]]", "increasing kimg"),
         ("+model.images=3", "model.images is not a key"),
         ("lr=0.1", "Did you mean optimizer.lr=0.1?"),
         ("train=3", "train is a section"),
@@ -105,7 +105,7 @@ def test_values_are_plain_and_typed() -> None:
         ("name=${nowhere}", "'nowhere' not found"),
         ("name=???", "name has no value: add name=..."),
         ("name=a/b", "plain folder name"),
-        ("runtime.device=gpu", "give auto, cpu, cuda, cuda:N or mps"),
+        ("runtime.device=gpu", "use auto, cpu, cuda, cuda:N or mps"),
     ],
 )
 def test_a_wrong_key_or_value(override: str, said: str) -> None:
@@ -125,7 +125,7 @@ def test_all_problems_at_once() -> None:
         (["train.batch=6", "train.microbatch=4"], "nearest that does is train.microbatch=3"),
         (["train.epochs=null", "train.kimg=20"], "add lr.unit=image"),
         (["lr.schedule=step"], "needs lr.step_kimg"),
-        (["runtime=cpu", "runtime.precision=tf32"], "tf32 is for NVIDIA GPUs"),
+        (["runtime=cpu", "runtime.precision=tf32"], "tf32 works on NVIDIA GPUs only"),
         (["data=folder", "data.resolution=250"], "nearest is data.resolution=248"),
         (["data=folder", "data.resolution=[256,130]"], "data.resolution=[256,128]"),
         (["data=folder", "model.generator=unet_256", "data.resolution=300"], "resolution=256."),
@@ -232,7 +232,7 @@ def test_a_plugin_package_is_allowed_when_named(
 
 def test_penalty_needs_equal_sizes() -> None:
     (text,) = problems("data=folder", "data.preprocess=none", "model.loss=wgan_gp")
-    assert "data.preprocess=none leaves pictures of any size" in text
+    assert "data.preprocess=none leaves images of any size" in text
 
 
 def test_a_first_stage_that_takes_all_is_said() -> None:

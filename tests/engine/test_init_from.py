@@ -46,8 +46,8 @@ def test_all_mismatches_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_weights(make(ngf=3), path)
     text = str(error.value)
-    assert "G.ab.model.1.weight is (2, 3, 7, 7) in the file, (3, 3, 7, 7) in this model" in text
-    assert "G.ba.model.11.conv_block.1.weight is (8, 8, 3, 3) in the file, absent" in text
+    assert "G.ab.model.1.weight is (2, 3, 7, 7) in the file but (3, 3, 7, 7) in this model" in text
+    assert "G.ba.model.11.conv_block.1.weight is (8, 8, 3, 3) in the file but absent" in text
     assert len(error.value.problems) > 20
 
 
@@ -61,7 +61,7 @@ def test_another_kind_of_network_is_one_sentence(tmp_path: Path) -> None:
         "init_from: G.G",
         "init_from: D.D",
     ]
-    assert "this one is a StyleGAN2Generator" in str(error.value)
+    assert "in this model it is a StyleGAN2Generator" in str(error.value)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [[1], {"model.1.weight": torch.ones(1)}, torch.nn.ReLU()])
 def test_other_programs_files_get_a_sentence(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "x.pt")
-    with pytest.raises(ConfigError, match=r"no snapshot or checkpoint"):
+    with pytest.raises(ConfigError, match=r"not a snapshot or checkpoint"):
         load_weights(make(), tmp_path / "x.pt")
 
 

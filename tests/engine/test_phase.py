@@ -109,7 +109,7 @@ def not_finite_at_one(gan: Toy, batch: Batch, step: Step) -> Iterator[dict[str, 
 
 def test_halt_names_phase_and_first_step() -> None:
     run = runner(Toy(not_finite_at_one))
-    run.at_once = False  # as on an accelerator, which nobody waits for
+    run.check_immediately = False  # as on an accelerator, which nobody waits for
     run.step([column(1.0)], Step(0, 0))
     run.check()
     for index in (1, 2):

@@ -110,7 +110,7 @@ def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path)
     for path in finished.glob("checkpoints/*.pt"):
         path.write_bytes(b"PK")
     before = content(finished)
-    assert "None of the 1 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
+    assert "All 1 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
     assert content(finished) == before
 
 
@@ -188,7 +188,7 @@ def test_force_cannot_change_the_shapes(finished: Path, tmp_path: Path) -> None:
     before = content(finished)
     output = gantrain(tmp_path, "resume=runs/run", "model.ngf=3", "resume_force=true", code=2)
     assert "Traceback" not in output and "forced or not" in output
-    assert re.search(r"G\.ab\.\S+ is \([\d, ]+\) there and \([\d, ]+\) here", output)
+    assert re.search(r"G\.ab\.\S+ is \([\d, ]+\) in the checkpoint but \([\d, ]+\) now", output)
     assert content(finished) == before
 
 

@@ -31,10 +31,10 @@ def send(number: signal.Signals) -> None:
 @pytest.mark.parametrize("number", ALL)
 def test_outside_of_slurm_every_signal_stops(number: signal.Signals) -> None:
     with handle_signals() as signals:
-        assert signals.take() is Action.GO_ON and signals.received is None
+        assert signals.pop_request() is Action.CONTINUE and signals.received is None
         send(number)
-        assert signals.take() is Action.STOP and signals.received == number
-        assert signals.take() is Action.STOP  # not forgotten
+        assert signals.pop_request() is Action.STOP and signals.received == number
+        assert signals.pop_request() is Action.STOP  # not forgotten
 
 
 @pytest.mark.parametrize("number", USER)
@@ -44,7 +44,7 @@ def test_slurm_warning_before_the_time_limit_requeues(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with handle_signals() as signals:
         send(number)
-        assert signals.take() is Action.REQUEUE and signals.received == number
+        assert signals.pop_request() is Action.REQUEUE and signals.received == number
 
 
 def test_slurm_preemption_saves_and_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +52,10 @@ def test_slurm_preemption_saves_and_trains_on(monkeypatch: pytest.MonkeyPatch) -
     with handle_signals() as signals:
         for _ in range(2):  # at the beginning of the grace time and at its end
             send(signal.SIGTERM)
-            assert signals.take() is Action.SAVE and signals.received == signal.SIGTERM
-            assert signals.take() is Action.GO_ON
+            assert signals.pop_request() is Action.SAVE and signals.received == signal.SIGTERM
+            assert signals.pop_request() is Action.CONTINUE
         send(signal.SIGINT)  # not a second one: the first Ctrl-C still saves
-        assert signals.take() is Action.STOP and signals.received == signal.SIGINT
+        assert signals.pop_request() is Action.STOP and signals.received == signal.SIGINT
 
 
 def test_the_largest_wish_counts_and_names_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_the_largest_wish_counts_and_names_its_signal(monkeypatch: pytest.Monkey
     with handle_signals() as signals:
         for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
             send(number)
-        assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR2
+        assert signals.pop_request() is Action.REQUEUE and signals.received == signal.SIGUSR2
 
 
 @pytest.mark.parametrize("first", ALL)
@@ -80,7 +80,7 @@ def test_a_started_rank_leaves_the_second_sigint_to_its_parent(
     with handle_signals() as signals:
         for _ in range(3):
             send(signal.SIGINT)
-        assert signals.take() is Action.STOP
+        assert signals.pop_request() is Action.STOP
 
 
 def test_handlers_come_back_also_after_an_error() -> None:
@@ -104,14 +104,14 @@ def test_earlier_handlers_of_user_signals_are_remembered() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with handle_signals() as signals:
         send(signal.SIGUSR2)
-        assert signals.earlier == {signal.SIGUSR2: submitits}
+        assert signals.previous_handlers == {signal.SIGUSR2: submitits}
 
 
 def test_nohup_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with handle_signals() as signals:
         send(signal.SIGHUP)
-        assert signals.take() is Action.GO_ON
+        assert signals.pop_request() is Action.CONTINUE
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
@@ -119,7 +119,7 @@ def test_an_ignored_signal_is_ignored_again_afterwards() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with handle_signals() as signals:
         send(signal.SIGUSR1)
-        assert signals.take() is Action.STOP
+        assert signals.pop_request() is Action.STOP
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
 
 
@@ -132,12 +132,12 @@ def test_signals_before_the_training_wait_for_it(monkeypatch: pytest.MonkeyPatch
         assert signal.getsignal(number) is signal.SIG_DFL
     send(signal.SIGTERM)
     with handle_signals() as signals:
-        assert signals.take() is Action.SAVE and signals.earlier == {}
+        assert signals.pop_request() is Action.SAVE and signals.previous_handlers == {}
     send(signal.SIGUSR1)  # after the block: kept for the next one
     with handle_signals() as signals:
-        assert signals.take() is Action.REQUEUE and signals.received == signal.SIGUSR1
+        assert signals.pop_request() is Action.REQUEUE and signals.received == signal.SIGUSR1
     with handle_signals() as signals:
-        assert signals.take() is Action.GO_ON
+        assert signals.pop_request() is Action.CONTINUE
 
 
 def test_hold_leaves_submitits_handlers_and_other_machines_alone(

@@ -199,9 +199,9 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_first_signal_asks_and_second_interrupts(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with handle_signals() as signals:
-        assert signals.take() is Action.GO_ON
+        assert signals.pop_request() is Action.CONTINUE
         os.kill(os.getpid(), number)
-        assert signals.take() is Action.STOP and signals.received == number
+        assert signals.pop_request() is Action.STOP and signals.received == number
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(number) == before

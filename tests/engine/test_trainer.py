@@ -11,9 +11,10 @@ from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.phase import NonFiniteGradient
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Trainer, TrainingPlan
+from gantrain.engine.trainer import Trainer
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from tests.helpers.command_line import differences
@@ -71,7 +72,7 @@ def trainer(gan: GAN, folder: Path, **plan: object) -> tuple[Trainer, Recorder, 
         TrainingPlan(**{**values, **plan}),  # type: ignore[arg-type]
         batches=noise,
         tracker=recorder,
-        store=CheckpointStore(folder, keep=99),
+        checkpoints=CheckpointStore(folder, keep=99),
         snapshot=lambda nimg, _: snapshots.append(nimg),
         preview=next(noise(1000)),
     )
@@ -94,7 +95,7 @@ def saved(folder: Path) -> list[str]:
 def test_when_things_happen(tmp_path: Path) -> None:
     plan = {"grid_every": 5, "snapshot_every": 8}
     run, recorder, snapshots = trainer(small_cyclegan(), tmp_path, **plan)
-    assert run.train() is Action.GO_ON
+    assert run.train() is Action.CONTINUE
     assert recorder.steps == [2, 4, 6, 8, 10, 12]
     assert [nimg for nimg, _ in recorder.rows] == [4, 8, 12]
     assert recorder.grids == [0, 6, 10, 12]
@@ -122,7 +123,7 @@ def test_the_last_images_are_reported_too(tmp_path: Path) -> None:
 def test_enough_ends_with_a_report_that_holds_the_measurement(tmp_path: Path) -> None:
     run, recorder, snapshots = trainer(small_cyclegan(), tmp_path, tick=8, evaluate_every=6)
     run.evaluate = lambda nimg, _: ({"metric/x": float(nimg)}, True)
-    assert run.train() is Action.GO_ON
+    assert run.train() is Action.CONTINUE
     assert [(nimg, row["metric/x"]) for nimg, row in recorder.rows] == [(6, 6.0)]
     assert snapshots == [6] and saved(tmp_path) == ["000000.004", "000000.006"]
 
@@ -146,13 +147,13 @@ def test_stopping_anywhere_and_going_on_changes_nothing(
     straight.train()
     first, before, snapshots = trainer(small_cyclegan(), tmp_path / "run", **settings)
     stop = Action.STOP
-    assert first.train(lambda: stop if first.nimg >= stop_at else Action.GO_ON) is stop
+    assert first.train(lambda: stop if first.nimg >= stop_at else Action.CONTINUE) is stop
     assert first.nimg == stop_at and snapshots == []
     second, after, _ = trainer(small_cyclegan(), tmp_path / "run", **settings)
     found = CheckpointStore(tmp_path / "run", 99).newest()
     assert found
     second.load_state_dict(found[1])
-    assert second.train() is Action.GO_ON
+    assert second.train() is Action.CONTINUE
     assert differences(straight.state_dict(), second.state_dict()) == []
     assert losses(before) + losses(after) == losses(expected)
 
@@ -198,7 +199,7 @@ def test_nothing_is_saved_after_a_gradient_that_was_not_finite(
 
 def test_a_skipped_step_leaves_weights_and_moments(tmp_path: Path) -> None:
     run, recorder, _ = trainer(Breaks(4), tmp_path, on_nonfinite="skip")
-    assert run.train() is Action.GO_ON
+    assert run.train() is Action.CONTINUE
     state = run.state_dict()
     assert state["skipped"] == 1
     moments = state["optimizers"]["G"]["state"][0]

@@ -289,9 +289,10 @@ def test_a_checkpoint_fits_or_says_what_does_not() -> None:
     }
     state = {"gan": gan.state_dict(), "optimizers": optimizers}
     assert shape_mismatches(state, make(augment="none")) == []
-    assert "G.E.b16.conv0.weight is absent there and (4, 4, 3, 3) here" in shape_mismatches(
-        state, make(lambda_image=1.0)
+    assert (
+        "G.E.b16.conv0.weight is absent in the checkpoint but (4, 4, 3, 3) now"
+        in shape_mismatches(state, make(lambda_image=1.0))
     )
     assert shape_mismatches(state, make(freeze_d=2)) == [
-        "D learns 18 of its tensors there and 14 here"
+        "D has 18 trained tensors in the checkpoint but 14 now"
     ]

@@ -19,9 +19,10 @@ from torch import Tensor
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.phase import PhaseRunner
+from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.engine.signals import Action
-from gantrain.engine.trainer import Trainer, TrainingPlan
+from gantrain.engine.trainer import Trainer
 from gantrain.gans.base import GAN, Step, networks_of
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents
 from gantrain.inference.features import FeatureCache
@@ -93,7 +94,7 @@ def trainer(case: str, device: torch.device, folder: Path) -> tuple[Trainer, Rec
         plan,
         batches=stream,
         tracker=recorder,
-        store=CheckpointStore(folder, keep=9),
+        checkpoints=CheckpointStore(folder, keep=9),
         snapshot=lambda nimg, G: torch.save(G.state_dict(), folder / f"snapshot-{nimg}.pt"),
         preview=device_cases.pictures(case, 999),
         probe=HealthProbe(gan, data, precision, 8, BATCH) if can_be_probed(gan) else None,
@@ -124,9 +125,9 @@ def training(case: str, folder: Path) -> dict[str, Any]:
         straight.train()
         stopped, before = trainer(case, device, _new(folder / "run"))
         # Nothing renews the path length of step 4 before the report after step 6.
-        stopped.train(lambda: Action.STOP if stopped.index == 5 else Action.GO_ON)
+        stopped.train(lambda: Action.STOP if stopped.index == 5 else Action.CONTINUE)
         resumed, after = trainer(case, device, folder / "run")
-        found = resumed.store.newest()
+        found = resumed.checkpoints.newest()
         assert found and found[1]["index"] == 5
         resumed.load_state_dict(found[1])
         step = resumed._step
@@ -137,7 +138,7 @@ def training(case: str, folder: Path) -> dict[str, Any]:
 
         resumed._step = written  # type: ignore[method-assign]
         resumed.train()
-        states = [run.store.newest() for run in (straight, resumed)]
+        states = [run.checkpoints.newest() for run in (straight, resumed)]
     assert states[0] and states[1]
     return {
         "resumed": differences(states[0][1], states[1][1]),

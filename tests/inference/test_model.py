@@ -149,5 +149,5 @@ def test_what_a_generator_cannot_do_is_said(plain: Model, style: Model, tmp_path
 def test_devices_that_are_not_there(style: Model) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    with pytest.raises(ConfigError, match="device=cuda, but torch sees no CUDA device"):
+    with pytest.raises(ConfigError, match="device=cuda, but torch finds no CUDA device"):
         gantrain.load(style.file, device="cuda")

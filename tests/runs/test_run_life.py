@@ -48,7 +48,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def check(*overrides: str) -> train_config.RunConfig:
     """What is looked at before torch is imported."""
-    config = train_config.load(compose("train", list(overrides)), given=[])
+    config = train_config.load(compose("train", list(overrides)), typed_keys=[])
     preflight.check(config)
     return config
 
@@ -119,7 +119,7 @@ def test_a_finished_run_needs_no_pictures(done: Path) -> None:
     with pytest.raises(ConfigError, match="gone"):
         check(*missing, "name=other")
     config["data"] = compose("train", missing).data
-    loaded = train_config.load(compose("train", missing), given=[])
+    loaded = train_config.load(compose("train", missing), typed_keys=[])
     (done / "config.yaml").write_text(yaml.safe_dump({**config, "data": loaded.data}))
     assert train(*missing) == pytest.approx(result()["headline"])
 
@@ -440,7 +440,7 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
 
     single = "model=stylegan" in settings
     small = ["model.channel_base=128", "model.channel_max=8"] if single else []
-    config = train_config.load(compose("train", [*settings, *small, "objective=x"]), given=[])
+    config = train_config.load(compose("train", [*settings, *small, "objective=x"]), typed_keys=[])
     channels = {"image": 3} if single else {"a": 3, "b": 3}
     gan = build.make_gan(config, ImageSpec(channels, (32, 32), 0, config.train.batch or 1))
     watch = objective.watch(config, gan, build.make_plan(config, 8), 0)
@@ -453,9 +453,9 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
     ("settings", "said"),
     [
         (["objective=l1"], "write objective=pairs/l1"),
-        (["objective=pairs/l2"], "They are pairs/l1, pairs/psnr"),
+        (["objective=pairs/l2"], "Those are pairs/l1, pairs/psnr"),
         (["objective=pairs/l1", "evaluation.test_images=0"], "give evaluation.test_images=100"),
-        (["objective=pairs/l1", "model=dcgan"], "this model translates nothing"),
+        (["objective=pairs/l1", "model=dcgan"], "this model does not translate"),
         (["objective=pairs/l1", "data=folder", "data.root=set"], "give data.test_pairs=true"),
     ],
 )

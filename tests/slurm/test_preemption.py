@@ -113,7 +113,7 @@ def test_time_limit(lab: Lab, straight: Path, tmp_path: Path) -> None:
     lab.requeued(job)
     output = lab.output(job)
     assert "Stopped by SIGUSR1" in output
-    assert f"Job {job} is queued again" in output
+    assert f"Job {job} is requeued" in output
     lab.release(job, "TimeLimit=60")
     assert int(lab.finish(job)["Restarts"]) == 1
     assert_same(run, straight)
@@ -158,7 +158,7 @@ def test_two_ranks_and_the_time_limit(
     lab.requeued(job)
     output = lab.output(job)
     assert len(re.findall("Stopped by ", output)) == 1, output  # rank 0 speaks for all
-    assert f"Job {job} is queued again" in output
+    assert f"Job {job} is requeued" in output
     lab.release(job, "TimeLimit=60")
     assert int(lab.finish(job)["Restarts"]) == 1
     assert_same(run, straight_two)

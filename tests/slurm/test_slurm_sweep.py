@@ -98,7 +98,7 @@ def test_preempted_out_of_time_and_killed(lab: Lab, straight: Path, tmp_path: Pa
         assert_same(sweep / name, straight / name)
 
     again = finish(in_slurm(lab, tmp_path, *SEEDS, *SETTINGS, *SLURM), timeout=400)
-    assert len(re.findall("done already", again)) == 2, again
+    assert len(re.findall("already done", again)) == 2, again
     assert numbers(lab, sweep, 3, launcher)[killed] != jobs[killed]
     assert_same(sweep / killed, straight / killed)
 
@@ -142,4 +142,4 @@ def test_detached_returns_and_compare_shows_the_jobs(lab: Lab, tmp_path: Path) -
         lab.finish(job)
     compared = finish(in_slurm(lab, tmp_path, "compare", "sweeps/pair"))
     assert compared.count("done") >= 2, compared
-    assert "done already" in finish(in_slurm(lab, tmp_path, *command))
+    assert "already done" in finish(in_slurm(lab, tmp_path, *command))

@@ -103,9 +103,9 @@ def test_what_slurm_knows(gantrain: Run, sweep: Path) -> None:
     jobs = {f"seed-{i}": {"job_id": f"7_{i}", "folder": "", "submitted": ""} for i in range(4)}
     (sweep / "jobs.json").write_text(json.dumps(jobs))
     queue = {"7_0": "COMPLETING", "7_1": "PENDING", "7_2": "PENDING", "7_3": "RUNNING"}
-    found = [manifest.status_of(sweep, name, queue).status for name in jobs]
+    found = [manifest.job_state(sweep, name, queue).status for name in jobs]
     assert found == ["done", "waiting", "waiting", "running"]
-    assert manifest.status_of(sweep, "seed-1", {}).status == "failed"
+    assert manifest.job_state(sweep, "seed-1", {}).status == "failed"
 
 
 def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:
@@ -127,7 +127,7 @@ def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "as gantrain compare sweeps/NAME. There are: sweeps/s."),
+        ([], "such as gantrain compare sweeps/NAME. Sweeps here: sweeps/s."),
         (["sweeps/t"], "sweeps/t is neither a sweep nor a run: it is not there."),
         (["."], ". is neither a sweep nor a run: it has neither sweep.json nor config.yaml."),
         (["sweeps/s", "metrics=pairs/l2"], "Did you mean pairs/l1?"),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gantrain.sweeps.naming import LONGEST_NAME, job_name
+from gantrain.sweeps.naming import MAX_NAME_LENGTH, job_name
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_other_settings_have_another_name_that_is_safe_everywhere() -> None:
     names = [job_name(overrides) for overrides in AWKWARD]
     assert len(set(names)) == len(AWKWARD)
     for name in names:
-        assert len(name) <= LONGEST_NAME
+        assert len(name) <= MAX_NAME_LENGTH
         # a folder on any system, and an unquoted value for Hydra (a letter first)
         assert re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]", name)
 

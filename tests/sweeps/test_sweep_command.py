@@ -54,7 +54,7 @@ def test_repeating_runs_what_is_not_done(gantrain: Run, trained: list[str]) -> N
     trained.clear()
     answer = gantrain(*SEEDS)
     assert trained == ["seed-0", "seed-1"] and answer.code == 0
-    assert "[3/3] seed-2: done already, pairs/l1 11" in answer.out
+    assert "[3/3] seed-2: already done, pairs/l1 11" in answer.out
 
 
 def test_more_runs_and_a_larger_budget_join_the_sweep(gantrain: Run, trained: list[str]) -> None:
@@ -131,10 +131,10 @@ def test_every_example_can_be_begun(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["name=a-${seed}"], "Give one name; each run gets a folder of its own"),
+        (["name=a-${seed}"], "Give a single name; each run gets its own folder"),
         (["name=a,b"], "in a sweep, name= and out= are those of the sweep"),
-        (["resume=runs/a"], "leave resume out"),
-        (["model.lambda_cycle=interval(1,2)"], "list some, as 1,2,3, or add sweep=optuna"),
+        (["resume=runs/a"], "remove resume"),
+        (["model.lambda_cycle=interval(1,2)"], "list some, such as 1,2,3, or add sweep=optuna"),
         (["model.lambda_cycle=1,-1"], "model.lambda_cycle=-1 is out of range"),
         (["--cfg", "job"], "--cfg shows what one run is made of"),
         (["hydra.launcher.jobs=2"], "add launcher=local"),
@@ -168,7 +168,7 @@ def test_runs_of_a_sweep_stay_comparable(gantrain: Run, trained: list[str]) -> N
     gantrain(*SEEDS)
     trained.clear()
     answer = gantrain(*SEEDS, "optimizer.lr=0.1")
-    assert answer.code == 2 and "optimizer.lr: (not given) -> 0.1" in answer.err
+    assert answer.code == 2 and "optimizer.lr: (not set) -> 0.1" in answer.err
     assert gantrain(*SEEDS, "tracking.every_kimg=3").code == 0
     assert trained == []
 

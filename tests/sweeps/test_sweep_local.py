@@ -61,7 +61,7 @@ def test_stopped_twice_and_repeated_it_ends_as_if_undisturbed(tmp_path: Path) ->
     assert differences(
         final_state(sweep / "seed-1")["gan"], final_state(tmp_path / "runs/alone")["gan"]
     ) == []  # fmt: skip
-    assert "[2/3] seed-1: done already" in gantrain(tmp_path, *argv)
+    assert "[2/3] seed-1: already done" in gantrain(tmp_path, *argv)
 
 
 def test_a_run_that_dies_is_recorded_and_a_second_ctrl_c_ends_all(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_devices_are_dealt_out(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(local, "available_cores", lambda: 8)
     launcher = Local(jobs, per_job)
-    launcher._deal({Job("a", ()): asked}, count=9)
+    launcher._assign_slots({Job("a", ()): asked}, count=9)
     assert (launcher.slots, launcher.threads) == (slots, threads)
     found = [launcher._environment(slot) for slot in range(len(slots))]
     assert [env["CUDA_VISIBLE_DEVICES"] for env in found] == [slot or gpus for slot in slots]
@@ -153,8 +153,8 @@ def test_devices_are_dealt_out(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (config("cuda:1"), "leave runtime.device out"),
-        (config(devices=3), "Each run takes 3 devices, and there are 2"),
+        (config("cuda:1"), "Remove runtime.device"),
+        (config(devices=3), "Each run needs 3 devices, but there are 2"),
     ],
 )
 def test_devices_that_cannot_be_dealt(
@@ -162,7 +162,7 @@ def test_devices_that_cannot_be_dealt(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(ConfigError, match=said):
-        Local()._deal({Job("a", ()): asked}, count=1)
+        Local()._assign_slots({Job("a", ()): asked}, count=1)
 
 
 def test_gpus_are_counted_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:

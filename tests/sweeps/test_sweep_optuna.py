@@ -63,7 +63,7 @@ def test_a_failure_is_a_result_once_others_were_chosen_after_it(
     behaviour.clear()
     again = gantrain(*SEARCH)
     final = [name for name in failed if names.index(name) < 7]
-    assert again.out.count("it is not tried again") == len(final)
+    assert again.out.count("it is not repeated") == len(final)
     assert set(trained) == set(failed) - set(final)
 
 

@@ -40,8 +40,8 @@ def gantrain(
     for name, value in slurm_stand_in.install(tmp_path / "bin").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # cli sets it: have it put back afterwards
-    monkeypatch.setattr(slurm, "ASK", 0.3)
-    monkeypatch.setattr(slurm, "LOOK", 0.1)
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr(slurm, "RESULT_SECONDS", 0.1)
     monkeypatch.chdir(tmp_path)
 
     def run(*argv: str) -> tuple[int, str]:
@@ -86,7 +86,7 @@ def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.Mo
         assert f"#SBATCH --{option}" in options
 
     code, said = gantrain(*argv, "launcher=slurm_detached")
-    assert code == 0 and "seed-0: is job 1_0 of Slurm's already (running)" in said
+    assert code == 0 and "seed-0: is already Slurm job 1_0 (running)" in said
     assert json.loads((sweep / "jobs.json").read_text()) == jobs
 
     wait_for(lambda: bool(list(sweep.glob("seed-1/checkpoints/*.pt"))))
@@ -101,7 +101,7 @@ def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.Mo
     )
 
     code, said = gantrain(*argv, "launcher=slurm")
-    assert code == 0 and "[1/2] seed-0: done already" in said and "submitted as job 2;" in said
+    assert code == 0 and "[1/2] seed-0: already done" in said and "submitted as job 2;" in said
     output = Path("bin/2.out").read_text()
     assert "Resuming at" in output
     assert "2 done" in gantrain("compare", "sweeps/s")[1]
@@ -117,7 +117,7 @@ def test_a_job_tells_why_it_failed(gantrain: Command) -> None:
 
 def test_what_slurm_refuses_is_said(gantrain: Command) -> None:
     code, said = gantrain(*RUN, "launcher=slurm", "hydra.launcher.partition=nowhere")
-    assert code == 2 and "Slurm does not take the jobs: sbatch: error: invalid partition" in said
+    assert code == 2 and "Slurm rejects the jobs: sbatch: error: invalid partition" in said
 
 
 def test_without_slurm_nothing_is_begun(
@@ -147,4 +147,4 @@ def test_ctrl_c_leaves_the_jobs_alone(
     with monkeypatch.context() as patch:
         at_first_look(patch, lambda: tell_the_job(signal.SIGCONT))
         code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
-    assert code == 0 and "is job 1 of Slurm's already" in said
+    assert code == 0 and "is already Slurm job 1" in said

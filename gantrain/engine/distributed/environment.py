@@ -1,7 +1,7 @@
-"""Which of several cooperating processes this one is, read from the environment, without torch.
+"""Read from the environment which rank this process is, without importing torch.
 
-torchrun (and gantrain's own start of runtime.devices) sets RANK, WORLD_SIZE, LOCAL_RANK,
-MASTER_ADDR and MASTER_PORT. A task of an srun step is mapped from SLURM_PROCID and its like.
+torchrun (and gantrain itself with runtime.devices) sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR
+and MASTER_PORT. The same is derived from SLURM_PROCID and similar variables in an srun step.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from dataclasses import dataclass
 
 from gantrain.errors import ConfigError
 
-NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine; where rank 0
-    listens."""
+    """One process among several that train together.
+
+    Attributes:
+        rank: its number, from 0.
+        size: the number of processes.
+        local_rank: its number on this machine, from 0.
+        local_size: the number of processes on this machine.
+        address: the host on which rank 0 listens.
+        port: the port on which rank 0 listens.
+        source: what started the processes, "torchrun" or "srun".
+    """
 
     rank: int
     size: int
@@ -27,43 +36,53 @@ class ProcessInfo:
     local_size: int
     address: str
     port: int
-    source: str  # "torchrun" or "srun"
+    source: str
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> ProcessInfo | None:
-    """The mapping, or None for a process on its own.
+    """Return the rank of this process, or None if it is alone.
 
-    Raises ConfigError when there are several processes and they cannot be told apart.
+    Args:
+        environ: environment variables; None: those of the process.
+
+    Raises:
+        ConfigError: there are several processes, but the variables do not tell them apart.
     """
     env = os.environ if environ is None else environ
-    given = [name for name in NEEDED if name in env]
-    if "RANK" in given or "WORLD_SIZE" in given:
-        if missing := [name for name in NEEDED if name not in env]:
-            raise ConfigError(
-                f"{', '.join(given)} set, but not {', '.join(missing)}: start the processes with "
-                "torchrun or srun, which set all of them, or unset RANK and WORLD_SIZE."
-            )
-        rank, size, local = (int(env[name]) for name in NEEDED[:3])
-        here = int(env.get("LOCAL_WORLD_SIZE", size))
-        address, port = env["MASTER_ADDR"], int(env["MASTER_PORT"])
-        return ProcessInfo(rank, size, local, here, address, port, "torchrun")
-    return _from_srun(env)
+    present = [name for name in TORCHRUN_VARIABLES if name in env]
+    if "RANK" not in present and "WORLD_SIZE" not in present:
+        return _from_srun(env)
+    if missing := [name for name in TORCHRUN_VARIABLES if name not in env]:
+        raise ConfigError(
+            f"{', '.join(present)} set, but not {', '.join(missing)}: start the processes with "
+            "torchrun or srun, which set all of them, or unset RANK and WORLD_SIZE."
+        )
+    size = int(env["WORLD_SIZE"])
+    return ProcessInfo(
+        rank=int(env["RANK"]),
+        size=size,
+        local_rank=int(env["LOCAL_RANK"]),
+        local_size=int(env.get("LOCAL_WORLD_SIZE", size)),
+        address=env["MASTER_ADDR"],
+        port=int(env["MASTER_PORT"]),
+        source="torchrun",
+    )
 
 
 def local_size() -> int:
-    """Return how many ranks there are on this machine; 1 for a process on its own."""
-    ranks = from_environment()
-    return ranks.local_size if ranks else 1
+    """Return the number of ranks on this machine; 1 if this process is alone."""
+    process = from_environment()
+    return process.local_size if process else 1
 
 
 def is_rank_zero(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether this process speaks for all: rank 0, or one on its own."""
-    ranks = from_environment(environ)
-    return ranks is None or ranks.rank == 0
+    """Return whether this process reports for all ranks: it is rank 0, or alone."""
+    process = from_environment(environ)
+    return process is None or process.rank == 0
 
 
 def _from_srun(env: Mapping[str, str]) -> ProcessInfo | None:
-    # A batch script has SLURM_NTASKS, too, but is one process: only a step counts its tasks.
+    # SLURM_NTASKS is no help: a batch script has it too, but is a single process.
     size = int(env.get("SLURM_STEP_NUM_TASKS", "1"))
     if size < 2:
         return None
@@ -72,22 +91,22 @@ def _from_srun(env: Mapping[str, str]) -> ProcessInfo | None:
             f"This srun step has {size} tasks, but SLURM_PROCID does not say which one this is: "
             "start the ranks with torchrun, or one task with runtime.devices=N."
         )
-    # Steps of one job must not meet: each has a port of its own.
+    # The steps of one job must not connect to each other, so each derives a port of its own.
     job, step = int(env.get("SLURM_JOB_ID", "0")), env.get("SLURM_STEP_ID", "0")
     number = job * 7 + (int(step) if step.isdigit() else 0)
     return ProcessInfo(
         rank=int(env["SLURM_PROCID"]),
         size=size,
         local_rank=int(env["SLURM_LOCALID"]),
-        local_size=_tasks_here(env, size),
+        local_size=_tasks_on_node(env, size),
         address=env.get("MASTER_ADDR") or _first_host(env.get("SLURM_STEP_NODELIST", "")),
         port=int(env.get("MASTER_PORT") or 20000 + number % 10000),
         source="srun",
     )
 
 
-def _tasks_here(env: Mapping[str, str], size: int) -> int:
-    """From SLURM_STEP_TASKS_PER_NODE, such as 4, 2(x3) or 2(x3),1, which lists the nodes' tasks."""
+def _tasks_on_node(env: Mapping[str, str], size: int) -> int:
+    """Return the tasks of this node by SLURM_STEP_TASKS_PER_NODE, such as 4, 2(x3) or 2(x3),1."""
     counts: list[int] = []
     for part in env.get("SLURM_STEP_TASKS_PER_NODE", str(size)).split(","):
         tasks, _, times = part.rstrip(")").partition("(x")
@@ -97,13 +116,14 @@ def _tasks_here(env: Mapping[str, str], size: int) -> int:
 
 
 def _first_host(nodes: str) -> str:
-    """The first name of a list of Slurm's such as n[1-3],m4."""
+    """Return the first name of a node list such as n[1-3],m4."""
     if "[" not in nodes:
         return nodes.split(",")[0] or "127.0.0.1"
-    shown = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True)
-    if shown.returncode or not shown.stdout.strip():
+    command = ["scontrol", "show", "hostnames", nodes]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode or not result.stdout.strip():
         raise ConfigError(
-            f"`scontrol show hostnames {nodes}` does not work here: set MASTER_ADDR to the first "
-            "node's name before srun."
+            f"`{' '.join(command)}` failed: set MASTER_ADDR to the name of the first node before "
+            "srun."
         )
-    return shown.stdout.split()[0]
+    return result.stdout.split()[0]

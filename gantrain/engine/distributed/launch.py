@@ -1,4 +1,4 @@
-"""`runtime.devices=N`: N ranks on this machine, started and watched by torch's elastic agent."""
+"""`runtime.devices=N`: start N ranks on this machine and watch them with torch's elastic agent."""
 
 import json
 import logging
@@ -37,50 +37,55 @@ T = TypeVar("T")
 
 
 def launch(count: int, function: Callable[..., T], *args: Any) -> T:
-    """`function(*args)` in `count` processes that find their rank in the environment.
+    """Run `function(*args)` in `count` processes that find their rank in the environment.
 
-    Returns rank 0's result. What went wrong in a rank is told once, here; the other ranks are
-    ended with it. Signals are passed on to the ranks.
+    If a rank fails, its error is reported once and the other ranks are ended. Signals are forwarded
+    to the ranks.
 
     Args:
-        function: importable, its arguments and result picklable.
+        count: the number of ranks.
+        function: an importable function.
+        args: its picklable arguments.
+
+    Returns:
+        The result of rank 0, which must be picklable.
 
     Raises:
         ConfigError: a rank raised it.
-        SystemExit: 75 when the ranks stopped early with a good checkpoint, 1 after a failure.
+        SystemExit: 75 when the ranks stopped early with an intact checkpoint, 1 after a failure.
     """
-    # listen before the mark is set: only the ranks leave a second Ctrl-C to this process.
+    # Handle signals before LAUNCHED is set: only the ranks leave a second Ctrl-C to this process.
     with (
         tempfile.TemporaryDirectory(prefix="gantrain-ranks-") as folder,
         handle_signals() as signals,
     ):
-        with _environment(count), _passed_on(signals, Path(folder)):
+        with _rank_environment(count), _forward_signals(signals, Path(folder)):
             try:
-                start = elastic_launch(_settings(count, folder), _rank)
+                start = elastic_launch(_launch_config(count, folder), _run_rank)
                 return start(function, args, folder)[0]
             except ChildFailedError as error:
                 rank, failure = error.get_first_failure()
-                code, reports = failure.exitcode, _reports(Path(folder))
+                code, reports = failure.exitcode, _read_reports(Path(folder))
                 if code == EXIT_REQUEUE:
-                    _tell(slurm.requeue(signals))
+                    _print_line(slurm.requeue(signals))
         if code in (EXIT_STOPPED, EXIT_REQUEUE):
             raise SystemExit(EXIT_STOPPED)
         if signals.received and code in (-signals.received, 128 + signals.received):
-            _tell(f"Stopped by {signals.received.name} before the training began.")
+            _print_line(f"Stopped by {signals.received.name} before the training began.")
             raise SystemExit(128 + signals.received)
         raise _failure(reports, count, rank, code)
 
 
-def _tell(text: str) -> None:
+def _print_line(text: str) -> None:
     print(text, file=cast(TextIO, DetachableStream(sys.stdout)), flush=True)
 
 
-def _settings(count: int, folder: str) -> LaunchConfig:
+def _launch_config(count: int, folder: str) -> LaunchConfig:
     for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # we tell it ourselves
-    # torch 2.11 has no such setting: there, 30 s for a rank that does not end when told to.
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # `_failure` reports instead
+    # torch 2.11 lacks this setting: there, a rank that ignores SIGTERM is killed after 30 s.
     has_timeout = "shutdown_timeout" in LaunchConfig.__dataclass_fields__
-    patience: dict[str, Any] = {"shutdown_timeout": 10} if has_timeout else {}
+    timeout: dict[str, Any] = {"shutdown_timeout": 10} if has_timeout else {}
     return LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -92,37 +97,38 @@ def _settings(count: int, folder: str) -> LaunchConfig:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         max_restarts=0,
         start_method="spawn",
-        signals_to_handle="",  # they are passed on, see below
-        **patience,
+        signals_to_handle="",  # `_forward_signals` forwards them instead
+        **timeout,
     )
 
 
-def _rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
-    """In each new process: run, and leave a report if it fails."""
+def _run_rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) -> T:
+    """Run the function in a new process; leave a report in `folder` if it fails."""
     defer_signals()
     startup.skip_final_gc()
     try:
-        for asked in Path(folder).glob("asked-*"):  # before this process was there to hear it
-            os.kill(os.getpid(), int(asked.name[6:]))
+        # Signals that arrived before this process could receive them
+        for file in Path(folder).glob("signal-*"):
+            os.kill(os.getpid(), int(file.name.removeprefix("signal-")))
         return function(*args)
     except ConfigError as error:
-        _report(folder, "config", list(error.problems))
+        _write_report(folder, "config", list(error.problems))
         sys.exit(2)
     except RankLost as error:
-        _report(folder, "hung" if error.hung else "lost", [str(error)])
+        _write_report(folder, "hung" if error.hung else "lost", [str(error)])
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as error:
         if error.code not in (EXIT_STOPPED, EXIT_REQUEUE):
-            _report(folder, "said", [])  # whoever raised it has told why
+            _write_report(folder, "reported", [])  # the raising code has printed why
         raise
     except BaseException:
-        _report(folder, "error", [traceback.format_exc()])
-    # Not through Python's own ending, which may wait for threads of a broken connection.
+        _write_report(folder, "error", [traceback.format_exc()])
+    # A normal exit may wait for threads of a broken connection.
     os._exit(1)
 
 
-def _report(folder: str, kind: str, texts: list[str]) -> None:
+def _write_report(folder: str, kind: str, texts: list[str]) -> None:
     rank = os.environ["RANK"]
     content = {"rank": int(rank), "kind": kind, "time": time.time(), "texts": texts}
     temporary = Path(folder) / f"{rank}.tmp"
@@ -130,45 +136,49 @@ def _report(folder: str, kind: str, texts: list[str]) -> None:
     temporary.rename(Path(folder) / f"failed-{rank}.json")
 
 
-def _reports(folder: Path) -> list[dict[str, Any]]:
-    """What the ranks left, the earliest first."""
-    found = [json.loads(path.read_text()) for path in folder.glob("failed-*.json")]
-    return sorted(found, key=lambda report: report["time"])
+def _read_reports(folder: Path) -> list[dict[str, Any]]:
+    """Return the reports that ranks left, the earliest first."""
+    reports = [json.loads(path.read_text()) for path in folder.glob("failed-*.json")]
+    return sorted(reports, key=lambda report: report["time"])
 
 
 def _failure(reports: list[dict[str, Any]], count: int, first: int, code: int) -> BaseException:
-    """What to raise; says a rank's own fault rather than what the others saw of it.
+    """Print what went wrong and return the exception to raise.
+
+    A rank's own error takes precedence over what the other ranks noticed of it.
 
     Args:
-        count: how many ranks there were.
-        first: the rank that ended first, with exit code `code`, negative for a signal.
+        reports: the reports of the ranks, the earliest first.
+        count: the number of ranks.
+        first: the rank that ended first.
+        code: its exit code, negative for a signal.
     """
     for report in reports:
         if report["kind"] == "config":
             return ConfigError(*report["texts"])
         if report["kind"] == "error":
             print(f"Rank {report['rank']} failed:\n{report['texts'][0]}", file=sys.stderr)
-        if report["kind"] in ("error", "said"):
+        if report["kind"] in ("error", "reported"):
             return SystemExit(1)
     hung = [report for report in reports if report["kind"] == "hung"]
     if hung and code >= 0:
         print(hung[0]["texts"][0], file=sys.stderr)
         return SystemExit(1)
     silent = [first] if code < 0 else sorted(set(range(count)) - {r["rank"] for r in reports})
-    who = ", ".join(map(str, silent or [first]))
-    how = signal.Signals(-code).name if code < 0 else "killed"
+    ranks = ", ".join(map(str, silent or [first]))
+    cause = signal.Signals(-code).name if code < 0 else "killed"
     print(
-        f"Rank {who} ended without a word ({how}; if nobody did that, perhaps the memory was used "
-        "up: dmesg tells), and the others with it. The last checkpoint is good: the same command "
-        "goes on from it if the run has a name=, else resume=.",
+        f"Rank {ranks} exited unexpectedly ({cause}), and the others were ended. If it was not "
+        "killed on purpose, it probably ran out of memory; see dmesg. The last checkpoint is "
+        "intact: to resume, repeat the command if the run has a name=, else add resume=.",
         file=sys.stderr,
     )
     return SystemExit(1)
 
 
 @contextmanager
-def _environment(count: int) -> Iterator[None]:
-    """What the ranks inherit: a mark that we started them, and their share of the cores."""
+def _rank_environment(count: int) -> Iterator[None]:
+    """Set what the ranks inherit: LAUNCHED, and their share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     added = {LAUNCHED: "1"}
     if "OMP_NUM_THREADS" not in os.environ:
@@ -182,25 +192,25 @@ def _environment(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _passed_on(signals: Signals, folder: Path) -> Iterator[None]:
-    """Hand every signal on to the ranks: not all senders reach them (kill PID, scancel --batch).
+def _forward_signals(signals: Signals, folder: Path) -> Iterator[None]:
+    """Forward every signal to the ranks: not all senders reach them (kill PID, scancel --batch).
 
-    Ranks that are still to be started find it in `folder`. They may see one twice, which changes
-    nothing. A second Ctrl-C ends everything at once.
+    Ranks that are not started yet find it in `folder`. A rank may receive a signal twice, which is
+    harmless. A second Ctrl-C ends everything immediately.
     """
-    inner = {number: signal.getsignal(number) for number in signals.actions}
+    handlers = {number: signal.getsignal(number) for number in signals.actions}
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        handler = inner[signal.Signals(number)]
+    def forward(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
         assert callable(handler)
         handler(number, frame)  # raises KeyboardInterrupt at the second Ctrl-C
         with suppress(OSError):  # a full disk
-            (folder / f"asked-{number}").touch()
+            (folder / f"signal-{number}").touch()
         for rank in multiprocessing.active_children():
             if rank.pid and rank.is_alive():
-                with suppress(ProcessLookupError):  # it has ended this moment
+                with suppress(ProcessLookupError):  # it has just ended
                     os.kill(rank.pid, number)
 
-    for number in inner:
-        signal.signal(number, pass_on)
-    yield  # `listen` puts the earlier handlers back
+    for number in handlers:
+        signal.signal(number, forward)
+    yield  # `handle_signals` restores the previous handlers

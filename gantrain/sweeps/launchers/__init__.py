@@ -1,14 +1,14 @@
-"""Where the runs of a sweep run: here, side by side, on Slurm."""
+"""Launchers, which start the runs of a sweep: in parallel on this machine, or on Slurm."""
 
 from __future__ import annotations
 
-# Hydra makes launchers only if their names begin so. A real package there would be imported at
-# every start of every Hydra program here, so the names are given to classes that lie elsewhere.
+# Hydra only instantiates launchers from this namespace. A real package in it would be imported by
+# every Hydra program on the machine, so the names are registered for classes from elsewhere.
 MODULE = "hydra_plugins.gantrain"
 
 
 def register() -> None:
-    """Make launcher=local, slurm and slurm_detached known to Hydra."""
+    """Register launcher=local, slurm and slurm_detached with Hydra."""
     from hydra.core.plugins import Plugins
 
     from gantrain.sweeps.launchers.local import Local

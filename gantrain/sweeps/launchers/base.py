@@ -1,4 +1,4 @@
-"""What gantrain's own launchers share."""
+"""The base class of gantrain's own launchers."""
 
 from __future__ import annotations
 
@@ -30,58 +30,63 @@ class OwnLauncher(Launcher, ABC):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        """Receive what Hydra passes to a launcher. The task is a `cli.entry.CommandTask`."""
         self.context = hydra_context
         self.config = config
-        job = cast(Any, task_function)  # the command line's
-        self.sweep: Sweep = job.sweep
-        self.command_line: CommandLine = job.command_line
+        command_task = cast(Any, task_function)
+        self.sweep: Sweep = command_task.sweep
+        self.command_line: CommandLine = command_task.command_line
 
-    def composed(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> dict[Job, DictConfig]:
-        """The config of each job, without the `hydra` node."""
+    def compose_jobs(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> dict[Job, DictConfig]:
+        """Return the config of each job, without the `hydra` node."""
         setup_globals()
-        found = {}
+        configs = {}
         for job, overrides in jobs:
             cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             with read_write(cfg), open_dict(cfg):
                 del cfg["hydra"]
-            found[job] = cfg
-        return found
+            configs[job] = cfg
+        return configs
 
-    def begin(self, job_overrides: Sequence[Sequence[str]]) -> list[tuple[Job, Sequence[str]]]:
-        """Each list of overrides with its job; jobs with the same overrides are one."""
+    def pair_with_jobs(
+        self, job_overrides: Sequence[Sequence[str]]
+    ) -> list[tuple[Job, Sequence[str]]]:
+        """Return (job, overrides) for each list of overrides; the same overrides are one job."""
         return [(self.sweep.job(overrides), overrides) for overrides in job_overrides]
 
-    def settle(self, configs: dict[Job, DictConfig]) -> dict[Job, Outcome]:
-        """What is known of jobs without running them, said."""
-        known = {}
+    def finished_without_running(self, configs: dict[Job, DictConfig]) -> dict[Job, Outcome]:
+        """Return and print the outcomes of jobs that need not run."""
+        outcomes = {}
         for job, cfg in configs.items():
-            if outcome := self.outcome(job, cfg):
-                self.say(job, outcome.text)
-                known[job] = outcome
-        return known
+            if outcome := self.existing_outcome(job, cfg):
+                self.print_status(job, outcome.text)
+                outcomes[job] = outcome
+        return outcomes
 
-    def outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
-        """How the run has ended, if there is nothing left to do."""
-        return task.outcome(self.sweep, job, task.placed(self.sweep, job, cfg))
+    def existing_outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
+        """Return the outcome of a job that need not run, else None."""
+        return task.existing_outcome(self.sweep, job, task.job_config(self.sweep, job, cfg))
 
-    def say(self, job: Job, text: str) -> None:
-        print_line(f"{task.heading(self.sweep, job)}: {text}")
+    def print_status(self, job: Job, text: str) -> None:
+        """Print a line about a job."""
+        print_line(f"{task.label(self.sweep, job)}: {text}")
 
-    def failed(self, job: Job) -> Outcome:
-        """The outcome of a job with a recorded failure, for the terminal: its last line."""
-        found = manifest.failure(self.sweep.folder, job.name) or {"kind": "unknown", "text": ""}
-        last = (found["text"].strip().splitlines() or [""])[-1]
-        return Outcome(f"failed ({found['kind']}): {last}", None)
+    def failure_outcome(self, job: Job) -> Outcome:
+        """Return the outcome of a job with a recorded failure: the last line of its reason."""
+        failure = manifest.read_failure(self.sweep.folder, job.name)
+        failure = failure or {"kind": "unknown", "text": ""}
+        last_line = (failure["text"].strip().splitlines() or [""])[-1]
+        return Outcome(f"failed ({failure['kind']}): {last_line}", None)
 
 
 def print_line(text: str) -> None:
-    """Print a line; a terminal that is gone must not end what has been started."""
+    """Print a line, and ignore a closed terminal: the started runs must not end with it."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
 
 def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -> JobReturn:
-    """For the sweeper; None counts as a failed trial with optuna."""
-    done = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
-    done.return_value = value
-    return done
+    """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure."""
+    result = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
+    result.return_value = value
+    return result

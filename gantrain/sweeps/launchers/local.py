@@ -1,4 +1,4 @@
-"""launcher=local: runs side by side on this machine, each a process with devices of its own."""
+"""launcher=local: run jobs in parallel on this machine, each in a process with its own devices."""
 
 from __future__ import annotations
 
@@ -26,14 +26,20 @@ from gantrain.sweeps.job import Outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
-POLL = 0.1  # seconds between two looks at the processes
-TAIL = 12  # lines of output that are kept of a failure
-PROMPT = "$ gantrain "  # begins the output of each start
+POLL_SECONDS = 0.1  # between two checks of the processes
+FAILURE_LINES = 12  # of a job's output are recorded when it fails
+PROMPT = "$ gantrain "  # starts the output of each start of a job
 
 
 @dataclass
-class Running:
-    """A run that has been started."""
+class RunningJob:
+    """A job that has been started.
+
+    Attributes:
+        process: its process.
+        slot: index into `Local.slots`.
+        started: when, by time.monotonic().
+    """
 
     process: subprocess.Popen[bytes]
     slot: int
@@ -42,73 +48,91 @@ class Running:
 
 @dataclass
 class JobQueue:
-    """What is going on: jobs to start, jobs started, free slots, jobs left unfinished."""
+    """The progress of a launch.
+
+    Attributes:
+        waiting: jobs that have not been started.
+        free_slots: indices into `Local.slots`.
+        running: jobs that have been started.
+        unfinished: jobs that were stopped, or belong to another process.
+        stopping: the largest action that signals have requested.
+    """
 
     waiting: list[Job]
-    free: list[int]
-    running: dict[Job, Running] = field(default_factory=dict)
-    left: list[Job] = field(default_factory=list)
-    stopping: Action = Action.GO_ON
+    free_slots: list[int]
+    running: dict[Job, RunningJob] = field(default_factory=dict)
+    unfinished: list[Job] = field(default_factory=list)
+    stopping: Action = Action.CONTINUE
 
 
 class Local(OwnLauncher):
-    """`jobs` at a time, None: what the devices allow; `devices_per_job` None: runtime.devices."""
+    """Runs jobs in parallel on this machine.
+
+    Args:
+        jobs: how many at a time; None: as many as the devices allow.
+        devices_per_job: GPUs of each job; None: runtime.devices.
+    """
 
     def __init__(self, jobs: int | None = None, devices_per_job: int | None = None) -> None:
-        self.at_once, self.devices_per_job = jobs, devices_per_job
+        self.max_parallel, self.devices_per_job = jobs, devices_per_job
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run them all. Raises SystemExit 75 when stopped, ConfigError for too few devices."""
-        pairs = self.begin(job_overrides)
-        configs = self.composed(pairs)
-        outcomes = self.settle(configs)
+        """Run all jobs.
+
+        Raises:
+            SystemExit: 75 when stopped.
+            ConfigError: there are too few devices.
+        """
+        pairs = self.pair_with_jobs(job_overrides)
+        configs = self.compose_jobs(pairs)
+        outcomes = self.finished_without_running(configs)
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
-            self._deal(configs, len(waiting))
+            self._assign_slots(configs, len(waiting))
             with handle_signals() as signals:
-                self._work(waiting, configs, outcomes, signals)
+                self._run_all(waiting, configs, outcomes, signals)
         return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
 
-    def _work(
+    def _run_all(
         self,
         waiting: list[Job],
         configs: dict[Job, DictConfig],
         outcomes: dict[Job, Outcome],
         signals: Signals,
     ) -> None:
-        desk = JobQueue(waiting, list(range(len(self.slots))))
+        queue = JobQueue(waiting, list(range(len(self.slots))))
         try:
-            while desk.running or (desk.waiting and not desk.stopping):
-                while desk.waiting and desk.free and not desk.stopping:
-                    self._start(desk, desk.waiting.pop(0), outcomes)
-                self._pass_on(desk, signals.take())
-                for job in [j for j, r in desk.running.items() if r.process.poll() is not None]:
-                    self._end(desk, job, configs[job], outcomes)
-                time.sleep(POLL)
-        except BaseException:  # a second Ctrl-C: at once
-            for running in desk.running.values():
+            while queue.running or (queue.waiting and not queue.stopping):
+                while queue.waiting and queue.free_slots and not queue.stopping:
+                    self._start(queue, queue.waiting.pop(0), outcomes)
+                self._forward(queue, signals.pop_request())
+                for job in [j for j, r in queue.running.items() if r.process.poll() is not None]:
+                    self._end(queue, job, configs[job], outcomes)
+                time.sleep(POLL_SECONDS)
+        except BaseException:  # such as a second Ctrl-C
+            for running in queue.running.values():
                 _kill(running.process)
             raise
-        if desk.stopping is Action.REQUEUE:
+        if queue.stopping is Action.REQUEUE:
             print_line(slurm.requeue(signals))
-        # A sweeper that goes by results cannot go on without one that is still to come.
-        if desk.stopping or (desk.left and not self.sweep.grid):
+        # A sweeper that chooses by results cannot continue while one is missing.
+        if queue.stopping or (queue.unfinished and not self.sweep.grid):
             raise SystemExit(EXIT_STOPPED)
 
-    def _start(self, desk: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
+    def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
         if RunDirectory(folder / job.name).in_use():
-            self.say(job, task.ELSEWHERE)
+            self.print_status(job, task.IN_USE)
             outcomes[job] = Outcome("running", None)
-            desk.left.append(job)
+            queue.unfinished.append(job)
             return
-        manifest.forget_failure(folder, job.name)
+        manifest.clear_failure(folder, job.name)
         log = self._log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "gantrain", *self.sweep.command_line(job)]
-        slot = desk.free.pop(0)
+        slot = queue.free_slots.pop(0)
         with open(log, "ab") as file:
             file.write(f"{PROMPT}{shlex.join(command[3:])}\n".encode())
             file.flush()
@@ -118,113 +142,116 @@ class Local(OwnLauncher):
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=self._environment(slot),
-                start_new_session=True,  # Ctrl-C comes to this process alone, which passes it on
+                start_new_session=True,  # only this process receives Ctrl-C, and forwards it
             )
-        desk.running[job] = Running(process, slot, time.monotonic())
+        queue.running[job] = RunningJob(process, slot, time.monotonic())
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
-        self.say(job, f"started{devices}; its output: {log}")
+        self.print_status(job, f"started{devices}; output: {log}")
 
-    def _end(self, desk: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]) -> None:
-        running = desk.running.pop(job)
-        desk.free.append(running.slot)
+    def _end(
+        self, queue: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]
+    ) -> None:
+        running = queue.running.pop(job)
+        queue.free_slots.append(running.slot)
         code = running.process.returncode
-        took = _duration(time.monotonic() - running.started)
+        duration = _format_duration(time.monotonic() - running.started)
         if code == 0:
-            outcomes[job] = task.ended(self.sweep, job, cfg.objective, f"done in {took}")
-        elif code == EXIT_STOPPED or desk.stopping:
-            outcomes[job] = Outcome(f"stopped after {took}, to be gone on with", None)
-            desk.left.append(job)
+            text = f"done in {duration}"
+            outcomes[job] = task.finished_outcome(self.sweep, job, cfg.objective, text)
+        elif code == EXIT_STOPPED or queue.stopping:
+            outcomes[job] = Outcome(f"stopped after {duration}, can be resumed", None)
+            queue.unfinished.append(job)
         else:
             kind = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-            manifest.note_failure(self.sweep.folder, job.name, kind, _tail(self._log(job)))
-            outcomes[job] = self.failed(job)
-        self.say(job, outcomes[job].text)
+            manifest.record_failure(self.sweep.folder, job.name, kind, _last_lines(self._log(job)))
+            outcomes[job] = self.failure_outcome(job)
+        self.print_status(job, outcomes[job].text)
 
-    def _pass_on(self, desk: JobQueue, action: Action) -> None:
-        """Hand a signal on to the runs; each only once, as a second Ctrl-C interrupts at once."""
+    def _forward(self, queue: JobQueue, action: Action) -> None:
+        """Forward a signal to the jobs, a SIGINT only once: a second one interrupts immediately."""
         if action is Action.SAVE:
-            for running in desk.running.values():
+            for running in queue.running.values():
                 running.process.send_signal(signal.SIGTERM)
-        elif action > desk.stopping:
-            if not desk.stopping:
-                for running in desk.running.values():
+        elif action > queue.stopping:
+            if not queue.stopping:
+                for running in queue.running.values():
                     running.process.send_signal(signal.SIGINT)
-                count = len(desk.running)
-                print_line(f"Stopping: {count} running, to save their state.")
-            desk.stopping = action
+                count = len(queue.running)
+                print_line(f"Stopping: {count} running jobs save their state.")
+            queue.stopping = action
 
-    def _deal(self, configs: dict[Job, DictConfig], count: int) -> None:
-        """slots: for each run at a time the devices it sees ("" for none)."""
+    def _assign_slots(self, configs: dict[Job, DictConfig], count: int) -> None:
+        """Set `slots`, the visible devices of each job at a time ("" for none), and `threads`."""
         cfgs = list(configs.values())
         kinds = {str(cfg.runtime.device) for cfg in cfgs}
         per_job = self.devices_per_job or max(int(cfg.runtime.devices) for cfg in cfgs)
         if fixed := [kind for kind in kinds if ":" in kind]:
             raise ConfigError(
-                f"runtime.device={fixed[0]}: launcher=local gives each run devices of its own; "
-                "leave runtime.device out, and choose devices by CUDA_VISIBLE_DEVICES."
+                f"runtime.device={fixed[0]}: launcher=local assigns devices to each run. Remove "
+                "runtime.device, and select GPUs with CUDA_VISIBLE_DEVICES."
             )
         devices = [] if kinds <= {"cpu", "mps"} else visible_devices()
         cores = available_cores()
         if not devices:
-            jobs = self.at_once or max(2, cores // 2 // per_job)
+            jobs = self.max_parallel or max(2, cores // 2 // per_job)
             self.slots = [""] * min(jobs, count)
         else:
             if len(devices) < per_job:
                 raise ConfigError(
-                    f"Each run takes {per_job} devices, and there are {len(devices)}: set "
-                    "runtime.devices or hydra.launcher.devices_per_job to less."
+                    f"Each run needs {per_job} devices, but there are {len(devices)}: lower "
+                    "runtime.devices or hydra.launcher.devices_per_job."
                 )
             groups = [
                 ",".join(devices[i : i + per_job])
                 for i in range(0, len(devices) - per_job + 1, per_job)
             ]
-            jobs = self.at_once or len(groups)
+            jobs = self.max_parallel or len(groups)
             self.slots = [groups[i % len(groups)] for i in range(min(jobs, count))]
         self.threads = max(1, cores // (len(self.slots) * (1 if devices else per_job)))
 
     def _environment(self, slot: int) -> dict[str, str]:
-        found = {"OMP_NUM_THREADS": str(self.threads), **os.environ, PARENT: str(os.getpid())}
+        env = {"OMP_NUM_THREADS": str(self.threads), **os.environ, PARENT: str(os.getpid())}
         if self.slots[slot]:
-            found["CUDA_VISIBLE_DEVICES"] = self.slots[slot]
-        return found
+            env["CUDA_VISIBLE_DEVICES"] = self.slots[slot]
+        return env
 
     def _log(self, job: Job) -> Path:
         return self.sweep.folder / "logs" / f"{job.name}.txt"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End it with its ranks and data workers."""
+    """Kill a process with its ranks and data workers."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def visible_devices() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
-    # In a process of its own: this one must not hold a device.
-    count = "import torch; print(torch.cuda.device_count())"
-    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True)
-    return [str(i) for i in range(int(done.stdout))] if done.stdout.strip().isdigit() else []
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if variable is not None:
+        return [name.strip() for name in variable.split(",") if name.strip() not in ("", "-1")]
+    # Ask in another process, so that this one does not occupy a device.
+    program = "import torch; print(torch.cuda.device_count())"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return [str(i) for i in range(int(result.stdout))] if result.stdout.strip().isdigit() else []
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+def _format_duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
 
 
-def _tail(log: Path) -> str:
-    """The last lines that the newest start has written."""
+def _last_lines(log: Path) -> str:
+    """Return the last lines written since the latest start of the job."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    newest = f"\n{text}".rpartition(f"\n{PROMPT}")[2]
-    return "\n".join(newest.splitlines()[1:][-TAIL:])
+    latest_start = f"\n{text}".rpartition(f"\n{PROMPT}")[2]
+    return "\n".join(latest_start.splitlines()[1:][-FAILURE_LINES:])

@@ -1,4 +1,4 @@
-"""launcher=slurm and slurm_detached: each run a job of Slurm's, submitted through submitit."""
+"""launcher=slurm and slurm_detached: submit each run as a Slurm job, using submitit."""
 
 from __future__ import annotations
 
@@ -23,15 +23,24 @@ from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
 
-LOOK = 1.0  # seconds between two looks at the results
-ASK = 10.0  # seconds between two questions to Slurm
-# submitit names these itself; every other option is one of sbatch's
-OF_SUBMITIT = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb")
-OF_SUBMITIT += ("nodes", "name", "stderr_to_stdout")
+RESULT_SECONDS = 1.0  # between two checks of the results
+QUEUE_SECONDS = 10.0  # between two queries of Slurm's queue
+# Options that submitit names itself; all others are options of sbatch
+SUBMITIT_OPTIONS = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb")
+SUBMITIT_OPTIONS += ("nodes", "name", "stderr_to_stdout")
 
 
 class SlurmRun:
-    """What a job of Slurm's does. Pickled, and unpickled on the node; requeued, it goes on."""
+    """The function of a Slurm job: run a gantrain command, resuming it when the job is requeued.
+
+    It is pickled when submitted and unpickled on the node, so its attributes are a file format.
+
+    Args:
+        command_line: runs `gantrain <sys.argv[1:]>` in this process.
+        arguments: the command line, after `gantrain`.
+        folder: that of the sweep.
+        name: of the job.
+    """
 
     def __init__(
         self, command_line: CommandLine, arguments: list[str], folder: Path, name: str
@@ -40,70 +49,79 @@ class SlurmRun:
         self.folder, self.name = folder, name
 
     def __call__(self) -> int:
-        """Run `gantrain <arguments>` in this process, whose signal handlers are submitit's."""
-        manifest.forget_failure(self.folder, self.name)
+        """Run `gantrain <arguments>` in this process, which has the signal handlers of submitit."""
+        manifest.clear_failure(self.folder, self.name)
         sys.argv = ["gantrain", *self.arguments]
         try:
             return self.command_line()
         except ConfigError as error:
-            manifest.note_failure(self.folder, self.name, "ConfigError", str(error))
+            manifest.record_failure(self.folder, self.name, "ConfigError", str(error))
             raise
-        except SystemExit as leaving:
-            # -1: submitit has requeued the job.
-            if leaving.code not in (EXIT_STOPPED, None, 0, -1):
-                kind = f"exit code {leaving.code}"
+        except SystemExit as error:
+            # submitit exits with -1 after it has requeued the job.
+            if error.code not in (EXIT_STOPPED, None, 0, -1):
+                kind = f"exit code {error.code}"
                 text = f"see {self.folder / self.name / 'log.txt'}"
-                manifest.note_failure(self.folder, self.name, kind, text)
+                manifest.record_failure(self.folder, self.name, kind, text)
             raise
         except Exception as error:
             kind, text = type(error).__name__, traceback.format_exc()
-            manifest.note_failure(self.folder, self.name, kind, text)
+            manifest.record_failure(self.folder, self.name, kind, text)
             raise
 
     def checkpoint(self) -> Any:
-        """submitit's way to say: run the same again."""
+        """Return what submitit runs after a requeue: the same command."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 class Slurm(OwnLauncher):
-    """Submits what is neither done nor in the queue, and waits. `options`: hydra.launcher's."""
+    """Submits jobs that are neither done nor queued, and waits for all of them.
+
+    Args:
+        options: those of hydra.launcher, see configs/launcher/slurm.yaml.
+    """
 
     waits = True
 
     def __init__(self, **options: Any) -> None:
-        plain = OmegaConf.to_container(OmegaConf.create(options), resolve=True)
-        assert isinstance(plain, dict)
-        self.options = {str(key): value for key, value in plain.items()}
+        plain_options = OmegaConf.to_container(OmegaConf.create(options), resolve=True)
+        assert isinstance(plain_options, dict)
+        self.options = {str(key): value for key, value in plain_options.items()}
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Raises ConfigError when Slurm refuses, SystemExit 75 when interrupted while waiting."""
-        pairs = self.begin(job_overrides)
-        configs = self.composed(pairs)
-        outcomes = self.settle(configs)
-        open_jobs = [job for job in configs if job not in outcomes]
-        in_queue = slurm_queue.needed()
-        known = manifest.queued(self.sweep.folder)
+        """Submit the jobs, and wait for them if `waits`.
+
+        Raises:
+            ConfigError: Slurm rejects the jobs.
+            SystemExit: 75 when interrupted while waiting.
+        """
+        pairs = self.pair_with_jobs(job_overrides)
+        configs = self.compose_jobs(pairs)
+        outcomes = self.finished_without_running(configs)
+        unfinished = [job for job in configs if job not in outcomes]
+        queue = slurm_queue.require_states()
+        submitted = manifest.slurm_jobs(self.sweep.folder)
         new = []
-        for job in open_jobs:
-            if (number := known.get(job.name, {}).get("job_id")) in in_queue:
-                self.say(job, f"is job {number} of Slurm's already ({in_queue[number].lower()})")
+        for job in unfinished:
+            if (job_id := submitted.get(job.name, {}).get("job_id")) in queue:
+                self.print_status(job, f"is already Slurm job {job_id} ({queue[job_id].lower()})")
             elif RunDirectory(self.sweep.folder / job.name).in_use():
-                self.say(job, task.ELSEWHERE)
-                if not self.sweep.grid:  # the next choice depends on it
+                self.print_status(job, task.IN_USE)
+                if not self.sweep.grid:  # the next choice depends on its result
                     raise SystemExit(EXIT_STOPPED)
-                outcomes[job] = Outcome(task.ELSEWHERE, None)
+                outcomes[job] = Outcome(task.IN_USE, None)
             else:
                 new.append(job)
         if new:
             self._submit(new)
         if self.waits:
-            self._wait(open_jobs, configs, outcomes)
-        nothing = Outcome("submitted", None)
-        return [job_return(o, configs[job], outcomes.get(job, nothing).value) for job, o in pairs]
+            self._wait(unfinished, configs, outcomes)
+        no_result = Outcome("submitted", None)
+        return [job_return(o, configs[job], outcomes.get(job, no_result).value) for job, o in pairs]
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         import submitit
@@ -112,9 +130,9 @@ class Slurm(OwnLauncher):
         options = dict(self.options)
         folder = Path(options.pop("submitit_folder")).absolute()
         retries = options.pop("max_num_timeout")
-        where = self.sweep.folder.absolute()
-        work = [
-            SlurmRun(self.command_line, self.sweep.command_line(job), where, job.name)
+        sweep_folder = self.sweep.folder.absolute()
+        runs = [
+            SlurmRun(self.command_line, self.sweep.command_line(job), sweep_folder, job.name)
             for job in jobs
         ]
         try:
@@ -122,84 +140,87 @@ class Slurm(OwnLauncher):
                 folder=folder, cluster="slurm", slurm_max_num_timeout=retries
             )
             executor.update_parameters(
-                **{k if k in OF_SUBMITIT else f"slurm_{k}": v for k, v in options.items()}
+                **{k if k in SUBMITIT_OPTIONS else f"slurm_{k}": v for k, v in options.items()}
             )
             with executor.batch():
-                submitted = [executor.submit(run) for run in work]
+                handles = [executor.submit(run) for run in runs]
         except (FailedJobError, RuntimeError, ValueError, TypeError, NameError) as error:
-            raise ConfigError(f"Slurm does not take the jobs: {_words(error)}") from error
-        known = manifest.queued(self.sweep.folder)
-        for job, handle in zip(jobs, submitted, strict=True):
-            manifest.forget_failure(self.sweep.folder, job.name)
-            known[job.name] = {
+            raise ConfigError(f"Slurm rejects the jobs: {_sbatch_message(error)}") from error
+        submitted = manifest.slurm_jobs(self.sweep.folder)
+        for job, handle in zip(jobs, handles, strict=True):
+            manifest.clear_failure(self.sweep.folder, job.name)
+            submitted[job.name] = {
                 "job_id": str(handle.job_id),
                 "folder": str(handle.paths.folder),
                 "submitted": time.strftime("%Y-%m-%d %H:%M:%S"),
             }
-            self.say(job, f"submitted as job {handle.job_id}; its output: {handle.paths.folder}")
-        write_json(self.sweep.folder / manifest.QUEUED, known)
+            text = f"submitted as job {handle.job_id}; output: {handle.paths.folder}"
+            self.print_status(job, text)
+        write_json(self.sweep.folder / manifest.SLURM_FILE, submitted)
 
     def _wait(
         self, jobs: list[Job], configs: dict[Job, DictConfig], outcomes: dict[Job, Outcome]
     ) -> None:
-        """Until each job is done, has failed or has left the queue."""
-        results = {job: self._result_time(job) for job in jobs}
-        asked, missing = 0.0, dict.fromkeys(jobs, 0)
+        """Wait until each job is done, has failed or has left the queue."""
+        old_times = {job: self._result_time(job) for job in jobs}
+        last_query = 0.0
+        times_missing = dict.fromkeys(jobs, 0)
         try:
             while waiting := [job for job in jobs if job not in outcomes]:
-                time.sleep(LOOK)
+                time.sleep(RESULT_SECONDS)
                 for job in waiting:
-                    if self._result_time(job) != results[job] and (
-                        found := self.outcome(job, configs[job])
+                    if self._result_time(job) != old_times[job] and (
+                        outcome := self.existing_outcome(job, configs[job])
                     ):
-                        ended = task.ended(self.sweep, job, configs[job].objective, "done")
-                        outcomes[job] = Outcome(ended.text, found.value)
-                        self.say(job, ended.text)
-                if time.monotonic() - asked > ASK:
-                    asked = time.monotonic()
-                    self._look_at_queue(set(waiting) - set(outcomes), missing, outcomes)
+                        objective = configs[job].objective
+                        text = task.finished_outcome(self.sweep, job, objective, "done").text
+                        outcomes[job] = Outcome(text, outcome.value)
+                        self.print_status(job, text)
+                if time.monotonic() - last_query > QUEUE_SECONDS:
+                    last_query = time.monotonic()
+                    self._check_queue(set(waiting) - set(outcomes), times_missing, outcomes)
         except KeyboardInterrupt:
-            numbers = [manifest.queued(self.sweep.folder)[j.name]["job_id"] for j in waiting]
+            job_ids = [manifest.slurm_jobs(self.sweep.folder)[j.name]["job_id"] for j in waiting]
             print(
-                "\nThe jobs go on without this process. Repeat the command to wait for them; "
-                f"to end them: scancel {' '.join(numbers)}",
+                "\nThe jobs continue without this process. Repeat the command to wait for them; "
+                f"to cancel them: scancel {' '.join(job_ids)}",
                 flush=True,
             )
             raise SystemExit(EXIT_STOPPED) from None
 
-    def _look_at_queue(
-        self, jobs: Iterable[Job], missing: dict[Job, int], outcomes: dict[Job, Outcome]
+    def _check_queue(
+        self, jobs: Iterable[Job], times_missing: dict[Job, int], outcomes: dict[Job, Outcome]
     ) -> None:
-        """Give up jobs that have left the queue, at the second look: results may arrive late."""
-        found = slurm_queue.states()
-        if found is None:
+        """Give up jobs that are missing in the queue twice: results may appear with a delay."""
+        queue = slurm_queue.states()
+        if queue is None:
             return
-        known = manifest.queued(self.sweep.folder)
+        submitted = manifest.slurm_jobs(self.sweep.folder)
         for job in jobs:
-            missing[job] = 0 if known[job.name]["job_id"] in found else missing[job] + 1
-            if missing[job] < 2:
+            job_id, folder = submitted[job.name]["job_id"], submitted[job.name]["folder"]
+            times_missing[job] = 0 if job_id in queue else times_missing[job] + 1
+            if times_missing[job] < 2:
                 continue
-            if not manifest.failure(self.sweep.folder, job.name):
-                text = f"job {known[job.name]['job_id']} left the queue without a result; see "
-                manifest.note_failure(
-                    self.sweep.folder, job.name, "lost", text + known[job.name]["folder"]
-                )
-            outcomes[job] = self.failed(job)
-            self.say(job, outcomes[job].text)
+            if not manifest.read_failure(self.sweep.folder, job.name):
+                text = f"job {job_id} left the queue without a result; see {folder}"
+                manifest.record_failure(self.sweep.folder, job.name, "lost", text)
+            outcomes[job] = self.failure_outcome(job)
+            self.print_status(job, outcomes[job].text)
 
     def _result_time(self, job: Job) -> float:
+        """Return when the job's result was written; 0: there is none."""
         file = self.sweep.folder / job.name / "result.json"
         return file.stat().st_mtime if file.exists() else 0.0
 
 
 class SlurmDetached(Slurm):
-    """Submits and returns."""
+    """Submits jobs that are neither done nor queued, and returns."""
 
     waits = False
 
 
-def _words(error: Exception) -> str:
-    """The message of sbatch rather than Python's around it."""
+def _sbatch_message(error: Exception) -> str:
+    """Return the message of sbatch without Python's around it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "error:" in line]
-    return " ".join(dict.fromkeys(told or lines[:3] or [type(error).__name__]))
+    error_lines = [line for line in lines if "error:" in line]
+    return " ".join(dict.fromkeys(error_lines or lines[:3] or [type(error).__name__]))

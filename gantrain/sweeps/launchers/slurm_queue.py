@@ -1,4 +1,4 @@
-"""What Slurm's queue says about this user's jobs."""
+"""Query Slurm's queue for the jobs of this user."""
 
 from __future__ import annotations
 
@@ -8,35 +8,45 @@ import subprocess
 
 from gantrain.errors import ConfigError
 
-PATIENCE = 30.0  # seconds for squeue: a busy controller answers slowly
+SQUEUE_TIMEOUT = 30.0  # seconds; a busy controller answers slowly
 
 
 def states() -> dict[str, str] | None:
-    """Job -> PENDING, RUNNING, ...; a task of an array is 12_3. None: Slurm does not answer."""
+    """Return {job id: state, such as PENDING or RUNNING}.
+
+    The id of an array's task is such as 12_3.
+
+    Returns:
+        None if Slurm does not answer.
+    """
     command = ["squeue", "-h", "-r", "-u", _user(), "-o", "%i|%T"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=SQUEUE_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode:
+    if result.returncode:
         return None
-    pairs = (line.strip().partition("|") for line in done.stdout.splitlines() if "|" in line)
+    pairs = (line.strip().partition("|") for line in result.stdout.splitlines() if "|" in line)
     return {job: state for job, _, state in pairs}
 
 
-def needed() -> dict[str, str]:
-    """The same; raises ConfigError when Slurm does not answer."""
-    found = states()
-    if found is None:
+def require_states() -> dict[str, str]:
+    """Return the same as `states`.
+
+    Raises:
+        ConfigError: Slurm does not answer.
+    """
+    queue = states()
+    if queue is None:
         raise ConfigError(
             "squeue does not answer: is this a machine of the cluster, and is Slurm up? "
             "launcher=local runs the sweep on this machine."
         )
-    return found
+    return queue
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # no name for this number, as in some containers
+    except (KeyError, OSError):  # the user id has no name, as in some containers
         return str(os.getuid())

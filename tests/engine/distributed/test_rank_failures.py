@@ -41,13 +41,13 @@ PLUGIN = {
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("kill", "Rank 1 ended without a word"),
-        ("hang", "Rank 1 has not come this far for 3 s"),
+        ("kill", "Rank 1 exited unexpectedly"),
+        ("hang", "Rank 1 has not reached this point for 3 s"),
         ("raise", "Rank 1 failed:"),
-        ("drift", "The weights on rank 1 are no longer those of rank 0"),
+        ("drift", "The weights on rank 1 differ from those of rank 0"),
         (
             "not_finite",
-            "on rank 1 was not finite at step 3: the first NaN came in the loss itself, of aten",
+            "on rank 1 was not finite at step 3: the first NaN came in the loss itself, from aten",
         ),
     ],
 )
@@ -106,13 +106,13 @@ def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.
 def test_a_signal_before_the_ranks_are_there_is_not_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = launch._settings
+    settings = launch._launch_config
 
     def interrupted(count: int, folder: str) -> LaunchConfig:
         os.kill(os.getpid(), signal.SIGTERM)
         return settings(count, folder)
 
-    monkeypatch.setattr(launch, "_settings", interrupted)
+    monkeypatch.setattr(launch, "_launch_config", interrupted)
     with pytest.raises(SystemExit) as caught:
         launch.launch(2, time.sleep, 5)
     assert caught.value.code == 128 + signal.SIGTERM

@@ -154,9 +154,9 @@ def test_torchrun(two: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["runtime.devices=3"], "the nearest is train.batch=3"),
+        (["runtime.devices=3"], "the nearest that can is train.batch=3"),
         (["runtime.devices=2", "train.microbatch=4"], "2 on each of 2 ranks"),
-        (["runtime.devices=2", "runtime.device=cuda:0"], "which is one device"),
+        (["runtime.devices=2", "runtime.device=cuda:0"], "a single device"),
         (["runtime.devices=0"], "runtime.devices=0 is out of range"),
     ],
 )

@@ -36,7 +36,7 @@ def test_scontrol_requeues_the_job(tmp_path: Path) -> None:
     assert slurm.in_slurm_job()
     said = slurm.requeue(Signals())
     assert asked(tmp_path) == "requeue 12\n"
-    assert said == "Job 12 is queued again and goes on by itself in the same run directory."
+    assert said == "Job 12 is requeued and will resume by itself in the same run directory."
 
 
 def test_a_task_of_an_array_is_named_by_array_and_task(
@@ -79,7 +79,7 @@ def test_only_rank_0_requeues_and_the_others_let_it(
     monkeypatch.setattr(slurm.time, "sleep", waited.append)
     monkeypatch.setenv("SLURM_PROCID", "1")
     assert slurm.requeue(Signals()) == "Rank 0 requeues the job."
-    assert waited == [slurm.PATIENCE] and asked(tmp_path) == ""
+    assert waited == [slurm.RANK_ZERO_SECONDS] and asked(tmp_path) == ""
     monkeypatch.setenv("SLURM_PROCID", "0")
     slurm.requeue(Signals())
     assert asked(tmp_path) == "requeue 12\n"
@@ -98,7 +98,7 @@ def test_an_earlier_handler_requeues_instead(came: signal.Signals, tmp_path: Pat
     try:
         with pytest.raises(SystemExit), handle_signals() as signals:
             os.kill(os.getpid(), came)
-            assert signals.take() is Action.REQUEUE
+            assert signals.pop_request() is Action.REQUEUE
             assert called == []  # not before the state is saved
             slurm.requeue(signals)
         assert called == [signal.SIGUSR2] and asked(tmp_path) == ""
@@ -108,6 +108,6 @@ def test_an_earlier_handler_requeues_instead(came: signal.Signals, tmp_path: Pat
 
 def test_an_earlier_handler_that_returns_is_spoken_of(tmp_path: Path) -> None:
     signals = Signals()
-    signals.earlier[signal.SIGUSR1] = lambda number, frame: None
-    assert "SIGUSR1 was handed on" in slurm.requeue(signals)
+    signals.previous_handlers[signal.SIGUSR1] = lambda number, frame: None
+    assert "SIGUSR1 was passed to the previous handler" in slurm.requeue(signals)
     assert asked(tmp_path) == ""
