@@ -120,7 +120,8 @@ class RankLocal(nn.Module):
         Args:
             states: the saved extra states, one per rank of the run that saved them (any number);
                 empty at the start of a run.
-            rank, size: this rank and the number of ranks.
+            rank: number of this rank, from 0.
+            size: number of ranks.
         """
         raise NotImplementedError
 

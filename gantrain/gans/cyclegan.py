@@ -98,6 +98,7 @@ class CycleGAN(GAN):
         self.batched = mode == "fast" and norm != "batch"
 
     def phases(self) -> list[Phase]:
+        """Return G's phase, then D's on the fakes that G has left in the batch."""
         D = Phase("D", "D", self.discriminator_losses, double_backward=self.gp_weight > 0)
         return [Phase("G", "G", self.generator_losses), D]
 
@@ -109,7 +110,9 @@ class CycleGAN(GAN):
         return LossWeights(adversarial, cycle, cycle * identity)
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = w_adv [adv(D_b(G_ab(a))) + adv(D_a(G_ba(b)))]         (paper, eq. 1)
+        """Yield the weighted losses of both generators.
+
+        L_G = w_adv [adv(D_b(G_ab(a))) + adv(D_a(G_ba(b)))]            (paper, eq. 1)
         + w_cyc [|G_ba(G_ab(a)) - a|_1 + |G_ab(G_ba(b)) - b|_1]        (eq. 2)
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """

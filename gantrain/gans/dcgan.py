@@ -49,6 +49,7 @@ class DCGAN(GAN):
         self.loss = ADVERSARIAL[loss]
 
     def phases(self) -> list[Phase]:
+        """Return D's phase, then G's: one step of each, as in the paper."""
         return [
             Phase("D", "D", self.discriminator_losses),
             Phase("G", "G", self.generator_losses),
@@ -61,7 +62,7 @@ class DCGAN(GAN):
         return G(z, batch.get("label"))
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)                          (paper, section 3)"""
+        """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)."""
         c = batch.get("label")
         with torch.no_grad():
             fake = self.sample_fakes(self.G, batch)
@@ -71,7 +72,7 @@ class DCGAN(GAN):
         }
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = BCE(D(G(z)), 1)"""
+        """L_G = BCE(D(G(z)), 1)."""
         fake = self.sample_fakes(self.G, batch)
         yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
 

@@ -49,13 +49,16 @@ class ImagePool(RankLocal):
         return old
 
     def get_extra_state(self) -> dict[str, Any]:
+        """Return the stored images for the state dict, each [C, H, W]."""
         return {"images": list(self.images)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore the stored images onto the pool's device."""
         # A pool smaller than the saved one keeps the first images.
         self.images = [x.to(self.anchor.device) for x in state["images"][: self.size]]
 
     def deal(self, states: list[dict[str, Any]], rank: int, size: int) -> None:
+        """Set this rank's share of the capacity and of the saved images."""
         share = self.total // size + (rank < self.total % size)
         self.size = max(share, min(self.total, 1))
         if len(states) == size:

@@ -34,7 +34,8 @@ class LatentCycle:
 
         Args:
             G: the generator to invert.
-            channel_base, channel_max: width of the layers, as in `StyleGAN2Generator`.
+            channel_base: width of the layers, as in `StyleGAN2Generator`.
+            channel_max: upper bound of that width.
         """
         if not (self.lambda_latent or self.lambda_image):
             return {}
@@ -51,13 +52,14 @@ class LatentCycle:
     def losses(
         self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor, step: Step
     ) -> dict[str, Tensor]:
-        """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1
+        """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1.
 
         Args:
             G: ModuleDict with "G" and, if there is an encoder, "E".
             ws: [N, num_ws, w_dim].
             fake: G(ws) with its graph, [N, C, H, W].
             real: [N, C, H, W] in [-1, 1].
+            step: training progress, compared with the start of the losses.
 
         Returns:
             Weighted scalar losses by name; empty before the start and without an encoder.

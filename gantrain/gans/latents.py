@@ -27,6 +27,7 @@ def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: floa
     host, so nothing waits for the device. Only the first mapping updates w_avg.
 
     Args:
+        G: the generator, whose mapping network is used.
         batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
         count: number of latents, at most N; they take the first `count` labels.
         mixing_prob: probability of style mixing in [0, 1].

@@ -121,6 +121,7 @@ class StyleGAN(GAN):
         self.style_mixing_prob, self.noise = style_mixing_prob, noise
 
     def phases(self) -> list[Phase]:
+        """Return G, its path length penalty, D and its R1; a penalty of weight 0 is left out."""
         G = Phase("G", "G", self.generator_losses)
         D = Phase("D", "D", self.discriminator_losses, double_backward=self.is_critic)
         pl = Phase("G_pl", "G", self.path_length, self.pl.interval, True, full_precision=True)
@@ -140,13 +141,13 @@ class StyleGAN(GAN):
         return self.D(self.augment(x, self.ada.p), batch.get("label"))
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)"""
+        """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)."""
         ws, fake = self.sample_fakes(batch)
         losses = {"adversarial": self.loss.generator(self.judge(fake, batch))}
         yield losses | self.cycle.losses(self.G, ws, fake, batch["image"], step)
 
     def path_length(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_pl = w E[(||J_w^T y|| - a)^2],  y ~ N(0, I / HW),  a <- a + 0.01 (E||J_w^T y|| - a)"""
+        """L_pl = w E[(||J_w^T y|| - a)^2],  y ~ N(0, I / HW),  a <- a + 0.01 (E||J_w^T y|| - a)."""
         ws, fake = self.sample_fakes(batch, share=2)  # half a batch is enough, as in the reference
         y = torch.randn_like(fake) / sqrt(fake.shape[2] * fake.shape[3])
         lengths = path_lengths(fake, ws, y)
@@ -158,7 +159,7 @@ class StyleGAN(GAN):
         yield {"path_length": penalty + 0 * fake.sum()}
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_D = E[softplus(D(A(G(w))))] + E[softplus(-D(A(x)))]"""
+        """L_D = E[softplus(D(A(G(w))))] + E[softplus(-D(A(x)))]."""
         real = batch["image"]
         with torch.no_grad():
             fake = self.sample_fakes(batch)[1]
@@ -175,7 +176,7 @@ class StyleGAN(GAN):
         yield losses
 
     def r1_penalty(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]"""
+        """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]."""
         x = batch["image"].detach().requires_grad_(True)
         logits = self.judge(x, batch)
         self.ada.observe(logits)
@@ -183,13 +184,17 @@ class StyleGAN(GAN):
         yield {"r1": penalty + 0 * logits.sum()}  # 0 * logits: as in `path_length`
 
     def adapt(self, step: Step) -> None:
+        """Let ADA adjust its probability."""
         self.ada.update(step.index, self.batch)
 
     def report(self) -> dict[str, float]:
+        """Return ADA's probability and the running mean of the path lengths."""
         return {"augment/p": self.ada.p, "G_pl/mean": float(self.pl_mean)}
 
     def derived(self) -> dict[str, Any]:
+        """Return r1_gamma, which may follow from the resolution and the batch."""
         return {"r1_gamma": self.r1.weight}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
+        """Return the columns of `preview_columns`."""
         return preview_columns(G, batch)
