@@ -23,10 +23,10 @@ from gantrain.io.files import atomic_write
 from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
-from gantrain.metrics.kid import kid, kid_spread
+from gantrain.metrics.kid import kid, kid_std
 from gantrain.metrics.lpips import LEAST_SIDE, LPIPS
 from gantrain.metrics.moments import moments
-from gantrain.metrics.path_length import ends, path_length
+from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
 from gantrain.ops.precision import full_float32
@@ -187,7 +187,7 @@ def feature_metrics(
         if name == "fid":
             yield name, fid(moments(real), moments(fake)), None
         elif name == "kid":
-            std = kid_spread(real, fake, request.seed, _SUBSETS) if request.spread else None
+            std = kid_std(real, fake, request.seed, _SUBSETS) if request.spread else None
             yield name, kid(real, fake), std
         elif name == "precision_recall":
             yield from ((key, value, None) for key, value in precision_recall(real, fake).items())
@@ -370,7 +370,7 @@ def _paths(
         doubled = [*seeds, *(seed + count for seed in seeds)]
         both = None if c is None else torch.cat([c, c])
         with full_float32(device):
-            first, second = ends(model.mapping(model.latents(doubled), both))
+            first, second = path_endpoints(model.mapping(model.latents(doubled), both))
             pair = model.synthesis(first), model.synthesis(second)
         yield pair
         tick(len(seeds))
