@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gantrain import targets
 from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.data.base import Dataset
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
@@ -22,7 +23,7 @@ from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
 
 
-def make_data(config: RunConfig) -> Any:
+def make_data(config: RunConfig) -> Dataset:
     """The data set, not yet prepared."""
     cls, settings = targets.resolve(config.data)
     return cls(seed=config.seed, **settings)
@@ -170,7 +171,7 @@ def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int 
     return max(min(spare, 2), 0) if device.type == "cpu" else max(min(spare, 8), 1)
 
 
-def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
+def preview_batch(data: Dataset, count: int) -> dict[str, Tensor]:
     """The first `count` test images of every stream, uint8 [N, C, H, W]
     (and float32 labels): the fixed grid inputs.
 
@@ -178,7 +179,7 @@ def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
     the first one's.
     """
     batch = {}
-    labels = ["label"] if getattr(data, "label_dim", 0) else []
+    labels = ["label"] if data.label_dim else []
     for stream in [*data.channels, *labels]:
         total = data.test_count("image" if stream == "label" else stream)
         items = [data.test_item(stream, i % total) for i in range(count)]
@@ -187,7 +188,7 @@ def preview_batch(data: Any, count: int) -> dict[str, Tensor]:
     return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}
 
 
-def load_run_data(run: Path, root: str | None, model: Model) -> Any:
+def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     """The data set of a run directory or one of its snapshots, not yet prepared.
 
     root: where it is now; None: where it was. Raises ConfigError.

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from gantrain.data.image_folder import ImageFolder
-from gantrain.inference.evaluation import FeatureCache, RealImages
+from gantrain.inference.features import FeatureCache, RealImages
 from gantrain.metrics.extractor import Extractor, load_extractor
 from gantrain.metrics.inception import SIDE, Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -79,7 +79,7 @@ def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.de
         pass
 
     def from_files() -> None:
-        read = RealImages("benchmark", count, lambda i: data.picture("train", i))
+        read = RealImages("benchmark", count, lambda i: data.train_item("image", i))
         judge().real(read, BATCH, silent)
 
     G = StyleGAN2Generator(list(data.resolution), 3, 0, channel_base=1024, channel_max=64)

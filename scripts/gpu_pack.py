@@ -29,9 +29,9 @@ from PIL import Image
 
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
-from gantrain.data.fit import FitResize
 from gantrain.data.image_files import list_images
 from gantrain.data.location import LABEL_FILE
+from gantrain.data.transforms import FitResize
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 

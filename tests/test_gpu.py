@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import gantrain
 from gantrain.augment.ada import ADA
 from gantrain.augment.bilinear import sample_bilinear, sample_by_gather
-from gantrain.augment.reflect import mirror, mirror_by_index
 from gantrain.engine import seeding
 from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.gans.image_pool import ImagePool
@@ -24,6 +23,7 @@ from gantrain.metrics.extractor import load_extractor
 from gantrain.metrics.inception import Inception
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.ops import fir
+from gantrain.ops.reflect import pad_by_slices, reflect_pad_sides
 from gantrain.ops.value_range import to_float, to_integers, to_uint8
 from gantrain.snapshot import save_snapshot
 from tests.helpers import device_cases
@@ -106,7 +106,7 @@ def test_what_repeats_itself_exactly_is_what_is_fast() -> None:
     grid = torch.rand(2, 20, 20, 2, device=CUDA) * 2.4 - 1.2
     for fast, slow in (
         (lambda x: sample_bilinear(x, grid), lambda x: sample_by_gather(x, grid)),
-        (lambda x: mirror(x, 3, 5, 2, 7), lambda x: mirror_by_index(x, 3, 5, 2, 7)),
+        (lambda x: reflect_pad_sides(x, 3, 5, 2, 7), lambda x: pad_by_slices(x, 3, 5, 2, 7)),
     ):
         expected = fast(images)
         [grad] = torch.autograd.grad(expected.square().sum(), images)

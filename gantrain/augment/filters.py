@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gantrain.augment.draw import RandomParameters, to_device_like
-from gantrain.augment.reflect import reflected
+from gantrain.ops.reflect import reflect_indices
 
 _SYM2 = (-0.1294095225512604, 0.2241438680420134, 0.8365163037378079, 0.4829629131445341)
 # Expected share of the power of natural images in each band: amplification keeps the sum.
@@ -83,7 +83,7 @@ def filter_matrix(taps: Tensor, size: int) -> Tensor:
     n, k = taps.shape
     line = torch.arange(size, device=taps.device)[:, None]
     offsets = torch.arange(k, device=taps.device) - k // 2
-    places = reflected(line + offsets, size).expand(n, -1, -1)
+    places = reflect_indices(line + offsets, size).expand(n, -1, -1)
     matrix = taps.new_zeros(n, size, size)
     return matrix.scatter_add_(2, places, taps[:, None].expand(-1, size, -1))
 

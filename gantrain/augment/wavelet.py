@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gantrain.augment.reflect import mirror
 from gantrain.ops import fir
+from gantrain.ops.reflect import reflect_pad_sides
 
 _SYM6 = torch.tensor(
     [
@@ -69,7 +69,7 @@ def downsample_2x(x: Tensor) -> Tensor:
 
 def double_by_filter(images: Tensor, margins: Margins) -> Tensor:
     """`upsample_2x` as the paper has it, for any device."""
-    x = mirror(images, *margins)
+    x = reflect_pad_sides(images, *margins)
     return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
 
 
@@ -99,7 +99,7 @@ def _planes(y: Tensor, x: Tensor) -> Tensor:
 def _doubling(size: int, dtype: torch.dtype) -> Tensor:
     """[size, 2 (3 size - 2)]: `upsample_2x` of a line, with the widest margins that there are."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
-    lines = mirror(lines, size - 1, size - 1, 0, 0)
+    lines = reflect_pad_sides(lines, size - 1, size - 1, 0, 0)
     before, after = len(SYM6) // 2, len(SYM6) // 2 - 1
     padding = (before, after, 0, 0)
     y = fir.upfirdn2d(lines, SYM6[None], up=(2, 1), padding=padding, gain=2.0)

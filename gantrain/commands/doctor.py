@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import DoctorConfig
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.health.memorization import (
@@ -20,12 +21,12 @@ from gantrain.health.memorization import (
     embed,
 )
 from gantrain.inference import model as sampling
-from gantrain.inference.evaluation import RealImages
+from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
 from gantrain.inference.translation import translate
 from gantrain.ops.value_range import to_float, to_uint8
-from gantrain.runs.contents import Run, read_run
 from gantrain.runs.health import ada_p_bound
+from gantrain.runs.status import Run, read_run
 from gantrain.tracking.console import format_alarm as told
 from gantrain.tracking.console import format_health
 from gantrain.tracking.grids import compose_grid, save_png
@@ -92,9 +93,6 @@ class _Case:
 def _resemblance(config: DoctorConfig, run: Run) -> bool:
     model = sampling.load(config.run, config.device, say=print)
     data = load_run_data(Path(config.run), config.data_root, model)
-    if not hasattr(data, "train_item"):
-        print(f"{type(data).__name__} has no train_item: its pictures cannot be compared with.")
-        return False
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))
     suspect, columns = False, {}
@@ -125,7 +123,7 @@ def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> Neares
     return NearestNeighborSearch(embed(x), embed(x.flip(3)) if mirrored else None, own)
 
 
-def _cases(config: DoctorConfig, model: Model, data: Any) -> Iterator[_Case]:
+def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]:
     if set(model.networks) <= {"ab", "ba"}:
         for way, network in model.networks.items():
             count = min(config.samples, data.test_count(way[0]))
@@ -139,7 +137,7 @@ def _cases(config: DoctorConfig, model: Model, data: Any) -> Iterator[_Case]:
     yield _case(config, data, "image", "samples", fake)
 
 
-def _case(config: DoctorConfig, data: Any, stream: str, name: str, fake: Tensor) -> _Case:
+def _case(config: DoctorConfig, data: Dataset, stream: str, name: str, fake: Tensor) -> _Case:
     total = min(data.train_count(stream), config.train_images)
     training = RealImages(stream, total, lambda i: data.train_item(stream, i))
     if held := min(data.held_count(stream), 1000):

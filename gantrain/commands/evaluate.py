@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import EvaluateConfig
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
@@ -57,7 +58,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     return values
 
 
-def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) -> list[str]:
+def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Dataset) -> list[str]:
     pairs = translates and data.has_pairs
     if config.metrics is None:
         return ["fid", "kid", *(PIXELWISE if pairs else ())]
@@ -70,14 +71,16 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Any) 
     return list(dict.fromkeys(config.metrics))
 
 
-def _check(request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Any) -> None:
+def _check(
+    request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Dataset
+) -> None:
     """Raise ConfigError when there are too few pictures, before any is looked at."""
     if translates:
         if config.split == "train":
             raise ConfigError("split=train: translations are measured on test pictures; leave out.")
         counts = [data.test_count(domain) for domain in "ab"]
     else:
-        counts = [data.count(request.split)]
+        counts = [_real_count(request, data)]
     if min(counts) < 6:
         raise ConfigError(
             f"There are {min(counts)} real pictures to compare with, which say nothing: 6 are the "
@@ -87,13 +90,17 @@ def _check(request: EvaluationRequest, config: EvaluateConfig, translates: bool,
         raise ConfigError(f"num_images={request.num_images} is too few: 6 are the least.")
 
 
-def _total(request: EvaluationRequest, translates: bool, data: Any) -> int:
+def _real_count(request: EvaluationRequest, data: Dataset) -> int:
+    return data.train_count("image") if request.split == "train" else data.held_count("image")
+
+
+def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
     """Pictures to be looked at, for the progress bar."""
     if translates:
         counts = [min(data.test_count(d), request.num_images or 10**9) for d in "ab"]
         paired = any(name in PAIRED for name in request.metrics)
         return 2 * sum(counts) + 2 * min(counts) * paired
-    real = data.count(request.split)
+    real = _real_count(request, data)
     fake = request.num_images or real
     judged = any(name in FEATURES for name in request.metrics)
     return (real + fake) * judged + fake * ("path_length" in request.metrics)

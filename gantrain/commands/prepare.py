@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gantrain import __version__, targets
 from gantrain.config.tools import PrepareConfig
+from gantrain.data.base import Dataset, FileDataset
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
@@ -31,13 +32,13 @@ def main(config: PrepareConfig) -> None:
     """
     made, keys = targets.resolve(config.data)
     data = made(seed=0, **keys)
-    if not hasattr(data, "sources"):  # shapes, cifar10, mnist: made or published as they are
+    if not isinstance(data, FileDataset):  # shapes, cifar10, mnist: made or published as they are
         data.prepare(batch=1, multiple=1, log=print)
         print(json.dumps(data.describe(), indent=2))
         if config.pack:
             raise ConfigError(f"pack: {type(data).__name__} is one file already, or is drawn.")
         return
-    sources: dict[str, ImageSource] = data.sources(print)
+    sources = data.sources(print)
     seen = scan(sources, print)
     found = summarize(seen, _classes(data, sources))
     _show(found)
@@ -50,7 +51,7 @@ def main(config: PrepareConfig) -> None:
         raise SystemExit(1)
 
 
-def _classes(data: Any, sources: dict[str, ImageSource]) -> Counter[str]:
+def _classes(data: Dataset, sources: dict[str, ImageSource]) -> Counter[str]:
     """Training pictures by class: by the first sub-folder."""
     if not isinstance(data, ImageFolder) or not data.label_dim:
         return Counter()
@@ -101,7 +102,7 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _pack(
-    config: PrepareConfig, data: Any, sources: dict[str, ImageSource], seen: list[ImageRecord]
+    config: PrepareConfig, data: Dataset, sources: dict[str, ImageSource], seen: list[ImageRecord]
 ) -> None:
     assert config.pack
     bad = {one.file for one in seen if one.fault}

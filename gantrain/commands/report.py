@@ -6,7 +6,7 @@ from gantrain.config.tools import ReportConfig
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 from gantrain.pages import report
-from gantrain.runs.contents import read_run
+from gantrain.runs.status import read_run
 
 
 def main(config: ReportConfig) -> None:

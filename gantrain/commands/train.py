@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gantrain import build
 from gantrain.config import derived as auto
 from gantrain.config.train import RunConfig
+from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
 from gantrain.engine import memory, seeding
 from gantrain.engine.checkpoint import CheckpointStore
@@ -52,7 +53,7 @@ NO_MEMORY = (
 )
 
 
-def main(config: RunConfig, data: Any = None) -> float | None:
+def main(config: RunConfig, data: Dataset | None = None) -> float | None:
     """Train, or resume a run. Returns the value of its `objective` if it has one.
 
     Args:
@@ -83,7 +84,9 @@ def main(config: RunConfig, data: Any = None) -> float | None:
         os._exit(1)
 
 
-def run(config: RunConfig, overrides: list[str], data_name: str, data: Any = None) -> float | None:
+def run(
+    config: RunConfig, overrides: list[str], data_name: str, data: Dataset | None = None
+) -> float | None:
     """`main` in every rank, after the config has been checked; rank 0 returns the number."""
     own = environment.from_environment()
     lifecycle.check_ranks(config, own)
@@ -110,7 +113,7 @@ def _run(
     config: RunConfig,
     overrides: list[str],
     data_name: str,
-    data: Any,
+    found_data: Dataset | None,
     existing: RunDirectory | None,
     precision: Precision,
     world: World,
@@ -119,7 +122,7 @@ def _run(
     settings = _plain(config)
     if existing and existing.has_checkpoints():  # which hold all weights
         config = replace(config, init_from=None)
-    gan, data, config = _gan_and_data(config, data, world)
+    gan, data, config = _gan_and_data(config, found_data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
@@ -185,16 +188,16 @@ def _less_memory(plan: TrainingPlan, precision: Precision, directory: RunDirecto
     )
 
 
-def _gan_and_data(config: RunConfig, data: Any, world: World) -> tuple[GAN, Any, RunConfig]:
+def _gan_and_data(
+    config: RunConfig, found_data: Dataset | None, world: World
+) -> tuple[GAN, Dataset, RunConfig]:
     """The GAN with its first weights, the data set, checked and cached, and the full config."""
     say: Callable[[str], None] = print if world.is_first else lambda _: None
-    data = world.together(lambda: data or build.make_data(config))
+    data = world.together(lambda: found_data or build.make_data(config))
     full = world.together(lambda: auto.fill_in(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
-    images = ImageSpec(
-        dict(data.channels), tuple(data.resolution), getattr(data, "label_dim", 0), batch
-    )
+    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
     gan = world.together(lambda: build.make_gan(full, images))
     source = full.init_from
     if source:
@@ -214,7 +217,7 @@ def _trainer(
     config: RunConfig,
     settings: dict[str, Any],
     gan: GAN,
-    data: Any,
+    data: Dataset,
     precision: Precision,
     plan: TrainingPlan,
     tracker: Tracker,
@@ -273,7 +276,7 @@ def _trainer(
 
 
 def _train(
-    trainer: Trainer, config: RunConfig, data: Any, directory: RunDirectory, tracker: Tracker
+    trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
 ) -> float | None:
     """Train to the end and say how it went, or leave with 75 when asked to stop."""
     try:
@@ -311,7 +314,7 @@ def _plain(config: RunConfig) -> dict[str, Any]:
     return settings
 
 
-def _derived(plan: TrainingPlan, gan: GAN, data: Any) -> dict[str, Any]:
+def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     """What follows from the config and the data: budgets in images, networks, sizes, counts."""
     networks = {
         f"{player}.{name}": network.spec

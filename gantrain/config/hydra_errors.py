@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -10,11 +11,14 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.config import compose, paths, suggestions, train
 from gantrain.errors import format_value, nearest
+
+EXTRAS = {"submitit": "slurm", "optuna": "sweep"}  # part of a choice's name: the extra it needs
 
 
 def to_sentences(
@@ -209,3 +213,39 @@ def _own_words(error: Exception) -> list[str]:
         lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
         return [" ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))]
     return []
+
+
+def explain_sweep_error(
+    error: HydraException, source: ConfigLoaderImpl, typed: Sequence[str]
+) -> str | None:
+    """A sentence about `error` if it is about hydra.launcher or hydra.sweeper, else None."""
+    given = {text.lstrip("+").partition("=")[0]: text for text in typed}
+    for package, extra in EXTRAS.items():
+        if re.search(rf"hydra/(launcher|sweeper)\W+{package}", str(error)):
+            choice = next((given[key] for key in ("launcher", "sweep") if key in given), package)
+            return (
+                f"{choice} needs packages that are not installed: pip install 'gantrain[{extra}]'."
+            )
+    if not (
+        found := re.search(
+            r"Could not override '(hydra\.(launcher|sweeper))\.([\w.-]+)'", str(error)
+        )
+    ):
+        return None
+    node, kind, key = found.groups()
+    rest = [text for text in typed if not text.lstrip("+").startswith(f"{node}.")]
+    cfg = compose.compose(source, "train", rest, RunMode.MULTIRUN)
+    return _unknown_sweep_option(cfg, node, kind, key, given)
+
+
+def _unknown_sweep_option(
+    cfg: DictConfig, node: str, kind: str, key: str, given: dict[str, str]
+) -> str:
+    options = [name for name in OmegaConf.select(cfg, node) if name != "_target_"]
+    group = {"launcher": "launcher", "sweeper": "sweep"}[kind]
+    if group not in given:
+        example = {"launcher": "launcher=local or launcher=slurm", "sweeper": "sweep=optuna"}[kind]
+        return f"{node}.{key} is an option of a {kind}, and none is chosen: add {example}."
+    close = nearest(key, options)
+    hint = f"Did you mean {node}.{close}? " if close else ""
+    return f"{node}.{key} is not an option of {given[group]}. {hint}Options: {', '.join(options)}."

@@ -1,18 +1,102 @@
-"""What all data sets of single pictures share: order, mirroring, labels."""
+"""What every data set offers, and what sets of single images share: order, mirroring, labels."""
 
 import hashlib
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from gantrain.data.labels import Labels, Values
+from gantrain.data.preflight import ImageSource
 from gantrain.data.sampler import AUGMENT_A, ORDER_A, counter_random, permutation
 from gantrain.data.transforms import format_size, round_up
 from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]
 Stack = np.ndarray  # uint8 [N, C, H, W]
+
+
+class Dataset(Protocol):
+    """What training, commands and metrics ask of a data set.
+
+    Its streams are "a" and "b" of an unpaired set, "image" of a set of single images; `label_dim`
+    above 0 adds the stream "label". Images are uint8, uint16 or float32 arrays [C, H, W], labels
+    float32 [label_dim]. Apart from `prepare`, nothing depends on more than the constructor's
+    arguments and the files.
+    """
+
+    kind: ClassVar[Literal["unpaired", "images"]]
+    seed: int
+    has_pairs: bool  # test image i of "a" shows the same as test image i of "b"
+    channels: dict[str, int]  # by stream
+    resolution: tuple[int, int]  # (height, width) of training images
+
+    @property
+    def images_per_epoch(self) -> int:
+        """The number of positions after which every training image was seen."""
+        ...
+
+    @property
+    def label_dim(self) -> int:
+        """Entries of a label; 0: there are none."""
+        ...
+
+    def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
+        """Check every image and fill the cache; images can be asked for afterwards.
+
+        Args:
+            batch: images that must have one size to be stacked.
+            multiple: the sides of images must be multiples of it.
+            log: receives one line of text at a time.
+
+        Raises:
+            ConfigError: lists every fault of the files and of the settings.
+        """
+        ...
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        """Return one training image (and label) of every stream, augmented.
+
+        A pure function of (seed, position), for any position from 0 on.
+        """
+        ...
+
+    def train_count(self, stream: str) -> int:
+        """Return the number of training images of a stream of images."""
+        ...
+
+    def train_item(self, stream: str, index: int) -> np.ndarray:
+        """Return training image (or "label") `index`, not augmented."""
+        ...
+
+    def held_count(self, stream: str) -> int:
+        """Return the number of test images that are not trained on, perhaps 0."""
+        ...
+
+    def test_count(self, stream: str) -> int:
+        """Return the number of test images; of training images if there are no test images."""
+        ...
+
+    def test_item(self, stream: str, index: int) -> np.ndarray:
+        """Return test image (or "label") `index`, not augmented."""
+        ...
+
+    def test_name(self, stream: str, index: int) -> str:
+        """Return a name for test image `index`, usable as a file name without an ending."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain values for logs and snapshots; "fingerprint" changes with the images."""
+        ...
+
+
+@runtime_checkable
+class FileDataset(Dataset, Protocol):
+    """A data set of image files, which `gantrain prepare` can inspect and pack."""
+
+    def sources(self, log: Log) -> dict[str, ImageSource]:
+        """Return the files of every split, such as "train"; downloads a published set first."""
+        ...
 
 
 class ImageDataset:
@@ -24,7 +108,7 @@ class ImageDataset:
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "images"
-    has_pairs = False
+    has_pairs: bool = False
     channels: dict[str, int]
     resolution: tuple[int, int]
     images_per_epoch: int
@@ -58,26 +142,13 @@ class ImageDataset:
             found["label"] = self._labels.vector(self._values["train"][index])
         return found
 
-    def count(self, split: str) -> int:
-        """The number of pictures of "train" or "test"."""
-        return self._size(split)
-
-    def picture(self, split: str, index: int) -> np.ndarray:
-        """[C, H, W] of picture `index` as `item` has it, never mirrored."""
-        return np.ascontiguousarray(self._picture(split, index))
-
-    def label(self, split: str, index: int) -> np.ndarray:
-        """float32 [label_dim] of picture `index`."""
-        assert self._labels is not None
-        return self._labels.vector(self._values[split][index])
-
     def train_count(self, stream: str = "image") -> int:
         """The number of training pictures."""
         return self._size("train")
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
         """Training picture `index`, "image" or "label", never mirrored."""
-        return self.label("train", index) if stream == "label" else self.picture("train", index)
+        return self._of(stream, "train", index)
 
     def held_count(self, stream: str = "image") -> int:
         """The number of test pictures that are not trained on, perhaps 0."""
@@ -89,15 +160,13 @@ class ImageDataset:
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
         """Test picture `index`: "image" uint8 [C, H, W] or "label" float32 [label_dim]."""
-        if stream == "label" and self._labels:
-            return self._labels.vector(self._values[self._test][index])
-        return np.ascontiguousarray(self._picture(self._test, index))
+        return self._of(stream, self._test, index)
 
     def test_name(self, stream: str, index: int) -> str:
         """A name for test picture `index`."""
         return f"{index:05d}"
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Plain values for logs and snapshots; `fingerprint` changes with the used pictures."""
         return {
             "kind": type(self).__name__,
@@ -121,6 +190,11 @@ class ImageDataset:
             f"sides that are multiples of {multiple}: "
             f"{cure or f'use {format_size((height, width))}'}."
         )
+
+    def _of(self, stream: str, split: str, index: int) -> np.ndarray:
+        if stream == "label" and self._labels:
+            return self._labels.vector(self._values[split][index])
+        return np.ascontiguousarray(self._picture(split, index))
 
     @property
     def _test(self) -> str:

@@ -42,7 +42,8 @@ class CIFAR10(InMemoryDataset):
         max_images: int | None = None,
     ) -> None:
         super().__init__(seed, flip)
-        self.channels, self.resolution = {"image": 3}, (resolution, resolution)
+        self.channels = {"image": 3}
+        self.resolution: tuple[int, int] = (resolution, resolution)
         self._limit = max_images
         self.images_per_epoch = min(50_000, max_images or 50_000)
         self._labels = Labels("class", CLASSES) if labels else None

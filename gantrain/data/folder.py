@@ -5,14 +5,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.archive import file_size
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.image_files import reload_image
 from gantrain.data.layout import Folders, Names, find_files, find_folders, partner, stem
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.remote import RemoteArchive
@@ -38,6 +36,7 @@ class UnpairedFolder:
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
+    label_dim = 0
 
     def __init__(
         self,
@@ -155,38 +154,38 @@ class UnpairedFolder:
         return {
             domain: self._pixels.leave(
                 self._preprocess[domain].augment(
-                    self._resized(f"train_{domain}", index),
+                    self._checked[f"train_{domain}"].resized(index),
                     counter_random(self.seed, _STREAMS[domain], position, 3),
                 )
             )
             for domain, index in zip("ab", indices, strict=True)
         }
 
-    def train_count(self, domain: str) -> int:
-        """The number of training images of `domain`, "a" or "b"."""
-        return self._count(f"train_{domain}")
+    def train_count(self, stream: str) -> int:
+        """The number of training images of `stream`, "a" or "b"."""
+        return self._count(f"train_{stream}")
 
-    def train_item(self, domain: str, index: int) -> np.ndarray:
+    def train_item(self, stream: str, index: int) -> np.ndarray:
         """Training image `index` of "a" or "b" as `test_item` has one: not augmented."""
-        return self._middle(f"train_{domain}", index)
+        return self._middle(f"train_{stream}", index)
 
-    def held_count(self, domain: str) -> int:
+    def held_count(self, stream: str) -> int:
         """The number of test images that are not trained on, perhaps 0."""
-        return self._count(f"test_{domain}")
+        return self._count(f"test_{stream}")
 
-    def test_count(self, domain: str) -> int:
-        """The number of test images of `domain`, "a" or "b"; training images where it has none."""
-        return self._count(self._test(domain))
+    def test_count(self, stream: str) -> int:
+        """The number of test images of `stream`, "a" or "b"; training images where it has none."""
+        return self._count(self._test(stream))
 
-    def test_item(self, domain: str, index: int) -> np.ndarray:
+    def test_item(self, stream: str, index: int) -> np.ndarray:
         """[C, H, W] as `item` has it: test image `index` of "a" or "b", cut from the middle."""
-        return self._middle(self._test(domain), index)
+        return self._middle(self._test(stream), index)
 
-    def test_name(self, domain: str, index: int) -> str:
+    def test_name(self, stream: str, index: int) -> str:
         """The path of test image `index` below its folder, without the extension."""
-        return stem(self._names[self._test(domain)][index])
+        return stem(self._names[self._test(stream)][index])
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Plain values for logs and snapshots; `fingerprint`: the used files' names and sizes."""
         settings = self._preprocess
         return {
@@ -222,10 +221,7 @@ class UnpairedFolder:
 
     def _keep(self, checked: dict[str, ValidatedSource]) -> None:
         """Go on with the usable pictures; of pairs with those whose partner is usable, too."""
-        names = {
-            split: [self._names[split][n] for n in found.numbers]
-            for split, found in checked.items()
-        }
+        names = {split: usable.names for split, usable in checked.items()}
         if self.has_pairs:
             tests = ("test_a", "test_b")
             stems = {split: [partner(split, name) for name in names[split]] for split in tests}
@@ -244,25 +240,14 @@ class UnpairedFolder:
         return UnpairedSampler(self.seed, *counts, self.pairing)
 
     def _middle(self, split: str, index: int) -> np.ndarray:
-        picture = reload_image(
-            self._checked[split].files[index], self.channels[split[-1]], self._pixels
-        )
-        settings = self._preprocess[split[-1]]
-        return self._pixels.leave(settings.centre(settings.resize(picture, test=True)))
-
-    def _resized(self, split: str, index: int) -> np.ndarray:
-        checked = self._checked[split]
-        if checked.store is not None:
-            return checked.store[index]
-        domain = split[-1]
-        picture = reload_image(checked.files[index], self.channels[domain], self._pixels)
-        return self._preprocess[domain].resize(picture)
+        image = self._checked[split].resized_for_test(index)
+        return self._pixels.leave(self._preprocess[split[-1]].centre(image))
 
     def _hashed(self) -> str:
         facts = [
-            [split, stem(name), file_size(file)]
-            for split, names in self._names.items()
-            for name, file in zip(names, self._checked[split].files, strict=True)
+            [split, stem(name), size]
+            for split, checked in self._checked.items()
+            for name, size in checked.facts()
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -284,9 +269,9 @@ def _load(value: int | list[int] | None) -> Size | None:
 def _few(checked: dict[str, ValidatedSource]) -> list[str]:
     """Domains of which too little is left after skipping bad files."""
     return [
-        f"Only {len(found.files)} usable picture(s) left in {name}: repair the files listed above."
+        f"Only {len(found)} usable picture(s) left in {name}: repair the files listed above."
         for name, found in checked.items()
-        if len(found.files) < (2 if name.startswith("train") else 1)
+        if len(found) < (2 if name.startswith("train") else 1)
     ]
 
 

@@ -8,12 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gantrain.data.archive import file_size
 from gantrain.data.base import ImageDataset, Log
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.fit import Filter, FitResize, Resize
-from gantrain.data.image_files import reload_image
 from gantrain.data.labels import Labels, Values, from_folders, from_values, join_limited, read_json
 from gantrain.data.location import (
     LABEL_FILE,
@@ -23,7 +20,7 @@ from gantrain.data.location import (
     resolve_root,
 )
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
-from gantrain.data.transforms import parse_size
+from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.errors import ConfigError
 
 Names = dict[str, list[str]]  # the pictures of "train" and perhaps "test", below their folder
@@ -88,10 +85,10 @@ class ImageFolder(ImageDataset):
                 f"data: warning: training pictures come from {self._found.splits['train']} only, "
                 f"not from what lies beside it: {join_limited(self._found.beside)}"
             )
-        sources = self.sources()
+        sources = self.sources(log)
         self._checked = preflight(sources, self._cache, self._skip, log)
         for split, found in self._checked.items():
-            self._names[split] = [self._names[split][number] for number in found.numbers]
+            self._names[split] = found.names
             if self._labels:
                 self._values[split] = self._values[split][found.numbers]
         self.images_per_epoch = self._size("train")
@@ -105,7 +102,7 @@ class ImageFolder(ImageDataset):
         told = f", with labels of {self.label_dim} entries" if self._labels else ""
         log(f"data: {self._size('train')} training and {test} pictures{told}")
 
-    def sources(self, log: Log | None = None) -> dict[str, ImageSource]:
+    def sources(self, log: Log) -> dict[str, ImageSource]:
         """The files of "train" and perhaps "test"."""
         return {
             split: ImageSource(
@@ -130,7 +127,7 @@ class ImageFolder(ImageDataset):
         """The path of test picture `index` below its folder, without the extension."""
         return str(PurePosixPath(self._names[self._test][index]).with_suffix(""))
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Plain values for logs and snapshots; `fingerprint`: the used files' names and sizes."""
         return {
             **super().describe(),
@@ -156,19 +153,13 @@ class ImageFolder(ImageDataset):
         return len(self._names.get(split, ()))
 
     def _picture(self, split: str, index: int) -> np.ndarray:
-        checked = self._checked[split]
-        if checked.store is not None:
-            picture = checked.store[index]
-        else:
-            channels = self.channels["image"]
-            picture = self._fit.resize(reload_image(checked.files[index], channels, self._pixels))
-        return self._pixels.leave(picture).transpose(2, 0, 1)
+        return self._pixels.leave(self._checked[split].resized(index)).transpose(2, 0, 1)
 
     def _hashed(self) -> str:
         facts = [
-            [split, name, file_size(picture)]
-            for split, names in self._names.items()
-            for name, picture in zip(names, self._checked[split].files, strict=True)
+            [split, name, size]
+            for split, checked in self._checked.items()
+            for name, size in checked.facts()
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 

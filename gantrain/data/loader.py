@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 
-class Items(Protocol):
+class Indexable(Protocol):
     """What `batches` asks of a data set."""
 
     def item(self, position: int) -> dict[str, np.ndarray]:
@@ -22,7 +22,7 @@ class Items(Protocol):
 
 
 class _Positions(Dataset):
-    def __init__(self, data: Items) -> None:
+    def __init__(self, data: Indexable) -> None:
         self.data = data
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
@@ -30,7 +30,7 @@ class _Positions(Dataset):
 
 
 def batches(
-    data: Items,
+    data: Indexable,
     *,
     start: int,
     batch: int,
@@ -51,7 +51,7 @@ def batches(
 
 
 def _iterate(
-    data: Items, start: int, batch: int, workers: int, pin_memory: bool, rank: int, world: int
+    data: Indexable, start: int, batch: int, workers: int, pin_memory: bool, rank: int, world: int
 ) -> Iterator[dict[str, Tensor]]:
     options: dict[str, Any] = {}
     if workers:

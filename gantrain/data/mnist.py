@@ -48,7 +48,8 @@ class MNIST(InMemoryDataset):
         max_images: int | None = None,
     ) -> None:
         super().__init__(seed, flip)
-        self.channels, self.resolution = {"image": 1}, (resolution, resolution)
+        self.channels = {"image": 1}
+        self.resolution: tuple[int, int] = (resolution, resolution)
         self._limit = max_images
         self.images_per_epoch = min(60_000, max_images or 60_000)
         self._labels = Labels("class", tuple("0123456789")) if labels else None

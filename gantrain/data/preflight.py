@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache
-from gantrain.data.archive import Picture
+from gantrain.data.archive import Picture, file_size
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.fit import FitResize
-from gantrain.data.transforms import Preprocess, Size
+from gantrain.data.image_files import reload_image
+from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]
@@ -50,22 +50,59 @@ class CacheSettings:
 
 @dataclass(frozen=True)
 class ValidatedSource:
-    """The usable files of a source, and their sizes (h, w) and pictures after the resize.
+    """The usable files of a source and, with a cache, their images after the resize.
 
-    `numbers`: which of the source's files they are. `store` is None for test sources and without
-    a cache; its numbers are those of `files`.
+    Args:
+        source: all files, usable or not, and how they are read.
+        numbers: the usable ones, as positions in `source.files`.
+        sizes: (height, width) after the resize, of each usable file.
+        store: the resized images of the usable files; None for test sources and without a cache.
     """
 
-    files: list[Any]  # Path or Member, as in the source
+    source: ImageSource
+    numbers: list[int]
     sizes: list[Size]
     store: cache.Store | None
-    numbers: list[int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the usable files below their folder."""
+        return [self.source.names[number] for number in self.numbers]
+
+    @property
+    def files(self) -> list[Picture]:
+        """The usable files."""
+        return [self.source.files[number] for number in self.numbers]
 
     def only(self, kept: list[int]) -> "ValidatedSource":
-        """Some of the files of a source without a store, by their place in `files`."""
+        """Return some files of a source without a store, by their position among the usable."""
         assert self.store is None
-        files, sizes = [self.files[n] for n in kept], [self.sizes[n] for n in kept]
-        return ValidatedSource(files, sizes, None, [self.numbers[n] for n in kept])
+        numbers, sizes = [self.numbers[n] for n in kept], [self.sizes[n] for n in kept]
+        return replace(self, numbers=numbers, sizes=sizes)
+
+    def resized(self, index: int) -> np.ndarray:
+        """Return the resized image [h, w, C] of usable file `index`, from the cache if any.
+
+        Raises:
+            ConfigError: the file was usable at the start and no longer is.
+        """
+        return self.store[index] if self.store is not None else self._read(index, self.source.test)
+
+    def resized_for_test(self, index: int) -> np.ndarray:
+        """Return the same image [h, w, C] with the resize of test images, which may be another."""
+        return self._read(index, test=True)
+
+    def _read(self, index: int, test: bool) -> np.ndarray:
+        source, file = self.source, self.source.files[self.numbers[index]]
+        return source.resize.resize(reload_image(file, source.channels, source.pixels), test)
+
+    def facts(self) -> list[tuple[str, int]]:
+        """Return path and size in bytes of each usable file: they tell one set from another."""
+        pairs = zip(self.names, self.files, strict=True)
+        return [(name, file_size(file)) for name, file in pairs]
 
 
 @dataclass(frozen=True)
@@ -242,9 +279,8 @@ def _checked(
         if kept is not None and not source.test:
             places, shapes = [j.offset for j in good], [j.shape for j in good]
             store = cache.Store(kept, places, shapes, source.pixels.dtype)
-        result[name] = ValidatedSource(
-            [j.path for j in good], [(j.shape[0], j.shape[1]) for j in good], store, numbers
-        )
+        sizes = [(job.shape[0], job.shape[1]) for job in good]
+        result[name] = ValidatedSource(source, numbers, sizes, store)
     return result
 
 

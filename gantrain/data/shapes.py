@@ -7,7 +7,7 @@ so the translation has no hidden dice: it can be learnt without pairs and checke
 """
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class UnpairedShapes:
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
+    label_dim = 0
 
     def __init__(
         self,
@@ -85,31 +86,31 @@ class UnpairedShapes:
             "b": self._flipped("train_b", b, AUGMENT_B, position),
         }
 
-    def train_count(self, domain: str) -> int:
-        """The number of training images of `domain`, "a" or "b" (the same)."""
+    def train_count(self, stream: str) -> int:
+        """The number of training images of `stream`, "a" or "b" (the same)."""
         return self.images_per_epoch
 
-    def train_item(self, domain: str, index: int) -> np.ndarray:
+    def train_item(self, stream: str, index: int) -> np.ndarray:
         """uint8 [3, H, W]: training image `index` of "a" or "b", never mirrored."""
-        return self._pictures[f"train_{domain}"][index]
+        return self._pictures[f"train_{stream}"][index]
 
-    def held_count(self, domain: str) -> int:
+    def held_count(self, stream: str) -> int:
         """The number of test images, none of which is trained on."""
         return self._test_images
 
-    def test_count(self, domain: str) -> int:
-        """The number of test images of `domain`, "a" or "b" (the same)."""
+    def test_count(self, stream: str) -> int:
+        """The number of test images of `stream`, "a" or "b" (the same)."""
         return self._test_images
 
-    def test_item(self, domain: str, index: int) -> np.ndarray:
-        """uint8 [3, H, W]: test scene `index` as `domain` "a" or "b" shows it."""
-        return self._pictures[f"test_{domain}"][index]
+    def test_item(self, stream: str, index: int) -> np.ndarray:
+        """uint8 [3, H, W]: test scene `index` as domain "a" or "b" shows it."""
+        return self._pictures[f"test_{stream}"][index]
 
-    def test_name(self, domain: str, index: int) -> str:
+    def test_name(self, stream: str, index: int) -> str:
         """A name for test scene `index`, the same in both domains."""
         return f"scene{index:04d}"
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """Plain values for logs and snapshots."""
         train, test = self.images_per_epoch, self._test_images
         return {

@@ -1,4 +1,4 @@
-"""Preprocessing by name, in two parts: a fixed resize (cacheable) and a random crop and flip."""
+"""Turn images of any size into training images: a fixed, cacheable resize and a random crop."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,15 @@ from gantrain.data.bit_depth import resize
 from gantrain.errors import ConfigError
 
 PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+Resize = Literal["crop", "stretch", "none"]
+Filter = Literal["lanczos", "box", "bicubic"]
 Size = tuple[int, int]  # (height, width)
+
+FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
 _CROPPING = ("resize_and_crop", "crop", "scale_width_and_crop")
 _LOAD_RATIO = 286 / 256  # the reference's margin for the random crop
@@ -102,6 +110,58 @@ class Preprocess:
 
     def _rounded(self, side: int) -> int:
         return max(round(side / self.multiple), 1) * self.multiple
+
+
+@dataclass(frozen=True)
+class FitResize:
+    """To `resolution` (h, w), with Pillow's filters, which average when they shrink.
+
+    crop: the largest central part of the right aspect, resized. stretch: the whole picture.
+    none: nothing; pictures must have the size already.
+    """
+
+    name: Resize
+    filter: Filter
+    resolution: Size
+    flip: bool = False
+
+    @property
+    def load(self) -> Size:
+        """The size of the result."""
+        return self.resolution
+
+    def resized(self, size: Size, test: bool = False) -> Size:
+        """The size that `resize` gives a picture of `size`."""
+        return size if self.name == "none" else self.resolution
+
+    def size_fault(self, size: Size, test: bool = False) -> str:
+        """What is wrong with a picture of `size`: a phrase that follows its name; "": nothing."""
+        if self.name != "none" or size == self.resolution:
+            return ""
+        height, width = self.resolution
+        return (
+            f"is {size[1]} x {size[0]} pixels, not {width} x {height}: use data.resize=crop or "
+            "stretch, or its data.resolution"
+        )
+
+    def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
+        """[h, w, C] of a picture [H, W, C]."""
+        height, width = self.resolution
+        if self.name == "none":
+            return image
+        if self.name == "crop":
+            left, top, right, bottom = _central(image.shape[:2], width / height)
+            image = np.ascontiguousarray(image[top:bottom, left:right])
+        return resize(image, (height, width), FILTERS[self.filter])
+
+
+def _central(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the largest centred box of width / height = aspect."""
+    height, width = size
+    w = max(min(width, round(height * aspect)), 1)
+    h = max(min(height, round(width / aspect)), 1)
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
 
 
 def setting_faults(preprocess: Preprocess) -> list[str]:

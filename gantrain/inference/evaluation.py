@@ -1,30 +1,26 @@
 """Measuring generators: real and generated pictures to features, features to numbers."""
 
 import hashlib
-import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
+from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
-from gantrain.io.files import atomic_write
 from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
 from gantrain.metrics.kid import kid, kid_std
-from gantrain.metrics.lpips import LEAST_SIDE, LPIPS
+from gantrain.metrics.lpips import LEAST_SIDE
 from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
@@ -32,9 +28,6 @@ from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
 from gantrain.ops.precision import full_float32
 from gantrain.ops.value_range import to_float, to_uint8
 
-Tick = Callable[[int], None]  # so many more pictures are done
-_VERSION = 2  # of the files of kept features
-_AHEAD = 4  # batches that are read before they are asked for
 _SUBSETS = 20  # of KID's spread
 _PSNR_LIMIT = 108.0  # dB, where one level in one pixel of a megapixel differs
 
@@ -50,131 +43,6 @@ class EvaluationRequest:
     truncation_psi: float
     batch: int
     spread: bool = True
-
-
-@dataclass(frozen=True)
-class RealImages:
-    """`count` real pictures by number, [C, H, W] as a data set has them; `name` names the set."""
-
-    name: str
-    count: int
-    get: Callable[[int], np.ndarray]
-
-    def batches(self, size: int) -> Iterator[Tensor]:
-        """uint8 [n, C, H, W], n at most `size`, of one size each; read ahead by other threads."""
-        with ThreadPoolExecutor(8) as pool:
-            numbers = iter(range(self.count))
-            waiting = [pool.submit(self.get, n) for n in islice(numbers, _AHEAD * size)]
-            batch: list[Tensor] = []
-            while waiting:
-                image = torch.from_numpy(waiting.pop(0).result())
-                waiting += [pool.submit(self.get, n) for n in islice(numbers, 1)]
-                if batch and (len(batch) == size or batch[0].shape != image.shape):
-                    yield torch.stack(batch)
-                    batch = []
-                batch.append(to_uint8(image))
-            if batch:
-                yield torch.stack(batch)
-
-
-class FeatureCache:
-    """The networks that judge, and what is known of real pictures.
-
-    Args:
-        kept: folder for the features of real pictures; None: they are not kept.
-    """
-
-    def __init__(self, extractor: Extractor | None, lpips: LPIPS | None, kept: Path | None) -> None:
-        self._extractor, self._lpips, self._kept = extractor, lpips, kept
-        self._known: dict[str, tuple[Tensor, str]] = {}  # of this process
-
-    @property
-    def extractor(self) -> Extractor:
-        assert self._extractor is not None
-        return self._extractor
-
-    @property
-    def lpips(self) -> LPIPS:
-        assert self._lpips is not None
-        return self._lpips
-
-    def real(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
-        """Features [N, dim] of real pictures and a hash of their pixels.
-
-        Kept features serve again when the pixels are still the same.
-        """
-        if pictures.name in self._known:
-            return self._known[pictures.name]
-        file = self._file(pictures)
-        kept = _read(file)
-        if kept and kept[1] == _hashed(pictures, batch, tick):
-            found = kept
-        else:
-            found = self._features(pictures, batch, tick)
-            _write(file, *found)
-        self._known[pictures.name] = found
-        return found
-
-    def _features(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
-        parts, mark = [], hashlib.sha256()
-        for images in pictures.batches(batch):
-            _add(mark, images)
-            parts.append(self.extractor(images).cpu())
-            tick(len(images))
-        return torch.cat(parts), mark.hexdigest()[:16]
-
-    def fake(self, batches: Iterator[Tensor], tick: Tick) -> Tensor:
-        """Features [N, dim] of generated pictures, uint8 batches."""
-        parts = []
-        for images in batches:
-            parts.append(self.extractor(images).cpu())
-            tick(len(images))
-        return torch.cat(parts)
-
-    def _file(self, pictures: RealImages) -> Path | None:
-        if self._kept is None:
-            return None
-        e = self.extractor
-        # In float32 everywhere, but other devices add up in another order.
-        computed = f"float32 on {e.device.type}"
-        facts = [_VERSION, pictures.name, pictures.count, e.name, e.digest, e.resize, computed]
-        mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-        return self._kept / f"{mark}.npz"
-
-
-def _add(mark: Any, images: Tensor) -> None:
-    for image in images.numpy():
-        mark.update(str(image.shape).encode() + image.tobytes())
-
-
-def _hashed(pictures: RealImages, batch: int, tick: Tick) -> str:
-    mark = hashlib.sha256()
-    for images in pictures.batches(batch):
-        _add(mark, images)
-        tick(len(images))
-    return mark.hexdigest()[:16]
-
-
-def _read(file: Path | None) -> tuple[Tensor, str] | None:
-    if file is None or not file.is_file():
-        return None
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            return torch.from_numpy(content["features"]), str(content["pixels"])
-    except Exception:  # a torn or foreign file is made anew
-        return None
-
-
-def _write(file: Path | None, features: Tensor, pixels: str) -> None:
-    if file is None:
-        return
-    buffer = io.BytesIO()
-    np.savez(buffer, features=features.numpy(), pixels=np.array(pixels))
-    try:
-        with atomic_write(file) as target:
-            target.write(buffer.getvalue())
-    except OSError:
-        return  # a full or read-only disk costs the next evaluation some time, nothing else
 
 
 def feature_metrics(
@@ -199,17 +67,18 @@ def feature_metrics(
 
 
 def evaluate_latents(
-    model: Model, data: Any, judge: FeatureCache, request: EvaluationRequest, tick: Tick
+    model: Model, data: Dataset, judge: FeatureCache, request: EvaluationRequest, tick: Tick
 ) -> list[MetricValue]:
     """A generator of latents against the pictures of `data`, a prepared set of single pictures."""
     split = request.split
-    real_count = data.count(split)
+    real_count = data.train_count("image") if split == "train" else data.held_count("image")
     count = request.num_images or real_count
     began = time.monotonic()
     values: list[MetricValue] = []
     if any(name in FEATURES for name in request.metrics):
         about = json.dumps({**data.describe(), "split": split}, sort_keys=True, default=str)
-        pictures = RealImages(about, real_count, lambda i: data.picture(split, i))
+        get = data.train_item if split == "train" else data.test_item
+        pictures = RealImages(about, real_count, lambda i: get("image", i))
         real, pixels = judge.real(pictures, request.batch, tick)
         fake = judge.fake(_generated(model, data, request, count), tick)
         protocol = _protocol(judge.extractor, request, model, real_count, count, split, pixels)
@@ -229,7 +98,7 @@ def evaluate_latents(
 def evaluate_translation(
     networks: dict[str, nn.Module],
     model: Model,
-    data: Any,
+    data: Dataset,
     judge: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
@@ -262,7 +131,7 @@ def _paired(
     network: nn.Module,
     direction: str,
     model: Model,
-    data: Any,
+    data: Dataset,
     judge: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
@@ -275,7 +144,7 @@ def _paired(
     mark = hashlib.sha256()
     for x, y in zip(source.batches(1), target.batches(1), strict=False):
         fake = translate(network, x, model.precision)
-        _add(mark, y)
+        update_digest(mark, y)
         for name in names:
             if name == "lpips":
                 if min(y.shape[-2:]) < LEAST_SIDE:
@@ -297,14 +166,14 @@ def _limit(name: str) -> float:
     return _PSNR_LIMIT if name == "psnr" else float("inf")
 
 
-def _domain(data: Any, domain: str, limit: int | None) -> RealImages:
+def _domain(data: Dataset, domain: str, limit: int | None) -> RealImages:
     about = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
     name = json.dumps(about, sort_keys=True, default=str)
     return RealImages(name, count, lambda i: data.test_item(domain, i))
 
 
-def _split(data: Any) -> str:
+def _split(data: Dataset) -> str:
     shared = data.describe().get("test_is_train", {})
     return "train" if any(shared.values()) else "test"
 
@@ -338,18 +207,22 @@ def _parts(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
     yield from ([*seeds[i : i + request.batch]] for i in range(0, count, request.batch))
 
 
-def _labels(model: Model, data: Any, request: EvaluationRequest, seeds: list[int]) -> Tensor | None:
+def _labels(
+    model: Model, data: Dataset, request: EvaluationRequest, seeds: list[int]
+) -> Tensor | None:
     """Labels as often as training pictures have them."""
     if not model.label_dim:
         return None
-    total = data.count("train")
+    total = data.train_count("image")
     order = np.random.RandomState(request.seed).permutation(total)
-    rows = [data.label("train", int(order[(s - request.seed) % total])) for s in seeds]
+    rows = [data.train_item("label", int(order[(s - request.seed) % total])) for s in seeds]
     return torch.from_numpy(np.stack(rows)).to(model.precision.device)
 
 
 @torch.no_grad()
-def _generated(model: Model, data: Any, request: EvaluationRequest, count: int) -> Iterator[Tensor]:
+def _generated(
+    model: Model, data: Dataset, request: EvaluationRequest, count: int
+) -> Iterator[Tensor]:
     """uint8 [n, C, H, W] of the request's seeds."""
     for seeds in _parts(request, count):
         c = _labels(model, data, request, seeds)
@@ -359,7 +232,7 @@ def _generated(model: Model, data: Any, request: EvaluationRequest, count: int) 
 
 @torch.no_grad()
 def _paths(
-    model: Model, data: Any, request: EvaluationRequest, count: int, tick: Tick
+    model: Model, data: Dataset, request: EvaluationRequest, count: int, tick: Tick
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures at both ends of `count` short steps, in full float32: rounded further, the pictures
     would differ by the rounding."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gantrain.data.bit_depth import ImageFault
-from gantrain.data.fit import FitResize
 from gantrain.data.image_files import list_images, load_image
+from gantrain.data.transforms import FitResize
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label
 from gantrain.inference.model import Model

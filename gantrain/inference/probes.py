@@ -1,13 +1,15 @@
 """What a GAN makes of fixed pictures while it trains, and how its discriminators judge them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, networks_of
 from gantrain.health.signals import Probe, concat_probes, health_signals, quantize_with_noise
@@ -37,7 +39,7 @@ class HealthProbe:
     def __init__(
         self,
         gan: GAN,
-        data: Any,
+        data: Dataset,
         precision: Precision,
         count: int,
         batch: int,
@@ -112,10 +114,10 @@ def _latent(gan: GAN) -> Any:
     return networks_of(gan.G, "G").get("G")
 
 
-def _fixed(data: Any, split: str, count: int) -> Batch:
+def _fixed(data: Dataset, split: str, count: int) -> Batch:
     """Pictures (and labels) of every stream that are trained on, or held out, if any."""
     found: Batch = {}
-    for stream in [*data.channels, *["label"] * bool(getattr(data, "label_dim", 0))]:
+    for stream in [*data.channels, *["label"] * bool(data.label_dim)]:
         counted = "image" if stream == "label" else stream
         if split == "train":
             total, get = data.train_count(counted), data.train_item
@@ -126,7 +128,7 @@ def _fixed(data: Any, split: str, count: int) -> Batch:
     return found
 
 
-def _spread(get: Any, total: int, count: int) -> Tensor:
+def _spread(get: Callable[[int], np.ndarray], total: int, count: int) -> Tensor:
     """Evenly spaced pictures [n, C, H, W]: as many of `count` as share the first one's size."""
     wanted = min(count, total)
     items = [torch.from_numpy(get(i * total // wanted)) for i in range(wanted)]

@@ -28,7 +28,7 @@ from gantrain.inference.row_streaming import (
 )
 from gantrain.networks.resnet import ResnetBlock, ResnetGenerator
 from gantrain.networks.unet import UnetGenerator, UnetLevel
-from gantrain.ops.mirror import mirror_to_multiple
+from gantrain.ops.reflect import reflect_to_multiple
 from gantrain.ops.value_range import to_float, to_uint8
 
 Bandable: TypeAlias = ResnetGenerator | UnetGenerator
@@ -43,7 +43,7 @@ def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, t
     """
     _, h, w = image.shape
     least = getattr(network, "least_side", network.size_multiple)
-    whole = mirror_to_multiple(image[None], network.size_multiple, least)
+    whole = reflect_to_multiple(image[None], network.size_multiple, least)
     height, width = whole.shape[2:]
     result = torch.empty(network.out_channels, h, w, dtype=image.dtype)
 

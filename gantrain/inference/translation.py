@@ -1,26 +1,17 @@
 """Translating the test images of an unpaired set, and measuring where the truth is known."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
 from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
-from gantrain.ops.mirror import mirror_to_multiple
+from gantrain.ops.reflect import reflect_to_multiple
 from gantrain.ops.value_range import to_float, to_uint8
 
 METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
-
-
-class PairedTest(Protocol):
-    """A data set whose test item i of domain a is the true partner of item i of b."""
-
-    def test_count(self, domain: str) -> int: ...
-    def test_item(self, domain: str, index: int) -> np.ndarray: ...
-    def test_name(self, domain: str, index: int) -> str: ...
 
 
 @torch.no_grad()
@@ -44,7 +35,7 @@ def translate_any_size(network: nn.Module, x: Tensor, precision: Precision) -> T
     h, w = x.shape[2:]
     multiple = int(getattr(network, "size_multiple", 1))
     least = int(getattr(network, "least_side", multiple))
-    whole = mirror_to_multiple(x.to(precision.device), multiple, least)
+    whole = reflect_to_multiple(x.to(precision.device), multiple, least)
     with precision.autocast():
         result = network(whole)
     return result[:, :, :h, :w].float()
@@ -58,7 +49,7 @@ def input_channels(network: nn.Module) -> int | None:
 
 
 def evaluate_pairs(
-    generators: dict[str, nn.Module], data: PairedTest, limit: int, precision: Precision
+    generators: dict[str, nn.Module], data: Dataset, limit: int, precision: Precision
 ) -> dict[str, dict[str, dict[str, float]]]:
     """{"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, "ba": ...}.
 
@@ -77,7 +68,7 @@ def evaluate_pairs(
     return results
 
 
-def pair_problems(data: PairedTest, limit: int) -> list[str]:
+def pair_problems(data: Dataset, limit: int) -> list[str]:
     """One sentence for each of the first `limit` test pairs that cannot be compared."""
     problems = []
     for i in range(min(limit, data.test_count("a"), data.test_count("b"))):
@@ -91,7 +82,7 @@ def pair_problems(data: PairedTest, limit: int) -> list[str]:
     return problems
 
 
-def _pairs(data: PairedTest, direction: str, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _pairs(data: Dataset, direction: str, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     src, dst = direction
     for i in range(count):
         source, truth = data.test_item(src, i), data.test_item(dst, i)

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gantrain.ops.pad import reflect_pad
 from gantrain.ops.precision import at_least_float32
+from gantrain.ops.reflect import reflect_pad
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]

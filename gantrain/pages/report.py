@@ -15,7 +15,7 @@ from gantrain import __version__
 from gantrain.config import data_kind
 from gantrain.pages.curves import Point, chart
 from gantrain.pages.style import SCRIPT, STYLE
-from gantrain.runs.contents import Run
+from gantrain.runs.status import Run
 
 MOST_GRIDS = 24
 GRID_WIDTH = 1200  # pixels; larger grids are shown smaller

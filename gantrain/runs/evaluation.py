@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from gantrain.config.train import RunConfig
+from gantrain.data.base import Dataset
 from gantrain.data.cache import cache_folder
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import Evaluate, TrainingPlan
@@ -18,10 +19,10 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (
     EvaluationRequest,
-    FeatureCache,
     evaluate_latents,
     evaluate_translation,
 )
+from gantrain.inference.features import FeatureCache
 from gantrain.inference.model import Model
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
@@ -39,7 +40,7 @@ BEST = "best.pt"
 _BATCH = 32
 
 
-def check_metrics(config: RunConfig, gan: GAN, data: Any) -> None:
+def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
     """Raise ConfigError about metrics that this GAN or its data cannot have."""
     if not config.evaluation.every_kimg:
         return
@@ -48,11 +49,11 @@ def check_metrics(config: RunConfig, gan: GAN, data: Any) -> None:
         config.evaluation.metrics,
         type(gan).__name__,
         translates=translates,
-        pairs=getattr(data, "has_pairs", False),
+        pairs=data.has_pairs,
         has_w=hasattr(gan.G, "mapping"),
     )
     told = [f"evaluation.metrics: {problem}" for problem in problems]
-    counts = [data.test_count(d) for d in "ab"] if translates else [data.count("train")]
+    counts = [data.test_count(d) for d in "ab"] if translates else [data.train_count("image")]
     if min(counts) < 6:
         told.append(
             f"evaluation.every_kimg needs 6 real pictures or more to compare with, and there are "
@@ -69,7 +70,7 @@ def _translates(gan: GAN) -> bool:
 def make_evaluator(
     config: RunConfig,
     gan: GAN,
-    data: Any,
+    data: Dataset,
     plan: TrainingPlan,
     precision: Precision,
     directory: RunDirectory,

@@ -7,21 +7,22 @@ from typing import Any
 import torch
 
 from gantrain.config.train import RunConfig
+from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.gans.base import GAN
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.runs.directory import RunDirectory
-from gantrain.tracking.tracker import BaseSink, Tracker
+from gantrain.tracking.sinks import BaseSink
+from gantrain.tracking.tracker import Tracker
 
 
 def make_probe(
-    config: RunConfig, gan: GAN, data: Any, plan: TrainingPlan, precision: Precision
+    config: RunConfig, gan: GAN, data: Dataset, plan: TrainingPlan, precision: Precision
 ) -> Callable[[], dict[str, float]] | None:
     """What the trainer asks for the signals; None: nothing is looked at."""
-    able = can_be_probed(gan) and hasattr(data, "train_item")
-    if not plan.health_every or plan.health_every > plan.total or not able:
+    if not plan.health_every or plan.health_every > plan.total or not can_be_probed(gan):
         return None
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
     return HealthProbe(gan, data, precision, config.tracking.health_images, plan.microbatch, layout)

@@ -8,7 +8,7 @@ from gantrain.config.train import RunConfig
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.errors import ConfigError, nearest
 from gantrain.gans.base import GAN
-from gantrain.tracking.tracker import BaseSink
+from gantrain.tracking.sinks import BaseSink
 
 DEFAULT = "pairs/l1"  # where the test images have partners
 Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]  # direction: who: metric: value

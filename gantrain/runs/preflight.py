@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gantrain import targets
 from gantrain.engine.distributed import environment
@@ -11,9 +11,10 @@ from gantrain.runs import resume
 
 if TYPE_CHECKING:
     from gantrain.config.train import RunConfig
+    from gantrain.data.base import Dataset
 
 
-def check(config: RunConfig) -> Any:
+def check(config: RunConfig) -> Dataset | None:
     """Raise ConfigError if the existing run cannot be resumed or its images are missing.
 
     The data set finds its folders and lists its files here; whether each image can be read is
@@ -24,7 +25,7 @@ def check(config: RunConfig) -> Any:
     """
     if not environment.is_rank_zero():
         return None
-    data = None
+    data: Dataset | None = None
     problems: list[str] = []
     try:
         past = resume.find_resumable(config)
@@ -34,9 +35,9 @@ def check(config: RunConfig) -> Any:
         problems += error.problems
     try:
         made, settings = targets.resolve(config.data)
-        data = made(seed=config.seed, **settings)
+        data = dataset = made(seed=config.seed, **settings)
         by_pairs = (config.objective or "").startswith("pairs/")
-        if by_pairs and not getattr(data, "has_pairs", False):
+        if by_pairs and not dataset.has_pairs:
             problems.append(
                 f"objective={config.objective} needs test images whose true partners are known: "
                 "give data.test_pairs=true if they are (data=folder: same names in both folders), "

@@ -6,7 +6,8 @@ from gantrain.config.train import RunConfig
 from gantrain.engine.trainer import TrainingPlan
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import LiveDisplay, PlainLines
-from gantrain.tracking.tracker import EventLines, JsonLines, Sink, TensorBoard, Tracker
+from gantrain.tracking.sinks import EventLines, JsonLines, TensorBoard
+from gantrain.tracking.tracker import Sink, Tracker
 
 
 def make_tracker(

@@ -1,17 +1,19 @@
-"""How far a run has come, read from its directory."""
+"""What a run directory holds and how far the run has come; every file is optional."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gantrain.io.files import read_json
 from gantrain.runs.directory import RunDirectory
 
 DONE, RUNNING, STOPPED, FAILED, WAITING = "done", "running", "stopped", "failed", "waiting"
+T = TypeVar("T")
 STATUSES = (DONE, RUNNING, STOPPED, FAILED, WAITING)
 
 
@@ -33,10 +35,10 @@ class State:
 def of_run(path: Path) -> State:
     """The state of a run directory on its own."""
     directory = RunDirectory(path)
-    config = _config(path)
-    result = read_json(directory.result)
+    config = _read_yaml(path / "config.yaml", dict)
+    result = _read_object(directory.result)
     total = config.get("derived", {}).get("plan", {}).get("total", 0)
-    if isinstance(result, dict) and result.get("nimg", -1) >= total:
+    if result.get("nimg", -1) >= total:
         objective = result.get("objective") or {}
         state = State(DONE, result["nimg"] / 1000, dict(result.get("metrics") or {}))
         state.objective = objective.get("name")
@@ -67,44 +69,20 @@ def objective(path: Path, name: str | None) -> tuple[str, float | None]:
     return name, number if number is not None and number == number else None
 
 
-def _config(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _newest_report(file: Path) -> tuple[float, dict[str, float]]:
-    """kimg and numbers of the last whole line of metrics.jsonl."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0, {}
-    for line in reversed(lines):
-        try:
-            row = json.loads(line)
-            return row.pop("nimg") / 1000, row
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # cut short by a crash
-    return 0.0, {}
+    """Return kimg and values of the last intact line of metrics.jsonl."""
+    newest: dict[str, Any] = {"nimg": 0}
+    for row in _lines(file, "nimg"):
+        if isinstance(row["nimg"], int | float):
+            newest = row
+    return newest.pop("nimg") / 1000, newest
 
 
 def _evaluations(file: Path) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """The newest values by name, "metric/fid5k_clean", and their protocols."""
+    """Return the newest values by name, "metric/fid5k_clean", and their protocols."""
     newest: dict[str, tuple[float, dict[str, Any]]] = {}
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}, {}
-    for line in lines:
-        try:
-            row = json.loads(line)
-            name, nimg = f"metric/{row['name']}", row.get("nimg") or 0
-        except (ValueError, KeyError, TypeError):
-            continue  # cut short by a crash
+    for row in _lines(file, "name", "value"):
+        name, nimg = f"metric/{row['name']}", row.get("nimg") or 0
         if name not in newest or nimg >= newest[name][0]:
             newest[name] = (nimg, row)
     values = {name: float(row["value"]) for name, (_, row) in newest.items()}
@@ -115,3 +93,84 @@ def _newest_checkpoint(folder: Path) -> float:
     """kimg, from the name; reports may be further apart than checkpoints."""
     names = [path.stem.rpartition("-")[2] for path in folder.glob("checkpoint-*.pt")]
     return max((float(name) for name in names if re.fullmatch(r"\d+\.\d+", name)), default=0.0)
+
+
+@dataclass
+class Run:
+    """The content of a run directory."""
+
+    path: Path
+    status: str
+    kimg: float
+    total_kimg: float
+    config: dict[str, Any]
+    overrides: list[str]
+    environment: dict[str, Any]
+    reports: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    result: dict[str, Any]
+    grids: list[tuple[float, Path]] = field(default_factory=list)  # (kimg, file)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest report."""
+        return self.reports[-1] if self.reports else {}
+
+
+def read_run(path: Path) -> Run:
+    """Everything that can be read; torn lines and missing files are left out."""
+    directory = RunDirectory(path)
+    found = of_run(path)
+    total = found.config.get("derived", {}).get("plan", {}).get("total") or 0
+    return Run(
+        path=path,
+        status=found.status,
+        kimg=found.kimg,
+        total_kimg=total / 1000,
+        config=found.config,
+        overrides=[str(text) for text in _read_yaml(directory.overrides, list)],
+        environment=_read_object(path / "environment.json"),
+        reports=[*_lines(directory.metrics, "nimg")],
+        evaluations=[*_lines(directory.evaluations, "metric", "value")],
+        events=[*_lines(path / "events.jsonl", "alarm")],
+        result=_read_object(directory.result),
+        grids=sorted(_grids(directory.grids)),
+    )
+
+
+def _read_yaml(file: Path, kind: type[T]) -> T:
+    """Return the content if it is a `kind`, else an empty one."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return kind()
+    return content if isinstance(content, kind) else kind()
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    content = read_json(file)
+    return content if isinstance(content, dict) else {}
+
+
+def _lines(file: Path, *needed: str) -> Iterator[dict[str, Any]]:
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut short by a crash
+            continue
+        if isinstance(row, dict) and all(key in row for key in needed):
+            yield row
+
+
+def _grids(folder: Path) -> Iterator[tuple[float, Path]]:
+    for file in folder.glob("grid-*.png"):
+        number = file.stem.removeprefix("grid-")
+        if re.fullmatch(r"\d+\.\d+", number):
+            yield float(number), file

@@ -4,6 +4,7 @@ from typing import Any
 
 from gantrain.config import data_kind
 from gantrain.config.train import RunConfig
+from gantrain.data.base import Dataset
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
@@ -17,7 +18,7 @@ Numbers = dict[str, dict[str, dict[str, float]]]
 
 
 def finish(
-    trainer: Trainer, data: Any, directory: RunDirectory, tracker: Tracker, config: RunConfig
+    trainer: Trainer, data: Dataset, directory: RunDirectory, tracker: Tracker, config: RunConfig
 ) -> float | None:
     """After the last step: measure, write result.json, say it; returns the objective's value."""
     numbers = final_numbers(trainer, data, config.evaluation.test_images)
@@ -44,14 +45,14 @@ def reprint_result(past: ExistingRun, config: RunConfig) -> float | None:
     return objective.objective_value(config.objective, result["objective"]["value"])
 
 
-def final_numbers(trainer: Trainer, data: Any, limit: int) -> Numbers:
+def final_numbers(trainer: Trainer, data: Dataset, limit: int) -> Numbers:
     """L1, PSNR and SSIM of the test translations where their true partners are known, else {}."""
     if not limit or not _comparable(trainer.gan, data):
         return {}
     return evaluate_pairs(networks_of(trainer.generator, "G"), data, limit, trainer.precision)
 
 
-def check_pairs(gan: GAN, data: Any, limit: int, objective: str | None = None) -> None:
+def check_pairs(gan: GAN, data: Dataset, limit: int, objective: str | None = None) -> None:
     """Raise ConfigError before the first step if `final_numbers` would fail after the last, or
     would not hold the objective."""
     problems = pair_problems(data, limit) if _comparable(gan, data) else []
@@ -61,9 +62,9 @@ def check_pairs(gan: GAN, data: Any, limit: int, objective: str | None = None) -
         raise ConfigError(*problems)
 
 
-def _comparable(gan: GAN, data: Any) -> bool:
+def _comparable(gan: GAN, data: Dataset) -> bool:
     """Whether the generators translate between two domains whose test images have partners."""
-    return getattr(data, "has_pairs", False) and set(networks_of(gan.G, "G")) == {"ab", "ba"}
+    return data.has_pairs and set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
 def mean_l1(numbers: Numbers) -> float | None:

@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import compose, sweep_errors
+from gantrain.config import compose, hydra_errors
 from gantrain.config import train as train_config
 from gantrain.config.overrides import hydra_quote
 from gantrain.engine.distributed import environment
@@ -221,7 +221,7 @@ def _multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
     try:
         return compose.compose(source, "train", typed, RunMode.MULTIRUN)
     except HydraException as error:
-        if sentence := sweep_errors.explain(error, source, typed):
+        if sentence := hydra_errors.explain_sweep_error(error, source, typed):
             raise ConfigError(sentence) from None
         raise
 

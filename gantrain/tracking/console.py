@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gantrain.tracking.tracker import BaseSink, Event
+from gantrain.tracking.sinks import BaseSink
+from gantrain.tracking.tracker import Event
 
 PLAIN_SECONDS = 10.0  # plain lines come no faster
 KINDS = ("real", "fake", "held")  # of logits

@@ -9,7 +9,7 @@ from .runner import ROOT
 from .task import Task
 
 FILES = ["tests/test_gpu.py", "tests/test_configs.py"]
-REHEARSED = ["tests/test_schedule.py"]
+REHEARSED = ["tests/test_types.py"]
 WHY = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.*?) - (.*)")
 LINE = re.compile(r"^(tests/\S+?::.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
 

@@ -347,7 +347,7 @@ def test_pictures_kept_aside_are_not_trained_on(root, tmp_path, packed):
     assert len(seen) == 4 and not seen & {x.tobytes() for x in held}
     everything = ready(place, labels=True)
     for number, x in zip((0, 2, 4), held, strict=True):  # evenly spaced
-        assert (x == everything.picture("train", number)).all()
+        assert (x == everything.train_item("image", number)).all()
     assert [data.test_item("label", i).argmax() for i in range(3)] == [0, 0, 1]
     assert [data.test_name("image", i) for i in range(3)] == ["cat/0", "cat/2", "dog/0"]
     assert ready(place, held_out=3, max_images=2).images_per_epoch == 2

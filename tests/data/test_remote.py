@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.data import cifar10, mnist, unpack
+from gantrain.data import cifar10, mnist, remote
 from gantrain.errors import ConfigError
 from gantrain.io import download
 from tests.data.test_cifar10 import packed
@@ -149,7 +149,7 @@ def test_a_full_disk_while_unpacking_leaves_nothing(server, zebras, tmp_path, mo
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(unpack, "_write", full)
+    monkeypatch.setattr(remote, "_write", full)
     with pytest.raises(ConfigError, match=r"No space left on device.*GANTRAIN_CACHE"):
         picture_sets.prepared(online(server, tmp_path / "cache", url_sha256=sha(zebras)))
     assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".lock", ".lock", ".zip"]
@@ -201,13 +201,13 @@ def lying(path: Path) -> None:
     ],
 )
 def test_malicious_archives_write_nothing(tmp_path, monkeypatch, write, told):
-    monkeypatch.setattr(unpack, "_SPARE", 100_000)
-    monkeypatch.setattr(unpack, "MAX_FILES", 20)
+    monkeypatch.setattr(remote, "_SPARE", 100_000)
+    monkeypatch.setattr(remote, "MAX_FILES", 20)
     cache = tmp_path / "deep" / "cache"
     cache.mkdir(parents=True)
     write(cache / "set.zip")
     with pytest.raises(ConfigError, match=told):
-        unpack.unpack(cache / "set.zip", cache / "set")
+        remote.unpack(cache / "set.zip", cache / "set")
     assert sorted(tmp_path.rglob("*")) == [cache.parent, cache, cache / "set.zip"]
 
 
@@ -215,18 +215,18 @@ def test_a_locked_or_torn_archive(tmp_path, zebras):
     torn = tmp_path / "torn.zip"
     torn.write_bytes(zebras[:-100])
     with pytest.raises(ConfigError, match="no readable zip archive"):
-        unpack.unpack(torn, tmp_path / "set")
+        remote.unpack(torn, tmp_path / "set")
     flipped = bytearray(zebras)
     flipped[200] ^= 255
     torn.write_bytes(flipped)
     with pytest.raises(ConfigError, match="no readable zip archive"):
-        unpack.unpack(torn, tmp_path / "set")
+        remote.unpack(torn, tmp_path / "set")
     locked = bytearray(zebras)
     for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         locked[locked.index(mark) + place] |= 1
     torn.write_bytes(locked)
     with pytest.raises(ConfigError, match="locked by a password"):
-        unpack.unpack(torn, tmp_path / "set")
+        remote.unpack(torn, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
 

@@ -23,7 +23,8 @@ from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Trainer, TrainingPlan
 from gantrain.gans.base import GAN, Step, networks_of
-from gantrain.inference.evaluation import EvaluationRequest, FeatureCache, evaluate_latents
+from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents
+from gantrain.inference.features import FeatureCache
 from gantrain.inference.model import Model
 from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.metrics.extractor import load_extractor

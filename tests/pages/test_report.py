@@ -11,7 +11,7 @@ from PIL import Image
 
 from gantrain.pages import report
 from gantrain.pages.curves import chart, downsample, tick_label
-from gantrain.runs.contents import read_run
+from gantrain.runs.status import read_run
 from tests.helpers.command_line import TINY, gantrain
 
 VOID = {"meta", "img", "input", "br"}

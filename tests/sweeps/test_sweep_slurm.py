@@ -91,6 +91,7 @@ def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.Mo
 
     wait_for(lambda: bool(list(sweep.glob("seed-1/checkpoints/*.pt"))))
     process = int((sweep / "seed-1/.lock").read_text().split()[0])
+    os.kill(process, signal.SIGSTOP)  # it must not finish before it is killed
     at_first_look(monkeypatch, lambda: os.kill(process, signal.SIGKILL))
     code, said = gantrain(*argv, "launcher=slurm")  # waits for what was submitted before
     assert code == 1 and "1 done, 1 failed" in said, said

@@ -16,8 +16,9 @@ from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import DetachableStream, LiveDisplay, PlainLines, format_metrics
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
+from gantrain.tracking.sinks import JsonLines, TensorBoard
 from gantrain.tracking.stats import Stats
-from gantrain.tracking.tracker import JsonLines, TensorBoard, Tracker
+from gantrain.tracking.tracker import Tracker
 
 VALUES = {
     "loss/G/cycle_a": 1.25,

@@ -1,0 +1,70 @@
+"""Reflection at the borders of an image, the border pixel not repeated; reproducible on CUDA."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def reflect_pad(x: Tensor, padding: int) -> Tensor:
+    """Reflect `padding` pixels onto every side.
+
+    Args:
+        x: [N, C, H, W] with H, W > padding.
+
+    Returns:
+        [N, C, H + 2*padding, W + 2*padding].
+    """
+    return reflect_pad_sides(x, padding, padding, padding, padding)
+
+
+def reflect_pad_sides(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Reflect a number of pixels of its own onto each side.
+
+    Args:
+        x: [N, C, H, W]; left and right are less than W, top and bottom less than H.
+
+    Returns:
+        [N, C, H + top + bottom, W + left + right].
+    """
+    # The backward pass of CUDA's own padding adds with atomics, in any order.
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return pad_by_slices(x, left, right, top, bottom)
+    return F.pad(x, (left, right, top, bottom), mode="reflect")
+
+
+def pad_by_slices(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Like `reflect_pad_sides`, slower, with a backward pass that adds in a fixed order."""
+    h, w = x.shape[2:]
+    x = torch.cat([x[:, :, 1 : top + 1].flip(2), x, x[:, :, h - 1 - bottom : h - 1].flip(2)], dim=2)
+    return torch.cat(
+        [x[..., 1 : left + 1].flip(3), x, x[..., w - 1 - right : w - 1].flip(3)], dim=3
+    )
+
+
+def reflect_to_multiple(x: Tensor, multiple: int, min_size: int = 1) -> Tensor:
+    """Extend an image at the right and the bottom until its sides are multiples of `multiple`.
+
+    Args:
+        x: [N, C, H, W] of any size; one smaller than what is missing is reflected to and fro.
+        min_size: neither side of the result is smaller.
+
+    Returns:
+        [N, C, H', W'].
+    """
+    for dim in (2, 3):
+        size = x.shape[dim]
+        target = max(-(-size // multiple), -(-min_size // multiple)) * multiple
+        if target > size:
+            indices = reflect_indices(torch.arange(target), size)
+            x = x.index_select(dim, indices.to(x.device))
+    return x
+
+
+def reflect_indices(indices: Tensor, size: int) -> Tensor:
+    """Map any integers to the pixels 0 ... size - 1 that lie there in the endless reflection.
+
+    0, 1, ..., size - 1, size - 2, ..., 1, 0, 1, ...; a single pixel is repeated.
+    """
+    period = max(2 * (size - 1), 1)
+    indices = indices.remainder(period)
+    return torch.minimum(indices, period - indices) if size > 1 else indices
