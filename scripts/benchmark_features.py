@@ -80,7 +80,7 @@ def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.de
 
     def from_files() -> None:
         read = RealImages("benchmark", count, lambda i: data.train_item("image", i))
-        judge().real(read, BATCH, silent)
+        judge().real_features(read, BATCH, silent)
 
     G = StyleGAN2Generator(list(data.resolution), 3, 0, channel_base=1024, channel_max=64)
     G = G.eval().to(device)
@@ -91,7 +91,7 @@ def report(extractor: Extractor, data: ImageFolder, count: int, device: torch.de
 
     files = median_seconds(from_files, device)
     alone = median_seconds(lambda: [*generated()], device)
-    whole = median_seconds(lambda: judge().fake(generated(), silent), device)
+    whole = median_seconds(lambda: judge().fake_features(generated(), silent), device)
     print(f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__}")
     for name, seconds in (("bare", bare), ("PNG files", files), ("generator", whole - alone)):
         share = f"{bare / seconds:6.1%} of the bare network"

@@ -1,1 +1,1 @@
-"""Augmentations between the images and the discriminator (Karras et al. 2020)."""
+"""Augmentations of the discriminator's inputs (Karras et al. 2020, arXiv 2006.06676)."""

@@ -1,4 +1,4 @@
-"""How strongly to augment: adaptive discriminator augmentation (Karras et al. 2020, 2006.06676)."""
+"""Adaptive discriminator augmentation, ADA (Karras et al. 2020, arXiv 2006.06676)."""
 
 from typing import Any
 
@@ -7,17 +7,19 @@ from torch import Tensor, nn
 
 
 class ADA(nn.Module):
-    """Holds the augmentation probability `p` and steers r_t = E[sign(D(x))] towards `target`.
+    """Controls the augmentation probability `p` to keep r_t = E[sign(D(x))] near `target`.
 
     Every `interval` steps: p <- clamp(p + sign(r_t - target) * images / (1000 kimg), 0, max_p),
-    with r_t over the real images judged since. The bound keeps p from running away where
-    augmentation cannot help, whence it would take as long to come back. r_t is read one interval
-    late, when it has arrived from the device by itself.
+    with r_t over the real images since. r_t is read one interval late, when it has already been
+    copied from the device, so nothing waits for it.
 
     Args:
-        target: None keeps p as it is.
-        p: where it starts.
-        kimg: how many thousand images it takes p at least to move by 1.
+        target: r_t to reach; None: p is constant.
+        p: initial probability.
+        kimg: thousands of images in which p can move by 1.
+        interval: steps between two updates.
+        max_p: upper bound of p. Without it p runs away where augmentation cannot help, and takes
+            as long to come back.
     """
 
     seen: Tensor
@@ -32,46 +34,54 @@ class ADA(nn.Module):
     ) -> None:
         super().__init__()
         self.target, self.p, self.kimg, self.interval, self.max_p = target, p, kimg, interval, max_p
-        self.register_buffer("seen", torch.zeros(2))  # sum of signs, images
-        self._arriving: Tensor | None = None  # the last interval's `seen`, on its way to the host
-        self._arrived: torch.cuda.Event | None = None
+        self.register_buffer("seen", torch.zeros(2))  # sum of signs, number of images
+        self._host_copy: Tensor | None = None  # `seen` of the last interval, copied asynchronously
+        self._copied: torch.cuda.Event | None = None
 
     def observe(self, logits: Tensor) -> None:
-        """Count D's logits [N] on real images."""
+        """Accumulate D's logits [N] on real images."""
         if self.target is not None:
             signs = logits.detach().float().sign().sum()
             self.seen += torch.stack([signs, torch.full_like(signs, len(logits))])
 
     def update(self, index: int, batch: int) -> None:
-        """After the step number `index` of `batch` images."""
+        """Adjust p every `interval` steps.
+
+        Args:
+            index: number of the step that has just ended.
+            batch: images per step.
+        """
         if self.target is None or index % self.interval:
             return
-        counted = self._read()
-        if counted is not None and counted[1] > 0:
-            error = counted[0] / counted[1] - self.target
+        sums = self._read_host_copy()
+        if sums is not None and sums[1] > 0:
+            error = sums[0] / sums[1] - self.target
             sign = (error > 0) - (error < 0)
-            moved = self.p + sign * batch * self.interval / (self.kimg * 1000)
-            self.p = min(max(moved, 0.0), self.max_p)
-        on_cuda = self.seen.is_cuda  # elsewhere nothing would tell that the numbers are there
-        self._arriving = self.seen.to("cpu", non_blocking=on_cuda, copy=True)
+            p = self.p + sign * batch * self.interval / (self.kimg * 1000)
+            self.p = min(max(p, 0.0), self.max_p)
+        # Only CUDA has an event that says when an asynchronous copy is complete.
+        on_cuda = self.seen.is_cuda
+        self._host_copy = self.seen.to("cpu", non_blocking=on_cuda, copy=True)
         if on_cuda:
-            self._arrived = torch.cuda.Event()
-            self._arrived.record(torch.cuda.current_stream(self.seen.device))
+            self._copied = torch.cuda.Event()
+            self._copied.record(torch.cuda.current_stream(self.seen.device))
         self.seen.zero_()
 
-    def _read(self) -> list[float] | None:
-        if self._arriving is None:
+    def _read_host_copy(self) -> list[float] | None:
+        if self._host_copy is None:
             return None
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return self._arriving.tolist()
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._host_copy.tolist()
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"p": self.p, "arriving": self._read()}
+        """Return p and the sums of the last interval for the state dict."""
+        return {"p": self.p, "arriving": self._read_host_copy()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        if self.target is not None:  # a fixed p stays as configured
+        """Restore the state; a constant p and the bound are those of the constructor."""
+        if self.target is not None:
             self.p = min(state["p"], self.max_p)
-        arriving = state["arriving"]
-        self._arriving = None if arriving is None else torch.tensor(arriving)
-        self._arrived = None
+        sums = state["arriving"]
+        self._host_copy = None if sums is None else torch.tensor(sums)
+        self._copied = None

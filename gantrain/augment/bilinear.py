@@ -1,4 +1,4 @@
-"""Bilinear sampling that is differentiable in the images any number of times."""
+"""Bilinear sampling, differentiable in the images any number of times."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_BILINEAR, _ZEROS, _NOT_ALIGNED = 0, 0, False  # as ATen numbers them
+_BILINEAR, _ZEROS, _ALIGN_CORNERS = 0, 0, False  # ATen's codes
 
 
 def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
-    """`F.grid_sample(images, grid, align_corners=False)`, zero outside of the images.
+    """Compute `F.grid_sample(images, grid, align_corners=False)`, zero outside the images.
 
     The result is linear in `images`: the gradient is the adjoint map, whose gradient is the
     sampling again. (torch < 2.13 cannot differentiate grid_sample twice.) `grid` is a constant.
@@ -29,9 +29,9 @@ def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
 
 
 def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
-    """The same by four look-ups, slower.
+    """Compute `sample_bilinear` slower, by four look-ups with a deterministic gradient.
 
-    CUDA's gradient of grid_sample adds up in any order; that of gather has a deterministic mode.
+    CUDA's gradient of grid_sample adds in no fixed order; that of gather has a deterministic mode.
     """
     n, c, height, width = images.shape
     x = ((grid[..., 0] + 1) * width - 1) / 2
@@ -41,9 +41,9 @@ def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
     for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         weight = (1 - (x - column).abs()) * (1 - (y - row).abs()) * inside
-        place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-        place = place.long().flatten(1)[:, None].expand(-1, c, -1)
-        result = result + weight.flatten(1)[:, None] * images.flatten(2).gather(2, place)
+        index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        index = index.long().flatten(1)[:, None].expand(-1, c, -1)
+        result = result + weight.flatten(1)[:, None] * images.flatten(2).gather(2, index)
     return result.view(n, c, *grid.shape[1:3])
 
 
@@ -64,11 +64,11 @@ class _SampleAdjoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, grad: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
-        # Only the shape of the images matters to this gradient, so they are one number here.
+        # This gradient depends on the shape of the images only: one number stands in for them.
         images = grad.new_zeros(1).expand(size)
         mask = (True, False)
         return torch.ops.aten.grid_sampler_2d_backward(
-            grad, images, grid, _BILINEAR, _ZEROS, _NOT_ALIGNED, mask
+            grad, images, grid, _BILINEAR, _ZEROS, _ALIGN_CORNERS, mask
         )[0]
 
     @staticmethod

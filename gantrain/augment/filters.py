@@ -10,47 +10,48 @@ from gantrain.augment.draw import RandomParameters, to_device_like
 from gantrain.ops.reflect import reflect_indices
 
 _SYM2 = (-0.1294095225512604, 0.2241438680420134, 0.8365163037378079, 0.4829629131445341)
-# Expected share of the power of natural images in each band: amplification keeps the sum.
+# Expected share of the power of natural images in each band, as in the paper.
 _POWER = torch.tensor([10.0, 1.0, 1.0, 1.0], dtype=torch.float64) / 13
 
 
 @cache
 @torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
 def filter_bank() -> Tensor:
-    """Four bands: up to 1/8 of the Nyquist frequency, 1/8 to 1/4, 1/4 to 1/2, the rest.
+    """Return the filters of four bands: 0 to 1/8 of the Nyquist frequency, to 1/4, to 1/2, to 1.
 
     With the sym2 wavelet's low-pass H, P(z) = H(z) H(1/z) / 2 and Q(z) = P(-z) are symmetric and
-    add up to 1. Three levels of splitting the lowest band give P(z) P(z^2) P(z^4),
-    P(z) P(z^2) Q(z^4), P(z) Q(z^2) and Q(z), which add up to 1 as well.
+    have the sum 1. Splitting the lowest band three times gives P(z) P(z^2) P(z^4),
+    P(z) P(z^2) Q(z^4), P(z) Q(z^2) and Q(z), whose sum is 1 as well.
 
     Returns:
-        [4, 43] float64 taps, each band centred; treat it as a constant.
+        [4, 43] float64 taps, each filter centred; treat it as a constant.
     """
     h = torch.tensor(_SYM2, dtype=torch.float64)
     low = _convolve(h, h.flip(0)) / 2  # at -3 ... 3
     signs = torch.tensor([-1.0, 1, -1, 1, -1, 1, -1], dtype=torch.float64)
     high = low * signs
-    rest, bands = torch.ones(1, dtype=torch.float64), []
+    lowest, bands = torch.ones(1, dtype=torch.float64), []
     for spacing in (1, 2, 4):
-        bands.append(_convolve(rest, _spread(high, spacing)))
-        rest = _convolve(rest, _spread(low, spacing))
-    bands.append(rest)
-    longest = len(rest)
-    sides = [(longest - len(band)) // 2 for band in bands]
-    centred = [F.pad(b, (s, s)) for b, s in zip(bands, sides, strict=True)]
+        bands.append(_convolve(lowest, _dilate(high, spacing)))
+        lowest = _convolve(lowest, _dilate(low, spacing))
+    bands.append(lowest)
+    centred = []
+    for band in bands:
+        padding = (len(lowest) - len(band)) // 2  # the lowest band has the longest filter
+        centred.append(F.pad(band, (padding, padding)))
     return torch.stack(centred[::-1])
 
 
-def band_gains(draw: RandomParameters) -> Tensor:
-    """Each band in turn is selected, amplified by 2^N(0, 1), and the expected power restored.
+def band_gains(params: RandomParameters) -> Tensor:
+    """Draw gains: each band in turn is amplified by 2^N(0, 1), then the expected power restored.
 
     Returns:
-        [n, 4] float64; exactly 1 for an image of which no band was selected.
+        [n, 4] float64; exactly 1 for an image without a selected band.
     """
-    gains = torch.ones(draw.n, 4, dtype=torch.float64)
+    gains = torch.ones(params.n, 4, dtype=torch.float64)
     for band in range(4):
-        factor = draw.select(torch.exp2(draw.normal(1.0)), 1)
-        # sum_j power_j t_j^2 with t = 1 in the three other bands
+        factor = params.select(torch.exp2(params.normal(1.0)), 1)
+        # sum_j power_j t_j^2 with t = 1 in the other three bands
         power = 1 + _POWER[band] * (factor.square() - 1)
         gains[:, band] *= factor
         gains /= power.sqrt()[:, None]
@@ -58,10 +59,10 @@ def band_gains(draw: RandomParameters) -> Tensor:
 
 
 def amplify(images: Tensor, gains: Tensor) -> Tensor:
-    """Filter rows and columns of each image with its own sum of the bands.
+    """Filter rows and columns of each image with its own weighted sum of the bands.
 
-    As two matrix products, with the reflection at the borders folded into the matrices: quicker
-    than 43-tap convolutions, most of all in the second derivative.
+    Computed as two matrix products that include the reflection at the borders: faster than 43-tap
+    convolutions, above all in the second derivative.
 
     Args:
         images: [N, C, H, W].
@@ -79,13 +80,22 @@ def amplify(images: Tensor, gains: Tensor) -> Tensor:
 
 
 def filter_matrix(taps: Tensor, size: int) -> Tensor:
-    """Symmetric taps [N, k] -> [N, size, size]: the filter over a reflected line of pixels."""
+    """Return matrices that filter a line of pixels, reflected at its ends.
+
+    Args:
+        taps: symmetric filters [N, k].
+        size: pixels of the line.
+
+    Returns:
+        [N, size, size].
+    """
     n, k = taps.shape
     line = torch.arange(size, device=taps.device)[:, None]
     offsets = torch.arange(k, device=taps.device) - k // 2
-    places = reflect_indices(line + offsets, size).expand(n, -1, -1)
+    sources = reflect_indices(line + offsets, size).expand(n, -1, -1)
     matrix = taps.new_zeros(n, size, size)
-    return matrix.scatter_add_(2, places, taps[:, None].expand(-1, size, -1))
+    # Several taps can fall on the same pixel, hence the addition.
+    return matrix.scatter_add_(2, sources, taps[:, None].expand(-1, size, -1))
 
 
 def _convolve(a: Tensor, b: Tensor) -> Tensor:
@@ -93,8 +103,8 @@ def _convolve(a: Tensor, b: Tensor) -> Tensor:
     return F.conv1d(a[None, None], b.flip(0)[None, None], padding=k - 1)[0, 0]
 
 
-def _spread(taps: Tensor, spacing: int) -> Tensor:
-    """Zeros between the taps: f(z) -> f(z^spacing)."""
-    wide = taps.new_zeros((len(taps) - 1) * spacing + 1)
-    wide[::spacing] = taps
-    return wide
+def _dilate(taps: Tensor, spacing: int) -> Tensor:
+    """Insert zeros between the taps: f(z) -> f(z^spacing)."""
+    dilated = taps.new_zeros((len(taps) - 1) * spacing + 1)
+    dilated[::spacing] = taps
+    return dilated

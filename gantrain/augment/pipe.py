@@ -1,4 +1,4 @@
-"""The augmentations that a discriminator sees its images through.
+"""The augmentation pipeline in front of the discriminator.
 
 Karras et al. 2020, "Training generative adversarial networks with limited data"
 (arXiv 2006.06676), appendix B.
@@ -43,14 +43,14 @@ TRANSFORMS: dict[Spec, tuple[str, ...]] = {
 
 
 class AugmentPipe(nn.Module):
-    """Blitting, geometry, colour, filtering, noise and cutout, in this order.
+    """Pixel blitting, geometry, colour, filtering, noise and cutout, in this order.
 
-    Each transform of each image happens with probability p, independently of all others. The
-    parameters come from torch's CPU generator; there is no state.
+    Each transform is applied to each image with probability p, independently of all others. The
+    parameters come from torch's CPU generator; the pipeline has no state.
 
     Args:
-        spec: a group of transforms, or the initials of several (bgc, the paper's choice: blit,
-            geom, color).
+        spec: a group of transforms, or the initials of several groups ("bgc", the paper's choice:
+            blit, geom, color).
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -58,41 +58,42 @@ class AugmentPipe(nn.Module):
         self.transforms = frozenset(TRANSFORMS[spec])
 
     def forward(self, images: Tensor, p: float, *, percentile: float | None = None) -> Tensor:
-        """Augment; differentiable in `images` any number of times.
+        """Augment images; differentiable in them any number of times.
 
         Args:
-            images: [N, C, H, W] about [-1, 1]; with colour transforms C = 1 (grey), 3 (RGB), or
-                2 and 4 (the same and alpha, which keeps its brightness).
+            images: [N, C, H, W] about [-1, 1]. Colour transforms need C = 1 (grey), 3 (RGB), or
+                2 and 4 (the same with alpha, whose values they leave unchanged).
             p: probability of each transform in [0, 1]; 0 returns `images`.
             percentile: for tests: replaces the random values, see `RandomParameters`.
 
         Returns:
-            [N, C, H, W], not clamped; float32 where the images are in half precision.
+            [N, C, H, W], not clamped; float32 if the images are in half precision.
 
         Raises:
-            ConfigError: a number of channels that the colour transforms do not know.
+            ConfigError: the colour transforms do not support the number of channels.
             ValueError: p is not a probability.
         """
         if not 0 <= p <= 1:
-            raise ValueError(f"p is the probability of an augmentation, in [0, 1], not {p}")
+            raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
         images = at_least_float32(images)
         if p == 0 or not self.transforms:
             return images
         with without_autocast(images):
             return self._augment(images, RandomParameters(len(images), p, percentile))
 
-    def _augment(self, images: Tensor, draw: RandomParameters) -> Tensor:
+    def _augment(self, images: Tensor, params: RandomParameters) -> Tensor:
         size = (images.shape[2], images.shape[3])
-        images = warp(images, inverse_matrix(self.transforms, draw, size))
+        images = warp(images, inverse_matrix(self.transforms, params, size))
         if not self.transforms.isdisjoint(_COLOR):
-            images = recolor(images, color_matrix(self.transforms, draw))
+            images = recolor(images, color_matrix(self.transforms, params))
         if "filter" in self.transforms:
-            images = amplify(images, band_gains(draw))
+            images = amplify(images, band_gains(params))
         if "noise" in self.transforms:
-            images = add_noise(images, noise_std(draw))
+            images = add_noise(images, noise_std(params))
         if "cutout" in self.transforms:
-            images = cut_out(images, cutout_centre(draw))
+            images = cut_out(images, cutout_centre(params))
         return images
 
     def extra_repr(self) -> str:
+        """Return the names of the transforms, shown when the module is printed."""
         return ", ".join(name for name in TRANSFORMS["bgcfnc"] if name in self.transforms)

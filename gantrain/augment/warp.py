@@ -1,6 +1,6 @@
-"""Carrying out all the geometric transforms in one resampling.
+"""Apply all geometric transforms in one resampling.
 
-To twice the resolution, bilinear look-up, back again (Karras et al. 2020, 2006.06676, appendix B).
+Upsampling by 2, bilinear look-up, downsampling (Karras et al. 2020, arXiv 2006.06676, appendix B).
 """
 
 from math import ceil
@@ -12,16 +12,16 @@ from gantrain.augment.bilinear import sample_bilinear
 from gantrain.augment.draw import to_device_like
 from gantrain.augment.wavelet import BORDER, REACH, Margins, downsample_2x, upsample_2x
 
-# Margins on an accelerator are multiples of this, so that few different shapes occur.
+# Margins on an accelerator are multiples of this, so that only few shapes occur.
 _BUCKET = 16
 
 
 def warp(images: Tensor, inverse: Tensor) -> Tensor:
-    """Look every pixel up at the place that its image's matrix gives.
+    """Warp each image by its own matrix.
 
-    The image goes on in its reflection, once on each side; beyond that it is 0. An identity does
-    not change its image, so on a CPU it costs nothing, and each image gets the margins it needs.
-    An accelerator takes the whole batch at once.
+    An image is continued by one reflection on each side and is 0 beyond. On a CPU images are
+    processed one by one: an identity costs nothing, and each image gets the margins it needs. On an
+    accelerator the whole batch is processed at once.
 
     Args:
         images: [N, C, H, W].
@@ -30,35 +30,38 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
     Returns:
         [N, C, H, W], differentiable in `images` any number of times.
     """
-    moved = (inverse != torch.eye(3, dtype=inverse.dtype)).flatten(1).any(1).tolist()
-    if not any(moved):
+    is_warped = (inverse != torch.eye(3, dtype=inverse.dtype)).flatten(1).any(1).tolist()
+    if not any(is_warped):
         return images
     size = (images.shape[2], images.shape[3])
     if images.device.type != "cpu":
         return _resample(images, inverse, required_margins(inverse, size, bucket=_BUCKET))
-    singles = zip(images.split(1), inverse.split(1), moved, strict=True)
-    return torch.cat(
-        [_resample(x, m, required_margins(m, size)) if go else x for x, m, go in singles]
-    )
+    results = []
+    for x, matrix, warped in zip(images.split(1), inverse.split(1), is_warped, strict=True):
+        results.append(_resample(x, matrix, required_margins(matrix, size)) if warped else x)
+    return torch.cat(results)
 
 
 def required_margins(inverse: Tensor, size: tuple[int, int], bucket: int = 1) -> Margins:
-    """How far the corners land outside of the image, plus the filters' reach, up to size - 1.
+    """Return how far the corners land outside the image, plus the reach of the filters.
 
     Args:
-        inverse: [N, 3, 3]; the margins serve all N.
+        inverse: [N, 3, 3]; the margins are enough for all N.
         size: (height, width) in pixels.
-        bucket: rounded up to a multiple of it.
+        bucket: margins are rounded up to multiples of it.
+
+    Returns:
+        Margins of at most the image's size - 1.
     """
     height, width = size
     x, y = (width - 1) / 2, (height - 1) / 2
     corners = torch.tensor([[-x, x, x, -x], [-y, -y, y, y], [1, 1, 1, 1]], dtype=inverse.dtype)
-    places = inverse[:, :2] @ corners
-    low, high = places.amin((0, 2)).tolist(), places.amax((0, 2)).tolist()
+    positions = inverse[:, :2] @ corners
+    low, high = positions.amin((0, 2)).tolist(), positions.amax((0, 2)).tolist()
 
-    def margin(overshoot: float, longest: int) -> int:
-        needed = ceil(overshoot + 2 * REACH)
-        return min(max(bucket * ceil(needed / bucket), 0), longest)
+    def margin(overshoot: float, limit: int) -> int:
+        pixels = ceil(overshoot + 2 * REACH)
+        return min(max(bucket * ceil(pixels / bucket), 0), limit)
 
     return Margins(
         left=margin(-low[0] - x, width - 1),
@@ -70,18 +73,24 @@ def required_margins(inverse: Tensor, size: tuple[int, int], bucket: int = 1) ->
 
 def _resample(images: Tensor, inverse: Tensor, margins: Margins) -> Tensor:
     size = (images.shape[2], images.shape[3])
-    grid = sampling_grid(to_device_like(lookup(inverse, size, margins), images), size)
+    grid = sampling_grid(to_device_like(lookup_matrix(inverse, size, margins), images), size)
     return downsample_2x(sample_bilinear(upsample_2x(images, margins), grid))
 
 
-def lookup(inverse: Tensor, size: tuple[int, int], margins: Margins) -> Tensor:
-    """The matrices in up-pixels, the pixels of twice the resolution.
+def lookup_matrix(inverse: Tensor, size: tuple[int, int], margins: Margins) -> Tensor:
+    """Convert matrices from pixels to up-pixels, the pixels of the upsampled image.
 
-    The filters have an even length and move the image by half an up-pixel, so up-pixel v from the
-    centre looks up q = A (v + 1/2) - 1/2, where A moves by twice as many up-pixels as pixels.
+    The filters have an even length and shift the image by half an up-pixel, so the up-pixel v from
+    the centre looks up q = A (v + 1/2) - 1/2, where A translates by twice as many up-pixels as
+    pixels.
+
+    Args:
+        inverse: [N, 3, 3] in pixels.
+        size: (height, width) of the image in pixels.
+        margins: reflected pixels around it.
 
     Returns:
-        [N, 2, 3] from (v + 1/2, 1) to q in [-1, 1] from edge to edge of the padded image.
+        [N, 2, 3] from (v + 1/2, 1) to q, in [-1, 1] from edge to edge of the padded image.
     """
     height, width = size
     dtype = inverse.dtype
@@ -95,10 +104,16 @@ def lookup(inverse: Tensor, size: tuple[int, int], margins: Margins) -> Tensor:
 
 
 def sampling_grid(matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """[N, 2, 3] from `lookup` -> [N, 2H + 2 BORDER, 2W + 2 BORDER, 2].
+    """Return the grid for `sample_bilinear`.
 
-    Sums instead of a matrix product, which would round the coordinates under TF32.
+    Args:
+        matrix: [N, 2, 3] from `lookup_matrix`.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        [N, 2H + 2 BORDER, 2W + 2 BORDER, 2].
     """
+    # Sums instead of a matrix product, which would round the coordinates under TF32.
     y, x = (
         torch.arange(1 - side - BORDER, side + BORDER + 1, device=matrix.device) for side in size
     )

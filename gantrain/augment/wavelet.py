@@ -1,7 +1,7 @@
-"""To twice the resolution and back without loss: the resampling around a warp.
+"""Lossless upsampling and downsampling by 2 around a warp.
 
-Through the low-pass filter of the sym6 wavelet and through the same filter reversed, which is an
-orthogonal pair (Karras et al. 2020, 2006.06676, appendix B).
+The filters are the low-pass of the sym6 wavelet and its reverse, an orthogonal pair (Karras et al.
+2020, arXiv 2006.06676, appendix B).
 """
 
 from functools import lru_cache
@@ -23,8 +23,8 @@ _SYM6 = torch.tensor(
     dtype=torch.float64,
 ).flatten()
 SYM6 = _SYM6 / _SYM6.sum()
-REACH = len(SYM6) // 2  # pixels on each side of a pixel that the way up and down looks at
-BORDER = len(SYM6) // 2 - 1  # up-pixels around the image that the way down looks at
+REACH = len(SYM6) // 2  # pixels on each side of a pixel that up- and downsampling read
+BORDER = len(SYM6) // 2 - 1  # up-pixels around the image that downsampling reads
 
 
 class Margins(NamedTuple):
@@ -39,65 +39,74 @@ class Margins(NamedTuple):
 def upsample_2x(images: Tensor, margins: Margins) -> Tensor:
     """Reflect at the borders, then upsample.
 
-    A CPU multiplies with matrices, 2 to 6 times faster from 32 to 512 px than its convolutions; an
-    accelerator filters, which costs less there and escapes TF32.
+    A CPU uses matrix products, which are 2 to 6 times faster from 32 to 512 px than its
+    convolutions; an accelerator filters, which is cheaper there and avoids TF32.
 
     Args:
         images: [N, C, H, W].
-        margins: each less than the size of the image.
+        margins: pixels to reflect, each less than the size of the image.
 
     Returns:
         [N, C, 2 (H + top + bottom), 2 (W + left + right)].
     """
     if images.device.type != "cpu":
-        return double_by_filter(images, margins)
+        return upsample_2x_by_filter(images, margins)
     height, width = images.shape[2:]
-    rows = _doubling(height, images.dtype)[:, _wanted(height, margins.top, margins.bottom)]
-    columns = _doubling(width, images.dtype)[:, _wanted(width, margins.left, margins.right)]
+    rows = _upsampling_matrix(height, images.dtype)
+    columns = _upsampling_matrix(width, images.dtype)
+    rows = rows[:, _within_margins(height, margins.top, margins.bottom)]
+    columns = columns[:, _within_margins(width, margins.left, margins.right)]
     return rows.mT @ (images @ columns)
 
 
 def downsample_2x(x: Tensor) -> Tensor:
-    """[N, C, 2H + 2 BORDER, 2W + 2 BORDER] -> [N, C, H, W].
+    """Downsample; the inverse of `upsample_2x`.
 
-    The inverse of `upsample_2x` where they meet.
+    Args:
+        x: [N, C, 2H + 2 BORDER, 2W + 2 BORDER].
+
+    Returns:
+        [N, C, H, W].
     """
     if x.device.type != "cpu":
-        return halve_by_filter(x)
-    return _halving(x.shape[2], x.dtype).mT @ (x @ _halving(x.shape[3], x.dtype))
+        return downsample_2x_by_filter(x)
+    rows = _downsampling_matrix(x.shape[2], x.dtype)
+    columns = _downsampling_matrix(x.shape[3], x.dtype)
+    return rows.mT @ (x @ columns)
 
 
-def double_by_filter(images: Tensor, margins: Margins) -> Tensor:
-    """`upsample_2x` as the paper has it, for any device."""
+def upsample_2x_by_filter(images: Tensor, margins: Margins) -> Tensor:
+    """Compute `upsample_2x` with the filter of the paper, on any device."""
     x = reflect_pad_sides(images, *margins)
     return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
 
 
-def halve_by_filter(x: Tensor) -> Tensor:
-    """`downsample_2x` as the paper has it, for any device."""
+def downsample_2x_by_filter(x: Tensor) -> Tensor:
+    """Compute `downsample_2x` with the filter of the paper, on any device."""
     return _planes(fir.upfirdn2d(_as_one(x), _taps(x.dtype, x.device), down=2, flip=True), x)
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
 def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """SYM6 where it is needed, copied once."""
+    """Return SYM6 on a device, copied once."""
     return SYM6.to(device, dtype)
 
 
 def _as_one(x: Tensor) -> Tensor:
-    """All planes as channels of one image: the same numbers by a faster depthwise convolution."""
+    """View all planes as channels of one image: same values, faster depthwise convolution."""
     return x.reshape(1, -1, *x.shape[2:])
 
 
 def _planes(y: Tensor, x: Tensor) -> Tensor:
+    """View the channels of y as the planes of x."""
     return y.view(*x.shape[:2], *y.shape[2:])
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _doubling(size: int, dtype: torch.dtype) -> Tensor:
-    """[size, 2 (3 size - 2)]: `upsample_2x` of a line, with the widest margins that there are."""
+def _upsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
+    """Return `upsample_2x` of a line with the widest margins, [size, 2 (3 size - 2)]."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
     lines = reflect_pad_sides(lines, size - 1, size - 1, 0, 0)
     before, after = len(SYM6) // 2, len(SYM6) // 2 - 1
@@ -106,15 +115,15 @@ def _doubling(size: int, dtype: torch.dtype) -> Tensor:
     return y[0, 0].to(dtype)
 
 
-def _wanted(size: int, before: int, after: int) -> slice:
-    """The columns of `_doubling` that these margins leave."""
+def _within_margins(size: int, before: int, after: int) -> slice:
+    """Return the columns of `_upsampling_matrix` that belong to these margins."""
     widest = size - 1
     return slice(2 * (widest - before), 2 * (widest + size + after))
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _halving(size: int, dtype: torch.dtype) -> Tensor:
-    """[size, size / 2 - BORDER]: `downsample_2x` of a line."""
+def _downsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
+    """Return `downsample_2x` of a line, [size, size / 2 - BORDER]."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
     return fir.upfirdn2d(lines, SYM6[None], down=(2, 1), flip=True)[0, 0].to(dtype)

@@ -57,11 +57,11 @@ def main(config: DoctorConfig) -> None:
 
 def _alarms(run: Run) -> bool:
     """Say what the reports show, by the rules of today; whether there is an alarm."""
-    examiner = AlarmMonitor(round(run.total_kimg * 1000), ada_p_bound(run.config.get("model", {})))
+    monitor = AlarmMonitor(round(run.total_kimg * 1000), ada_p_bound(run.config.get("model", {})))
     events = [event for event in run.events if event["alarm"] == "nonfinite"]
     for row in run.reports:
         events += [
-            {"nimg": row["nimg"], **vars(alarm)} for alarm in examiner.look(row["nimg"], row)
+            {"nimg": row["nimg"], **vars(alarm)} for alarm in monitor.update(row["nimg"], row)
         ]
     probes = [row for row in run.reports if any(key.startswith("health/") for key in row)]
     if probes:
@@ -70,9 +70,9 @@ def _alarms(run: Run) -> bool:
         print(*(f"  {line}" for line in format_health(newest).split(" · ")), sep="\n")
     else:
         print("No probe of G and D in metrics.jsonl (tracking.health_every_kimg).")
-    standing = {key.partition("/")[0] for key in examiner.standing()}
+    active = {key.partition("/")[0] for key in monitor.active()}
     for event in sorted(events, key=lambda event: event["nimg"]):
-        gone = "" if event["alarm"] in (*standing, "nonfinite", "skipped") else " (gone since)"
+        gone = "" if event["alarm"] in (*active, "nonfinite", "skipped") else " (gone since)"
         print(f"{told(event['nimg'], event)}{gone}")
     if not events:
         print("No alarm.")
@@ -101,7 +101,7 @@ def _resemblance(config: DoctorConfig, run: Run) -> bool:
         for images in case.training.batches(config.batch):
             described = embed(to_float(images))
             for search in searches:
-                search.look(described)
+                search.update(described)
         samples, unseen = (search.result() for search in searches)
         finding = assess_memorization(samples, unseen)
         print(_sentence(case, finding))

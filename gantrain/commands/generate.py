@@ -44,14 +44,14 @@ def main(config: GenerateConfig) -> None:
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
         layers = _layers(config, model)
-        studio.mixing(
+        studio.write_style_mixing(
             latent_sources.concat(portions), latent_sources.concat(columns), layers, config.grid
         )
     elif video.frames:
         keys = latent_sources.concat(portions)
-        studio.video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)
+        studio.write_video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)
     else:
-        studio.pictures(portions, config.grid)
+        studio.write_images(portions, config.grid)
     _finish(config, model, studio)
 
 
@@ -66,8 +66,8 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "save_w": config.save_w,
         "noise": config.noise != "const",
     }
-    found = model.without_w(*[key for key, is_asked in asked.items() if is_asked])
-    found += model.without_encoder() if config.images is not None else []
+    found = model.explain_missing_w(*[key for key, is_asked in asked.items() if is_asked])
+    found += model.explain_missing_encoder() if config.images is not None else []
     if _uses_seeds(config):
         try:
             model.label_batch([0], config.class_)
@@ -174,11 +174,11 @@ def _finish(config: GenerateConfig, model: Model, studio: ImageWriter) -> None:
         "settings": plain_settings(config),
         "snapshot": _about(model),
         "versions": packages,
-        "files": studio.told,
+        "files": studio.descriptions,
     }
     with atomic_write(studio.folder / "generate.json") as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
-    kinds = "1 file" if len(studio.told) == 1 else f"{len(studio.told)} files"
+    kinds = "1 file" if len(studio.descriptions) == 1 else f"{len(studio.descriptions)} files"
     print(f"{kinds} in {studio.folder}; how they were made: generate.json.")
 
 

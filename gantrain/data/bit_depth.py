@@ -73,7 +73,7 @@ class PixelFormat:
             )
         return x
 
-    def leave(self, x: np.ndarray) -> np.ndarray:
+    def to_output(self, x: np.ndarray) -> np.ndarray:
         """As the picture leaves the data set: whole numbers as they are, floats in [-1, 1]."""
         if self.depth != "float":
             return x

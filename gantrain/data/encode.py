@@ -14,7 +14,7 @@ from gantrain.io.files import atomic_write
 _OPTIONS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
 
 
-def write_picture(path: Path, x: np.ndarray) -> None:
+def write_image(path: Path, x: np.ndarray) -> None:
     """`encoded` by the name's ending, whole or not at all. Raises ImageFault, OSError."""
     content = encoded(x, Image.registered_extensions()[path.suffix.lower()])
     with atomic_write(path) as file:

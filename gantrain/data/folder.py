@@ -152,7 +152,7 @@ class UnpairedFolder:
         """
         indices = self._order(position)
         return {
-            domain: self._pixels.leave(
+            domain: self._pixels.to_output(
                 self._preprocess[domain].augment(
                     self._checked[f"train_{domain}"].resized(index),
                     counter_random(self.seed, _STREAMS[domain], position, 3),
@@ -241,7 +241,7 @@ class UnpairedFolder:
 
     def _middle(self, split: str, index: int) -> np.ndarray:
         image = self._checked[split].resized_for_test(index)
-        return self._pixels.leave(self._preprocess[split[-1]].centre(image))
+        return self._pixels.to_output(self._preprocess[split[-1]].centre(image))
 
     def _hashed(self) -> str:
         facts = [

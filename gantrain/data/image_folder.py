@@ -153,7 +153,7 @@ class ImageFolder(ImageDataset):
         return len(self._names.get(split, ()))
 
     def _picture(self, split: str, index: int) -> np.ndarray:
-        return self._pixels.leave(self._checked[split].resized(index)).transpose(2, 0, 1)
+        return self._pixels.to_output(self._checked[split].resized(index)).transpose(2, 0, 1)
 
     def _hashed(self) -> str:
         facts = [

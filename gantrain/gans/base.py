@@ -15,7 +15,7 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """Where training stands: `index` counts optimizer steps, `nimg` images seen before this one."""
+    """Training progress: `index` counts optimizer steps, `nimg` the images seen before this one."""
 
     index: int
     nimg: int
@@ -23,12 +23,13 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What the data set delivers, and in what portions.
+    """The shape of the batches that the data set delivers.
 
-    channels: per stream: "a" and "b" of an unpaired set, "image" of a set of single pictures.
-    resolution: the crop (h, w).
-    label_dim: entries of a picture's label, the stream "label"; 0: no labels.
-    batch: images per optimizer step.
+    Args:
+        channels: per stream: "a" and "b" of an unpaired set, "image" of a set of single images.
+        resolution: (height, width) of the crop in pixels.
+        label_dim: entries of an image's label, the stream "label"; 0: no labels.
+        batch: images per optimizer step.
     """
 
     channels: dict[str, int]
@@ -39,7 +40,7 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """`player` descends `losses` once every `interval` steps.
+    """One kind of update: `player` descends `losses` once every `interval` steps.
 
     `losses` is a generator: each dict it yields is one backward pass. Its entries are scalar means
     over the microbatch; they are summed for the gradient and logged as "loss/<phase>/<name>". An
@@ -57,7 +58,9 @@ class Phase:
 
 
 class GAN(nn.Module):
-    """Networks are children, algorithm state is buffers or extra state; nothing else is saved.
+    """Base class of all GANs: networks are children, algorithm state is buffers or extra state.
+
+    Nothing else is saved.
 
     Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
     constructor takes `images: ImageSpec` first and plain keyword settings after it.
@@ -69,30 +72,34 @@ class GAN(nn.Module):
     size_multiple: int = 1  # image sides must be multiples of it
 
     def phases(self) -> list[Phase]:
-        """The phases of one step, in order."""
+        """Return the phases of one step, in order."""
         raise NotImplementedError
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
-        """Logits [N] of pictures [N, C, H, W] as D sees them in training, for the health probes.
+        """Return D's logits [N] of images [N, C, H, W] as in training, for the health probes.
 
-        Of GANs on single pictures; those of two domains are asked domain by domain.
+        Used for GANs on single images; for two domains the probes call each D themselves.
+
+        Args:
+            x: images in [-1, 1].
+            batch: may hold their labels, "label" [N, label_dim].
         """
         c = batch.get("label")
         return self.D(x) if c is None else self.D(x, c)
 
     def adapt(self, step: Step) -> None:
-        """Change algorithm state after the phases of every step. Default: nothing."""
+        """Update algorithm state after the phases of every step. Default: nothing."""
 
     def report(self) -> dict[str, float]:
-        """Algorithm state for the reports, such as {"augment/p": 0.3}. Default: nothing."""
+        """Return algorithm state for the reports, such as {"augment/p": 0.3}. Default: nothing."""
         return {}
 
     def derived(self) -> dict[str, Any]:
-        """Plain settings that the GAN worked out by itself, to be shown and recorded."""
+        """Return plain settings that the GAN derived from others, to be shown and recorded."""
         return {}
 
     def preview(self, G: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Named columns of pictures for the sample grid, each [N, C, H, W] in [-1, 1].
+        """Return named columns of images for the sample grid, each [N, C, H, W] in [-1, 1].
 
         Args:
             G: the generator to show (self.G or its moving average).
@@ -102,27 +109,34 @@ class GAN(nn.Module):
 
 
 class RankLocal(nn.Module):
-    """A part of a GAN whose extra state is each rank's own, such as a pool of earlier images.
+    """A part of a GAN whose extra state differs between ranks, such as a pool of earlier images.
 
     A checkpoint keeps the extra states of all ranks.
     """
 
     def deal(self, states: list[Any], rank: int, size: int) -> None:
-        """Become the part of rank `rank` among `size`.
+        """Take over this rank's share of the saved states.
 
-        states: the extra states that were saved, one per rank of then (any number), or none at
-        the beginning of a run.
+        Args:
+            states: the saved extra states, one per rank of the run that saved them (any number);
+                empty at the start of a run.
+            rank: number of this rank, from 0.
+            size: number of ranks.
         """
         raise NotImplementedError
 
 
 def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
-    """The single networks of a player: the children of a ModuleDict, else the module itself."""
+    """Return a player's networks: the children of a ModuleDict, else {name: player}."""
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
 
 
 def spec_of(network: nn.Module) -> dict[str, Any]:
-    """How to rebuild a network: see `gantrain.networks.spec.self_describing`."""
+    """Return how to rebuild a network, see `gantrain.networks.spec.self_describing`.
+
+    Raises:
+        TypeError: the network's class is not decorated with @self_describing.
+    """
     spec = getattr(network, "spec", None)
     if not isinstance(spec, dict):
         raise TypeError(f"{type(network).__name__} needs the decorator @self_describing")

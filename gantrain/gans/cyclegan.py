@@ -1,11 +1,12 @@
 """CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, arXiv 1703.10593).
 
 G["ab"] translates domain a to b and G["ba"] back (the paper's G and F); D["b"] scores images of
-domain b (D_Y), D["a"] those of a (D_X). G and D descend each other's state of the step before.
+domain b (D_Y), D["a"] those of a (D_X). In each step D sees the fakes that G made before G was
+updated.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +19,31 @@ from gantrain.networks.translation import make_discriminator, make_generator, si
 from gantrain.types import Range, Schedule, value_at
 
 
+class LossWeights(NamedTuple):
+    """Weights of the generators' losses at one point of the training."""
+
+    adversarial: float
+    cycle: float
+    identity: float
+
+
 class CycleGAN(GAN):
     """Two generators, two discriminators; adversarial, cycle and identity losses.
 
     Args:
-        generator, blocks, ngf, norm, dropout: see `gantrain.networks.translation`; blocks None is
-            the paper's rule, 9 from 256 px on and 6 below.
+        images: channels of the streams "a" and "b", resolution.
+        generator, ngf, norm, dropout: see `gantrain.networks.translation`.
+        blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
+            paper.
+        discriminator, d_layers, ndf: see `gantrain.networks.translation`.
+        init, init_gain: weight initialisation, see `gantrain.networks.layers.init_weights`.
+        loss: adversarial loss, see `gantrain.losses`.
+        gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
+        lambda_adversarial, lambda_cycle: weights of these losses, constants or schedules.
         lambda_identity: weight of the identity loss relative to lambda_cycle, as in the reference.
-        adversarial_kimg: two-stage training: cycle and identity are off for so many kimg.
-        mode: "fast" batches what is exact to batch; "reference" runs every pass by itself.
+        pool_size: earlier fakes that each discriminator may see again, see `ImagePool`.
+        adversarial_kimg: two-stage training: thousands of images with the adversarial loss alone.
+        mode: "fast" batches passes where the result is the same; "reference" runs each separately.
     """
 
     G: nn.ModuleDict
@@ -59,52 +76,59 @@ class CycleGAN(GAN):
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         ch = images.channels
 
-        def g(src: str, dst: str) -> nn.Module:
+        def generator_for(src: str, dst: str) -> nn.Module:
             net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout)
             return init_weights(net, init, init_gain)
 
-        def d(domain: str) -> nn.Module:
+        def discriminator_for(domain: str) -> nn.Module:
             net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm)
             return init_weights(net, init, init_gain)
 
-        self.G = nn.ModuleDict({"ab": g("a", "b"), "ba": g("b", "a")})
-        self.D = nn.ModuleDict({"a": d("a"), "b": d("b")})
+        self.G = nn.ModuleDict({"ab": generator_for("a", "b"), "ba": generator_for("b", "a")})
+        self.D = nn.ModuleDict({"a": discriminator_for("a"), "b": discriminator_for("b")})
         self.pool = nn.ModuleDict({"a": ImagePool(pool_size), "b": ImagePool(pool_size)})
         self.size_multiple = size_multiple(generator)
         self.loss = ADVERSARIAL[loss]
         self.gp_weight = gp_weight if loss == "wgan_gp" else 0.0
-        self.lambdas = (lambda_adversarial, lambda_cycle, lambda_identity)
+        self.lambda_adversarial = lambda_adversarial
+        self.lambda_cycle = lambda_cycle
+        self.lambda_identity = lambda_identity
         self.adversarial_nimg = round(adversarial_kimg * 1000)
         # Batch norm mixes the images of a batch, so only per-image norms allow batched passes.
         self.batched = mode == "fast" and norm != "batch"
 
     def phases(self) -> list[Phase]:
+        """Return G's phase, then D's on the fakes that G has left in the batch."""
         D = Phase("D", "D", self.discriminator_losses, double_backward=self.gp_weight > 0)
         return [Phase("G", "G", self.generator_losses), D]
 
-    def weights(self, nimg: int) -> tuple[float, float, float]:
-        """(adversarial, cycle, identity) after `nimg` images; identity already times cycle."""
-        adversarial, cycle, identity = (value_at(weight, nimg) for weight in self.lambdas)
-        cycle *= nimg >= self.adversarial_nimg
-        return adversarial, cycle, cycle * identity
+    def weights(self, nimg: int) -> LossWeights:
+        """Return the weights after `nimg` images; that of identity includes lambda_cycle."""
+        adversarial = value_at(self.lambda_adversarial, nimg)
+        cycle = value_at(self.lambda_cycle, nimg) * (nimg >= self.adversarial_nimg)
+        identity = value_at(self.lambda_identity, nimg)
+        return LossWeights(adversarial, cycle, cycle * identity)
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = w_adv [adv(D_b(G_ab(a))) + adv(D_a(G_ba(b)))]         (paper, eq. 1)
+        """Yield the weighted losses of both generators.
+
+        L_G = w_adv [adv(D_b(G_ab(a))) + adv(D_a(G_ba(b)))]            (paper, eq. 1)
         + w_cyc [|G_ba(G_ab(a)) - a|_1 + |G_ab(G_ba(b)) - b|_1]        (eq. 2)
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """
-        w_adv, w_cyc, w_idt = self.weights(step.nimg)
-        images = self.translate(self.G, batch, cycle=w_cyc > 0, identity=w_idt > 0)
+        w = self.weights(step.nimg)
+        images = self.translate(self.G, batch, cycle=w.cycle > 0, identity=w.identity > 0)
         losses = {}
         for domain in ("b", "a"):
             fake, real = images[f"fake_{domain}"], batch[domain]
-            batch[f"fake_{domain}"] = fake.detach()  # for D, in this step
-            if w_adv > 0:
-                losses[f"adversarial_{domain}"] = w_adv * self.loss.generator(self.D[domain](fake))
-            if w_cyc > 0:
-                losses[f"cycle_{domain}"] = w_cyc * l1(images[f"cycle_{domain}"], real)
-            if w_idt > 0:
-                losses[f"identity_{domain}"] = w_idt * l1(images[f"identity_{domain}"], real)
+            batch[f"fake_{domain}"] = fake.detach()  # for D's phase of this step
+            if w.adversarial > 0:
+                adversarial = self.loss.generator(self.D[domain](fake))
+                losses[f"adversarial_{domain}"] = w.adversarial * adversarial
+            if w.cycle > 0:
+                losses[f"cycle_{domain}"] = w.cycle * l1(images[f"cycle_{domain}"], real)
+            if w.identity > 0:
+                losses[f"identity_{domain}"] = w.identity * l1(images[f"identity_{domain}"], real)
         yield losses
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
@@ -113,31 +137,47 @@ class CycleGAN(GAN):
             D, real = self.D[domain], batch[domain]
             fake = self.pool[domain](batch[f"fake_{domain}"])
             if self.batched and real.shape == fake.shape:
-                on_real, on_fake = D(torch.cat([real, fake])).chunk(2)
+                real_logits, fake_logits = D(torch.cat([real, fake])).chunk(2)
             else:
-                on_real, on_fake = D(real), D(fake)
-            losses = {domain: 0.5 * (self.loss.real(on_real) + self.loss.fake(on_fake))}
+                real_logits, fake_logits = D(real), D(fake)
+            adversarial = self.loss.real(real_logits) + self.loss.fake(fake_logits)
+            losses = {domain: 0.5 * adversarial}
             if self.gp_weight > 0:
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
             yield losses
 
     def translate(self, G: nn.ModuleDict, batch: Batch, cycle: bool, identity: bool) -> Batch:
-        """fake_, cycle_ and identity_ images of both domains, each [N, C, H, W] in [-1, 1]."""
+        """Translate both domains of a batch.
+
+        Args:
+            G: {"ab": generator, "ba": generator}.
+            batch: "a" and "b", each [N, C, H, W] in [-1, 1].
+            cycle: also translate the fakes back.
+            identity: also pass each generator images of its target domain.
+
+        Returns:
+            fake_b = G_ab(a), cycle_a = G_ba(G_ab(a)), identity_b = G_ab(b) and the same with a and
+            b exchanged, each [N, C, H, W] in [-1, 1].
+        """
         out: Batch = {}
         for src, dst in (("a", "b"), ("b", "a")):
-            forth, x, same = G[src + dst], batch[src], batch[dst]
-            if identity and self.batched and x.shape == same.shape:
-                out[f"fake_{dst}"], out[f"identity_{dst}"] = forth(torch.cat([x, same])).chunk(2)
+            generator, source, target = G[src + dst], batch[src], batch[dst]
+            if identity and self.batched and source.shape == target.shape:
+                both = generator(torch.cat([source, target]))
+                out[f"fake_{dst}"], out[f"identity_{dst}"] = both.chunk(2)
             else:
-                out[f"fake_{dst}"] = forth(x)
+                out[f"fake_{dst}"] = generator(source)
                 if identity:
-                    out[f"identity_{dst}"] = forth(same)
+                    out[f"identity_{dst}"] = generator(target)
         if cycle:
             out["cycle_a"], out["cycle_b"] = G["ba"](out["fake_b"]), G["ab"](out["fake_a"])
         return out
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        """Columns real a, fake b, cycle a, identity a; then the same from b."""
+        """Return the columns real a, fake b, cycle a, identity a, then the same from b.
+
+        Identity needs domains with the same number of channels and is left out otherwise.
+        """
         assert isinstance(G, nn.ModuleDict)
         same_channels = batch["a"].shape[1] == batch["b"].shape[1]
         images = self.translate(G, batch, cycle=True, identity=same_channels)

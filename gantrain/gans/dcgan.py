@@ -17,10 +17,14 @@ class DCGAN(GAN):
     """min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], with the non-saturating G; z ~ N(0, 1).
 
     Args:
-        z_dim: entries of the latent vector.
-        g_width: channels of the generator's first maps (halved twice on the way to the picture).
+        z_dim: entries of the latent vector z.
+        g_width: channels of the generator's first feature maps (halved twice on the way up).
         d_width: channels of the discriminator's first layer (doubled twice).
-        dropout: in every layer of the discriminator.
+        dropout: dropout probability in every layer of the discriminator.
+        loss: adversarial loss, see `gantrain.losses`.
+
+    Raises:
+        ConfigError: a side is below 8 pixels.
     """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "images"
@@ -38,40 +42,41 @@ class DCGAN(GAN):
     ) -> None:
         super().__init__()
         if min(images.resolution) < 8:
-            raise ConfigError(f"DCGAN needs pictures of 8 pixels or more, not {images.resolution}.")
+            raise ConfigError(f"DCGAN needs images of at least 8 pixels, not {images.resolution}.")
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)
         self.loss = ADVERSARIAL[loss]
 
     def phases(self) -> list[Phase]:
+        """Return D's phase, then G's: one step of each, as in the paper."""
         return [
             Phase("D", "D", self.discriminator_losses),
             Phase("G", "G", self.generator_losses),
         ]
 
-    def fakes(self, G: nn.Module, batch: Batch) -> Tensor:
-        """G(z, c): as many pictures as the batch has, of the same labels; [N, C, H, W]."""
+    def sample_fakes(self, G: nn.Module, batch: Batch) -> Tensor:
+        """Return G(z, c) [N, C, H, W] with the size and the labels of the batch."""
         x = batch["image"]
         z = torch.randn(len(x), self.G.z_dim, device=x.device)  # pyright: ignore
         return G(z, batch.get("label"))
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)                          (paper, section 3)"""
+        """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)."""
         c = batch.get("label")
         with torch.no_grad():
-            fake = self.fakes(self.G, batch)
+            fake = self.sample_fakes(self.G, batch)
         yield {
             "real": self.loss.real(self.D(batch["image"], c)),
             "fake": self.loss.fake(self.D(fake, c)),
         }
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = BCE(D(G(z)), 1)"""
-        fake = self.fakes(self.G, batch)
+        """L_G = BCE(D(G(z)), 1)."""
+        fake = self.sample_fakes(self.G, batch)
         yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        """Real pictures, then six columns of samples with the labels of the real ones."""
-        samples = {f"sample {i}": self.fakes(G, batch) for i in range(1, 7)}
+        """Return the real images, then six columns of samples with the same labels."""
+        samples = {f"sample {i}": self.sample_fakes(G, batch) for i in range(1, 7)}
         return {"real": batch["image"], **samples}

@@ -1,4 +1,4 @@
-"""A history of generated images for the discriminator (Shrivastava et al. 2017)."""
+"""A buffer of earlier generated images for the discriminator (Shrivastava et al. 2017)."""
 
 from typing import Any
 
@@ -9,12 +9,15 @@ from gantrain.gans.base import RankLocal
 
 
 class ImagePool(RankLocal):
-    """Up to `size` earlier images; a full pool answers half of the queries with one of them.
+    """Up to `size` earlier images; once it is full, half of the queries return one of them.
 
-    Per image, in order: not full -> store it and return it; full -> with probability 1/2 return a
-    random stored image and put the new one in its place, else return the new one unstored.
-    `size` 0 returns everything unchanged. The images travel in the state dict. Of several ranks
-    each has a pool of its share of the size, so that images grow as old as in one pool.
+    For each image in turn: if the pool is not full, store the image and return it; otherwise, with
+    probability 1/2, return a random stored image and store the new one in its slot, else return
+    the new one without storing it. The images are part of the state dict. With several ranks each
+    pool holds its share of `size`, so that images get as old as in a single pool.
+
+    Args:
+        size: capacity in images, of all ranks together; 0 returns everything unchanged.
     """
 
     anchor: Tensor
@@ -24,12 +27,12 @@ class ImagePool(RankLocal):
         super().__init__()
         self.size = self.total = size
         self.images: list[Tensor] = []
-        self.register_buffer("anchor", torch.empty(0), persistent=False)  # goes where the GAN goes
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # tells the device
 
     def forward(self, images: Tensor) -> Tensor:
-        """[N, C, H, W] detached images -> [N, C, H, W], the same or earlier ones.
+        """Swap some of the images [N, C, H, W] (detached) for earlier ones of the same shape.
 
-        The draws come from torch's CPU generator, so nothing waits for an accelerator.
+        Random numbers come from torch's CPU generator, so nothing waits for an accelerator.
         """
         if self.size == 0:
             return images
@@ -46,17 +49,20 @@ class ImagePool(RankLocal):
         return old
 
     def get_extra_state(self) -> dict[str, Any]:
+        """Return the stored images for the state dict, each [C, H, W]."""
         return {"images": list(self.images)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        # A smaller pool than the saved one keeps the first images.
+        """Restore the stored images onto the pool's device."""
+        # A pool smaller than the saved one keeps the first images.
         self.images = [x.to(self.anchor.device) for x in state["images"][: self.size]]
 
     def deal(self, states: list[dict[str, Any]], rank: int, size: int) -> None:
+        """Set this rank's share of the capacity and of the saved images."""
         share = self.total // size + (rank < self.total % size)
         self.size = max(share, min(self.total, 1))
         if len(states) == size:
             self.set_extra_state(states[rank])
-        elif states:  # of another number of ranks: dealt out one by one
+        elif states:  # saved by another number of ranks: distribute the images round-robin
             images = [image for state in states for image in state["images"]]
             self.set_extra_state({"images": images[rank::size]})

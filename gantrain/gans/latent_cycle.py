@@ -1,10 +1,8 @@
-"""A cycle between latents and pictures: an encoder E that inverts StyleGAN's synthesis.
+"""A cycle between latents and images: an encoder E that inverts StyleGAN's synthesis.
 
-The second stage of experiment=stylegan_cycle, the counterpart of CycleGAN's cycle consistency
-(Zhu et al. 2017) between the domain of pictures and the domain of w.
+The second stage of experiment=stylegan_cycle: CycleGAN's cycle consistency (Zhu et al. 2017)
+between the domain of images and the domain of w.
 """
-
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,39 +15,62 @@ from gantrain.ops.precision import at_least_float32
 
 
 class LatentCycle:
-    """Weights of the two terms, and when they set in.
+    """The two cycle losses, their weights and when they start.
 
     Args:
         latent: weight of E[(E(G(w)) - w)^2]; the target w is held fixed.
         image: weight of E|G(E(x)) - x|_1.
-        after_kimg: from so many thousand images on; before it, E rests.
+        after_kimg: thousands of images before the losses start; until then E is not trained.
     """
 
     def __init__(self, latent: float, image: float, after_kimg: float) -> None:
-        self.latent, self.image, self.after = latent, image, round(after_kimg * 1000)
+        self.lambda_latent, self.lambda_image = latent, image
+        self.start_nimg = round(after_kimg * 1000)
 
-    def encoder(self, G: StyleGAN2Generator, **settings: Any) -> dict[str, nn.Module]:
-        """{"E": an encoder for G's pictures} if any term has a weight, else {}."""
-        if not (self.latent or self.image):
+    def encoder(
+        self, G: StyleGAN2Generator, *, channel_base: int, channel_max: int
+    ) -> dict[str, nn.Module]:
+        """Return {"E": an encoder for G's images} if a term has a weight, else {}.
+
+        Args:
+            G: the generator to invert.
+            channel_base: width of the layers, as in `StyleGAN2Generator`.
+            channel_max: upper bound of that width.
+        """
+        if not (self.lambda_latent or self.lambda_image):
             return {}
-        latent = {"num_ws": G.num_ws, "w_dim": G.w_dim}
-        return {"E": StyleGAN2Encoder(list(G.resolution), G.channels, **latent, **settings)}
+        encoder = StyleGAN2Encoder(
+            list(G.resolution),
+            G.channels,
+            num_ws=G.num_ws,
+            w_dim=G.w_dim,
+            channel_base=channel_base,
+            channel_max=channel_max,
+        )
+        return {"E": encoder}
 
     def losses(
         self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor, step: Step
     ) -> dict[str, Tensor]:
-        """L_w = latent E[(E(G(w)) - w)^2],   L_x = image E|G(E(x)) - x|_1
+        """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1.
 
         Args:
-            ws [N, num_ws, w_dim] and fake [N, C, H, W] = G(ws) with its graph; real [N, C, H, W].
+            G: ModuleDict with "G" and, if there is an encoder, "E".
+            ws: [N, num_ws, w_dim].
+            fake: G(ws) with its graph, [N, C, H, W].
+            real: [N, C, H, W] in [-1, 1].
+            step: training progress, compared with the start of the losses.
+
+        Returns:
+            Weighted scalar losses by name; empty before the start and without an encoder.
         """
         losses: dict[str, Tensor] = {}
-        if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.after:
+        if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.start_nimg:
             return losses
-        if self.latent:
+        if self.lambda_latent:
             error = at_least_float32(G["E"](fake)) - at_least_float32(ws).detach()
-            losses["cycle_latent"] = self.latent * error.square().mean()
-        if self.image:
-            again = generator_of(G).synthesis(G["E"](real), noise_mode="const")
-            losses["cycle_image"] = self.image * l1(again, real)
+            losses["cycle_latent"] = self.lambda_latent * error.square().mean()
+        if self.lambda_image:
+            reconstruction = generator_of(G).synthesis(G["E"](real), noise_mode="const")
+            losses["cycle_image"] = self.lambda_image * l1(reconstruction, real)
         return losses

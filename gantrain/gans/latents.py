@@ -1,4 +1,4 @@
-"""Latents for StyleGAN's training: z, w, and two w's mixed (Karras et al. 2019, 1812.04948)."""
+"""Latents for training StyleGAN: z, w and style mixing (Karras et al. 2019, arXiv 1812.04948)."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 
 
 def generator_of(G: nn.Module) -> StyleGAN2Generator:
-    """The generator beside a possible encoder."""
+    """Return the generator of {"G": generator} or {"G": generator, "E": encoder}."""
     assert isinstance(G, nn.ModuleDict)
     generator = G["G"]
     assert isinstance(generator, StyleGAN2Generator)
@@ -16,15 +16,24 @@ def generator_of(G: nn.Module) -> StyleGAN2Generator:
 
 
 def sample_z(count: int, z_dim: int, device: torch.device) -> Tensor:
-    """N(0, I), [count, z_dim]."""
+    """Draw z ~ N(0, I), [count, z_dim]."""
     return torch.randn(count, z_dim, device=device)
 
 
 def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: float) -> Tensor:
-    """[count, num_ws, w_dim]; with probability `mixing_prob` those of other z from some layer on.
+    """Draw ws; with probability `mixing_prob` they come from a second z from some layer on.
 
-    The labels are the batch's first. One coin and one layer serve all, as in the reference, drawn
-    on the host. The first mapping moves w_avg, the second does not.
+    As in the reference, one coin and one cutoff layer serve the whole batch. Both are drawn on the
+    host, so nothing waits for the device. Only the first mapping updates w_avg.
+
+    Args:
+        G: the generator, whose mapping network is used.
+        batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
+        count: number of latents, at most N; they take the first `count` labels.
+        mixing_prob: probability of style mixing in [0, 1].
+
+    Returns:
+        [count, num_ws, w_dim].
     """
     device, c = batch["image"].device, batch.get("label")
     c = None if c is None else c[:count]
@@ -38,10 +47,14 @@ def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: floa
 
 
 def preview_columns(G: nn.Module, batch: Batch) -> Batch:
-    """The real pictures, their way through E and back if there is an E, six columns of samples.
+    """Return real images, their reconstructions if there is an encoder, six columns of samples.
 
     Args:
+        G: ModuleDict with "G" and perhaps "E".
         batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim], which the samples share.
+
+    Returns:
+        Columns by name, each [N, C, H, W] about [-1, 1].
     """
     real, c, generator = batch["image"], batch.get("label"), generator_of(G)
     columns = {"real": real}

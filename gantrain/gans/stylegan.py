@@ -1,9 +1,11 @@
 """StyleGAN2 with adaptive augmentation (Karras et al. 2020, arXiv 1912.04958 and 2006.06676).
 
-z ~ N(0, I), w = mapping(z, c), G(w) = synthesis(w); A: the augmentation that D looks through.
+z ~ N(0, I), w = mapping(z, c), G(w) = synthesis(w); A: the augmentation D sees its images through.
+The formulas are those of loss="vanilla"; the others are in `gantrain.losses`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from math import sqrt
 from typing import Annotated, Any, ClassVar, Literal
@@ -25,9 +27,36 @@ Count = Annotated[int, Range(1)]
 Share = Annotated[float, Range(0, 1)]
 Weight = Annotated[float, Range(0)]
 
+GP_WEIGHT = 10  # of the gradient penalty of loss="wgan_gp" (Gulrajani et al. 2017)
+PL_DECAY = 0.01  # how far one step moves the running mean of the path lengths
+
+
+@dataclass(frozen=True)
+class LazyPenalty:
+    """A penalty on one player, descended every `interval` steps; weight 0 turns it off."""
+
+    weight: float
+    interval: int
+
 
 class StyleGAN(GAN):
-    """Settings: configs/model/stylegan.yaml. A fake gets the label "label" of a real one."""
+    """StyleGAN2-ADA on single images; a fake takes the label of a real image of the batch.
+
+    Args:
+        z_dim, w_dim, mapping_layers, channel_base, channel_max, g_architecture, d_architecture: see
+            `StyleGAN2Generator`; channel_base None: 16384 below 512 px, else 32768.
+        noise: per-pixel noise of the generator in training.
+        mbstd_group: images that share one minibatch standard deviation; None: at most 4.
+        freeze_d: number of D's first layers that are not trained.
+        loss: adversarial loss; "wgan_gp" adds a gradient penalty to every step of D.
+        style_mixing_prob: probability that a batch mixes the w of two z.
+        r1_gamma, pl_weight: weights of R1 and the path length penalty; r1_gamma None:
+            0.0002 * side^2 / batch, or 0 with "wgan_gp". Steps between two: *_interval.
+        augment: "ada" adapts the probability p from `augment_p` on, "fixed" keeps it there.
+        augment_spec: the transforms, see `gantrain.augment.pipe`.
+        ada_target, ada_kimg, ada_max_p: see `gantrain.augment.ada`.
+        adversarial_kimg, lambda_latent, lambda_image: see `LatentCycle`.
+    """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "images"
     pl_mean: Tensor
@@ -65,35 +94,46 @@ class StyleGAN(GAN):
         super().__init__()
         side, self.batch = max(images.resolution), images.batch
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
-        latent: Any = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
         base = channel_base or (32768 if side >= 512 else 16384)
-        width: Any = {"channel_base": base, "channel_max": channel_max}
-        group = mbstd_group or min(self.batch, 4)
-        judge: Any = dict(architecture=d_architecture, mbstd_group=group, freeze_layers=freeze_d)
+        latent = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
+        width = {"channel_base": base, "channel_max": channel_max}
         G = StyleGAN2Generator(*shape, architecture=g_architecture, **latent, **width)
         self.cycle = LatentCycle(lambda_latent, lambda_image, adversarial_kimg)
         self.G = nn.ModuleDict({"G": G, **self.cycle.encoder(G, **width)})
-        self.D = StyleGAN2Discriminator(*shape, **judge, **width)
+        self.D = StyleGAN2Discriminator(
+            *shape,
+            architecture=d_architecture,
+            mbstd_group=mbstd_group or min(self.batch, 4),
+            freeze_layers=freeze_d,
+            **width,
+        )
+
         self.augment = AugmentPipe("none" if augment == "none" else augment_spec)
         target = ada_target if augment == "ada" else None
         self.ada = ADA(target, augment_p, ada_kimg, max_p=max(ada_max_p, augment_p))
         self.register_buffer("pl_mean", torch.zeros(()))
-        self.loss, self.critic = ADVERSARIAL[loss], loss == "wgan_gp"
-        rule = 0.0 if self.critic else 0.0002 * side**2 / self.batch
-        self.r1 = (rule if r1_gamma is None else r1_gamma, r1_interval)
-        self.pl, self.mixing, self.noise = (pl_weight, pl_interval), style_mixing_prob, noise
+
+        self.loss, self.is_critic = ADVERSARIAL[loss], loss == "wgan_gp"
+        if r1_gamma is None:  # the reference's rule; a critic has its gradient penalty instead
+            r1_gamma = 0.0 if self.is_critic else 0.0002 * side**2 / self.batch
+        self.r1 = LazyPenalty(r1_gamma, r1_interval)
+        self.pl = LazyPenalty(pl_weight, pl_interval)
+        self.style_mixing_prob, self.noise = style_mixing_prob, noise
 
     def phases(self) -> list[Phase]:
+        """Return G, its path length penalty, D and its R1; a penalty of weight 0 is left out."""
         G = Phase("G", "G", self.generator_losses)
-        D = Phase("D", "D", self.discriminator_losses, double_backward=self.critic)
-        pl = Phase("G_pl", "G", self.path_length, self.pl[1], True, full_precision=True)
-        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1[1], True, full_precision=True)
-        return [G, *[pl] * (self.pl[0] > 0), D, *[r1] * (self.r1[0] > 0)]
+        D = Phase("D", "D", self.discriminator_losses, double_backward=self.is_critic)
+        pl = Phase("G_pl", "G", self.path_length, self.pl.interval, True, full_precision=True)
+        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1.interval, True, full_precision=True)
+        of_g = [G, pl] if self.pl.weight > 0 else [G]
+        of_d = [D, r1] if self.r1.weight > 0 else [D]
+        return of_g + of_d
 
-    def fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
-        """(ws, G(ws)) for the first 1 / share of the batch; at least one picture."""
+    def sample_fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
+        """(ws, G(ws)) for the first 1 / share of the batch, at least for one image."""
         count, G = max(1, len(batch["image"]) // share), generator_of(self.G)
-        ws = sample_ws(G, batch, count, self.mixing)
+        ws = sample_ws(G, batch, count, self.style_mixing_prob)
         return ws, G.synthesis(ws, noise_mode=self.noise)
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
@@ -101,50 +141,60 @@ class StyleGAN(GAN):
         return self.D(self.augment(x, self.ada.p), batch.get("label"))
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)"""
-        ws, fake = self.fakes(batch)
+        """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)."""
+        ws, fake = self.sample_fakes(batch)
         losses = {"adversarial": self.loss.generator(self.judge(fake, batch))}
         yield losses | self.cycle.losses(self.G, ws, fake, batch["image"], step)
 
     def path_length(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_pl = w E[(||J_w^T y|| - a)^2],  y ~ N(0, I / HW),  a <- a + 0.01 (E||J_w^T y|| - a)"""
-        ws, fake = self.fakes(batch, share=2)
+        """L_pl = w E[(||J_w^T y|| - a)^2],  y ~ N(0, I / HW),  a <- a + 0.01 (E||J_w^T y|| - a)."""
+        ws, fake = self.sample_fakes(batch, share=2)  # half a batch is enough, as in the reference
         y = torch.randn_like(fake) / sqrt(fake.shape[2] * fake.shape[3])
         lengths = path_lengths(fake, ws, y)
-        a = torch.lerp(self.pl_mean, lengths.mean(), 0.01)
+        a = torch.lerp(self.pl_mean, lengths.mean(), PL_DECAY)
+        # A step that is skipped because it is not finite must leave the running mean alone.
         self.pl_mean.copy_(torch.where(a.isfinite(), a.detach(), self.pl_mean))
-        # 0 * fake: Adam skips parameters without a gradient, and their moments would go astray.
-        yield {"path_length": self.pl[0] * (lengths - a).square().mean() + 0 * fake.sum()}
+        penalty = self.pl.weight * (lengths - a).square().mean()
+        # 0 * fake: Adam skips parameters without a gradient, and their moments would go stale.
+        yield {"path_length": penalty + 0 * fake.sum()}
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_D = E[softplus(D(A(G(w))))] + E[softplus(-D(A(x)))]; two passes, never one batch."""
+        """L_D = E[softplus(D(A(G(w))))] + E[softplus(-D(A(x)))]."""
         real = batch["image"]
         with torch.no_grad():
-            fake = self.fakes(batch)[1]
-        on_fake = self.judge(fake, batch)
-        yield {"fake": self.loss.fake(on_fake), "logit_fake": on_fake.detach().mean()}
-        on_real = self.judge(real, batch)
-        self.ada.observe(on_real)
-        losses = {"real": self.loss.real(on_real), "logit_real": on_real.detach().mean()}
-        if self.critic:
-            losses["gp"] = 10 * gradient_penalty(partial(self.judge, batch=batch), real, fake)
+            fake = self.sample_fakes(batch)[1]
+        # Two passes, never one batch: the minibatch standard deviation must not mix fake and real.
+        fake_logits = self.judge(fake, batch)
+        yield {"fake": self.loss.fake(fake_logits), "logit_fake": fake_logits.detach().mean()}
+
+        real_logits = self.judge(real, batch)
+        self.ada.observe(real_logits)
+        losses = {"real": self.loss.real(real_logits), "logit_real": real_logits.detach().mean()}
+        if self.is_critic:
+            D = partial(self.judge, batch=batch)
+            losses["gp"] = GP_WEIGHT * gradient_penalty(D, real, fake)
         yield losses
 
     def r1_penalty(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]"""
+        """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]."""
         x = batch["image"].detach().requires_grad_(True)
         logits = self.judge(x, batch)
         self.ada.observe(logits)
-        yield {"r1": self.r1[0] / 2 * squared_gradient(logits, x).mean() + 0 * logits.sum()}
+        penalty = self.r1.weight / 2 * squared_gradient(logits, x).mean()
+        yield {"r1": penalty + 0 * logits.sum()}  # 0 * logits: as in `path_length`
 
     def adapt(self, step: Step) -> None:
+        """Let ADA adjust its probability."""
         self.ada.update(step.index, self.batch)
 
     def report(self) -> dict[str, float]:
+        """Return ADA's probability and the running mean of the path lengths."""
         return {"augment/p": self.ada.p, "G_pl/mean": float(self.pl_mean)}
 
     def derived(self) -> dict[str, Any]:
-        return {"r1_gamma": self.r1[0]}
+        """Return r1_gamma, which may follow from the resolution and the batch."""
+        return {"r1_gamma": self.r1.weight}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
+        """Return the columns of `preview_columns`."""
         return preview_columns(G, batch)

@@ -1,1 +1,1 @@
-"""How training goes beyond its losses: signals from pictures and logits, and rules about them."""
+"""Health of a training beyond its losses: signals of images and logits, and alarms on them."""

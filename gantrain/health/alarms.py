@@ -1,28 +1,37 @@
-"""When a signal is an alarm, and what to do then. Plain numbers, no torch.
+"""Rules that turn signals into alarms with advice; plain numbers, no torch.
 
-The bounds were set on runs made to fail and on healthy ones: tests/health/test_calibration.py.
+The thresholds were set on healthy runs and on runs made to fail, see
+tests/health/test_calibration.py.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Row = Mapping[str, float | None]  # of metrics.jsonl
+Row = Mapping[str, float | None]  # a row of metrics.jsonl
 
-COLLAPSED = 0.15  # diversity
-WAS_DIVERSE = 0.4
-SEPARATED, LOSS_GONE = 0.995, 0.02
-OVERFIT, SIGMA = 0.5, 4.0
-INVERTED = -0.3  # luma
-COPIED = 0.03
+COLLAPSED_DIVERSITY, HEALTHY_DIVERSITY = 0.15, 0.4
+SEPARATION, VANISHED_D_LOSS = 0.995, 0.02
+OVERFIT, OVERFIT_SIGMA = 0.5, 4.0
+INVERTED_LUMA = -0.3
+COPY = 0.03
 HIDDEN = 3.0
-STARVED = 0.3  # data-wait
-EARLY = 2000  # images: until then networks are as they were made
+DATA_WAIT = 0.3  # share of the time
+INITIAL_NIMG = 2000  # images: until then outputs reflect the initialisation
+PROBES, REPORTS = 3, 10  # in a row before an alarm, for health probes and for other values
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that a person should know. `where`: direction of a translation, or ""."""
+    """A problem that the user should know about.
+
+    Args:
+        alarm: name, such as "collapse".
+        level: "critical" if training is unlikely to recover.
+        where: direction of a translation ("ab"), a phase, or "".
+        text: what is wrong, a sentence.
+        advice: what to do about it.
+    """
 
     alarm: str
     level: Literal["warning", "critical"]
@@ -32,162 +41,198 @@ class Alarm:
 
 
 def nonfinite_alarm(phase: str, index: int, origin: str, skipped: bool, ranks: str = "") -> Alarm:
-    """The gradient of `phase` was not finite at step `index`; on some ranks, of several."""
+    """Return the alarm for a gradient that was not finite.
+
+    Args:
+        phase: name of the phase.
+        index: number of the optimizer step.
+        origin: a clause about the first non-finite value; "": unknown.
+        skipped: whether the step was skipped; otherwise the run ends.
+        ranks: the affected ranks of a distributed run, such as "0 and 2", or "".
+    """
     where = f" on rank {ranks}" if ranks else ""
     return Alarm(
         "nonfinite", "warning" if skipped else "critical", phase,
         f"The gradient of phase {phase}{where} was not finite at step {index}: "
-        f"{origin or 'where it began is not known'}.",
-        "The step was left out." if skipped else
-        "Go on from the last checkpoint (resume=) with a lower optimizer.lr or "
-        "runtime.precision=fp32, or leave such steps out: train.on_nonfinite=skip.",
+        f"{origin or 'the origin is not known'}.",
+        "The step was skipped." if skipped else
+        "Resume from the last checkpoint (resume=) with a lower optimizer.lr or "
+        "runtime.precision=fp32, or skip such steps: train.on_nonfinite=skip.",
     )  # fmt: skip
 
 
 class AlarmMonitor:
-    """Looks at the reports of a run one by one, and says what is new.
+    """Checks the reports of a run one by one and returns the new alarms.
 
-    An alarm is raised once; it may come again after its reason was gone for as long as it takes.
+    An alarm is raised once. It can be raised again after its condition has been false for as many
+    reports in a row as it takes to raise it.
 
     Args:
-        total: the run's budget in images: what is normal in the beginning is not in the end.
-        p_bound: the upper bound of ADA's p; None: there is none.
+        total: the run's budget in images; some signals are normal early in a run only.
+        p_bound: the upper bound of ADA's p; None: no ADA.
     """
 
     def __init__(self, total: int, p_bound: float | None = None) -> None:
         self.total, self.p_bound = total, p_bound
-        self._streak: dict[str, int] = {}  # reports in a row; below 0: since the reason is gone
+        # Reports in a row for which a condition has been true (> 0) or false (< 0).
+        self._streak: dict[str, int] = {}
         self._raised: set[str] = set()
         self._skipped = 0.0
-        self._best: dict[str, float] = {}  # diversity so far
+        self._best_diversity: dict[str, float] = {}
 
-    def standing(self) -> list[str]:
-        """ "<alarm>/<place>" of those whose reason the newest report still shows."""
+    def active(self) -> list[str]:
+        """Return the raised alarms whose condition the last report still meets.
+
+        Returns:
+            "<alarm>/<probe>" or "<alarm>", such as "collapse/ab".
+        """
         return [key for key in self._raised if self._streak[key] > 0]
 
-    def look(self, nimg: int, row: Row) -> list[Alarm]:
-        """New alarms at this report."""
-        late = nimg >= max(self.total / 4, EARLY)
-        found = [*self._steps(row)]
-        for place in dict.fromkeys(n.split("/")[1] for n in row if n.startswith("health/")):
+    def update(self, nimg: int, row: Row) -> list[Alarm]:
+        """Return the alarms that this report raises.
+
+        Args:
+            nimg: images trained so far.
+            row: the report, a row of metrics.jsonl.
+        """
+        is_late = nimg >= max(self.total / 4, INITIAL_NIMG)
+        alarms = [*self._check_progress(row)]
+        # The name of a probe is a direction ("ab") or "image".
+        for probe in dict.fromkeys(n.split("/")[1] for n in row if n.startswith("health/")):
             signals = {
                 name.rpartition("/")[2]: value
                 for name, value in row.items()
-                if name.startswith(f"health/{place}/") and value is not None
+                if name.startswith(f"health/{probe}/") and value is not None
             }
-            found += self._generator(place, signals, late)
-            found += self._discriminator(place, signals, row)
-        return found
+            alarms += self._check_generator(probe, signals, is_late)
+            alarms += self._check_discriminator(probe, signals, row)
+        return alarms
 
-    def _holds(self, key: str, bad: bool, times: int) -> bool:
-        """Whether `bad` has now been so `times` times in a row, for the first time."""
-        if not bad:
+    def _raises(self, key: str, condition: bool, reports: int) -> bool:
+        """Return whether `condition` has just been true for `reports` reports in a row."""
+        if not condition:
             self._streak[key] = min(0, self._streak.get(key, 0)) - 1
-            if self._streak[key] <= -times:
+            if self._streak[key] <= -reports:
                 self._raised.discard(key)
             return False
         self._streak[key] = max(0, self._streak.get(key, 0)) + 1
-        if self._streak[key] < times or key in self._raised:
+        if self._streak[key] < reports or key in self._raised:
             return False
         self._raised.add(key)
         return True
 
-    def _steps(self, row: Row) -> Iterator[Alarm]:
+    def _check_progress(self, row: Row) -> Iterator[Alarm]:
         skipped = row.get("progress/skipped_steps") or 0.0
-        if skipped >= max(1, 2 * self._skipped):  # again when there are twice as many
+        if skipped >= max(1, 2 * self._skipped):  # raised again when the number has doubled
             self._skipped = skipped
             yield Alarm(
                 "skipped", "warning", "",
-                f"{skipped:.0f} steps were left out so far: their gradients were not finite.",
-                "A few in a run do no harm. Many: lower optimizer.lr, or runtime.precision=fp32.",
+                f"{skipped:.0f} steps were skipped so far: their gradients were not finite.",
+                "A few in a run do no harm. If there are many, lower optimizer.lr or use "
+                "runtime.precision=fp32.",
             )  # fmt: skip
         wait = row.get("progress/data_wait") or 0.0
-        if self._holds("data_wait", wait > STARVED, 10):
+        if self._raises("data_wait", wait > DATA_WAIT, REPORTS):
             yield Alarm(
                 "data_wait", "warning", "",
-                f"Training waits for pictures {wait:.0%} of the time.",
-                "Raise runtime.workers, let data.cache keep the resized pictures, or pack them: "
+                f"Training waits for images {wait:.0%} of the time.",
+                "Raise runtime.workers, cache the resized images (data.cache), or pack them: "
                 "gantrain prepare pack=FILE.zip.",
             )  # fmt: skip
         p, bound = row.get("augment/p"), self.p_bound
-        if bound and p is not None and self._holds("ada_bound", p >= bound - 1e-6, 10):
+        if bound and p is not None and self._raises("ada_bound", p >= bound - 1e-6, REPORTS):
             yield Alarm(
                 "ada_bound", "warning", "",
                 f"ADA's p is at its upper bound ({bound:g}) and D still overfits.",
-                "There are too few pictures for this model: add some, mirror them (data.flip=true),"
-                " raise model.r1_gamma, or begin from a trained run with init_from=.",
+                "There are too few images for this model: add images, flip them (data.flip=true), "
+                "raise model.r1_gamma, or start from a trained run with init_from=.",
             )  # fmt: skip
 
-    def _generator(self, place: str, signals: Mapping[str, float], late: bool) -> Iterator[Alarm]:
+    def _check_generator(
+        self, probe: str, signals: Mapping[str, float], is_late: bool
+    ) -> Iterator[Alarm]:
         diversity = signals.get("diversity")
         if diversity is not None:
-            best = self._best[place] = max(self._best.get(place, 0.0), diversity)
-            bad = diversity < COLLAPSED and (late or best > WAS_DIVERSE)
-            if self._holds(f"collapse/{place}", bad, 3):
+            best = max(self._best_diversity.get(probe, 0.0), diversity)
+            self._best_diversity[probe] = best
+            # At first all outputs are alike; that is a collapse only if they once were not.
+            collapsed = diversity < COLLAPSED_DIVERSITY and (is_late or best > HEALTHY_DIVERSITY)
+            if self._raises(f"collapse/{probe}", collapsed, PROBES):
                 yield Alarm(
-                    "collapse", "critical", _way(place),
-                    f"The generator{_of(place)} makes nearly the same picture of everything: its "
-                    f"pictures differ {diversity:.0%} as much as real ones do.",
-                    "It does not come back by itself. Go on from an earlier snapshot "
-                    "(init_from=), with a lower optimizer.lr or a stronger penalty on D.",
+                    "collapse", "critical", _direction(probe),
+                    f"The generator{_in_words(probe)} produces nearly the same image for every "
+                    f"input: its images differ {diversity:.0%} as much as real ones do.",
+                    "It does not recover by itself. Start from an earlier snapshot (init_from=) "
+                    "with a lower optimizer.lr or a stronger penalty on D.",
                 )  # fmt: skip
         luma = signals.get("luma", 0.0)
-        if self._holds(f"inverted/{place}", luma < INVERTED, 3):
+        if self._raises(f"inverted/{probe}", luma < INVERTED_LUMA, PROBES):
             yield Alarm(
-                "inverted", "critical", _way(place),
-                f"Translations{_of(place)} are negatives: dark becomes bright (correlation "
+                "inverted", "critical", _direction(probe),
+                f"Translations{_in_words(probe)} are negatives: dark becomes bright (correlation "
                 f"{luma:.2f}).",
-                "A known dead end of cycles. If it is not what you want, begin again with another "
-                "seed=, a higher model.lambda_identity, or cycle and identity alone at first "
-                "(model.lambda_adversarial as a schedule, see experiment=quickstart).",
+                "A known failure of cycle consistency. If it is not what you want, start again "
+                "with another seed=, a higher model.lambda_identity, or cycle and identity losses "
+                "alone at first (model.lambda_adversarial as a schedule, see "
+                "experiment=quickstart).",
             )  # fmt: skip
-        copied = signals.get("copy", 1.0)
-        if self._holds(f"copying/{place}", late and copied < COPIED, 3):
+        copy = signals.get("copy", 1.0)
+        if self._raises(f"copying/{probe}", is_late and copy < COPY, PROBES):
             yield Alarm(
-                "copying", "warning", _way(place),
-                f"Translations{_of(place)} are copies of what goes in.",
-                "Lower model.lambda_identity or model.lambda_cycle, so that D is heard.",
+                "copying", "warning", _direction(probe),
+                f"Translations{_in_words(probe)} are copies of their inputs.",
+                "Lower model.lambda_identity or model.lambda_cycle, so that the adversarial loss "
+                "has more weight.",
             )  # fmt: skip
         hidden = signals.get("hidden", 1.0)
-        if self._holds(f"hidden/{place}", late and hidden > HIDDEN, 3):
+        if self._raises(f"hidden/{probe}", is_late and hidden > HIDDEN, PROBES):
             yield Alarm(
-                "hidden", "warning", _way(place),
-                f"Translations{_of(place)} carry their source hidden in faint patterns: saved as "
-                f"8 bits with a little noise, the way back is {hidden:.1f} times worse.",
-                "The cycle then enforces little. Lower model.lambda_cycle, or let it fall in the "
-                "course of training; judge the pictures, not loss/G/cycle.",
+                "hidden", "warning", _direction(probe),
+                f"Translations{_in_words(probe)} hide their input in faint patterns: stored as 8 "
+                f"bits with a little noise, they translate back {hidden:.1f} times worse.",
+                "The cycle loss then enforces little. Lower model.lambda_cycle, or let it fall "
+                "during training; judge the images, not loss/G/cycle.",
             )  # fmt: skip
 
-    def _discriminator(self, place: str, signals: Mapping[str, float], row: Row) -> Iterator[Alarm]:
-        loss = d_loss(place, row)
-        apart = signals.get("separation", 0.0) >= SEPARATED
-        heard = any(key.startswith("loss/G/adversarial") for key in row)  # not in every stage
-        strong = heard and apart and loss is not None and 0 <= loss < LOSS_GONE
-        if self._holds(f"d_too_strong/{place}", strong, 3):
+    def _check_discriminator(
+        self, probe: str, signals: Mapping[str, float], row: Row
+    ) -> Iterator[Alarm]:
+        loss = d_loss(probe, row)
+        separates = signals.get("separation", 0.0) >= SEPARATION
+        # Two-stage trainings have stages without an adversarial loss, where a strong D is harmless.
+        adversarial = any(key.startswith("loss/G/adversarial") for key in row)
+        too_strong = adversarial and separates and loss is not None and 0 <= loss < VANISHED_D_LOSS
+        if self._raises(f"d_too_strong/{probe}", too_strong, PROBES):
             yield Alarm(
-                "d_too_strong", "critical", _way(place),
-                f"The discriminator{_of(place)} tells every picture (loss {loss:.2g}): the "
+                "d_too_strong", "critical", _direction(probe),
+                f"The discriminator{_in_words(probe)} recognises every fake (loss {loss:.2g}): the "
                 "generator learns next to nothing from it.",
-                "Give D less width (model.ndf, model.d_width), a gradient penalty "
-                "(model.loss=wgan_gp, a higher model.r1_gamma), or more pictures.",
+                "Make D narrower (model.ndf, model.d_width), add a gradient penalty "
+                "(model.loss=wgan_gp, a higher model.r1_gamma), or add images.",
             )  # fmt: skip
         overfit, sigma = signals.get("overfit", 0.0), signals.get("overfit_sigma", 0.0)
-        if self._holds(f"overfit/{place}", overfit > OVERFIT and sigma > SIGMA, 3):
+        is_overfit = overfit > OVERFIT and sigma > OVERFIT_SIGMA
+        if self._raises(f"overfit/{probe}", is_overfit, PROBES):
             yield Alarm(
-                "overfit", "warning", _way(place),
-                f"The discriminator{_of(place)} knows its training pictures by heart: real ones "
-                f"that it has not seen are {overfit:.0%} on the way to fakes.",
-                "Add pictures, mirror them (data.flip=true), model.augment=ada where there is one, "
-                "or stop here: from now on samples get nearer to copies.",
+                "overfit", "warning", _direction(probe),
+                f"The discriminator{_in_words(probe)} has memorised its training images: unseen "
+                f"real images score {overfit:.0%} of the way towards fakes.",
+                "Add images, flip them (data.flip=true), use model.augment=ada if the model has "
+                "it, or stop here: from now on samples become copies.",
             )  # fmt: skip
 
 
-def d_loss(place: str, row: Row) -> float | None:
-    """D's adversarial loss in the phase "D": of the domain that `place` ends in, or real + fake.
+def d_loss(probe: str, row: Row) -> float | None:
+    """Return D's adversarial loss in the phase "D".
 
-    None: not known, or a critic's, which has no zero.
+    Args:
+        probe: name of a probe; of "ab" the loss of D["b"] is returned.
+        row: a row of metrics.jsonl.
+
+    Returns:
+        The loss; None if it is not in the row, or is a critic's, for which 0 has no meaning.
     """
-    single = row.get(f"loss/D/{place[-1:]}")
+    single = row.get(f"loss/D/{probe[-1:]}")
     if single is not None:
         return single
     real, fake = row.get("loss/D/real"), row.get("loss/D/fake")
@@ -196,9 +241,9 @@ def d_loss(place: str, row: Row) -> float | None:
     return real + fake
 
 
-def _way(place: str) -> str:
-    return place if place in ("ab", "ba") else ""
+def _direction(probe: str) -> str:
+    return probe if probe in ("ab", "ba") else ""
 
 
-def _of(place: str) -> str:
-    return f" {place[0]} to {place[1]}" if _way(place) else ""
+def _in_words(probe: str) -> str:
+    return f" {probe[0]} to {probe[1]}" if _direction(probe) else ""

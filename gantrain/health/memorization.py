@@ -1,7 +1,7 @@
-"""Do generated pictures resemble training pictures more than unseen real ones do?
+"""Test whether generated images resemble training images more than unseen real ones do.
 
-It cannot be proved either way from distances (Stein et al. 2023, arXiv 2306.04675, compare such
-scores): who asks gets pairs to look at, and a word of suspicion.
+Distances prove nothing either way (Stein et al. 2023, arXiv 2306.04675, compare such scores): the
+result is a suspicion, and pairs for the user to look at.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 16  # pictures are compared at this many pixels
-RARE = 0.01  # the share of unseen real pictures that may be as near
-SHARE, CHANCE = 0.05, 1e-3  # suspicion: from this share of the samples on, less likely than this
-RANK, SIGMAS = 0.65, 4.0  # or from this rank on, so many standard deviations from 1/2
+SIDE = 16  # images are compared at this size in pixels
+QUANTILE = 0.01  # of unseen real images, below which a sample counts as suspicious
+# Suspicion: at least this share of samples counts, with a probability by chance below the other
+SUSPECT_SHARE, SUSPECT_CHANCE = 0.05, 1e-3
+# Or: at least this rank, and this many standard deviations from 1/2
+SUSPECT_RANK, SUSPECT_SIGMAS = 0.65, 4.0
 
 
 def embed(images: Tensor) -> Tensor:
-    """[N, C, H, W] in [-1, 1] -> [N, D], of which distances are taken."""
+    """Reduce images [N, C, H, W] in [-1, 1] to vectors [N, D], whose distances are compared."""
     h, w = (min(SIDE, side) for side in images.shape[2:])
     small = F.adaptive_avg_pool2d(images.float(), (h, w))
     return small.flatten(1)
@@ -26,10 +28,13 @@ def embed(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For each of N pictures the nearest training picture.
+    """The nearest training image of each of N images.
 
-    distance [N]; index [N] of the training picture; ratio [N]: distance over that of the second
-    nearest, near 0 where a picture is meant and near 1 where it is just near to many.
+    Args:
+        distance: [N].
+        index: [N], of the training image.
+        ratio: [N], distance over that to the second nearest: near 0 for a copy of one training
+            image, near 1 for an image that is equally close to many.
     """
 
     distance: Tensor
@@ -38,49 +43,57 @@ class Nearest:
 
 
 class NearestNeighborSearch:
-    """Collects the two nearest training pictures of `samples` [N, D] while these pass by.
+    """Search for the two nearest training images of samples, one chunk of training images a time.
 
     Args:
-        turned: the samples mirrored, where training mirrors, too; [N, D].
-        own: [N], the number of each sample among the training pictures, which is passed over.
+        samples: embeddings [N, D].
+        mirrored: embeddings of the mirrored samples [N, D], if training mirrors its images.
+        own_indices: [N], indices of the samples among the training images if they are some of
+            these; a sample is not its own neighbour.
     """
 
     def __init__(
-        self, samples: Tensor, turned: Tensor | None = None, own: Tensor | None = None
+        self, samples: Tensor, mirrored: Tensor | None = None, own_indices: Tensor | None = None
     ) -> None:
-        self.samples, self.turned, self.own = samples, turned, own
-        far = samples.new_full((len(samples), 2), torch.inf)
-        self._best, self._index = far, torch.zeros(len(samples), dtype=torch.long)
-        self._seen = 0
+        self.samples, self.mirrored, self.own_indices = samples, mirrored, own_indices
+        self._best = samples.new_full((len(samples), 2), torch.inf)
+        self._index = torch.zeros(len(samples), dtype=torch.long)
+        self._count = 0
 
-    def look(self, training: Tensor) -> None:
-        """The next training pictures [M, D]."""
+    def update(self, training: Tensor) -> None:
+        """Compare with the next training images, embeddings [M, D]."""
         distances = torch.cdist(self.samples, training)
-        if self.turned is not None:
-            distances = torch.minimum(distances, torch.cdist(self.turned, training))
-        if self.own is not None:
-            places = self.own - self._seen
-            here = ((places >= 0) & (places < len(training))).nonzero()[:, 0]
-            distances[here, places[here]] = torch.inf
-        nearest, number = distances.min(1)
-        self._index = torch.where(nearest < self._best[:, 0], number + self._seen, self._index)
-        both = torch.cat([self._best, distances], 1)
-        self._best = both.topk(2, dim=1, largest=False).values
-        self._seen += len(training)
+        if self.mirrored is not None:
+            distances = torch.minimum(distances, torch.cdist(self.mirrored, training))
+        if self.own_indices is not None:
+            columns = self.own_indices - self._count
+            rows = ((columns >= 0) & (columns < len(training))).nonzero()[:, 0]
+            distances[rows, columns[rows]] = torch.inf
+        nearest, index = distances.min(1)
+        self._index = torch.where(nearest < self._best[:, 0], index + self._count, self._index)
+        candidates = torch.cat([self._best, distances], 1)
+        self._best = candidates.topk(2, dim=1, largest=False).values
+        self._count += len(training)
 
     def result(self) -> Nearest:
-        """After the last of them; there must have been two or more."""
-        first, second = self._best.unbind(1)
-        return Nearest(first, self._index, first / second.clamp_min(1e-12))
+        """Return the nearest among all training images so far, at least two."""
+        nearest, second = self._best.unbind(1)
+        return Nearest(nearest, self._index, nearest / second.clamp_min(1e-12))
 
 
 @dataclass(frozen=True)
 class MemorizationResult:
-    """How many samples are nearer to one training picture than unseen real pictures are.
+    """How many samples are closer to one training image than unseen real images are.
 
-    count of `total`; expected: the share that chance gives; chance: the probability of as many.
-    rank: the probability that a sample's ratio is below that of an unseen picture (Mann and Whitney
-    1947), 1/2 if they are alike; sigmas: its distance from 1/2 in standard deviations.
+    Args:
+        count: suspicious samples.
+        total: all samples.
+        expected: share of suspicious samples expected by chance.
+        chance: probability of `count` or more by chance.
+        rank: probability that a sample's ratio is below that of an unseen image (Mann and Whitney
+            1947); 1/2 if samples and unseen images are alike.
+        sigmas: distance of `rank` from 1/2 in standard deviations.
+        order: indices of the samples, the most suspicious first.
     """
 
     count: int
@@ -89,46 +102,59 @@ class MemorizationResult:
     chance: float
     rank: float
     sigmas: float
-    order: list[int]  # samples, the most suspicious first
+    order: list[int]
 
     @property
     def suspect(self) -> bool:
-        some = self.count >= SHARE * self.total and self.chance < CHANCE
-        return some or (self.rank >= RANK and self.sigmas >= SIGMAS)
+        """Whether memorisation is suspected: by single samples, or by all ratios together."""
+        by_count = self.count >= SUSPECT_SHARE * self.total and self.chance < SUSPECT_CHANCE
+        by_rank = self.rank >= SUSPECT_RANK and self.sigmas >= SUSPECT_SIGMAS
+        return by_count or by_rank
 
 
 def assess_memorization(samples: Nearest, unseen: Nearest) -> MemorizationResult:
-    """A sample counts if both its distance and its ratio are below nearly all of the unseen.
+    """Compare the neighbours of samples with those of unseen real images.
 
-    Blurred pictures are near to all training pictures, and so the distance alone tells nothing;
-    noisy copies are far from all of them, and only their ratios are low on the whole.
+    A sample is suspicious if both its distance and its ratio are below nearly all of the unseen
+    images'. The distance alone says nothing, since blurred images are close to all training images.
+    Noisy copies are far from all of them; they show in `rank`, as low ratios on the whole.
+
+    Args:
+        samples: neighbours of generated images.
+        unseen: neighbours of real images that were not trained on.
     """
-    expected = max(RARE, 1 / (len(unseen.distance) + 1))
-    near, single = (_low(x, expected) for x in (unseen.distance, unseen.ratio))
-    counts = (samples.distance < near) & (samples.ratio < single)
-    total, count = len(counts), int(counts.sum())
-    score = samples.ratio + (~counts).float()
-    chance = _at_least(count, total, expected)
+    expected = max(QUANTILE, 1 / (len(unseen.distance) + 1))
+    max_distance = _quantile(unseen.distance, expected)
+    max_ratio = _quantile(unseen.ratio, expected)
+    suspicious = (samples.distance < max_distance) & (samples.ratio < max_ratio)
+    total, count = len(suspicious), int(suspicious.sum())
+    score = samples.ratio + (~suspicious).float()  # ratios are at most 1: suspicious ones first
     rank, sigmas = _rank(samples.ratio, unseen.ratio)
     return MemorizationResult(
-        count, total, expected, chance, rank, sigmas, score.argsort().tolist()
+        count=count,
+        total=total,
+        expected=expected,
+        chance=_at_least(count, total, expected),
+        rank=rank,
+        sigmas=sigmas,
+        order=score.argsort().tolist(),
     )
 
 
 def _rank(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """P(x < y), ties counting half, and its distance from 1/2 in standard deviations."""
+    """Return P(x < y), ties counting half, and its distance from 1/2 in standard deviations."""
     below = (x[:, None] < y).double() + 0.5 * (x[:, None] == y).double()
     deviation = ((len(x) + len(y) + 1) / (12 * len(x) * len(y))) ** 0.5
     return float(below.mean()), (float(below.mean()) - 0.5) / deviation
 
 
-def _low(x: Tensor, share: float) -> float:
-    """What about `share` of x is below."""
+def _quantile(x: Tensor, share: float) -> float:
+    """Return the value that about `share` of x is below."""
     return float(x.sort().values[max(0, int(share * (len(x) + 1)) - 1)])
 
 
 def _at_least(count: int, total: int, p: float) -> float:
-    """Probability of `count` or more successes of `total` at chance p."""
+    """Return the probability of `count` or more successes in `total` trials of probability p."""
     return min(1.0, sum(_binomial(k, total, p) for k in range(count, total + 1)))
 
 

@@ -1,1 +1,1 @@
-"""Using trained generators."""
+"""Inference with trained generators."""

@@ -1,4 +1,4 @@
-"""Many pictures on one sheet."""
+"""Contact sheets: many images in one."""
 
 import math
 from collections.abc import Sequence
@@ -7,57 +7,68 @@ from PIL import Image
 
 from gantrain.tracking.grids import GAP, MIN_SIDE
 
-MOST_PIXELS = 64_000_000  # of a sheet: more can hardly be opened, nor looked at
+MAX_PIXELS = 64_000_000  # of a sheet; larger ones can hardly be opened
 
 
 def max_images(size: tuple[int, int]) -> int:
-    """How many pictures of (width, height) a sheet takes at most."""
+    """Return how many images of (width, height) fit on a sheet."""
     width, height = _enlarged(size)
-    return max(1, MOST_PIXELS // ((width + GAP) * (height + GAP)))
+    return max(1, MAX_PIXELS // ((width + GAP) * (height + GAP)))
 
 
-def image_grid(pictures: Sequence[Image.Image]) -> Image.Image:
-    """The pictures, all of one size, line by line on a sheet that is about as wide as high."""
-    columns = best_columns(len(pictures), pictures[0].size)
-    lines = [list(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    return table(lines)
+def image_grid(images: Sequence[Image.Image]) -> Image.Image:
+    """Arrange images of one size row by row on a sheet that is nearly square."""
+    columns = best_columns(len(images), images[0].size)
+    rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
+    return image_table(rows)
 
 
 def best_columns(count: int, size: tuple[int, int]) -> int:
-    """Columns for `count` pictures of (width, height): no more than 2 : 1 (where that can be), and
-    of those with the fewest empty places the one nearest to a square, rather wide than high."""
+    """Return the number of columns for a sheet.
 
-    def judge(columns: int) -> tuple[bool, int, float, int]:
-        lines = -(-count // columns)
-        shape = abs(math.log(columns * size[0] / (lines * size[1])))
-        stretched = shape > math.log(2) + 1e-9
-        return stretched, 0 if stretched else lines * columns - count, shape, -columns
+    Sheets within 2 : 1 are preferred, then few empty cells, then nearly square ones, then wide
+    ones.
 
-    return min(range(1, count + 1), key=judge)
-
-
-def table(lines: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
-    """Pictures of one size and mode in lines and columns; None stays empty.
-
-    Small ones are enlarged (nearest neighbour) to be seen. Empty places are white, or transparent
-    where the pictures are RGBA.
+    Args:
+        count: number of images.
+        size: (width, height) of an image.
     """
-    first = next(picture for line in lines for picture in line if picture is not None)
+
+    def cost(columns: int) -> tuple[bool, int, float, int]:
+        rows = -(-count // columns)
+        log_ratio = abs(math.log(columns * size[0] / (rows * size[1])))
+        is_stretched = log_ratio > math.log(2) + 1e-9
+        empty = 0 if is_stretched else rows * columns - count
+        return is_stretched, empty, log_ratio, -columns
+
+    return min(range(1, count + 1), key=cost)
+
+
+def image_table(rows: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
+    """Arrange images in rows and columns.
+
+    Small images are enlarged by nearest neighbour. Empty cells are white, or transparent if the
+    images are RGBA.
+
+    Args:
+        rows: images of one size and mode; None is an empty cell.
+    """
+    first = next(image for row in rows for image in row if image is not None)
     width, height = _enlarged(first.size)
-    columns = max(map(len, lines))
-    size = columns * (width + GAP) - GAP, len(lines) * (height + GAP) - GAP
+    columns = max(map(len, rows))
+    size = columns * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP
     background = {"L": 255, "RGB": (255, 255, 255), "RGBA": (255, 255, 255, 0)}[first.mode]
     sheet = Image.new(first.mode, size, background)
-    for i, line in enumerate(lines):
-        for j, picture in enumerate(line):
-            if picture is not None:
-                cell = picture.resize((width, height), Image.Resampling.NEAREST)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            if image is not None:
+                cell = image.resize((width, height), Image.Resampling.NEAREST)
                 sheet.paste(cell, (j * (width + GAP), i * (height + GAP)))
     return sheet
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two pictures of one size and mode, touching."""
+    """Join two images of one size and mode without a gap."""
     pair = Image.new(left.mode, (left.width + right.width, left.height))
     pair.paste(left, (0, 0))
     pair.paste(right, (left.width, 0))

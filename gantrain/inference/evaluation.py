@@ -1,4 +1,4 @@
-"""Measuring generators: real and generated pictures to features, features to numbers."""
+"""Evaluate generators: compute the metrics of real and generated images."""
 
 import hashlib
 import json
@@ -19,22 +19,32 @@ from gantrain.inference.translation import translate
 from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
-from gantrain.metrics.kid import kid, kid_spread
+from gantrain.metrics.kid import kid, kid_std
 from gantrain.metrics.lpips import LEAST_SIDE
 from gantrain.metrics.moments import moments
-from gantrain.metrics.path_length import ends, path_length
+from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
 from gantrain.ops.precision import full_float32
 from gantrain.ops.value_range import to_float, to_uint8
 
-_SUBSETS = 20  # of KID's spread
-_PSNR_LIMIT = 108.0  # dB, where one level in one pixel of a megapixel differs
+_SUBSETS = 20  # for the standard deviation of KID
+_MAX_PSNR = 108.0  # dB, that of one level in one pixel of a megapixel; equal images have inf
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is measured, and how. `spread`: KID's deviation over subsets, too, which takes time."""
+    """What to measure, and how.
+
+    Args:
+        metrics: names of metrics.
+        num_images: generated images, or images per domain; None: as many as there are real ones.
+        split: "train" or "test" images of a data set of single images.
+        seed: of latents and subsets.
+        truncation_psi: of a generator with w.
+        batch: images at once.
+        spread: whether to compute KID's standard deviation, which takes time.
+    """
 
     metrics: Sequence[str]
     num_images: int | None
@@ -46,136 +56,166 @@ class EvaluationRequest:
 
 
 def feature_metrics(
-    judge: FeatureCache, real: Tensor, fake: Tensor, request: EvaluationRequest
+    networks: FeatureCache, real: Tensor, fake: Tensor, request: EvaluationRequest
 ) -> Iterator[tuple[str, float, float | None]]:
-    """(name, value, std) of every metric of `request` that compares features."""
-    if judge.extractor.device.type == "cuda":  # float64 products of 50,000 samples
-        real, fake = real.to(judge.extractor.device), fake.to(judge.extractor.device)
+    """Yield (name, value, standard deviation or None) for each requested metric of features.
+
+    Args:
+        networks: the feature network.
+        real: features [N, dim].
+        fake: features [M, dim].
+        request: what to measure.
+    """
+    if networks.extractor.device.type == "cuda":  # float64 products of 50,000 samples
+        real, fake = real.to(networks.extractor.device), fake.to(networks.extractor.device)
     for name in request.metrics:
         if name == "fid":
             yield name, fid(moments(real), moments(fake)), None
         elif name == "kid":
-            std = kid_spread(real, fake, request.seed, _SUBSETS) if request.spread else None
+            std = kid_std(real, fake, request.seed, _SUBSETS) if request.spread else None
             yield name, kid(real, fake), std
         elif name == "precision_recall":
             yield from ((key, value, None) for key, value in precision_recall(real, fake).items())
         elif name == "density_coverage":
             yield from ((key, value, None) for key, value in density_coverage(real, fake).items())
         elif name == "inception_score":
-            logits = judge.extractor.logits(fake.to(judge.extractor.device)).cpu()
+            logits = networks.extractor.logits(fake.to(networks.extractor.device)).cpu()
             yield (name, *inception_score(logits))
 
 
 def evaluate_latents(
-    model: Model, data: Dataset, judge: FeatureCache, request: EvaluationRequest, tick: Tick
+    model: Model, data: Dataset, networks: FeatureCache, request: EvaluationRequest, tick: Tick
 ) -> list[MetricValue]:
-    """A generator of latents against the pictures of `data`, a prepared set of single pictures."""
+    """Evaluate a generator of latents against real images.
+
+    Args:
+        model: the generator.
+        data: a prepared data set of single images.
+        networks: the metrics' networks.
+        request: what to measure.
+        tick: called with the number of images that were processed.
+    """
     split = request.split
     real_count = data.train_count("image") if split == "train" else data.held_count("image")
     count = request.num_images or real_count
-    began = time.monotonic()
+    start = time.monotonic()
     values: list[MetricValue] = []
     if any(name in FEATURES for name in request.metrics):
-        about = json.dumps({**data.describe(), "split": split}, sort_keys=True, default=str)
+        description = json.dumps({**data.describe(), "split": split}, sort_keys=True, default=str)
         get = data.train_item if split == "train" else data.test_item
-        pictures = RealImages(about, real_count, lambda i: get("image", i))
-        real, pixels = judge.real(pictures, request.batch, tick)
-        fake = judge.fake(_generated(model, data, request, count), tick)
-        protocol = _protocol(judge.extractor, request, model, real_count, count, split, pixels)
-        for name, value, std in feature_metrics(judge, real, fake, request):
-            values.append(MetricValue(name, value, protocol, None, std, time.monotonic() - began))
+        images = RealImages(description, real_count, lambda i: get("image", i))
+        real, pixels = networks.real_features(images, request.batch, tick)
+        fake = networks.fake_features(_generate(model, data, request, count), tick)
+        protocol = _protocol(networks.extractor, request, model, real_count, count, split, pixels)
+        for name, value, std in feature_metrics(networks, real, fake, request):
+            values.append(MetricValue(name, value, protocol, None, std, time.monotonic() - start))
     if "path_length" in request.metrics:
-        began = time.monotonic()
-        pairs = _paths(model, data, request, count, tick)
-        value = path_length(pairs, lambda x, y: judge.lpips(x, y).cpu())
+        start = time.monotonic()
+        pairs = _generate_steps(model, data, request, count, tick)
+        value = path_length(pairs, lambda x, y: networks.lpips(x, y).cpu())
         protocol = _protocol(None, request, model, 0, count, split, "")
         values.append(
-            MetricValue("path_length", value, protocol, None, None, time.monotonic() - began)
+            MetricValue("path_length", value, protocol, None, None, time.monotonic() - start)
         )
     return values
 
 
 def evaluate_translation(
-    networks: dict[str, nn.Module],
+    generators: dict[str, nn.Module],
     model: Model,
     data: Dataset,
-    judge: FeatureCache,
+    networks: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
 ) -> list[MetricValue]:
-    """Generators between two domains, both directions: translated test pictures against real ones
-    of the other domain, and against their true partners where these are known."""
+    """Evaluate generators between two domains on test images.
+
+    Translations are compared with real images of the target domain, and with their ground truth if
+    the test images are paired.
+
+    Args:
+        generators: by direction, "ab" and "ba".
+        model: the snapshot they belong to.
+        data: a prepared data set of two domains.
+        networks: the metrics' networks.
+        request: what to measure.
+        tick: called with the number of images that were processed.
+    """
     values: list[MetricValue] = []
-    for direction, network in networks.items():
+    for direction, generator in generators.items():
         source, target = (_domain(data, domain, request.num_images) for domain in direction)
-        began = time.monotonic()
+        start = time.monotonic()
         if any(name in FEATURES for name in request.metrics):
-            real, pixels = judge.real(target, request.batch, tick)
-            given = source.batches(request.batch)
-            fake = judge.fake((translate(network, x, model.precision) for x in given), tick)
+            real, pixels = networks.real_features(target, request.batch, tick)
+            inputs = source.batches(request.batch)
+            translations = (translate(generator, x, model.precision) for x in inputs)
+            fake = networks.fake_features(translations, tick)
             counts = (target.count, source.count)
-            protocol = _protocol(judge.extractor, request, model, *counts, _split(data), pixels)
-            for name, value, std in feature_metrics(judge, real, fake, request):
-                took = time.monotonic() - began
-                values.append(MetricValue(name, value, protocol, direction, std, took))
-            untouched, _ = judge.real(source, request.batch, tick)
-            for name, value, std in feature_metrics(judge, real, untouched, request):
-                if name in ("fid", "kid"):  # what doing nothing would reach
+            protocol = _protocol(networks.extractor, request, model, *counts, _split(data), pixels)
+            for name, value, std in feature_metrics(networks, real, fake, request):
+                seconds = time.monotonic() - start
+                values.append(MetricValue(name, value, protocol, direction, std, seconds))
+            # The baseline: the distance of the unchanged inputs.
+            unchanged, _ = networks.real_features(source, request.batch, tick)
+            for name, value, std in feature_metrics(networks, real, unchanged, request):
+                if name in ("fid", "kid"):
                     values.append(MetricValue(f"{name}_input", value, protocol, direction, std))
         if any(name in PAIRED for name in request.metrics) and data.has_pairs:
-            values += _paired(network, direction, model, data, judge, request, tick)
+            values += _paired_metrics(generator, direction, model, data, networks, request, tick)
     return values
 
 
-def _paired(
-    network: nn.Module,
+def _paired_metrics(
+    generator: nn.Module,
     direction: str,
     model: Model,
     data: Dataset,
-    judge: FeatureCache,
+    networks: FeatureCache,
     request: EvaluationRequest,
     tick: Tick,
 ) -> Iterator[MetricValue]:
-    """Means over the test pairs of the pixel-wise metrics and LPIPS."""
-    began = time.monotonic()
+    """Yield the means over the test pairs of the pixel-wise metrics and LPIPS."""
+    start = time.monotonic()
     source, target = (_domain(data, domain, request.num_images) for domain in direction)
     names = [name for name in request.metrics if name in PAIRED]
     scores: dict[str, list[Tensor]] = {name: [] for name in names}
-    mark = hashlib.sha256()
+    hasher = hashlib.sha256()
     for x, y in zip(source.batches(1), target.batches(1), strict=False):
-        fake = translate(network, x, model.precision)
-        update_digest(mark, y)
+        fake = translate(generator, x, model.precision)
+        update_digest(hasher, y)
         for name in names:
             if name == "lpips":
                 if min(y.shape[-2:]) < LEAST_SIDE:
-                    raise ConfigError(f"lpips needs pictures of {LEAST_SIDE} pixels or more.")
-                device = next(judge.lpips.parameters()).device
+                    raise ConfigError(f"lpips needs images of at least {LEAST_SIDE} pixels.")
+                device = next(networks.lpips.parameters()).device
                 pair = [to_float(image).expand(-1, 3, -1, -1).to(device) for image in (fake, y)]
-                scores[name].append(judge.lpips(*pair).cpu().double())
+                scores[name].append(networks.lpips(*pair).cpu().double())
             else:
-                scores[name].append(PIXELWISE[name](fake, y).clamp(max=_limit(name)))
+                scores[name].append(PIXELWISE[name](fake, y).clamp(max=_upper_bound(name)))
         tick(1)
-    pixels, count = mark.hexdigest()[:16], min(source.count, target.count)
+    pixels, count = hasher.hexdigest()[:16], min(source.count, target.count)
     for name in names:
         protocol = _protocol(None, request, model, count, count, _split(data), pixels)
         value = float(torch.cat(scores[name]).mean())
-        yield MetricValue(name, value, protocol, direction, None, time.monotonic() - began)
+        yield MetricValue(name, value, protocol, direction, None, time.monotonic() - start)
 
 
-def _limit(name: str) -> float:
-    return _PSNR_LIMIT if name == "psnr" else float("inf")
+def _upper_bound(name: str) -> float:
+    return _MAX_PSNR if name == "psnr" else float("inf")
 
 
 def _domain(data: Dataset, domain: str, limit: int | None) -> RealImages:
-    about = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
+    """Return the first `limit` test images of a domain."""
+    description = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
-    name = json.dumps(about, sort_keys=True, default=str)
+    name = json.dumps(description, sort_keys=True, default=str)
     return RealImages(name, count, lambda i: data.test_item(domain, i))
 
 
 def _split(data: Dataset) -> str:
-    shared = data.describe().get("test_is_train", {})
-    return "train" if any(shared.values()) else "test"
+    """Return "train" if a set without test images tests on training images, else "test"."""
+    test_is_train = data.describe().get("test_is_train", {})
+    return "train" if any(test_is_train.values()) else "test"
 
 
 def _protocol(
@@ -201,8 +241,7 @@ def _protocol(
     )
 
 
-def _parts(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
-    """Seeds, in batches."""
+def _seed_batches(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
     seeds = range(request.seed, request.seed + count)
     yield from ([*seeds[i : i + request.batch]] for i in range(0, count, request.batch))
 
@@ -210,7 +249,7 @@ def _parts(request: EvaluationRequest, count: int) -> Iterator[list[int]]:
 def _labels(
     model: Model, data: Dataset, request: EvaluationRequest, seeds: list[int]
 ) -> Tensor | None:
-    """Labels as often as training pictures have them."""
+    """Return labels [N, label_dim] for seeds, with the frequencies of the training images."""
     if not model.label_dim:
         return None
     total = data.train_count("image")
@@ -220,30 +259,33 @@ def _labels(
 
 
 @torch.no_grad()
-def _generated(
+def _generate(
     model: Model, data: Dataset, request: EvaluationRequest, count: int
 ) -> Iterator[Tensor]:
-    """uint8 [n, C, H, W] of the request's seeds."""
-    for seeds in _parts(request, count):
+    """Yield `count` generated images, uint8 [n, C, H, W] on the CPU."""
+    for seeds in _seed_batches(request, count):
         c = _labels(model, data, request, seeds)
-        points = model.points(seeds, c, psi=request.truncation_psi)
-        yield to_uint8(model.render(points, "const", seeds)).cpu()
+        latents = model.latent_inputs(seeds, c, psi=request.truncation_psi)
+        yield to_uint8(model.synthesize(latents, "const", seeds)).cpu()
 
 
 @torch.no_grad()
-def _paths(
+def _generate_steps(
     model: Model, data: Dataset, request: EvaluationRequest, count: int, tick: Tick
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures at both ends of `count` short steps, in full float32: rounded further, the pictures
-    would differ by the rounding."""
+    """Yield the images at both ends of `count` short steps in w, float [n, C, H, W].
+
+    In full float32: with coarser rounding the images would differ by the rounding alone.
+    """
     device = model.precision.device
     model = replace(model, precision=model.precision.without_autocast())
-    for seeds in _parts(request, count):
+    for seeds in _seed_batches(request, count):
         c = _labels(model, data, request, seeds)
-        doubled = [*seeds, *(seed + count for seed in seeds)]
-        both = None if c is None else torch.cat([c, c])
+        # A path leads from the w of one seed to that of another seed with the same label.
+        path_seeds = [*seeds, *(seed + count for seed in seeds)]
+        path_labels = None if c is None else torch.cat([c, c])
         with full_float32(device):
-            first, second = ends(model.mapping(model.latents(doubled), both))
-            pair = model.synthesis(first), model.synthesis(second)
+            start, end = path_endpoints(model.mapping(model.latents(path_seeds), path_labels))
+            pair = model.synthesis(start), model.synthesis(end)
         yield pair
         tick(len(seeds))

@@ -1,4 +1,4 @@
-"""Features of images for metrics: read, computed once, kept on disk for the next evaluation."""
+"""Features of images for metrics, cached on disk for later evaluations."""
 
 import hashlib
 import io
@@ -19,28 +19,37 @@ from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.lpips import LPIPS
 from gantrain.ops.value_range import to_uint8
 
-Tick = Callable[[int], None]  # so many more pictures are done
-_VERSION = 2  # of the files of kept features
-_AHEAD = 4  # batches that are read before they are asked for
+Tick = Callable[[int], None]  # called with the number of images that were processed
+_VERSION = 2  # of the cache files
+_PREFETCH = 4  # batches
 
 
 @dataclass(frozen=True)
 class RealImages:
-    """`count` real pictures by number, [C, H, W] as a data set has them; `name` names the set."""
+    """Real images by index.
+
+    Args:
+        name: identifies the set and its settings in the cache.
+        count: number of images.
+        get: returns an image [C, H, W] as the data set stores it.
+    """
 
     name: str
     count: int
     get: Callable[[int], np.ndarray]
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """uint8 [n, C, H, W], n at most `size`, of one size each; read ahead by other threads."""
+        """Yield batches uint8 [n, C, H, W] with n <= `size`, prefetched by threads.
+
+        A batch ends early where the next image has another size.
+        """
         with ThreadPoolExecutor(8) as pool:
-            numbers = iter(range(self.count))
-            waiting = [pool.submit(self.get, n) for n in islice(numbers, _AHEAD * size)]
+            indices = iter(range(self.count))
+            futures = [pool.submit(self.get, i) for i in islice(indices, _PREFETCH * size)]
             batch: list[Tensor] = []
-            while waiting:
-                image = torch.from_numpy(waiting.pop(0).result())
-                waiting += [pool.submit(self.get, n) for n in islice(numbers, 1)]
+            while futures:
+                image = torch.from_numpy(futures.pop(0).result())
+                futures += [pool.submit(self.get, i) for i in islice(indices, 1)]
                 if batch and (len(batch) == size or batch[0].shape != image.shape):
                     yield torch.stack(batch)
                     batch = []
@@ -50,81 +59,100 @@ class RealImages:
 
 
 class FeatureCache:
-    """The networks that judge, and what is known of real pictures.
+    """The metrics' networks, with a cache of the features of real images.
 
     Args:
-        kept: folder for the features of real pictures; None: they are not kept.
+        extractor: the feature network, if a metric needs it.
+        lpips: the LPIPS network, if a metric needs it.
+        folder: of the cache files; None: features are cached in memory only.
     """
 
-    def __init__(self, extractor: Extractor | None, lpips: LPIPS | None, kept: Path | None) -> None:
-        self._extractor, self._lpips, self._kept = extractor, lpips, kept
-        self._known: dict[str, tuple[Tensor, str]] = {}  # of this process
+    def __init__(
+        self, extractor: Extractor | None, lpips: LPIPS | None, folder: Path | None
+    ) -> None:
+        self._extractor, self._lpips, self._folder = extractor, lpips, folder
+        self._in_memory: dict[str, tuple[Tensor, str]] = {}
 
     @property
     def extractor(self) -> Extractor:
+        """The feature network; only for metrics that need it."""
         assert self._extractor is not None
         return self._extractor
 
     @property
     def lpips(self) -> LPIPS:
+        """The LPIPS network; only for metrics that need it."""
         assert self._lpips is not None
         return self._lpips
 
-    def real(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
-        """Features [N, dim] of real pictures and a hash of their pixels.
+    def real_features(self, images: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
+        """Return the features of real images; cached ones are used if the pixels are unchanged.
 
-        Kept features serve again when the pixels are still the same.
+        Args:
+            images: the images.
+            batch: images at once.
+            tick: called with the number of images that were processed.
+
+        Returns:
+            Features [N, dim] on the CPU, and a digest of the pixels.
         """
-        if pictures.name in self._known:
-            return self._known[pictures.name]
-        file = self._file(pictures)
-        kept = _read(file)
-        if kept and kept[1] == _hashed(pictures, batch, tick):
-            found = kept
+        if images.name in self._in_memory:
+            return self._in_memory[images.name]
+        file = self._file(images)
+        cached = _read(file)
+        if cached and cached[1] == _pixel_digest(images, batch, tick):
+            result = cached
         else:
-            found = self._features(pictures, batch, tick)
-            _write(file, *found)
-        self._known[pictures.name] = found
-        return found
+            result = self._compute(images, batch, tick)
+            _write(file, *result)
+        self._in_memory[images.name] = result
+        return result
 
-    def _features(self, pictures: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
-        parts, mark = [], hashlib.sha256()
-        for images in pictures.batches(batch):
-            update_digest(mark, images)
-            parts.append(self.extractor(images).cpu())
-            tick(len(images))
-        return torch.cat(parts), mark.hexdigest()[:16]
+    def _compute(self, images: RealImages, batch: int, tick: Tick) -> tuple[Tensor, str]:
+        parts, hasher = [], hashlib.sha256()
+        for pixels in images.batches(batch):
+            update_digest(hasher, pixels)
+            parts.append(self.extractor(pixels).cpu())
+            tick(len(pixels))
+        return torch.cat(parts), hasher.hexdigest()[:16]
 
-    def fake(self, batches: Iterator[Tensor], tick: Tick) -> Tensor:
-        """Features [N, dim] of generated pictures, uint8 batches."""
+    def fake_features(self, batches: Iterator[Tensor], tick: Tick) -> Tensor:
+        """Return the features [N, dim] of generated images, on the CPU.
+
+        Args:
+            batches: uint8 [n, C, H, W].
+            tick: called with the number of images that were processed.
+        """
         parts = []
         for images in batches:
             parts.append(self.extractor(images).cpu())
             tick(len(images))
         return torch.cat(parts)
 
-    def _file(self, pictures: RealImages) -> Path | None:
-        if self._kept is None:
+    def _file(self, images: RealImages) -> Path | None:
+        """Return the cache file, whose name is a digest of everything that sets the features."""
+        if self._folder is None:
             return None
         e = self.extractor
-        # In float32 everywhere, but other devices add up in another order.
-        computed = f"float32 on {e.device.type}"
-        facts = [_VERSION, pictures.name, pictures.count, e.name, e.digest, e.resize, computed]
-        mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-        return self._kept / f"{mark}.npz"
+        # Features are float32 everywhere, but devices add in different orders.
+        arithmetic = f"float32 on {e.device.type}"
+        key = [_VERSION, images.name, images.count, e.name, e.digest, e.resize, arithmetic]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+        return self._folder / f"{digest}.npz"
 
 
-def update_digest(mark: Any, images: Tensor) -> None:
+def update_digest(hasher: Any, images: Tensor) -> None:
+    """Add images [N, C, H, W] on the CPU to a hasher of hashlib, one by one with their shapes."""
     for image in images.numpy():
-        mark.update(str(image.shape).encode() + image.tobytes())
+        hasher.update(str(image.shape).encode() + image.tobytes())
 
 
-def _hashed(pictures: RealImages, batch: int, tick: Tick) -> str:
-    mark = hashlib.sha256()
-    for images in pictures.batches(batch):
-        update_digest(mark, images)
-        tick(len(images))
-    return mark.hexdigest()[:16]
+def _pixel_digest(images: RealImages, batch: int, tick: Tick) -> str:
+    hasher = hashlib.sha256()
+    for pixels in images.batches(batch):
+        update_digest(hasher, pixels)
+        tick(len(pixels))
+    return hasher.hexdigest()[:16]
 
 
 def _read(file: Path | None) -> tuple[Tensor, str] | None:
@@ -133,7 +161,7 @@ def _read(file: Path | None) -> tuple[Tensor, str] | None:
     try:
         with np.load(file, allow_pickle=False) as content:
             return torch.from_numpy(content["features"]), str(content["pixels"])
-    except Exception:  # a torn or foreign file is made anew
+    except Exception:  # a damaged or foreign file is written again
         return None
 
 
@@ -146,4 +174,4 @@ def _write(file: Path | None, features: Tensor, pixels: str) -> None:
         with atomic_write(file) as target:
             target.write(buffer.getvalue())
     except OSError:
-        return  # a full or read-only disk costs the next evaluation some time, nothing else
+        return  # on a full or read-only disk the next evaluation computes them again

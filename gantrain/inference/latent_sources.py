@@ -1,4 +1,4 @@
-"""Where pictures come from: seeds, real pictures through the encoder, stored points of w."""
+"""Sources of latents: seeds, real images through the encoder, stored ws."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,16 +20,19 @@ from gantrain.ops.value_range import to_float
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """What a generator renders some pictures from.
+    """Latents of N images.
 
-    names: of the pictures, "seed0007"; told: what each is, "seed 7".
-    values: ws [N, num_ws, w_dim], or [N, z_dim + label_dim] of a generator without w.
-    seeds: of each picture's own noise, for noise=random.
-    inputs: the real pictures, uint8 [N, C, H, W], if the points are of such.
+    Args:
+        names: of the images, such as "seed0007".
+        descriptions: of the images for people, such as "seed 7".
+        values: ws [N, num_ws, w_dim]; of a generator without w, z and labels
+            [N, z_dim + label_dim].
+        seeds: of each image's noise, for noise=random.
+        inputs: the real images that were encoded, uint8 [N, C, H, W], or None.
     """
 
     names: list[str]
-    told: list[str]
+    descriptions: list[str]
     values: Tensor
     seeds: list[int]
     inputs: Tensor | None = None
@@ -43,26 +46,42 @@ def from_seeds(
     cutoff: int | None,
     batch: int,
 ) -> Iterator[LatentBatch]:
-    """In portions of `batch`; names sort by seed."""
+    """Yield the latents of seeds; names sort by seed.
+
+    Args:
+        model: a model with latents.
+        seeds: one per image.
+        label: see `Model.sample`.
+        psi: see `Model.sample`.
+        cutoff: see `Model.sample`.
+        batch: latents per batch.
+    """
     digits = max(4, len(str(max(seeds))))
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
-        values = model.points(part, model.label_batch(part, label), psi=psi, cutoff=cutoff)
+        values = model.latent_inputs(part, model.label_batch(part, label), psi=psi, cutoff=cutoff)
         names = [f"seed{seed:0{digits}d}" for seed in part]
         yield LatentBatch(names, [f"seed {seed}" for seed in part], values, part)
 
 
 def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
-    """The picture file `path`, or all below the folder: files and uint8 [N, C, H, W].
+    """Read an image file, or all images below a folder.
 
-    Pictures are cut to the generator's shape about their centre and brought to its size.
+    Images are center-cropped to the generator's aspect ratio and resized to its resolution.
+
+    Args:
+        model: sets channels and resolution.
+        path: the file or the folder.
+
+    Returns:
+        The files and their images, uint8 [N, C, H, W].
 
     Raises:
-        ConfigError: no pictures, or some that cannot be read or have other channels.
+        ConfigError: there are no images, or some cannot be read or have other channels.
     """
     files = [path] if path.is_file() else list_images(path)
     if not files:
-        raise ConfigError(f"images={path} has no pictures in it.")
+        raise ConfigError(f"images={path} contains no images.")
     channels, (h, w) = model.generator.channels, model.generator.resolution
     fit = FitResize("crop", "lanczos", (h, w))
     pixels, faults = [], []
@@ -79,66 +98,95 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
 def from_images(
     model: Model, files: Sequence[Path], pixels: Tensor, batch: int
 ) -> Iterator[LatentBatch]:
-    """In portions of `batch`."""
+    """Yield the latents of real images, `batch` at a time.
+
+    Args:
+        model: a model with an encoder.
+        files: N files, for the descriptions.
+        pixels: uint8 [N, C, H, W] from `read_images`.
+        batch: latents per batch.
+    """
     for start in range(0, len(files), batch):
-        part, numbers = pixels[start : start + batch], _numbers(start, len(files), batch)
-        names = [f"image{i:04d}" for i in numbers]
-        told = [str(files[i]) for i in numbers]
-        yield LatentBatch(names, told, model.encode(to_float(part)), numbers, part)
+        part, indices = pixels[start : start + batch], _indices(start, len(files), batch)
+        names = [f"image{i:04d}" for i in indices]
+        descriptions = [str(files[i]) for i in indices]
+        yield LatentBatch(names, descriptions, model.encode(to_float(part)), indices, part)
 
 
 def read_w(model: Model, path: Path) -> Tensor:
-    """float32 [N, num_ws, w_dim] of an .npz with the array "w". Raises ConfigError."""
+    """Read ws from an .npz file.
+
+    Args:
+        model: sets the shape.
+        path: an .npz with the array "w", [num_ws, w_dim] or [N, num_ws, w_dim].
+
+    Returns:
+        float32 [N, num_ws, w_dim].
+
+    Raises:
+        ConfigError: the file has another format or shape, or values that are not finite.
+    """
     shape = (model.style.num_ws, model.style.w_dim)
     try:
         with np.load(path, allow_pickle=False) as content:
-            stored = torch.from_numpy(np.asarray(content["w"], dtype=np.float32))
+            ws = torch.from_numpy(np.asarray(content["w"], dtype=np.float32))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise ConfigError(
             f"w={path} is not an .npz file with an array w, as save_w=true writes it."
         ) from None
-    if stored.ndim == 2:
-        stored = stored[None]
-    if stored.ndim != 3 or tuple(stored.shape[1:]) != shape or not len(stored):
+    if ws.ndim == 2:
+        ws = ws[None]
+    if ws.ndim != 3 or tuple(ws.shape[1:]) != shape or not len(ws):
         raise ConfigError(
-            f"w={path} has the shape {list(stored.shape)}, and this generator takes "
+            f"w={path} has the shape {list(ws.shape)}, and this generator needs "
             f"[N, {shape[0]}, {shape[1]}]."
         )
-    if not torch.isfinite(stored).all():
+    if not torch.isfinite(ws).all():
         raise ConfigError(f"w={path} has values that are not finite.")
-    return stored
+    return ws
 
 
-def from_w(model: Model, path: Path, stored: Tensor, batch: int) -> Iterator[LatentBatch]:
-    """In portions of `batch`."""
-    for start in range(0, len(stored), batch):
-        numbers = _numbers(start, len(stored), batch)
-        values = stored[start : start + batch].to(model.precision.device)
-        told = [f"{path} [{i}]" for i in numbers]
-        yield LatentBatch([f"w{i:04d}" for i in numbers], told, values, numbers)
+def from_w(model: Model, path: Path, ws: Tensor, batch: int) -> Iterator[LatentBatch]:
+    """Yield stored ws, `batch` at a time.
+
+    Args:
+        model: sets the device.
+        path: their file, for the descriptions.
+        ws: [N, num_ws, w_dim] from `read_w`.
+        batch: latents per batch.
+    """
+    for start in range(0, len(ws), batch):
+        indices = _indices(start, len(ws), batch)
+        values = ws[start : start + batch].to(model.precision.device)
+        descriptions = [f"{path} [{i}]" for i in indices]
+        yield LatentBatch([f"w{i:04d}" for i in indices], descriptions, values, indices)
 
 
-def concat(portions: Iterable[LatentBatch]) -> LatentBatch:
-    """All portions as one."""
-    parts = list(portions)
+def concat(batches: Iterable[LatentBatch]) -> LatentBatch:
+    """Concatenate batches of latents."""
+    parts = list(batches)
     inputs = [part.inputs for part in parts if part.inputs is not None]
     return LatentBatch(
-        [name for part in parts for name in part.names],
-        [text for part in parts for text in part.told],
-        torch.cat([part.values for part in parts]),
-        [seed for part in parts for seed in part.seeds],
-        torch.cat(inputs) if inputs else None,
+        names=[name for part in parts for name in part.names],
+        descriptions=[text for part in parts for text in part.descriptions],
+        values=torch.cat([part.values for part in parts]),
+        seeds=[seed for part in parts for seed in part.seeds],
+        inputs=torch.cat(inputs) if inputs else None,
     )
 
 
-def split(points: LatentBatch, batch: int) -> Iterator[LatentBatch]:
-    """The reverse of `concat`: portions of at most `batch`."""
-    for start in range(0, len(points.names), batch):
+def split(latents: LatentBatch, batch: int) -> Iterator[LatentBatch]:
+    """Split latents into batches of at most `batch`; the inverse of `concat`."""
+    for start in range(0, len(latents.names), batch):
         part = slice(start, start + batch)
-        inputs = None if points.inputs is None else points.inputs[part]
-        names, told = points.names[part], points.told[part]
-        yield LatentBatch(names, told, points.values[part], points.seeds[part], inputs)
+        yield LatentBatch(
+            names=latents.names[part],
+            descriptions=latents.descriptions[part],
+            values=latents.values[part],
+            seeds=latents.seeds[part],
+            inputs=None if latents.inputs is None else latents.inputs[part],
+        )
 
 
-def _numbers(start: int, total: int, batch: int) -> list[int]:
+def _indices(start: int, total: int, batch: int) -> list[int]:
     return list(range(start, min(start + batch, total)))

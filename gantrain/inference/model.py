@@ -1,4 +1,4 @@
-"""A snapshot's networks in use: pictures from seeds, labels and points of w."""
+"""A snapshot's networks ready for use: images from seeds, labels and w, and translations."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
-from gantrain.inference.labels import Label, cycled, label_vector
+from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.snapshot import find_snapshot, load_snapshot
@@ -21,18 +21,20 @@ Noise: TypeAlias = Literal["const", "random", "none"]
 
 
 class LatentGenerator(Protocol):
-    """A network from latents to pictures: z [N, z_dim] (and labels c [N, label_dim])."""
+    """A network from latents z [N, z_dim] and labels c [N, label_dim] to images."""
 
     z_dim: int
     label_dim: int
     channels: int
     resolution: tuple[int, int]  # (h, w)
 
-    def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor: ...
+    def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Generate images [N, channels, H, W], about [-1, 1]."""
+        ...
 
 
 class StyleGenerator(LatentGenerator, Protocol):
-    """One with w between the two: z -> mapping -> ws [N, num_ws, w_dim] -> synthesis -> picture."""
+    """A generator with w: z -> mapping -> ws [N, num_ws, w_dim] -> synthesis -> images."""
 
     num_ws: int
     w_dim: int
@@ -46,33 +48,37 @@ def load(
     precision: PrecisionName = "fp32",
     say: Callable[[str], None] = warnings.warn,
 ) -> "Model":
-    """Read a snapshot file, or the newest whole snapshot of a run directory, for use.
+    """Load a snapshot file, or the newest intact snapshot of a run directory.
 
     Args:
-        device: auto (the first of cuda, mps, cpu that is there), cpu, cuda, cuda:N or mps.
+        path: the file or the run directory.
+        device: "cpu", "cuda", "cuda:N", "mps", or "auto": the first available of cuda, mps, cpu.
         precision: as in training; sets torch's process-wide TF32 switches.
-        say: told if that is not the newest, which is damaged.
+        say: called with a message if a newer snapshot is damaged.
 
     Raises:
-        ConfigError: no such snapshot, a damaged one, or no such device here.
+        ConfigError: the snapshot does not exist or is damaged, or the device is not available.
     """
-    place = pick_device(str(device))
-    if why := unavailable_reason(place):
+    torch_device = pick_device(str(device))
+    if reason := unavailable_reason(torch_device):
         raise ConfigError(
-            f"device={device}, but {why}: use another one, such as device=cpu, or install a build "
-            "of torch for your GPU."
+            f"device={device}, but {reason}: use another one, such as device=cpu, or install a "
+            "build of torch for your GPU."
         )
     file = find_snapshot(Path(path), say)
-    snapshot = load_snapshot(file, place)
-    return Model(file, snapshot.networks, snapshot.meta, Precision(place, precision))
+    snapshot = load_snapshot(file, torch_device)
+    return Model(file, snapshot.networks, snapshot.meta, Precision(torch_device, precision))
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a snapshot can do.
+    """A loaded snapshot.
 
-    networks: name to module in eval mode: "G" (and "E"), or "ab" and "ba" of a CycleGAN.
-    meta: nimg, ema, model, data, versions.
+    Args:
+        file: the snapshot file.
+        networks: modules in eval mode by name: "G" and perhaps "E", or "ab" and "ba" of a CycleGAN.
+        meta: nimg, ema, model, data and versions of the snapshot.
+        precision: device and precision of all computations.
     """
 
     file: Path
@@ -82,57 +88,66 @@ class Model:
 
     @property
     def generator(self) -> LatentGenerator:
-        """The network from latents to pictures. Raises ConfigError for networks between domains."""
+        """The network from latents to images.
+
+        Raises:
+            ConfigError: the snapshot holds networks between domains.
+        """
         network = self.networks.get("G")
         if network is None or not hasattr(network, "z_dim"):
             names = ", ".join(self.networks)
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"its networks ({names}) turn pictures into pictures, "
-                f"gantrain translate, or translate(x, {next(iter(self.networks))!r}) in Python."
+                f"its networks ({names}) translate images. Use gantrain translate, or "
+                f"translate(x, {next(iter(self.networks))!r}) in Python."
             )
         return cast(LatentGenerator, network)
 
     @property
     def style(self) -> StyleGenerator:
-        """The generator with its w. Raises ConfigError if it has none."""
-        if refused := self.without_w("mapping", "synthesis"):
-            raise ConfigError(*refused)
+        """The generator, if it has w.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if problems := self.explain_missing_w("mapping", "synthesis"):
+            raise ConfigError(*problems)
         return cast(StyleGenerator, self.generator)
 
     @property
     def algorithm(self) -> str:
-        """The GAN's name, "CycleGAN"; else the class of its first network."""
+        """Class of the GAN, such as "CycleGAN"; if unknown, class of its first network."""
         target = self.meta.get("model", {}).get("_target_", "")
         return target.rpartition(".")[2] or type(next(iter(self.networks.values()))).__name__
 
     @property
     def has_w(self) -> bool:
-        """Whether the generator has a mapping to w, as StyleGAN's has."""
+        """Whether the generator has a mapping to w, as in StyleGAN."""
         return hasattr(self.generator, "mapping") and hasattr(self.generator, "synthesis")
 
     @property
     def label_dim(self) -> int:
-        """Length of the label vectors; 0: unconditional."""
+        """Entries of a label; 0: unconditional."""
         return self.generator.label_dim
 
     @property
     def labels(self) -> dict[str, Any] | None:
-        """The data set's description of its labels: dim, kind, names."""
+        """The data set's description of its labels (dim, kind, names), or None."""
         return self.meta.get("data", {}).get("labels")
 
     def translate(self, x: Tensor, direction: str = "ab") -> Tensor:
-        """Pictures of one domain as such of the other, on the CPU.
+        """Translate images from one domain to the other.
 
         Args:
-            x: float [N, C, H, W] in [-1, 1], of any size; C as many channels as the domain has.
+            x: float [N, C, H, W] in [-1, 1], of any size, with the channels of the source domain.
             direction: "ab" or "ba".
 
         Returns:
-            float32 [N, C', H, W] in [-1, 1].
+            float32 [N, C', H, W] in [-1, 1] on the CPU.
 
         Raises:
-            ConfigError: this snapshot has no network for it, or x has other channels.
+            ConfigError: the snapshot has no network for the direction, or x has another number of
+                channels.
         """
         network = self.translator(direction)
         channels = input_channels(network)
@@ -141,15 +156,20 @@ class Model:
         return translate_any_size(network, x, self.precision).cpu()
 
     def translator(self, direction: str) -> nn.Module:
-        """The network of a direction. Raises ConfigError if there is none."""
+        """Return the network for a direction.
+
+        Raises:
+            ConfigError: there is none.
+        """
         network = self.networks.get(direction)
         if network is None or hasattr(network, "z_dim"):
-            able = [name for name in self.networks if name in ("ab", "ba")]
-            way = "it makes pictures from seeds, with gantrain generate"
-            if able:
-                way = f"it has direction={' and '.join(able)}"
+            directions = [name for name in self.networks if name in ("ab", "ba")]
+            hint = "it generates images from seeds, with gantrain generate"
+            if directions:
+                hint = f"it has direction={' and '.join(directions)}"
             raise ConfigError(
-                f"{self.file} is of {self.algorithm} and cannot translate {direction}: {way}."
+                f"{self.file} is a snapshot of {self.algorithm} and cannot translate {direction}: "
+                f"{hint}."
             )
         return network
 
@@ -163,38 +183,60 @@ class Model:
         noise: Noise = "const",
         batch: int = 16,
     ) -> Tensor:
-        """The seeds' pictures, float32 [N, C, H, W] in [-1, 1] on the CPU.
+        """Generate images from seeds.
 
         A seed gives the same z on every machine, whatever the other seeds.
 
         Args:
-            seeds: 7, "0-31", [1, 2, "5-9"].
-            psi: truncation, 0 (the mean picture) to 1 (none), of the layers below `cutoff`.
-            label: class number, class name, or a label vector; None: seed s shows class s modulo
+            seeds: such as 7, "0-31" or [1, 2, "5-9"].
+            psi: truncation, from 0 (the mean image) to 1 (none).
+            cutoff: only this many first layers are truncated; None: all.
+            label: class number, class name or label vector; None: seed s has the class s modulo
                 the number of classes.
+            noise: per-pixel noise of StyleGAN: "const" (stored), "random" (by seed) or "none".
+            batch: images generated at once.
+
+        Returns:
+            float32 [N, C, H, W] in [-1, 1] on the CPU.
 
         Raises:
-            ConfigError: the snapshot has no latents, no w to truncate or no classes.
+            ConfigError: the snapshot has no latents, no w to truncate or no such class.
         """
         numbers = read_numbers("seeds", seeds)
-        truncated = psi != 1 or cutoff is not None
-        if refused := self.without_w(*["truncation"] * truncated, *["noise"] * (noise != "const")):
-            raise ConfigError(*refused)
+        needs_w = []
+        if psi != 1 or cutoff is not None:
+            needs_w.append("truncation")
+        if noise != "const":
+            needs_w.append("noise")
+        if problems := self.explain_missing_w(*needs_w):
+            raise ConfigError(*problems)
         images = []
         with torch.no_grad():
             for start in range(0, len(numbers), batch):
                 part = numbers[start : start + batch]
-                points = self.points(part, self.label_batch(part, label), psi=psi, cutoff=cutoff)
-                images.append(self.render(points, noise, part).clamp(-1, 1).cpu())
+                c = self.label_batch(part, label)
+                latents = self.latent_inputs(part, c, psi=psi, cutoff=cutoff)
+                images.append(self.synthesize(latents, noise, part).clamp(-1, 1).cpu())
         return torch.cat(images)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """float32 [N, z_dim]: numpy.random.RandomState(seed).randn(1, z_dim) for each seed."""
+        """Return z for seeds, float32 [N, z_dim]: RandomState(seed).randn(1, z_dim) for each."""
         rows = [np.random.RandomState(seed).randn(1, self.generator.z_dim) for seed in seeds]
         return torch.from_numpy(np.concatenate(rows).astype(np.float32)).to(self.precision.device)
 
     def label_batch(self, seeds: Sequence[int], label: Label | None) -> Tensor | None:
-        """float32 [N, label_dim], None for an unconditional generator. Raises ConfigError."""
+        """Return labels for seeds.
+
+        Args:
+            seeds: N seeds.
+            label: see `sample`.
+
+        Returns:
+            float32 [N, label_dim]; None for an unconditional generator.
+
+        Raises:
+            ConfigError: there is no such class, or there are no classes.
+        """
         if not self.label_dim:
             if label is not None:
                 raise ConfigError(
@@ -203,42 +245,66 @@ class Model:
                 )
             return None
         if label is None:
-            rows = cycled(seeds, self.label_dim, self.labels)
+            rows = cycle_classes(seeds, self.label_dim, self.labels)
         else:
             rows = label_vector(label, self.label_dim, self.labels).repeat(len(seeds), 1)
         return rows.to(self.precision.device)
 
-    def points(
+    def latent_inputs(
         self, seeds: Sequence[int], c: Tensor | None, *, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
-        """What pictures are rendered from: ws [N, num_ws, w_dim], or [N, z_dim + label_dim]."""
+        """Return the inputs of `synthesize` for seeds.
+
+        Args:
+            seeds: N seeds.
+            c: labels [N, label_dim], or None.
+            psi: truncation, see `sample`.
+            cutoff: see `sample`.
+
+        Returns:
+            ws [N, num_ws, w_dim]; of a generator without w, z and labels [N, z_dim + label_dim].
+        """
         z = self.latents(seeds)
         if self.has_w:
             return self.mapping(z, c, psi=psi, cutoff=cutoff)
         return z if c is None else torch.cat([z, c], 1)
 
-    def render(self, points: Tensor, noise: Noise, seeds: Sequence[int]) -> Tensor:
-        """Pictures float32 [N, C, H, W], about [-1, 1], of `points`; `seeds` of random noise."""
+    def synthesize(self, latents: Tensor, noise: Noise, seeds: Sequence[int]) -> Tensor:
+        """Return the images of latents.
+
+        Args:
+            latents: N rows as from `latent_inputs`.
+            noise: see `sample`.
+            seeds: N seeds of random noise.
+
+        Returns:
+            float32 [N, C, H, W], about [-1, 1] but not bounded.
+        """
         if self.has_w:
-            return self.synthesis(points, noise=noise, noise_seeds=seeds)
-        z, c = points.tensor_split([self.generator.z_dim], dim=1)
+            return self.synthesis(latents, noise=noise, noise_seeds=seeds)
+        z, c = latents.tensor_split([self.generator.z_dim], dim=1)
         with self.precision.autocast():
             return self.generator(z, c if self.label_dim else None).float()
 
     def mapping(
         self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
-        """z [N, z_dim] and labels c [N, label_dim] to ws [N, num_ws, w_dim]."""
+        """Map z [N, z_dim] and labels c [N, label_dim] to ws [N, num_ws, w_dim]."""
         return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
 
     def synthesis(
         self, ws: Tensor, *, noise: Noise = "const", noise_seeds: Sequence[int] | None = None
     ) -> Tensor:
-        """ws [N, num_ws, w_dim] to pictures float32 [N, C, H, W], about [-1, 1].
+        """Return the images of ws.
 
         Args:
-            noise_seeds: with noise="random" each picture has the noise of its seed, drawn on the
-                CPU and so the same on every device; None: from torch's generator.
+            ws: [N, num_ws, w_dim].
+            noise: see `sample`.
+            noise_seeds: N seeds for noise="random", drawn on the CPU and therefore the same on
+                every device; None: noise from torch's generator.
+
+        Returns:
+            float32 [N, C, H, W], about [-1, 1] but not bounded.
         """
         network = self.style.synthesis
         with self.precision.autocast():
@@ -248,39 +314,51 @@ class Model:
             return torch.cat([_with_noise(network, w, seed).float() for w, seed in pairs])
 
     def encode(self, images: Tensor) -> Tensor:
-        """Real pictures [N, C, H, W] in [-1, 1] to their ws [N, num_ws, w_dim]."""
+        """Encode real images [N, C, H, W] in [-1, 1] as ws [N, num_ws, w_dim].
+
+        Raises:
+            ConfigError: the snapshot has no encoder.
+        """
         if "E" not in self.networks:
-            raise ConfigError(*self.without_encoder())
+            raise ConfigError(*self.explain_missing_encoder())
         with self.precision.autocast():
             return self.networks["E"](images.to(self.precision.device)).float()
 
-    def without_w(self, *what: str) -> list[str]:
-        """A sentence when the generator has no w, which all of `what` need."""
-        if self.has_w or not what:
+    def explain_missing_w(self, *features: str) -> list[str]:
+        """Return a sentence if the generator has no w and there are features that need it.
+
+        Args:
+            features: settings that need w, such as "truncation".
+
+        Returns:
+            One sentence or none.
+        """
+        if self.has_w or not features:
             return []
-        need = f"{', '.join(what)} need{'s' * (len(what) == 1)}"
+        verb = "needs" if len(features) == 1 else "need"
         classes = " and classes" if self.label_dim else ""
         return [
-            f"{need} StyleGAN's w, and {self.file} is a snapshot of {self.algorithm}: it makes "
-            f"pictures from seeds{classes}, and interpolates between them."
+            f"{', '.join(features)} {verb} StyleGAN's w, and {self.file} is a snapshot of "
+            f"{self.algorithm}: it generates images from seeds{classes}, and interpolates between "
+            "them."
         ]
 
-    def without_encoder(self) -> list[str]:
-        """A sentence when there is no network from pictures to w."""
+    def explain_missing_encoder(self) -> list[str]:
+        """Return a sentence if the snapshot has no encoder from images to w, else none."""
         if "E" in self.networks:
             return []
         return [
             f"images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
-            f"{self.file} ({self.algorithm}) makes pictures from seeds."
+            f"{self.file} ({self.algorithm}) generates images from seeds."
         ]
 
 
 def _with_noise(network: nn.Module, w: Tensor, seed: int) -> Tensor:
-    """One picture whose constant noise is replaced by the seed's own."""
+    """Return one image with noise of its seed in place of the stored noise."""
     generator = torch.Generator().manual_seed(seed)
-    fresh = {
+    noise = {
         name: torch.randn(buffer.shape, generator=generator).to(buffer)
         for name, buffer in network.named_buffers()
         if name.endswith("noise_const")
     }
-    return torch.func.functional_call(network, fresh, (w,), {"noise_mode": "const"})
+    return torch.func.functional_call(network, noise, (w,), {"noise_mode": "const"})

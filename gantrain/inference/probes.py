@@ -1,4 +1,4 @@
-"""What a GAN makes of fixed pictures while it trains, and how its discriminators judge them."""
+"""Probes of a GAN in training: its outputs and logits for fixed images."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,23 +17,25 @@ from gantrain.ops.value_range import to_float
 
 
 def translates(gan: GAN) -> bool:
-    """Whether the generators turn pictures of two domains into each other."""
+    """Return whether the generators translate between two domains."""
     return set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
 def can_be_probed(gan: GAN) -> bool:
-    """Whether this module knows how to ask the GAN: see `GAN.judge`."""
-    return translates(gan) or (gan.takes == "images" and hasattr(_latent(gan), "z_dim"))
+    """Return whether a GAN has the interface that `HealthProbe` needs, see `GAN.judge`."""
+    return translates(gan) or (gan.takes == "images" and hasattr(_latent_generator(gan), "z_dim"))
 
 
 class HealthProbe:
-    """Fixed training pictures and, where a data set has test pictures of its own, as many of those.
+    """Computes health signals on fixed training images and, if there are any, held-out images.
 
     Args:
+        gan: a GAN that `can_be_probed`.
         data: a prepared data set.
-        count: pictures of every stream, at most as many as there are.
-        batch: pictures at a time, the microbatch of training: what a network does may depend on it.
-        layout: of the pictures in memory, as in training.
+        precision: device and precision.
+        count: images per stream, at most.
+        batch: images at once, the microbatch of training, on which outputs may depend.
+        layout: memory format of the images, as in training.
     """
 
     def __init__(
@@ -46,105 +48,108 @@ class HealthProbe:
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.gan, self.precision, self.batch, self.layout = gan, precision, batch, layout
-        self._real, self._held = (_fixed(data, split, count) for split in ("train", "held"))
+        self._real, self._held = (_fixed_images(data, split, count) for split in ("train", "held"))
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """The signals of every place as "<place>/<signal>": places "ab" and "ba", or "image"."""
-        found: dict[str, float] = {}
-        with _unchanged(self.gan), torch.compiler.set_stance("force_eager"):
-            for place in ("ab", "ba") if translates(self.gan) else ("image",):
-                probe = concat_probes([*self._parts(place)])
-                found |= {f"{place}/{name}": value for name, value in health_signals(probe).items()}
-        return found
+        """Return the signals as "<probe>/<signal>"; the probes are "ab" and "ba", or "image"."""
+        signals: dict[str, float] = {}
+        with _preserve_buffers(self.gan), torch.compiler.set_stance("force_eager"):
+            for name in ("ab", "ba") if translates(self.gan) else ("image",):
+                probe = concat_probes([*self._probe_microbatches(name)])
+                signals |= {f"{name}/{key}": value for key, value in health_signals(probe).items()}
+        return signals
 
-    def _parts(self, place: str) -> Iterator[Probe]:
+    def _probe_microbatches(self, name: str) -> Iterator[Probe]:
         count = min(len(images) for images in self._real.values())
         for start in range(0, count, self.batch):
-            real, held = (self._part(given, start) for given in (self._real, self._held))
+            real, held = (self._microbatch(x, start) for x in (self._real, self._held))
             with self.precision.autocast():
                 if translates(self.gan):
-                    yield self._translated(place, real, held)
+                    yield self._probe_translation(name, real, held)
                 else:
-                    yield self._drawn(real, held)
+                    yield self._probe_samples(real, held)
 
-    def _part(self, given: Batch, start: int) -> Batch:
+    def _microbatch(self, tensors: Batch, start: int) -> Batch:
+        """Return a part of the tensors on the device, images as floats."""
         device = self.precision.device
-        moved = {k: x[start : start + self.batch].to(device) for k, x in given.items()}
+        parts = {k: x[start : start + self.batch].to(device) for k, x in tensors.items()}
         return {
             k: to_float(x).contiguous(memory_format=self.layout) if x.dim() == 4 else x
-            for k, x in moved.items()
+            for k, x in parts.items()
             if len(x)
         }
 
-    def _drawn(self, real: Batch, held: Batch) -> Probe:
-        """Samples with the labels of the real pictures."""
-        G, x = _latent(self.gan), real["image"]
+    def _probe_samples(self, real: Batch, held: Batch) -> Probe:
+        """Probe samples with the labels of the real images."""
+        G, x = _latent_generator(self.gan), real["image"]
         z, c = torch.randn(len(x), G.z_dim, device=x.device), real.get("label")
         fake = G(z) if c is None else G(z, c)
-        judge = self.gan.judge
-        unseen = judge(held["image"], held) if "image" in held else None
-        return Probe(x, fake, judge(x, real), judge(fake, real), unseen)
+        logits = self.gan.judge
+        logits_held = logits(held["image"], held) if "image" in held else None
+        return Probe(x, fake, logits(x, real), logits(fake, real), logits_held)
 
-    def _translated(self, place: str, real: Batch, held: Batch) -> Probe:
-        """Pictures of the first domain as such of the second, and back."""
-        src, dst = place
-        forth, back = (networks_of(self.gan.G, "G")[way] for way in (src + dst, dst + src))
+    def _probe_translation(self, direction: str, real: Batch, held: Batch) -> Probe:
+        """Probe translations and their way back."""
+        src, dst = direction
+        generators = networks_of(self.gan.G, "G")
+        translate, translate_back = generators[src + dst], generators[dst + src]
         D = networks_of(self.gan.D, "D")[dst]
 
         def logits(x: Tensor) -> Tensor:
             return D(x).flatten(1).mean(1)
 
-        fake = forth(real[src])
-        unseen = logits(held[dst]) if dst in held else None
+        fake = translate(real[src])
+        logits_held = logits(held[dst]) if dst in held else None
         return Probe(
             real=real[dst],
             fake=fake,
             logits_real=logits(real[dst]),
             logits_fake=logits(fake),
-            logits_held=unseen,
+            logits_held=logits_held,
             source=real[src],
-            back=back(fake),
-            back_coded=back(quantize_with_noise(fake)),
+            back=translate_back(fake),
+            back_coded=translate_back(quantize_with_noise(fake)),
         )
 
 
-def _latent(gan: GAN) -> Any:
-    """The network from latents to pictures."""
+def _latent_generator(gan: GAN) -> Any:
+    """Return the network from latents to images, or None."""
     return networks_of(gan.G, "G").get("G")
 
 
-def _fixed(data: Dataset, split: str, count: int) -> Batch:
-    """Pictures (and labels) of every stream that are trained on, or held out, if any."""
-    found: Batch = {}
+def _fixed_images(data: Dataset, split: str, count: int) -> Batch:
+    """Return images (and labels) of every stream, of split "train" or "held"."""
+    tensors: Batch = {}
     for stream in [*data.channels, *["label"] * bool(data.label_dim)]:
-        counted = "image" if stream == "label" else stream
+        images = "image" if stream == "label" else stream  # labels are counted by their images
         if split == "train":
-            total, get = data.train_count(counted), data.train_item
+            total, get = data.train_count(images), data.train_item
         else:
-            total, get = data.held_count(counted), data.test_item
+            total, get = data.held_count(images), data.test_item
         if total:
-            found[stream] = _spread(partial(get, stream), total, count)
-    return found
+            tensors[stream] = _evenly_spaced(partial(get, stream), total, count)
+    return tensors
 
 
-def _spread(get: Callable[[int], np.ndarray], total: int, count: int) -> Tensor:
-    """Evenly spaced pictures [n, C, H, W]: as many of `count` as share the first one's size."""
-    wanted = min(count, total)
-    items = [torch.from_numpy(get(i * total // wanted)) for i in range(wanted)]
+def _evenly_spaced(get: Callable[[int], np.ndarray], total: int, count: int) -> Tensor:
+    """Return up to `count` evenly spaced items, those of the first one's size, stacked."""
+    count = min(count, total)
+    items = [torch.from_numpy(get(i * total // count)) for i in range(count)]
     return torch.stack([x for x in items if x.shape == items[0].shape])
 
 
 @contextmanager
-def _unchanged(gan: GAN) -> Iterator[None]:
-    """The networks' running statistics are afterwards as they were.
+def _preserve_buffers(gan: GAN) -> Iterator[None]:
+    """Restore the networks' buffers afterwards.
 
-    They work as in training (batch norm by batch, dropout), because that is what is judged.
+    The networks stay in training mode (batch statistics, dropout), which updates running
+    statistics: what is probed is their behaviour in training.
     """
     buffers = [b for player in (gan.G, gan.D) for b in player.buffers()]
-    before = [b.clone() for b in buffers]
+    values = [b.clone() for b in buffers]
     try:
         yield
     finally:
-        for buffer, value in zip(buffers, before, strict=True):
+        for buffer, value in zip(buffers, values, strict=True):
             buffer.copy_(value)

@@ -1,4 +1,4 @@
-"""Rendering points of a model into files."""
+"""Render latents into image files, contact sheets and videos."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from gantrain.inference.animation import Format, write_animation
 from gantrain.inference.interpolation import interpolate
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model, Noise
-from gantrain.inference.style_mixing import mixes
+from gantrain.inference.style_mixing import mix_styles
 from gantrain.ops.value_range import to_uint8
 from gantrain.tracking.grids import save_png, to_image
 
@@ -19,10 +19,18 @@ SHEET = "grid.png"
 
 
 class ImageWriter:
-    """Renders into `folder`, at most `batch` pictures at a time.
+    """Renders latents into a folder.
 
-    told: each file made -> what it shows.
-    values: the points of the pictures, if `keep_values`.
+    Attributes:
+        descriptions: what each written file shows, by name.
+        values: latents of the images, if `keep_values`.
+
+    Args:
+        model: a model with latents.
+        folder: where files are written.
+        noise: see `Model.sample`.
+        batch: images rendered at once.
+        keep_values: whether to collect the latents.
     """
 
     def __init__(
@@ -31,64 +39,89 @@ class ImageWriter:
         self.model, self.folder, self.batch = model, folder, batch
         self.noise: Noise = noise
         self.keep_values = keep_values
-        self.told: dict[str, str] = {}
+        self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
 
-    def pictures(self, portions: Iterable[LatentBatch], sheet: bool) -> None:
-        """A file each, and a sheet of them, there beside the real pictures if they are of such."""
+    def write_images(self, batches: Iterable[LatentBatch], sheet: bool) -> None:
+        """Write a file for each image, and a contact sheet.
+
+        Args:
+            batches: the latents.
+            sheet: whether to write the sheet; encoded images are shown beside their inputs.
+        """
         cells: list[Image.Image] = []
-        for points in portions:
-            images = self._save(points)
-            if points.inputs is not None:
-                real = [to_image(pixels) for pixels in points.inputs.numpy()]
+        for latents in batches:
+            images = self._save(latents)
+            if latents.inputs is not None:
+                inputs = [to_image(pixels) for pixels in latents.inputs.numpy()]
                 images = [
-                    contact_sheet.side_by_side(*pair) for pair in zip(real, images, strict=True)
+                    contact_sheet.side_by_side(*pair) for pair in zip(inputs, images, strict=True)
                 ]
             cells += images[: contact_sheet.max_images(images[0].size) - len(cells)]
         if sheet:
-            count = len(self.told)
-            more = f" (of {count})" if len(cells) < count else ""
-            self.told[SHEET] = f"the first {len(cells)}{more} pictures" if more else "all pictures"
+            count = len(self.descriptions)
+            is_partial = len(cells) < count
+            self.descriptions[SHEET] = (
+                f"the first {len(cells)} (of {count}) images" if is_partial else "all images"
+            )
             save_png(self.folder / SHEET, contact_sheet.image_grid(cells))
 
-    def mixing(
+    def write_style_mixing(
         self, rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], sheet: bool
     ) -> None:
-        """A file for each mix, and a table of them with the rows' and columns' own pictures."""
-        mixed = mixes(rows, columns, layers, self.batch)
-        cells = [picture for points in mixed for picture in self._save(points)]
+        """Write a file for each mix, and a table of rows, columns and mixes.
+
+        Args:
+            rows: latents with w.
+            columns: latents with w.
+            layers: indices of the ws that come from the column.
+            sheet: whether to write the table.
+        """
+        mixed = mix_styles(rows, columns, layers, self.batch)
+        cells = [image for latents in mixed for image in self._save(latents)]
         if not sheet:
             return
         width = len(columns.names)
-        lines: list[list[Image.Image | None]] = [[None, *self._all(columns)]]
-        for i, picture in enumerate(self._all(rows)):
-            lines.append([picture, *cells[i * width : (i + 1) * width]])
-        save_png(self.folder / SHEET, contact_sheet.table(lines))
-        self.told[SHEET] = "rows, columns and their mixes"
+        table: list[list[Image.Image | None]] = [[None, *self._render_all(columns)]]
+        for i, image in enumerate(self._render_all(rows)):
+            table.append([image, *cells[i * width : (i + 1) * width]])
+        save_png(self.folder / SHEET, contact_sheet.image_table(table))
+        self.descriptions[SHEET] = "rows, columns and their mixes"
 
-    def video(self, keys: LatentBatch, steps: int, kind: Format, *, fps: float, loop: bool) -> None:
-        """One file: a path through the keys, `steps` frames from one to the next."""
+    def write_video(
+        self, keys: LatentBatch, steps: int, kind: Format, *, fps: float, loop: bool
+    ) -> None:
+        """Write a video of a path through latents.
+
+        Args:
+            keys: latents that the path passes through.
+            steps: frames from one key to the next.
+            kind: format of the file.
+            fps: frames per second.
+            loop: whether the path returns to the first key and the video repeats.
+        """
         if self.keep_values:
             self.values.append(keys.values)
         path = interpolate(keys, steps, self.batch, loop=loop)
-        frames = (picture for points in path for picture in self._render(points))
+        frames = (image for latents in path for image in self._render(latents))
         file = self.folder / f"video.{kind}"
         write_animation(file, frames, kind, fps=fps, loop=loop)
-        self.told[file.name] = ", ".join(keys.told)
+        self.descriptions[file.name] = ", ".join(keys.descriptions)
 
-    def _save(self, points: LatentBatch) -> list[Image.Image]:
-        """Render and write a file each."""
-        images = self._render(points)
-        for name, told, image in zip(points.names, points.told, images, strict=True):
+    def _save(self, latents: LatentBatch) -> list[Image.Image]:
+        """Render latents, write a file for each image, and return the images."""
+        images = self._render(latents)
+        for name, text, image in zip(latents.names, latents.descriptions, images, strict=True):
             save_png(self.folder / f"{name}.png", image)
-            self.told[f"{name}.png"] = told
+            self.descriptions[f"{name}.png"] = text
         if self.keep_values:
-            self.values.append(points.values)
+            self.values.append(latents.values)
         return images
 
-    def _all(self, points: LatentBatch) -> list[Image.Image]:
-        return [p for part in latent_sources.split(points, self.batch) for p in self._render(part)]
+    def _render_all(self, latents: LatentBatch) -> list[Image.Image]:
+        batches = latent_sources.split(latents, self.batch)
+        return [image for part in batches for image in self._render(part)]
 
-    def _render(self, points: LatentBatch) -> list[Image.Image]:
-        images = self.model.render(points.values, self.noise, points.seeds)
+    def _render(self, latents: LatentBatch) -> list[Image.Image]:
+        images = self.model.synthesize(latents.values, self.noise, latents.seeds)
         return [to_image(pixels) for pixels in to_uint8(images).cpu().numpy()]

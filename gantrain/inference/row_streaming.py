@@ -1,13 +1,13 @@
-"""Layers of a network over bands of rows: which rows of their input they need, and what comes out.
+"""Evaluate layers of a network on bands of rows.
 
-Maps are kept with their channels last, in memory and in files: on a CPU convolutions take half the
-time so, and a band of a file is read as it lies there.
+Feature maps have their channels last, in memory and in files: convolutions on a CPU take half the
+time, and a band of a file can be read as it is stored.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,29 +18,32 @@ from gantrain.engine.precision import Precision
 from gantrain.networks.layers import ReflectionPad
 
 Rows = tuple[int, int]  # first row, row after the last
-Reader = Callable[[int, int], Tensor]  # rows a to b of a map: [1, C, b - a, W]
+Reader = Callable[[int, int], Tensor]  # (a, b) -> rows a to b of a feature map, [1, C, b - a, W]
 
 
 @dataclass(frozen=True)
 class RowOp:
-    """A layer as a function of rows.
+    """A layer that can be evaluated on some of its rows.
 
-    kind: "conv", "up" (transposed convolution) or "each" (pixel by pixel).
+    Args:
+        kind: "conv", "up" (transposed convolution) or "each" (pixel by pixel).
+        layer: the layer.
+        reflect: pixels of reflection padding before a convolution.
     """
 
-    kind: str
+    kind: Literal["conv", "up", "each"]
     layer: nn.Module
-    reflect: int = 0  # rows and columns mirrored before a convolution
+    reflect: int = 0
 
-    def height(self, h: int) -> int:
-        """Rows of the output for `h` rows of input."""
+    def output_height(self, h: int) -> int:
+        """Return the rows of the output for `h` rows of input."""
         if self.kind == "each":
             return h
         k, s, p = self._geometry()
         return h * s if self.kind == "up" else (h + 2 * (p + self.reflect) - k) // s + 1
 
-    def needs(self, a: int, b: int, h: int) -> Rows:
-        """Input rows (of `h`) that output rows a to b are made of."""
+    def input_rows(self, a: int, b: int, h: int) -> Rows:
+        """Return the input rows, of `h` rows in all, that output rows a to b depend on."""
         if self.kind == "each":
             return a, b
         k, s, p = self._geometry()
@@ -50,17 +53,30 @@ class RowOp:
         return max(0, a * s - p), min(h, (b - 1) * s - p + k)
 
     def apply(self, x: Tensor, c: int, a: int, b: int, h: int) -> Tensor:
-        """Output rows a to b from x, the input rows from c on that `needs` told, of `h` in all."""
+        """Compute output rows a to b.
+
+        Args:
+            x: the rows from `input_rows`, [1, C, n, W].
+            c: number of the first of them.
+            a: first output row.
+            b: output row after the last.
+            h: rows of the whole input.
+
+        Returns:
+            [1, C', b - a, W'].
+        """
         if self.kind == "each":
             return self.layer(x)
         k, s, p = self._geometry()
         w, bias = self.layer.weight, self.layer.bias
         w = w.contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
-        if self.kind == "up":  # twice as wide: what the layer adds at the right, and no rows
-            more = self.layer.output_padding[1]  # type: ignore[index]
-            y = F.conv_transpose2d(x, w, bias, s, (0, p), (0, more))  # type: ignore[arg-type]
+        if self.kind == "up":
+            # Columns are padded as in the layer; rows are not, but cropped below.
+            extra = self.layer.output_padding[1]  # type: ignore[index]
+            y = F.conv_transpose2d(x, w, bias, s, (0, p), (0, extra))  # type: ignore[arg-type]
             first = c * s - p  # the output row that y begins with
             return y[:, :, a - first : b - first]
+        # Rows are padded only where the band touches the border of the image.
         side = p + self.reflect
         top = max(0, side - a * s)
         bottom = max(0, (b - 1) * s - side + k - h)
@@ -68,6 +84,7 @@ class RowOp:
         return F.conv2d(padded, w, bias, s)  # type: ignore[arg-type]
 
     def _geometry(self) -> tuple[int, int, int]:
+        """Return kernel size, stride and padding."""
         layer = self.layer
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
         assert not isinstance(layer.padding, str)
@@ -75,7 +92,10 @@ class RowOp:
 
 
 def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
-    """Padding and its convolution as one; layers of whole maps and of layers as they are."""
+    """Yield layers as operations on rows, padding merged into its convolution.
+
+    Instance norms and layers that contain layers are yielded unchanged.
+    """
     reflect = 0
     for layer in layers:
         if isinstance(layer, ReflectionPad):
@@ -85,35 +105,50 @@ def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
             reflect = 0
         elif isinstance(layer, nn.InstanceNorm2d) or any(layer.children()):
             yield layer
-        elif not isinstance(layer, nn.Dropout | nn.Identity):  # relu, tanh, batch norm in eval mode
+        # Dropout does nothing in eval mode, in which batch norm acts pixel by pixel.
+        elif not isinstance(layer, nn.Dropout | nn.Identity):
             yield RowOp("each", layer)
 
 
-class Normalise(nn.Module):
-    """Instance norm with statistics [C] that are known."""
+class Normalize(nn.Module):
+    """Normalisation with given statistics.
+
+    Args:
+        mean: [C].
+        deviation: standard deviation [C].
+    """
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.mean, self.scale = mean[:, None, None], 1 / deviation[:, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> float32 [N, C, H, W]."""
         return (x.float() - self.mean).mul_(self.scale)
 
 
 class FeatureMapFile:
-    """A map [C, H, W] in a file, row by row and pixel by pixel, float32."""
+    """A feature map [C, H, W] in a file: float32, row by row and pixel by pixel.
+
+    Args:
+        path: the file, which is created.
+        channels: C.
+        h: height.
+        w: width.
+    """
 
     def __init__(self, path: Path, channels: int, h: int, w: int) -> None:
         self.path, self.shape = path, (channels, h, w)
-        self._file = open(path, "w+b")  # noqa: SIM115  # closed with the stack in Bands
+        self._file = open(path, "w+b")  # noqa: SIM115  # closed by TiledTranslator's stack
 
     def write(self, a: int, rows: Tensor) -> None:
-        """[1, C, n, W] as the rows from a on."""
+        """Write [1, C, n, W] as the rows from a on."""
         c, _, w = self.shape
         self._file.seek(a * c * w * 4)
         self._file.write(rows[0].permute(1, 2, 0).float().contiguous().cpu().numpy().data)
 
     def read(self, a: int, b: int) -> Tensor:
+        """Read rows a to b, [1, C, b - a, W]."""
         c, _, w = self.shape
         values = np.empty((1, b - a, w, c), np.float32)
         self._file.seek(a * c * w * 4)
@@ -121,109 +156,141 @@ class FeatureMapFile:
         return torch.from_numpy(values).permute(0, 3, 1, 2)
 
     def close(self) -> None:
+        """Close and delete the file."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 class StreamContext(Protocol):
-    """What chains need of who evaluates them.
+    """The settings of an evaluation in bands, and its files.
 
-    rows: of the picture, in a band; last: the layer that is computed in float32 whatever the rest.
+    Attributes:
+        precision: device and precision.
+        rows: rows of the image per band.
+        float32_layer: the layer that is computed in float32 whatever the precision.
     """
 
     precision: Precision
     rows: int
-    last: nn.Module
+    float32_layer: nn.Module
 
-    def store(self, channels: int, h: int, w: int) -> FeatureMapFile: ...
+    def create_file(self, channels: int, h: int, w: int) -> FeatureMapFile:
+        """Create a temporary file for a feature map [channels, h, w]."""
+        ...
 
 
 class LazyFeatureMap:
-    """Layers on top of a map that can be read: what comes out, in any rows.
+    """A feature map of which any rows can be computed: a source of rows and layers on top of it.
 
-    height, width: of what comes out; picture: rows of the picture; files: what it reads from.
+    Attributes:
+        height, width: size of the map.
+        image_height: height of the image that the network translates.
+        files: the files that the source reads.
+
+    Args:
+        context: settings and files.
+        source: returns rows of the source.
+        height, width: size of the source.
+        image_height: None: the source is the image.
+        ops: the layers.
+        files: the files that the source reads.
     """
 
     def __init__(
         self,
-        place: StreamContext,
+        context: StreamContext,
         source: Reader,
         height: int,
         width: int,
-        picture: int | None = None,
+        image_height: int | None = None,
         ops: tuple[RowOp, ...] = (),
         files: tuple[FeatureMapFile, ...] = (),
     ) -> None:
-        self.place, self.source, self.ops, self.files = place, source, ops, files
+        self.context, self.source, self.ops, self.files = context, source, ops, files
         self.source_size = (height, width)
-        self.picture = picture or height
-        self.heights = [height]  # before each op, and at the end
+        self.image_height = image_height or height
+        self.heights = [height]  # before each op, and after the last
         for op in ops:
-            self.heights.append(op.height(self.heights[-1]))
+            self.heights.append(op.output_height(self.heights[-1]))
         self.height = self.heights[-1]
         self.width = width * self.height // height
 
     def then(self, op: RowOp) -> "LazyFeatureMap":
+        """Return this map with one more layer on top."""
         h, w = self.source_size
-        return LazyFeatureMap(
-            self.place, self.source, h, w, self.picture, (*self.ops, op), self.files
-        )
+        ops = (*self.ops, op)
+        return LazyFeatureMap(self.context, self.source, h, w, self.image_height, ops, self.files)
 
-    def on(
+    def with_source(
         self, source: Reader, *files: FeatureMapFile, ops: tuple[RowOp, ...] = ()
     ) -> "LazyFeatureMap":
-        """A map of the same size that is read elsewhere."""
-        return LazyFeatureMap(self.place, source, self.height, self.width, self.picture, ops, files)
+        """Return a map of this size with another source.
+
+        Args:
+            source: returns rows of the source.
+            files: the files that it reads.
+            ops: layers on top of it.
+        """
+        return LazyFeatureMap(
+            self.context, source, self.height, self.width, self.image_height, ops, files
+        )
 
     def bands(self) -> Iterator[Rows]:
-        """All rows of the output, in portions."""
-        step = max(1, self.place.rows * self.height // self.picture)
+        """Yield the bands (a, b) that cover all rows of the map."""
+        step = max(1, self.context.rows * self.height // self.image_height)
         for a in range(0, self.height, step):
             yield a, min(a + step, self.height)
 
     def rows(self, a: int, b: int) -> Tensor:
-        """Rows a to b of the output, [1, C, b - a, W], on the device."""
-        wanted = [(a, b)]
+        """Compute rows a to b of the map, [1, C, b - a, W], on the device."""
+        # The rows of each layer's input and of the last layer's output, found from the top down.
+        ranges = [(a, b)]
         for op, h in zip(reversed(self.ops), reversed(self.heights[:-1]), strict=True):
-            wanted.append(op.needs(*wanted[-1], h))
-        wanted.reverse()
-        x = self.source(*wanted[0]).to(self.place.precision.device)
+            ranges.append(op.input_rows(*ranges[-1], h))
+        ranges.reverse()
+        x = self.source(*ranges[0]).to(self.context.precision.device)
         x = x.contiguous(memory_format=torch.channels_last)
-        for op, h, own, after in zip(self.ops, self.heights, wanted, wanted[1:], strict=False):
-            if op.layer is self.place.last:  # as in the network: outside autocast
-                x = op.apply(x.float(), own[0], *after, h)
+        for op, h, given, result in zip(self.ops, self.heights, ranges, ranges[1:], strict=False):
+            if op.layer is self.context.float32_layer:  # outside autocast, as in the network
+                x = op.apply(x.float(), given[0], *result, h)
                 continue
-            with self.place.precision.autocast():
-                x = op.apply(x, own[0], *after, h)
+            with self.context.precision.autocast():
+                x = op.apply(x, given[0], *result, h)
         return x
 
     def channels(self) -> int:
+        """Return the number of channels, by computing one row."""
         return self.rows(0, 1).shape[1]
 
-    def normalised(self, eps: float, keep: bool) -> "LazyFeatureMap":
-        """With instance norm over the whole map; `keep`: the map is put into a file meanwhile."""
+    def instance_norm(self, eps: float, store: bool) -> "LazyFeatureMap":
+        """Return this map with instance norm on top, after computing its statistics.
+
+        Args:
+            eps: added to the variance.
+            store: whether to store the map in a file on the way.
+        """
         channels = self.channels()
-        stored = self.place.store(channels, self.height, self.width) if keep else None
-        total = torch.zeros(2, channels, dtype=torch.float64)
+        file = self.context.create_file(channels, self.height, self.width) if store else None
+        total = torch.zeros(2, channels, dtype=torch.float64)  # of the values and their squares
         for a, b in self.bands():
             x = self.rows(a, b).float()
-            if stored:
-                stored.write(a, x)
-            for i in range(0, b - a, 16):  # float64 copies of a few rows only
+            if file:
+                file.write(a, x)
+            for i in range(0, b - a, 16):  # float64 copies of only a few rows
                 part = x[:, :, i : i + 16].double()
                 total[0] += part.sum((0, 2, 3)).cpu()
                 total[1] += part.square_().sum((0, 2, 3)).cpu()
         mean, square = total / (self.height * self.width)
         deviation = (square - mean.square()).clamp(min=0).add(eps).sqrt()
-        device = self.place.precision.device
-        norm = RowOp("each", Normalise(mean.float().to(device), deviation.float().to(device)))
-        return self.on(stored.read, stored, ops=(norm,)) if stored else self.then(norm)
+        device = self.context.precision.device
+        norm = RowOp("each", Normalize(mean.float().to(device), deviation.float().to(device)))
+        return self.with_source(file.read, file, ops=(norm,)) if file else self.then(norm)
 
-    def kept(self) -> "LazyFeatureMap":
-        """Put into a file, unless what is left to compute is done pixel by pixel."""
+    def stored(self) -> "LazyFeatureMap":
+        """Return this map stored in a file, unless its layers only act pixel by pixel."""
         if all(op.kind == "each" for op in self.ops):
             return self
-        stored = self.place.store(self.channels(), self.height, self.width)
+        file = self.context.create_file(self.channels(), self.height, self.width)
         for a, b in self.bands():
-            stored.write(a, self.rows(a, b))
-        return self.on(stored.read, stored)
+            file.write(a, self.rows(a, b))
+        return self.with_source(file.read, file)

@@ -1,27 +1,37 @@
-"""Style mixing (Karras et al. 2019, section 3.1): one picture's w in some layers of another's."""
+"""Style mixing: one image's w in some layers of another's (Karras et al. 2019, section 3.1)."""
 
 from collections.abc import Iterator, Sequence
 
 from gantrain.inference.latent_sources import LatentBatch
 
 
-def mixes(
+def mix_styles(
     rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], batch: int
 ) -> Iterator[LatentBatch]:
-    """Each row's ws with `layers` taken from each column's, row by row.
+    """Yield every row's ws with some layers replaced by those of every column, row by row.
 
-    Portions of at most `batch`; a portion stays within a row. Random noise is the row's.
+    Random noise is the row's.
+
+    Args:
+        rows: latents with w.
+        columns: latents with w.
+        layers: indices of the ws that come from the column.
+        batch: latents per batch; a batch stays within a row.
     """
-    chosen = list(layers)
-    for i, (name, told, seed) in enumerate(zip(rows.names, rows.told, rows.seeds, strict=True)):
+    column_layers = list(layers)
+    for i, (name, description, seed) in enumerate(
+        zip(rows.names, rows.descriptions, rows.seeds, strict=True)
+    ):
         for start in range(0, len(columns.names), batch):
             part = slice(start, start + batch)
             values = columns.values[part].clone()
-            kept = [layer for layer in range(values.shape[1]) if layer not in chosen]
-            values[:, kept] = rows.values[i, kept]
+            row_layers = [layer for layer in range(values.shape[1]) if layer not in column_layers]
+            values[:, row_layers] = rows.values[i, row_layers]
             yield LatentBatch(
-                [f"{name}-{other}" for other in columns.names[part]],
-                [f"{told}, layers of {other}" for other in columns.told[part]],
-                values,
-                [seed] * len(values),
+                names=[f"{name}-{other}" for other in columns.names[part]],
+                descriptions=[
+                    f"{description}, layers of {other}" for other in columns.descriptions[part]
+                ],
+                values=values,
+                seeds=[seed] * len(values),
             )

@@ -1,11 +1,11 @@
-"""A generator over a picture too large for memory: band by band, and exactly.
+"""Translate images that do not fit into memory, in bands of rows, with exact results.
 
-Instance norm looks at a whole map, so a picture cut into tiles comes out with seams. Here the
-layers are gone through one after another, each over all bands of rows: first the statistics of a
-layer's whole output, then the next layer, which normalises with them. Maps of a quarter of the size
-and less wait in files; larger ones would be many times as large and are computed anew when needed,
-with as many rows around a band as the layers reach. The result is that of the network on the whole
-picture.
+Instance norm needs statistics of the whole feature map, so independent tiles would show seams. Here
+the layers are evaluated one after another, each over all bands: first the statistics of a layer's
+output, then the next layer, which normalises with them. Feature maps of a quarter of the image's
+size or less are stored in files. Larger ones would take too much space and are recomputed when they
+are needed, with as many extra rows around a band as the layers' receptive field requires. The
+result equals that of the network on the whole image.
 """
 
 import tempfile
@@ -32,43 +32,58 @@ from gantrain.ops.reflect import reflect_to_multiple
 from gantrain.ops.value_range import to_float, to_uint8
 
 Bandable: TypeAlias = ResnetGenerator | UnetGenerator
-KEPT = 4  # times smaller than the picture, or more: maps that wait in files
+STORED_SCALE = 4  # feature maps at least this many times smaller than the image are stored
 
 
 def translate_in_bands(network: Bandable, image: Tensor, precision: Precision, tile: int) -> Tensor:
-    """[C, H, W] of any size -> [C', H, W], in bands of about tile * tile pixels.
+    """Translate an image of any size in bands of about tile * tile pixels.
 
-    uint8 becomes uint8, float32 in [-1, 1] the same. Raises ConfigError where the temporary files
-    find no room.
+    Args:
+        network: a generator in eval mode.
+        image: [C, H, W], uint8 or float32 in [-1, 1].
+        precision: device and precision.
+        tile: sets the size of a band.
+
+    Returns:
+        [C', H, W] of the image's dtype.
+
+    Raises:
+        ConfigError: a temporary file cannot be written or read.
     """
     _, h, w = image.shape
     least = getattr(network, "least_side", network.size_multiple)
-    whole = reflect_to_multiple(image[None], network.size_multiple, least)
-    height, width = whole.shape[2:]
+    padded = reflect_to_multiple(image[None], network.size_multiple, least)
+    height, width = padded.shape[2:]
     result = torch.empty(network.out_channels, h, w, dtype=image.dtype)
 
     def write(a: int, rows: Tensor) -> None:
-        kept = rows[0, :, : max(0, h - a), :w]
-        kept = to_uint8(kept) if image.dtype == torch.uint8 else kept.float()
-        result[:, a : a + kept.shape[1]] = kept
+        cropped = rows[0, :, : max(0, h - a), :w]
+        cropped = to_uint8(cropped) if image.dtype == torch.uint8 else cropped.float()
+        result[:, a : a + cropped.shape[1]] = cropped
 
-    bands = TiledTranslator(network, precision, rows=tile * tile // width)
+    translator = TiledTranslator(network, precision, rows=tile * tile // width)
     try:
-        bands.translate(lambda a, b: to_float(whole[:, :, a:b]), height, width, write)
+        translator.translate(lambda a, b: to_float(padded[:, :, a:b]), height, width, write)
     except OSError as error:
         raise ConfigError(
-            f"tile={tile} keeps maps in temporary files, and one cannot be written or read in "
-            f"{tempfile.gettempdir()} ({error.strerror or error}): make room, or let the "
-            "environment variable TMPDIR name a folder on a larger disk."
+            f"tile={tile} stores feature maps in temporary files, and one cannot be written or "
+            f"read in {tempfile.gettempdir()} ({error.strerror or error}): free some space, or set "
+            "the environment variable TMPDIR to a folder on a larger disk."
         ) from None
     return result
 
 
 class TiledTranslator:
-    """Evaluates `network` (in eval mode) in bands of about `rows` rows of the picture.
+    """Evaluates a generator in bands of rows.
 
-    Needs temporary files in the folder that TMPDIR names: a resnet 3 maps of its bottleneck, 48 ngf
-    bytes a pixel of it (13 GB for 8192 x 8192 and ngf 64), a U-Net half of that.
+    Stores feature maps in temporary files in the folder TMPDIR: for a resnet 3 maps of its
+    bottleneck, 48 ngf bytes per pixel of it (13 GB for 8192 x 8192 and ngf 64), for a U-Net half as
+    much.
+
+    Args:
+        network: a generator in eval mode.
+        precision: device and precision.
+        rows: rows of the image per band, about.
     """
 
     def __init__(self, network: Bandable, precision: Precision, rows: int) -> None:
@@ -76,73 +91,80 @@ class TiledTranslator:
         self.layers = list(
             network.model if isinstance(network, ResnetGenerator) else network.model.model
         )
-        self.last = self.layers[-2]  # before tanh
+        self.float32_layer = self.layers[-2]  # the one before tanh
 
     @torch.no_grad()
     def translate(
         self, pixels: Reader, h: int, w: int, write: Callable[[int, Tensor], None]
     ) -> None:
-        """pixels: rows of the picture, float [1, C, n, W] in [-1, 1]; write(a, rows) takes the same
-        of the result. h and w: multiples of the network's `size_multiple`."""
+        """Translate an image.
+
+        Args:
+            pixels: returns rows a to b of the image, float [1, C, b - a, W] in [-1, 1].
+            h: height, a multiple of the network's `size_multiple`.
+            w: width, a multiple of the network's `size_multiple`.
+            write: called with a and the rows of the result from a on, float32 [1, C', n, W].
+        """
         with ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="gantrain-bands-")
             self._folder = Path(stack.enter_context(folder))
             self._stack, self._count = stack, 0
-            chain = self._through(LazyFeatureMap(self, pixels, h, w), self.layers)
-            for a, b in chain.bands():
-                write(a, chain.rows(a, b).float().cpu())
+            result = self._apply_all(LazyFeatureMap(self, pixels, h, w), self.layers)
+            for a, b in result.bands():
+                write(a, result.rows(a, b).float().cpu())
 
-    def store(self, channels: int, h: int, w: int) -> FeatureMapFile:
+    def create_file(self, channels: int, h: int, w: int) -> FeatureMapFile:
+        """Create a temporary file for a feature map [channels, h, w]."""
         self._count += 1
-        stored = FeatureMapFile(self._folder / f"{self._count}.bin", channels, h, w)
-        self._stack.callback(stored.close)
-        return stored
+        file = FeatureMapFile(self._folder / f"{self._count}.bin", channels, h, w)
+        self._stack.callback(file.close)
+        return file
 
-    def _after(self, chain: LazyFeatureMap, layer: RowOp | nn.Module) -> LazyFeatureMap:
+    def _apply(self, x: LazyFeatureMap, layer: RowOp | nn.Module) -> LazyFeatureMap:
         if isinstance(layer, RowOp):
-            return chain.then(layer)
+            return x.then(layer)
         if isinstance(layer, ResnetBlock):
-            return self._block(chain, layer)
+            return self._apply_block(x, layer)
         if isinstance(layer, UnetLevel):
-            return self._level(chain, layer)
+            return self._apply_level(x, layer)
         assert isinstance(layer, nn.InstanceNorm2d)
-        return chain.normalised(layer.eps, keep=_small(chain))
+        return x.instance_norm(layer.eps, store=_is_small(x))
 
-    def _through(self, x: LazyFeatureMap, layers: list[nn.Module]) -> LazyFeatureMap:
-        """f(x); files that only served on the way are removed, those of x are not."""
-        chain = x
+    def _apply_all(self, x: LazyFeatureMap, layers: list[nn.Module]) -> LazyFeatureMap:
+        """Apply layers; intermediate files are removed, those of x are kept."""
+        current = x
         for layer in fuse_padding(layers):
-            after = self._after(chain, layer)
-            _close(file for file in chain.files if file not in x.files + after.files)
-            chain = after
-        return chain
+            following = self._apply(current, layer)
+            _close(file for file in current.files if file not in x.files + following.files)
+            current = following
+        return current
 
-    def _block(self, x: LazyFeatureMap, block: ResnetBlock) -> LazyFeatureMap:
-        """x + f(x), in a new file."""
-        branch = self._through(x, list(block.conv_block))
-        result = self.store(x.channels(), x.height, x.width)
+    def _apply_block(self, x: LazyFeatureMap, block: ResnetBlock) -> LazyFeatureMap:
+        """Return x + f(x), stored in a new file."""
+        branch = self._apply_all(x, list(block.conv_block))
+        result = self.create_file(x.channels(), x.height, x.width)
         for a, b in x.bands():
             result.write(a, x.rows(a, b).float() + branch.rows(a, b))
-        _close(branch.files)  # those of x are closed by who gave it
-        return x.on(result.read, result)
+        _close(branch.files)  # the caller closes those of x
+        return x.with_source(result.read, result)
 
-    def _level(self, x: LazyFeatureMap, level: UnetLevel) -> LazyFeatureMap:
-        """cat([x, f(x)]), f(x) in a file if it is small."""
-        x = x.kept() if _small(x) else x
-        branch = self._through(x, list(level.model))
-        if _small(branch):
-            kept = branch.kept()
-            _close(file for file in branch.files if file not in x.files + kept.files)
-            branch = kept
+    def _apply_level(self, x: LazyFeatureMap, level: UnetLevel) -> LazyFeatureMap:
+        """Return cat([x, f(x)]); small maps are stored in files."""
+        x = x.stored() if _is_small(x) else x
+        branch = self._apply_all(x, list(level.model))
+        if _is_small(branch):
+            stored = branch.stored()
+            _close(file for file in branch.files if file not in x.files + stored.files)
+            branch = stored
 
         def both(a: int, b: int) -> Tensor:
             return torch.cat([x.rows(a, b), branch.rows(a, b)], 1)
 
-        return x.on(both, *dict.fromkeys(x.files + branch.files))
+        return x.with_source(both, *dict.fromkeys(x.files + branch.files))
 
 
-def _small(chain: LazyFeatureMap) -> bool:
-    return chain.height * KEPT <= chain.picture
+def _is_small(x: LazyFeatureMap) -> bool:
+    return x.height * STORED_SCALE <= x.image_height
 
 
 def _close(files: Iterable[FeatureMapFile]) -> None:

@@ -1,4 +1,4 @@
-"""Translating the test images of an unpaired set, and measuring where the truth is known."""
+"""Translate images between two domains, and compare test images with their ground truth."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,16 @@ METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
 
 @torch.no_grad()
 def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
-    """[N, C, H, W] as the data set has it, through a generator in eval mode -> uint8, rounded."""
+    """Translate images of a data set.
+
+    Args:
+        network: a generator; evaluated in eval mode, its mode is restored.
+        images: [N, C, H, W], integers or floats in [-1, 1].
+        precision: device and precision.
+
+    Returns:
+        uint8 [N, C', H, W] on the CPU.
+    """
     training = network.training
     network.eval()
     with precision.autocast():
@@ -27,34 +36,50 @@ def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tenso
 
 @torch.no_grad()
 def translate_any_size(network: nn.Module, x: Tensor, precision: Precision) -> Tensor:
-    """float [N, C, H, W] in [-1, 1] of any size -> float32 [N, C', H, W] in [-1, 1].
+    """Translate images of any size.
 
-    The network (in eval mode, on the precision's device) may want sides that are multiples of its
-    `size_multiple`, `least_side` or more: the pictures are continued by mirroring and cut again.
+    Images are padded by reflection to the network's `size_multiple` and `least_side`, and the
+    results are cropped.
+
+    Args:
+        network: a generator in eval mode on the precision's device.
+        x: float [N, C, H, W] in [-1, 1].
+        precision: device and precision.
+
+    Returns:
+        float32 [N, C', H, W] in [-1, 1] on the device.
     """
     h, w = x.shape[2:]
     multiple = int(getattr(network, "size_multiple", 1))
     least = int(getattr(network, "least_side", multiple))
-    whole = reflect_to_multiple(x.to(precision.device), multiple, least)
+    padded = reflect_to_multiple(x.to(precision.device), multiple, least)
     with precision.autocast():
-        result = network(whole)
+        result = network(padded)
     return result[:, :, :h, :w].float()
 
 
 def input_channels(network: nn.Module) -> int | None:
-    """Channels of the pictures it takes; None where the network doesn't tell."""
+    """Return the number of channels of a network's input images; None: unknown."""
     spec = getattr(network, "spec", None)
-    found = spec["args"].get("in_channels") if isinstance(spec, dict) else None
-    return found if isinstance(found, int) else None
+    channels = spec["args"].get("in_channels") if isinstance(spec, dict) else None
+    return channels if isinstance(channels, int) else None
 
 
 def evaluate_pairs(
     generators: dict[str, nn.Module], data: Dataset, limit: int, precision: Precision
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """{"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, "ba": ...}.
+    """Compare translated test images with their ground truth.
 
-    Means over the first `limit` test images, in 8-bit levels whatever their depth. The baseline
-    leaves the input as it is; it is absent where the domains differ in channels.
+    Args:
+        generators: by direction, "ab" and "ba".
+        data: a set with paired test images.
+        limit: number of pairs.
+        precision: device and precision.
+
+    Returns:
+        {"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, "ba": ...}: means over the
+        pairs, in 8-bit levels whatever their depth. The baseline is the unchanged input; it is
+        missing if the domains differ in channels.
     """
     count = min(limit, data.test_count("a"), data.test_count("b"))
     results: dict[str, dict[str, dict[str, float]]] = {}
@@ -64,20 +89,20 @@ def evaluate_pairs(
             scores["model"].append(_score(translate(network, source, precision), to_uint8(truth)))
             if source.shape == truth.shape:
                 scores["baseline"].append(_score(to_uint8(source), to_uint8(truth)))
-        results[direction] = {who: _mean(rows) for who, rows in scores.items() if rows}
+        results[direction] = {name: _mean(rows) for name, rows in scores.items() if rows}
     return results
 
 
 def pair_problems(data: Dataset, limit: int) -> list[str]:
-    """One sentence for each of the first `limit` test pairs that cannot be compared."""
+    """Return a sentence for each of the first `limit` test pairs that cannot be compared."""
     problems = []
     for i in range(min(limit, data.test_count("a"), data.test_count("b"))):
         (ha, wa), (hb, wb) = (data.test_item(domain, i).shape[-2:] for domain in "ab")
         if (ha, wa) != (hb, wb) or min(ha, wa) < WINDOW:
             problems.append(
                 f"The test pair {data.test_name('a', i)} is {wa}x{ha} in domain a and {wb}x{hb} in "
-                f"b: comparing needs one size of {WINDOW}x{WINDOW} or more; change the pictures or "
-                "data.preprocess, or set evaluation.test_images=0."
+                f"b: the comparison needs equal sizes of at least {WINDOW}x{WINDOW}; change the "
+                "images or data.preprocess, or set evaluation.test_images=0."
             )
     return problems
 
@@ -90,8 +115,8 @@ def _pairs(data: Dataset, direction: str, count: int) -> Iterator[tuple[Tensor, 
 
 
 def _score(x: Tensor, y: Tensor) -> dict[str, float]:
-    # A pixel-perfect image would make the mean PSNR infinite: cap it where one level in one
-    # pixel of a megapixel differs, far above anything learnt.
+    # A perfect image would make the mean PSNR infinite. The bound is the PSNR of one level in one
+    # pixel of a megapixel, far above anything a network reaches.
     values = {name: metric(x, y).item() for name, metric in METRICS.items()}
     return values | {"psnr": min(values["psnr"], 108.0)}
 

@@ -1,7 +1,7 @@
-"""Weights of the CycleGAN and pix2pix reference code: which network do they belong to?
+"""Import weights of the CycleGAN and pix2pix reference code.
 
-Its files hold bare state dicts, `latest_net_G_A.pth` and so on; the architecture is in no file, but
-keys and shapes tell it. Our parameter names are the same.
+Its files (`latest_net_G_A.pth` and so on) are bare state dicts without the architecture, which is
+inferred from keys and shapes. Parameter names are the same as here.
 """
 
 import pickle
@@ -20,67 +20,78 @@ from gantrain.networks.unet import UnetGenerator
 
 Weights = dict[str, Tensor]
 
-# Their D_A judges translations into b (the paper's D_Y), ours is named after what it judges.
+# The reference's D_A judges translations into b (the paper's D_Y); here D is named after the domain
+# that it judges.
 NAMES = {"G_A": "G.ab", "G_B": "G.ba", "D_A": "D.b", "D_B": "D.a", "G": "G.ab"}
 _WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")  # DataParallel, torch.compile
 _STALE = ("running_mean", "running_var", "num_batches_tracked")
-_UNET_LEVEL = "model.3."  # from a level of the U-Net to the one below
+_UNET_LEVEL = "model.3."  # prefix from a level of the U-Net to the one below
 
 
 def find_files(source: list[str]) -> dict[str, Path]:
-    """Network of ours ("G.ab") to its file, of the files and folders given.
+    """Map the networks of this package ("G.ab") to files of the reference.
 
-    In a folder the "latest" files are taken, else those of the highest epoch. Raises ConfigError.
+    Args:
+        source: files and folders; of a folder the "latest" files are used, or those of the highest
+            epoch.
+
+    Raises:
+        ConfigError: a path does not exist, a file name does not say which network it holds, two
+            files hold the same network, or there is no generator.
     """
     files: list[Path] = []
     for text in source:
         path = Path(text)
         if path.is_dir():
-            files += _newest(path)
+            files += _newest_files(path)
         elif path.is_file():
             files.append(path)
         else:
             raise ConfigError(f"source={text}: there is no such file or folder.")
-    found: dict[str, Path] = {}
+    networks: dict[str, Path] = {}
     for file in files:
         match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G)\.pth", file.name)
         if match is None:
             raise ConfigError(
-                f"{file.name} does not tell which network it is: name it like latest_net_G_A.pth "
-                "(G_A and G_B the generators, D_A and D_B the discriminators)."
+                f"{file.name} does not say which network it holds: name it like "
+                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators)."
             )
         name = NAMES[match[1]]
-        if name in found:
-            raise ConfigError(f"{file} and {found[name]} are both {match[1]}: give one of them.")
-        found[name] = file
-    if not any(name.startswith("G.") for name in found):
-        places = ", ".join(source)
-        raise ConfigError(f"source={places} holds no generator (such as latest_net_G_A.pth).")
-    return found
+        if name in networks:
+            raise ConfigError(f"{file} and {networks[name]} are both {match[1]}: give only one.")
+        networks[name] = file
+    if not any(name.startswith("G.") for name in networks):
+        paths = ", ".join(source)
+        raise ConfigError(f"source={paths} holds no generator (such as latest_net_G_A.pth).")
+    return networks
 
 
-def _newest(folder: Path) -> list[Path]:
-    """The files of one moment: "latest", else the highest number."""
-    moments: dict[str, list[Path]] = {}
+def _newest_files(folder: Path) -> list[Path]:
+    """Return the files of one epoch: "latest", or the highest number."""
+    epochs: dict[str, list[Path]] = {}
     for file in folder.glob("*_net_*.pth"):
-        moments.setdefault(file.name.partition("_net_")[0], []).append(file)
+        epochs.setdefault(file.name.partition("_net_")[0], []).append(file)
 
-    def late(moment: str) -> tuple[bool, int]:
-        number = re.search(r"\d+", moment)
-        return moment == "latest", int(number[0]) if number else -1
+    def age(epoch: str) -> tuple[bool, int]:
+        number = re.search(r"\d+", epoch)
+        return epoch == "latest", int(number[0]) if number else -1
 
-    return sorted(moments[max(moments, key=late)]) if moments else []
+    return sorted(epochs[max(epochs, key=age)]) if epochs else []
 
 
 def read_state_dict(file: Path) -> Weights:
-    """A bare state dict without wrappers' prefixes. Raises ConfigError for anything else."""
+    """Read a bare state dict and strip the prefixes of DataParallel and torch.compile.
+
+    Raises:
+        ConfigError: the file holds anything else.
+    """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        why = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise ConfigError(
-            f"{file} cannot be read as weights ({why}). Only tensors are read, never code: if it "
-            "holds a whole module, save its state_dict() instead."
+            f"{file} cannot be read as weights ({reason}). Only tensors are read, never code: if "
+            "the file holds a whole module, save its state_dict() instead."
         ) from None
     if not isinstance(content, dict) or not content or not _all_tensors(content):
         raise ConfigError(f"{file} holds no state dict of one network (names and tensors).")
@@ -92,25 +103,32 @@ def _all_tensors(content: dict) -> bool:
 
 
 def rebuild_network(weights: Weights, name: str) -> nn.Module:
-    """The generator or discriminator that the weights belong to, with them, in eval mode.
+    """Infer the architecture from the weights and return the network with them, in eval mode.
 
-    Statistics that old versions kept of instance norm are left out. Raises ConfigError.
+    Args:
+        weights: a state dict of the reference.
+        name: the network's name here, such as "G.ab" or "D.b".
+
+    Raises:
+        ConfigError: the weights fit no architecture of the reference.
     """
     try:
-        made = _generator(weights) if name.startswith("G.") else _discriminator(weights)
-        made.load_state_dict(dict(_fitting(weights, made)))
+        network = _generator(weights) if name.startswith("G.") else _discriminator(weights)
+        network.load_state_dict(dict(_matching(weights, network)))
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
-        why = str(error).splitlines()[-1].strip()
+        reason = str(error).splitlines()[-1].strip()
         raise ConfigError(
-            f"The weights of {name} fit no network of the reference's (resnet, U-Net; PatchGAN, "
-            f"pixel): {why}"
+            f"The weights of {name} fit no network of the reference (resnet, U-Net; PatchGAN, "
+            f"pixel): {reason}"
         ) from None
-    return made.eval()
+    return network.eval()
 
 
 def _generator(weights: Weights) -> nn.Module:
     if "model.model.0.weight" in weights:
         return _unet(weights)
+    # Dropout shifts a block's second convolution from conv_block.5 to conv_block.6, where a batch
+    # norm's 1-D scale would be otherwise.
     first = weights["model.1.weight"]
     blocks = {key.split(".")[1] for key in weights if ".conv_block." in key}
     dropout = any(".conv_block.6.weight" in k and weights[k].ndim == 4 for k in weights)
@@ -122,7 +140,7 @@ def _generator(weights: Weights) -> nn.Module:
 
 
 def _unet(weights: Weights) -> nn.Module:
-    """Dropout leaves no trace in the names; it does nothing in use."""
+    """Rebuild a U-Net without dropout: it leaves no trace in the keys and is off in eval mode."""
     first, last = weights["model.model.0.weight"], weights["model.model.3.weight"]
     level, downs = "model.model.1.", 2
     while f"{level}{_UNET_LEVEL}model.1.weight" in weights:
@@ -141,19 +159,24 @@ def _discriminator(weights: Weights) -> nn.Module:
 
 
 def _norm(weights: Weights, scale: str) -> Norm:
-    """Batch norm has scales. Without biases before the place of a norm there is none at all."""
+    """Infer the norm; `scale` is the key that a batch norm's scales would have."""
     if scale in weights and weights[scale].ndim == 1:
         return "batch"
-    conv = re.sub(r"(\d+)\.weight$", lambda match: f"{int(match[1]) - 1}.bias", scale)
-    return "instance" if conv in weights else "none"
+    # Instance norm has no parameters, but the convolution before it has a bias; with norm=none the
+    # reference drops the bias as well.
+    conv_bias = re.sub(r"(\d+)\.weight$", lambda match: f"{int(match[1]) - 1}.bias", scale)
+    return "instance" if conv_bias in weights else "none"
 
 
-def _fitting(weights: Weights, made: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The weights without stale statistics; zero biases where norm=none had none."""
-    own = made.state_dict()
+def _matching(weights: Weights, network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights for `network`: without the instance norm statistics of old versions.
+
+    Biases that the reference drops for norm=none are zero.
+    """
+    expected = network.state_dict()
     for key, value in weights.items():
-        if key in own or key.rpartition(".")[2] not in _STALE:
+        if key in expected or key.rpartition(".")[2] not in _STALE:
             yield key, value.float() if value.is_floating_point() else value
-    for key in own.keys() - weights.keys():
+    for key in expected.keys() - weights.keys():
         if key.endswith(".bias"):
-            yield key, torch.zeros_like(own[key])
+            yield key, torch.zeros_like(expected[key])

@@ -1,4 +1,4 @@
-"""Generators as ONNX files, compared with torch before anybody relies on them.
+"""Export generators as ONNX and compare the results of onnxruntime with those of torch.
 
 Needs onnx and onnxscript (the extra gantrain[onnx]); the comparison needs onnxruntime.
 """
@@ -19,52 +19,57 @@ from torch.export import Dim
 
 from gantrain.errors import ConfigError
 
-CLOSE = 1e-4  # of values in [-1, 1]: 1/80 of an 8-bit level
+TOLERANCE = 1e-4  # for values in [-1, 1]: 1/80 of an 8-bit level
 
 
 class FromLatents(nn.Module):
-    """z [N, z_dim] (and labels c [N, label_dim]) -> image float32 [N, C, H, W] in [-1, 1].
+    """A generator from latents with truncation, constant noise and clamping built in.
 
-    Truncation and the constant noise are part of it.
+    Args:
+        generator: maps (z, c) to images; StyleGAN's have `mapping` and `synthesis`.
+        psi: truncation of a generator with w.
     """
 
     def __init__(self, generator: nn.Module, psi: float) -> None:
         super().__init__()
         self.generator = generator
-        styled = hasattr(generator, "mapping") and hasattr(generator, "synthesis")
-        self.settings = {"truncation_psi": psi, "noise_mode": "const"} if styled else {}
+        is_stylegan = hasattr(generator, "mapping") and hasattr(generator, "synthesis")
+        self.settings = {"truncation_psi": psi, "noise_mode": "const"} if is_stylegan else {}
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Latents [N, z_dim], labels c [N, label_dim] -> images [N, C, H, W] in [-1, 1]."""
         return self.generator(z, c, **self.settings).clamp(-1, 1)
 
 
 def onnx_bytes(
-    network: nn.Module, about: dict[str, str], *, channels: int = 3, psi: float = 1.0
+    network: nn.Module, metadata: dict[str, str], *, channels: int = 3, psi: float = 1.0
 ) -> tuple[bytes, float]:
-    """The content of an ONNX file, and how far onnxruntime's results are from torch's.
+    """Return the content of an ONNX file and the largest difference from torch's results.
+
+    The batch size is dynamic; so are the sides of input images, multiples of the network's
+    `size_multiple`.
 
     Args:
-        network: in eval mode on the CPU; with a `z_dim` it makes pictures from z and labels, else
-            from pictures. The number of pictures is free, and so are the sides of pictures that
-            are taken: multiples of the network's `size_multiple`.
-        about: what else the file says of itself, beside its inputs and outputs.
-        channels: of pictures that are taken.
+        network: in eval mode on the CPU; with a `z_dim` its inputs are latents and
+            labels, otherwise images.
+        metadata: stored in the file beside the descriptions of inputs and outputs.
+        channels: channels of input images.
         psi: truncation of a generator with w.
 
     Returns:
         The content; the largest absolute difference, nan without onnxruntime.
 
     Raises:
-        ConfigError: torch cannot write this network, or the results differ by more than 1e-4 (or,
-            where that is more, 4 times torch's own rounding).
+        ConfigError: torch cannot export this network, or the results differ by more than 1e-4 or 4
+            times torch's own float32 rounding, whichever is larger.
     """
     if hasattr(network, "z_dim"):
-        return _latent(network, about, psi)
+        return _export_from_latents(network, metadata, psi)
     multiple = int(getattr(network, "size_multiple", 1))
     least = int(getattr(network, "least_side", multiple))
     low, high = (-(-side // multiple) * multiple for side in (max(least, 48), 256))
-    # torch looks at the first; no side is 1 in any layer and none is another's, else it would take
-    # them for constants or for the same.
+    # torch traces the first size. There no side is 1 in any layer (it would become a constant) and
+    # no two sides are equal (they would become one dynamic size). The others are for comparison.
     sizes = [
         (2, 2 * low, 3 * low),
         (2, low, 2 * low),
@@ -72,21 +77,24 @@ def onnx_bytes(
         (1, high, high + multiple),
     ]
     sides = {"height": Dim("height", min=2), "width": Dim("width", min=2)}
-    free = {0: Dim("batch"), 2: multiple * sides["height"], 3: multiple * sides["width"]}
-    about = about | {
+    dynamic = {0: Dim("batch"), 2: multiple * sides["height"], 3: multiple * sides["width"]}
+    # The input is called "pictures" in the files; a new name would break their users' code.
+    metadata = metadata | {
         "input": f"pictures: float32 [batch, {channels}, height, width] in [-1, 1]; height and "
         f"width are multiples of {multiple}, {least} or more",
         "output": "translated: float32 in [-1, 1], as high and as wide",
         "size_multiple": str(multiple),
     }
     cases = [[_noise((n, channels, h, w))] for n, h, w in sizes]
-    return _checked(network, cases, ["pictures"], free, about)
+    return _export(network, cases, ["pictures"], dynamic, metadata)
 
 
-def _latent(network: nn.Module, about: dict[str, str], psi: float) -> tuple[bytes, float]:
+def _export_from_latents(
+    network: nn.Module, metadata: dict[str, str], psi: float
+) -> tuple[bytes, float]:
     dims = {"z": int(network.z_dim), "c": int(network.label_dim)}  # type: ignore[arg-type]
     names = [name for name, dim in dims.items() if dim]
-    about = about | {
+    metadata = metadata | {
         "input": ", ".join(f"{name}: float32 [batch, {dims[name]}]" for name in names)
         + " (z from a normal distribution"
         + (", c the labels, one-hot for classes)" if dims["c"] else ")"),
@@ -94,52 +102,54 @@ def _latent(network: nn.Module, about: dict[str, str], psi: float) -> tuple[byte
     }
 
     def inputs(n: int) -> list[Tensor]:
-        draw = np.random.RandomState(n)
-        z = torch.from_numpy(draw.randn(n, dims["z"]).astype(np.float32))
-        return [z, torch.eye(dims["c"])[torch.arange(n) % dims["c"]]] if dims["c"] else [z]
+        rng = np.random.RandomState(n)
+        z = torch.from_numpy(rng.randn(n, dims["z"]).astype(np.float32))
+        if not dims["c"]:
+            return [z]
+        return [z, torch.eye(dims["c"])[torch.arange(n) % dims["c"]]]
 
     module = FromLatents(network, psi).eval()
-    return _checked(module, [inputs(n) for n in (2, 1, 5)], names, {0: Dim("batch")}, about)
+    return _export(module, [inputs(n) for n in (2, 1, 5)], names, {0: Dim("batch")}, metadata)
 
 
 def _noise(shape: tuple[int, ...]) -> Tensor:
-    draw = np.random.RandomState(shape[2]).rand(*shape).astype(np.float32)
-    return torch.from_numpy(draw) * 2 - 1
+    values = np.random.RandomState(shape[2]).rand(*shape).astype(np.float32)
+    return torch.from_numpy(values) * 2 - 1
 
 
-def _checked(
+def _export(
     module: nn.Module,
     cases: list[list[Tensor]],
     names: list[str],
-    free: dict[int, Dim],
-    about: dict[str, str],
+    dynamic: dict[int, Dim],
+    metadata: dict[str, str],
 ) -> tuple[bytes, float]:
-    """Written as the first case needs it, compared on the others."""
-    content = _write(module, cases[0], names, free, about)
+    """Trace the first case, compare the results on the others."""
+    content = _write(module, cases[0], names, dynamic, metadata)
     if importlib.util.find_spec("onnxruntime") is None:
         return content, float("nan")
-    found = list(_differences(content, module, cases[1:], names))
-    worst, allowed = max(found, key=lambda pair: pair[0] / pair[1])
+    differences = list(_differences(content, module, cases[1:], names))
+    worst, allowed = max(differences, key=lambda pair: pair[0] / pair[1])
     if not worst <= allowed:
         raise ConfigError(
             f"The ONNX file's results differ from torch's by up to {worst:.2g}, and {allowed:.2g} "
             "is allowed: nothing is written. Try other versions of onnxruntime and onnxscript, or "
-            "take format=safetensors, the weights alone."
+            "use format=safetensors, which writes the weights alone."
         )
-    return content, max(difference for difference, _ in found)
+    return content, max(difference for difference, _ in differences)
 
 
 def _write(
     module: nn.Module,
     inputs: list[Tensor],
     names: list[str],
-    free: dict[int, Dim],
-    about: dict[str, str],
+    dynamic: dict[int, Dim],
+    metadata: dict[str, str],
 ) -> bytes:
     import onnx_ir  # comes with onnxscript
 
     output = "translated" if names == ["pictures"] else "images"
-    with _quiet():
+    with _silenced():
         try:
             program = torch.onnx.export(
                 module,
@@ -147,84 +157,87 @@ def _write(
                 dynamo=True,
                 input_names=names,
                 output_names=[output],
-                dynamic_shapes=tuple(free for _ in inputs),
+                dynamic_shapes=tuple(dynamic for _ in inputs),
                 external_data=False,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            why = str(error.__cause__ or error).strip().splitlines()[0][:200]
+            reason = str(error.__cause__ or error).strip().splitlines()[0][:200]
             raise ConfigError(
-                f"{_kind(module)} cannot be written as ONNX ({why}); format=safetensors "
-                "writes its weights."
+                f"{_class_name(module)} cannot be written as ONNX ({reason}); use "
+                "format=safetensors, which writes its weights."
             ) from None
     assert program is not None
     model = program.model
-    for node in model.graph.all_nodes():  # where on whose machine it was made
+    for node in model.graph.all_nodes():  # stack traces with paths of this machine
         node.metadata_props.clear()
         node.doc_string = None
-    ends: list[Any] = [*model.graph.inputs, *model.graph.outputs]
-    for value in ends:
+    values: list[Any] = [*model.graph.inputs, *model.graph.outputs]
+    for value in values:
         value.metadata_props.clear()
-        value.shape = onnx_ir.Shape([_name(side) for side in value.shape])
-    model.metadata_props.update(about)
+        value.shape = onnx_ir.Shape([_dimension(side) for side in value.shape])
+    model.metadata_props.update(metadata)
     return program.model_proto.SerializeToString()
 
 
-def _name(side: object) -> int | str:
-    """torch writes "4*height", which not every program takes for a name."""
+def _dimension(side: object) -> int | str:
+    """Shorten torch's "4*height" to "height": not every program accepts it as a name."""
     return side if isinstance(side, int) else str(side).rpartition("*")[2]
 
 
-def _kind(module: nn.Module) -> str:
+def _class_name(module: nn.Module) -> str:
     return type(module.generator if isinstance(module, FromLatents) else module).__name__
 
 
 def _differences(
     content: bytes, module: nn.Module, cases: list[list[Tensor]], names: list[str]
 ) -> Iterator[tuple[float, float]]:
-    """Per case the largest absolute difference, and what is allowed.
+    """Yield for each case the largest absolute difference and the allowed one.
 
-    The difference is infinite where the file does not take the case.
+    The difference is infinite if onnxruntime rejects the case.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # a case it does not take is told once, by us
+    options.log_severity_level = 4  # a rejected case is reported once, by us
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     for case in cases:
         with torch.no_grad():
             expected = module(*case).numpy()
         if not np.isfinite(expected).all():
             raise ConfigError(
-                f"The results of {_kind(module)} are not finite numbers: its training has diverged "
-                "before this snapshot; export an older one."
+                f"The results of {_class_name(module)} are not finite: its training had diverged "
+                "before this snapshot. Export an earlier one."
             )
-        fed = dict(zip(names, (x.numpy() for x in case), strict=True))
+        feed = dict(zip(names, (x.numpy() for x in case), strict=True))
         try:
-            found = np.asarray(session.run(None, fed)[0])
-        except Exception:  # onnxruntime's exceptions have no base of their own
-            found = np.empty(0)
-        if found.shape != expected.shape:
-            yield float("inf"), CLOSE
+            result = np.asarray(session.run(None, feed)[0])
+        except Exception:  # onnxruntime's exceptions share no base class
+            result = np.empty(0)
+        if result.shape != expected.shape:
+            yield float("inf"), TOLERANCE
             continue
-        difference = float(np.abs(found - expected).max())
-        yield difference, CLOSE if difference <= CLOSE else max(CLOSE, 4 * _rounding(module, case))
+        difference = float(np.abs(result - expected).max())
+        allowed = TOLERANCE
+        if not difference <= TOLERANCE:  # true for nan as well
+            allowed = max(TOLERANCE, 4 * _rounding_error(module, case))
+        yield difference, allowed
 
 
 @torch.no_grad()
-def _rounding(module: nn.Module, case: list[Tensor]) -> float:
-    """How far torch's own float32 result is from that of float64.
+def _rounding_error(module: nn.Module, case: list[Tensor]) -> float:
+    """Return the largest difference between torch's float32 and float64 results.
 
-    Instance norm over a map of few pixels, as the smallest pictures have, can enlarge it.
+    Instance norm over feature maps of few pixels, as the smallest images have, amplifies it.
     """
     exact = copy.deepcopy(module).double()(*(x.double() for x in case))
     return float((module(*case) - exact).abs().max())
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """torch tells of packages it could do without, and of a failure page by page."""
-    before = logging.root.manager.disable
+def _silenced() -> Iterator[None]:
+    """Hide torch's messages: hints at optional packages, and pages about a failure."""
+    previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         with (
@@ -235,4 +248,4 @@ def _quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(previous)

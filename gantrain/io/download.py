@@ -1,4 +1,4 @@
-"""Fetching a published file once: resumed after a break, checked, shared by all who want it."""
+"""Download published files once: resumable, verified, shared between processes."""
 
 import hashlib
 import http.client
@@ -19,19 +19,23 @@ from gantrain.io import locks
 
 _CHUNK = 1 << 20
 _LOG_SECONDS = 5.0
-_PATIENCE = 60  # seconds without a byte
-_PAUSES = (1.0, 4.0)  # seconds before the second and third try of a url that sends nothing more
-_HEADERS = {"User-Agent": "gantrain", "Accept-Encoding": "identity"}  # not packed: ranges count
+_TIMEOUT = 60  # seconds without a byte
+_PAUSES = (1.0, 4.0)  # seconds before the second and third attempt without progress
+# No compression: ranges count bytes of the file itself.
+_HEADERS = {"User-Agent": "gantrain", "Accept-Encoding": "identity"}
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file and what is known of it.
+    """A published file.
 
-    urls: tried in order. checksum: "md5:..." or "sha256:...", hexadecimal, perhaps only its first
-    digits. size: bytes.
+    Args:
+        urls: tried in order.
+        checksum: "md5:..." or "sha256:...", hexadecimal, all or only the first digits; None:
+            unknown.
+        size: bytes; None: unknown.
     """
 
     urls: Sequence[str]
@@ -39,45 +43,63 @@ class RemoteFile:
     size: int | None = None
 
 
-class _Broken(Exception):
-    """Why a url gave no complete file."""
+class _Incomplete(Exception):
+    """A request that broke off or failed; another attempt may succeed."""
 
 
-def fetch(published: RemoteFile, target: Path, log: Log, by_hand: str) -> Path:
-    """`target`, downloaded if it is not there; it appears only when complete and right.
+class _Refused(Exception):
+    """A final answer of the server: another attempt would not change it."""
 
-    What has arrived stays in `<target>.partial` and is gone on with, now or at the next start.
-    Processes that want the same file wait for the one that fetches it.
 
-    Raises ConfigError, ending with `by_hand`: how to place the file without a network.
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
+
+
+def fetch(remote: RemoteFile, target: Path, log: Log, by_hand: str) -> Path:
+    """Download a file unless it exists already.
+
+    `target` appears only when it is complete and verified. Until then the bytes are in
+    `<target>.partial`, and a later start resumes from them. Processes that need the same file wait
+    for the one that downloads it.
+
+    Args:
+        remote: the file.
+        target: where to put it.
+        log: receives progress messages.
+        by_hand: how to get the file without a network, the end of a sentence for errors.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ConfigError: the file cannot be downloaded, verified or stored.
     """
     try:
         if target.is_file():
-            _check(target, f"{target}, kept from an earlier start,", published, "remove it")
+            _verify(target, f"{target}, kept from an earlier start,", remote, "remove it")
             return target
         with exclusive_download(target, log):
             if target.is_file():
                 return target
-            _check_room(target, published.size)
-            _fetch(published, target, log, by_hand)
+            _require_space(target, remote.size)
+            _fetch(remote, target, log, by_hand)
     except OSError as error:
         raise ConfigError(
             f"{target.parent} cannot be used ({error.strerror or error}): set data.cache_dir or "
-            f"GANTRAIN_CACHE to a folder with room, or {by_hand}"
+            f"GANTRAIN_CACHE to a folder with enough space, or {by_hand}"
         ) from error
     return target
 
 
 @contextmanager
 def exclusive_download(target: Path, log: Log) -> Iterator[None]:
-    """Alone among all processes that ask for `target`; the others wait here."""
+    """Hold the lock on `target`; other processes wait here until it is released."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(f".{target.name}.lock")
-    told = False
+    logged = False
     while owner := locks.acquire(lock):
-        if not told:
-            log(f"data: waiting for {target.name}, which {owner} fetches")
-            told = True
+        if not logged:
+            log(f"data: waiting for {target.name}, which {owner} is downloading")
+            logged = True
         time.sleep(0.2)
     try:
         yield
@@ -85,36 +107,35 @@ def exclusive_download(target: Path, log: Log) -> Iterator[None]:
         locks.release(lock)
 
 
-def _fetch(published: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
+def _fetch(remote: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
     reasons: list[str] = []
     partial = _Partial(target)
-    for url in published.urls:
+    for url in remote.urls:
         log(f"data: downloading {url} to {target}")
         try:
-            resumed = _collect(url, partial, published, log)
-            if resumed and not _is_right(partial.path, published):
-                log("data: the parts do not fit together; downloading it once more")
-                partial.forget()
-                _collect(url, partial, published, log)
-        except _Broken as error:
+            resumed = _download(url, partial, remote, log)
+            if resumed and not _is_valid(partial.path, remote):
+                log("data: the parts do not fit together; downloading the file again")
+                partial.discard()
+                _download(url, partial, remote, log)
+        except _Incomplete as error:
             reasons.append(f"{url} cannot be downloaded ({error})")
             continue
         try:
-            _check(partial.path, url, published, f"try again, or {by_hand}")
+            _verify(partial.path, url, remote, f"try again, or {by_hand}")
         except ConfigError:
-            partial.forget()
+            partial.discard()
             raise
-        partial.settle()
+        partial.complete()
         return
-    kept = partial.size()
-    more = (
-        f" The {kept / 1e6:.1f} MB that arrived are kept; the next start goes on." if kept else ""
-    )
-    raise ConfigError(f"{'; '.join(reasons)}: {by_hand}{more}")
+    message = f"{'; '.join(reasons)}: {by_hand}"
+    if size := partial.size():
+        message += f" The {size / 1e6:.1f} MB received are kept; the next start resumes from them."
+    raise ConfigError(message)
 
 
 class _Partial:
-    """`<target>.partial`, and beside it from which version of which url it is."""
+    """`<target>.partial`, with a note of the url and the version it was downloaded from."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -125,7 +146,7 @@ class _Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def version(self, url: str) -> str:
-        """The server's mark (ETag or date) of what is there; "": unknown, or of another url."""
+        """Return the server's ETag or date of the bytes; "": unknown, or from another url."""
         try:
             note = json.loads(self._note.read_text("utf-8"))
             return str(note["version"]) if note["url"] == url else ""
@@ -136,170 +157,175 @@ class _Partial:
         self.path.write_bytes(b"")
         self._note.write_text(json.dumps({"url": url, "version": version}), "utf-8")
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
-    def settle(self) -> None:
+    def complete(self) -> None:
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(self.path, self.target)
         self._note.unlink(missing_ok=True)
 
 
-def _collect(url: str, partial: _Partial, published: RemoteFile, log: Log) -> bool:
-    """All bytes of `url` in `partial`; whether some are from an earlier request.
+def _download(url: str, partial: _Partial, remote: RemoteFile, log: Log) -> bool:
+    """Download all bytes of `url` into `partial`; return whether several requests were needed.
 
-    A connection that breaks is taken up again as long as bytes arrive. Raises _Broken, OSError.
+    A broken connection is resumed as long as bytes arrive.
+
+    Raises:
+        _Incomplete: no attempt succeeded.
+        OSError: the bytes cannot be stored.
     """
-    resumed, tries = False, 0
+    resumed, attempts = False, 0
     while True:
-        before = partial.size()
+        size_before = partial.size()
         try:
-            return _request(url, partial, published, log) or resumed
-        except _Broken:
+            return _request(url, partial, remote, log) or resumed
+        except _Incomplete:
             resumed = resumed or partial.size() > 0
-            tries = 0 if partial.size() > before else tries + 1
-            if tries > len(_PAUSES):
+            attempts = 0 if partial.size() > size_before else attempts + 1
+            if attempts > len(_PAUSES):
                 raise
-            time.sleep(_PAUSES[tries - 1] if tries else 0)
+            time.sleep(_PAUSES[attempts - 1] if attempts else 0)
         except _Refused as error:
-            raise _Broken(str(error)) from error
+            raise _Incomplete(str(error)) from error
 
 
-class _Refused(Exception):
-    """The server's answer: asking again would not change it."""
-
-
-def _request(url: str, partial: _Partial, published: RemoteFile, log: Log) -> bool:
-    """One request to its end; whether it went on from what was there."""
-    start, version, size = partial.size(), partial.version(url), published.size
+def _request(url: str, partial: _Partial, remote: RemoteFile, log: Log) -> bool:
+    """Run one request to its end; return whether it resumed from the bytes of an earlier one."""
+    start, version, size = partial.size(), partial.version(url), remote.size
     headers = dict(_HEADERS)
-    if start and (version or published.checksum):  # else two versions could be mixed
+    if start and (version or remote.checksum):  # otherwise two versions could be mixed
         headers["Range"] = f"bytes={start}-"
     if start and version:
         headers["If-Range"] = version
     try:
         request = urllib.request.Request(url, headers=headers)
-        source = urllib.request.urlopen(request, timeout=_PATIENCE)
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing after what is there: complete, or of another version
+        if error.code == 416:  # no bytes after `start`: complete, or another version
             if start == size or error.headers.get("Content-Range") == f"bytes */{start}":
                 return True
-            partial.forget()
-            raise _Broken("its length has changed") from error
-        raise _of_status(error) from error
-    except _UNREACHABLE as error:
-        raise _Broken(_reason(error)) from error
-    with source:
-        goes_on = _goes_on(source, start)
-        if not goes_on:
+            partial.discard()
+            raise _Incomplete("its length has changed") from error
+        raise _from_status(error) from error
+    except _NETWORK_ERRORS as error:
+        raise _Incomplete(_reason(error)) from error
+    with response:
+        resumes = _starts_at(response, start)
+        if not resumes:
             start = 0
-            marks = source.headers.get("ETag") or source.headers.get("Last-Modified") or ""
-            partial.begin(url, "" if marks.startswith("W/") else marks)
-        total = _total(source, start)
+            validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            # A weak ETag does not promise equal bytes.
+            partial.begin(url, "" if validator.startswith("W/") else validator)
+        total = _total(response, start)
         if size and total and total != size:
-            partial.forget()
+            partial.discard()
             raise _Refused(f"it has {total} bytes there, not {size}: another file")
-        _store(source, partial, start, total, log)
-    return goes_on
+        _store(response, partial, start, total, log)
+    return resumes
 
 
-_UNREACHABLE = (OSError, http.client.HTTPException, ValueError)
-
-
-def _goes_on(source: Any, start: int) -> bool:
-    """Whether the answer begins at `start`: a server may send all of it instead."""
-    return source.status == 206 and source.headers.get("Content-Range", "").startswith(
+def _starts_at(response: Any, start: int) -> bool:
+    """Return whether the response begins at byte `start`; a server may send the whole file."""
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(
         f"bytes {start}-"
     )
 
 
-def _total(source: Any, start: int) -> int:
-    """Bytes of the whole file; 0: the server does not say. Raises _Refused."""
-    told = source.headers.get("Content-Length") or "0"
-    if not told.isdigit():
-        raise _Refused(f"it says to have {told!r} bytes")
-    return start + int(told) if int(told) else 0
+def _total(response: Any, start: int) -> int:
+    """Return the size of the whole file in bytes; 0: the server does not say.
+
+    Raises:
+        _Refused: the server's answer is not a number.
+    """
+    length = response.headers.get("Content-Length") or "0"
+    if not length.isdigit():
+        raise _Refused(f"its Content-Length is {length!r}")
+    return start + int(length) if int(length) else 0
 
 
-def _store(source: Any, partial: _Partial, start: int, total: int, log: Log) -> None:
-    begun = told = time.monotonic()
+def _store(response: Any, partial: _Partial, start: int, total: int, log: Log) -> None:
+    start_time = last_log = time.monotonic()
     done = start
     with partial.path.open("ab") as file:
         while True:
             try:
-                chunk = source.read(_CHUNK)
-            except _UNREACHABLE as error:
-                raise _Broken(_reason(error)) from error
+                chunk = response.read(_CHUNK)
+            except _NETWORK_ERRORS as error:
+                raise _Incomplete(_reason(error)) from error
             if not chunk:
                 break
             file.write(chunk)
             done += len(chunk)
             now = time.monotonic()
-            if now - told > _LOG_SECONDS:
-                told = now
-                log(_progress(done, total, (done - start) / max(now - begun, 1e-9)))
+            if now - last_log > _LOG_SECONDS:
+                last_log = now
+                speed = (done - start) / max(now - start_time, 1e-9)
+                log(_format_progress(done, total, speed))
     if done < total:
-        raise _Broken(f"the connection broke after {done} of {total} bytes")
+        raise _Incomplete(f"the connection broke after {done} of {total} bytes")
 
 
-def _progress(done: int, total: int, rate: float) -> str:
-    """A bar, megabytes, rate, time left."""
-    pace = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s"
+def _format_progress(done: int, total: int, speed: float) -> str:
+    """Return a bar, megabytes, speed and time left; sizes in bytes, speed in bytes per second."""
     if not total:
-        return f"data: {done / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s"
-    full = round(20 * done / total)
-    return f"data: {'█' * full}{'░' * (20 - full)} {pace}, {(total - done) / rate:.0f} s left"
+        return f"data: {done / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
+    filled = round(20 * done / total)
+    bar = "█" * filled + "░" * (20 - filled)
+    numbers = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
+    return f"data: {bar} {numbers}, {(total - done) / speed:.0f} s left"
 
 
-def _of_status(error: urllib.error.HTTPError) -> Exception:
-    """_Broken where the server may answer otherwise in a moment, else _Refused."""
-    passing = error.code >= 500 or error.code == 429
-    return (_Broken if passing else _Refused)(f"{error.code} {error.reason}")
+def _from_status(error: urllib.error.HTTPError) -> Exception:
+    """Return _Incomplete for a temporary status, otherwise _Refused."""
+    is_temporary = error.code >= 500 or error.code == 429
+    return (_Incomplete if is_temporary else _Refused)(f"{error.code} {error.reason}")
 
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "reason", "") or error or type(error).__name__)
 
 
-def _check_room(target: Path, size: int | None) -> None:
-    """Raises OSError when the disk has too little room for `size` bytes."""
+def _require_space(target: Path, size: int | None) -> None:
+    """Raise OSError if the disk has too little space for `size` bytes."""
     free = shutil.disk_usage(target.parent).free
     if size and size > free:
         raise OSError(f"{free / 1e6:.0f} MB are free, and the file has {size / 1e6:.0f} MB")
 
 
-def digest(path: Path, kind: str) -> str:
-    """Hexadecimal checksum of a file by hashlib's `kind`."""
-    found = hashlib.new(kind, usedforsecurity=False)
+def digest(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal digest of a file; `algorithm` is a name of hashlib's."""
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         for chunk in iter(lambda: file.read(_CHUNK), b""):
-            found.update(chunk)
-    return found.hexdigest()
+            hasher.update(chunk)
+    return hasher.hexdigest()
 
 
-def _is_right(path: Path, published: RemoteFile) -> bool:
+def _is_valid(path: Path, remote: RemoteFile) -> bool:
     try:
-        _check(path, "", published, "")
+        _verify(path, "", remote, "")
     except ConfigError:
         return False
     return True
 
 
-def _check(path: Path, what: str, published: RemoteFile, cure: str) -> None:
-    """Raises ConfigError when size or checksum are not those published."""
+def _verify(path: Path, name: str, remote: RemoteFile, fix: str) -> None:
+    """Raise ConfigError if size or checksum differ from the published ones."""
     size = path.stat().st_size
-    if published.size is not None and size != published.size:
+    if remote.size is not None and size != remote.size:
         raise ConfigError(
-            f"{what} has {size} bytes instead of {published.size}: it is damaged or another file: "
-            f"{cure.rstrip('.')}."
+            f"{name} has {size} bytes instead of {remote.size}: it is damaged or another file: "
+            f"{fix.rstrip('.')}."
         )
-    if published.checksum is None:
+    if remote.checksum is None:
         return
-    kind, _, wanted = published.checksum.partition(":")
-    if not (found := digest(path, kind)).startswith(wanted):
+    algorithm, _, expected = remote.checksum.partition(":")
+    actual = digest(path, algorithm)
+    if not actual.startswith(expected):
         raise ConfigError(
-            f"{what} has the {kind} {found} instead of {wanted}: it is damaged or another file: "
-            f"{cure.rstrip('.')}."
+            f"{name} has the {algorithm} {actual} instead of {expected}: it is damaged or another "
+            f"file: {fix.rstrip('.')}."
         )

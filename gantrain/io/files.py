@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes, and checks of files."""
 
 import errno
 import json
@@ -13,9 +13,10 @@ from typing import IO, Any
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write to a temporary neighbour, fsync, rename: a reader sees the old file or the new one.
+    """Open a file for writing that replaces `path` only when the block ends without an error.
 
-    A process killed on the way leaves the old file and a "*.tmp" that `remove_leftovers` clears.
+    The bytes go to a temporary file in the same folder, which is fsynced and renamed. A process
+    that is killed leaves the old file and a "*.tmp", which `remove_leftovers` deletes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -32,21 +33,21 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def disk_full_reason(error: BaseException) -> str | None:
-    """Why the disk took no more, where that is behind `error`: torch.save raises a RuntimeError
-    over it."""
+    """Return the system's message if `error` was caused by a full disk or a quota, else None."""
+    # torch.save raises a RuntimeError from the OSError.
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+        if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
             return os.strerror(cause.errno)
         cause = cause.__cause__ or cause.__context__
     return None
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _sync_folder(folder: Path) -> None:
-    # The rename itself must survive a power cut; not every system can open a folder.
+    # The rename itself must survive a power failure; not every system can open a folder.
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -56,34 +57,36 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed left behind."""
+    """Delete the temporary files of writers that were killed."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file of torch.save's (a zip) is complete: every record matches its CRC-32."""
+    """Return whether a file of torch.save (a zip) is complete: all records match their CRC-32."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch leaves the memory of a record that is marked as a folder uninitialised.
-            files = all(record.external_attr == 0 for record in archive.infolist())
-            return files and archive.testzip() is None
+            # torch would read uninitialised memory for a record that is marked as a folder.
+            all_files = all(record.external_attr == 0 for record in archive.infolist())
+            return all_files and archive.testzip() is None
+    # RuntimeError, zlib.error: a flipped bit can mark a record as encrypted or compressed.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error):
-        return False  # the last two: one flipped bit can say "encrypted" or "compressed"
+        return False
 
 
 def kimg_label(nimg: int) -> str:
-    """File-name part that sorts by images: 12500 -> "000012.500" (thousands of images)."""
+    """Return thousands of images as a part of file names that sorts: 12500 -> "000012.500"."""
     return f"{nimg // 1000:06d}.{nimg % 1000:03d}"
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file atomically."""
     with atomic_write(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """The content, None where there is no such file or it is damaged."""
+    """Return the content of a JSON file; None if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""One process at a time: a lock on a file, which the system takes back when the process ends."""
+"""Locks between processes: a lock on a file, which the system releases when its process ends."""
 
 import os
 import socket
@@ -7,55 +7,57 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked
+except ImportError:  # Windows: locks have no effect
     fcntl = None
 
-PATIENCE = 1.0  # seconds: a look of `is_held`, or a process being killed, is over by then
-_held: dict[Path, int] = {}  # lock files of this process: their descriptors
+TIMEOUT = 1.0  # seconds; longer than a check by `is_held` or the end of a killed process takes
+_descriptors: dict[Path, int] = {}  # of the lock files that this process holds
 
 
 def acquire(path: Path) -> str | None:
-    """Hold `path` until `release`, or until this process is gone, however it goes.
+    """Lock `path` until `release` or the end of this process, whatever ends it.
 
-    Returns None, or who else holds it: "process P on H". A file system without locks (some network
-    mounts) locks nothing.
+    On a file system without locks (some network mounts) this has no effect.
+
+    Returns:
+        None if the lock is held now, otherwise its owner: "process P on H".
     """
     key = path.resolve()
-    if fcntl is None or key in _held:
+    if fcntl is None or key in _descriptors:
         return None
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        held = _try_lock(descriptor)
+        locked = _try_lock(descriptor)
         owner = os.read(descriptor, 1000).decode(errors="replace").split()
-        if held is True:
+        if locked is True:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
-            _held[key] = descriptor
+            _descriptors[key] = descriptor
             return None
-        if held is None:
+        if locked is None:
             return None
         return f"process {owner[0]} on {owner[1]}" if len(owner) == 2 else "another process"
     finally:
-        if key not in _held:
+        if key not in _descriptors:
             os.close(descriptor)
 
 
 def release(path: Path) -> None:
-    """Let others have it; nothing if it is not held."""
-    descriptor = _held.pop(path.resolve(), None)
+    """Release the lock on `path`, if this process holds it."""
+    descriptor = _descriptors.pop(path.resolve(), None)
     if descriptor is not None:
         os.close(descriptor)
 
 
 def release_all() -> None:
-    """Let others have everything that this process holds."""
-    for path in list(_held):
+    """Release all locks of this process."""
+    for path in list(_descriptors):
         release(path)
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process, this one included, holds `path`."""
-    if path.resolve() in _held:
+    """Return whether any process, this one included, holds the lock on `path`."""
+    if path.resolve() in _descriptors:
         return True
     if fcntl is None:
         return False
@@ -70,27 +72,27 @@ def is_held(path: Path) -> bool:
 
 
 def _try_lock(descriptor: int) -> bool | None:
-    """True: locked; False: another process has it; None: this file system has no locks."""
+    """Return True if locked, False if another process holds the lock, None without locks."""
     assert fcntl is not None
-    end = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
         except OSError:
             return None
 
 
-def _forget() -> None:
-    """In a forked data worker: it must not hold the lock after its parent was killed."""
-    for descriptor in _held.values():
+def _drop_all() -> None:
+    """Close the lock files in a forked data worker, which may outlive its parent."""
+    for descriptor in _descriptors.values():
         os.close(descriptor)
-    _held.clear()
+    _descriptors.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_drop_all)

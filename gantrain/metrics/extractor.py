@@ -1,4 +1,4 @@
-"""From 8-bit pictures to features: the Inception network, or a stand-in that needs no weights."""
+"""Features of 8-bit images: from Inception, or from a stand-in network that needs no weights."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,10 +21,16 @@ RANDOM_DIM = 64
 
 
 class Extractor:
-    """Features of pictures, computed in float32 whatever the process trains in.
+    """A feature network, evaluated in float32 whatever precision the process trains in.
 
-    name: part of what a metric means, "inception-2015-12-05". digest: SHA-256 of the weights.
-    resize: how pictures come to the network's size. dim: features per picture.
+    Args:
+        name: name of the network in a metric's protocol, such as "inception-2015-12-05".
+        digest: SHA-256 of the weights.
+        resize: how images are brought to the network's size; "none": at their own size.
+        dim: features per image.
+        network: the network, which is frozen and moved to the device.
+        apply: uint8 [N, 3, H, W] -> float32 [N, dim].
+        device: where features are computed.
     """
 
     def __init__(
@@ -43,13 +49,27 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [N, C, H, W], C 1 or 3 -> float32 [N, dim], on the extractor's device."""
+        """Return the features of images.
+
+        Args:
+            images: uint8 [N, C, H, W] with 1 or 3 channels, on any device.
+
+        Returns:
+            float32 [N, dim] on the extractor's device.
+
+        Raises:
+            ConfigError: the images have another number of channels.
+        """
         with full_float32(self.device):
-            return self._apply(_colours(images.to(self.device)))
+            return self._apply(_to_rgb(images.to(self.device)))
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
-        """[N, dim] -> class scores [N, 1008]. Raises ConfigError where there is no classifier."""
+        """Return class logits [N, 1008] of features [N, dim].
+
+        Raises:
+            ConfigError: the weights have no classifier.
+        """
         network = self._network
         if not isinstance(network, Inception) or not network.fc.weight.any():
             raise ConfigError(
@@ -60,76 +80,106 @@ class Extractor:
             return network.scores(features)
 
 
-def load_extractor(name: str, files: Sequence[Path], by: Resize, device: torch.device) -> Extractor:
-    """ "inception" from its weights, or "random", which has none. Raises ConfigError."""
+def load_extractor(
+    name: str, files: Sequence[Path], method: Resize, device: torch.device
+) -> Extractor:
+    """Return a feature network.
+
+    Args:
+        name: "inception", or "random": fixed random convolutions, which need no weights.
+        files: the weights; empty for "random".
+        method: how images are resized for Inception.
+        device: where features are computed.
+
+    Raises:
+        ConfigError: the files are damaged or hold another network.
+    """
     if name == "random":
-        net = _random_network()
-        values = b"".join(p.numpy().tobytes() for p in net.state_dict().values())
-        mark = hashlib.sha256(values).hexdigest()
-        title = f"random-conv-{RANDOM_DIM}"
-        return Extractor(title, mark, "none", RANDOM_DIM, net, _pooled(net), device)
+        network = _random_network()
+        values = b"".join(p.numpy().tobytes() for p in network.state_dict().values())
+        return Extractor(
+            name=f"random-conv-{RANDOM_DIM}",
+            digest=hashlib.sha256(values).hexdigest(),
+            resize="none",
+            dim=RANDOM_DIM,
+            network=network,
+            apply=_with_pooling(network),
+            device=device,
+        )
     inception = Inception()
     _load(inception, files)
 
     def apply(images: Tensor) -> Tensor:
-        return inception(resize(images, SIDE, by))
+        return inception(resize(images, SIDE, method))
 
     return Extractor(
-        "inception-2015-12-05", digest(files[0], "sha256"), by, DIM, inception, apply, device
+        name="inception-2015-12-05",
+        digest=digest(files[0], "sha256"),
+        resize=method,
+        dim=DIM,
+        network=inception,
+        apply=apply,
+        device=device,
     )
 
 
 def load_lpips(files: Sequence[Path], device: torch.device) -> LPIPS:
-    """The network, from its files. Raises ConfigError."""
+    """Return the LPIPS network in eval mode with the weights in the files.
+
+    Raises:
+        ConfigError: the files are damaged or hold another network.
+    """
     network = LPIPS()
     _load(network, files)
     return network.eval().requires_grad_(False).to(device)
 
 
 def _load(network: nn.Module, files: Sequence[Path]) -> None:
-    """All of a network's weights from one or several files; what else they hold is ignored."""
-    found: dict[str, Any] = {}
+    """Load a network's weights from one or several files; other tensors in them are ignored."""
+    weights: dict[str, Any] = {}
     for file in files:
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
-            found |= {key: value for key, value in content.items() if isinstance(value, Tensor)}
-        except Exception as error:  # whatever a broken or foreign file leads to
+            weights |= {key: value for key, value in content.items() if isinstance(value, Tensor)}
+        except Exception as error:  # a damaged or foreign file raises almost anything
             raise ConfigError(
-                f"{file} cannot be read as weights ({error}): fetch it anew."
+                f"{file} cannot be read as weights ({error}): fetch it again."
             ) from None
-    wanted = network.state_dict()
-    keys = [key for key in wanted if not key.endswith("num_batches_tracked")]
-    odd = [k for k in keys if k not in found or found[k].shape != wanted[k].shape]
-    if odd:
+    expected = network.state_dict()
+    keys = [key for key in expected if not key.endswith("num_batches_tracked")]
+    mismatches = [k for k in keys if k not in weights or weights[k].shape != expected[k].shape]
+    if mismatches:
         raise ConfigError(
-            f"{files[-1]} has no fitting {odd[0]}: it holds another network than "
-            f"{type(network).__name__}; give the published file."
+            f"{files[-1]} has no {mismatches[0]} of the right shape, so it holds a network other "
+            f"than {type(network).__name__}; give the published file."
         )
-    network.load_state_dict({key: found[key] for key in keys}, strict=False)
+    network.load_state_dict({key: weights[key] for key in keys}, strict=False)
 
 
-def _colours(images: Tensor) -> Tensor:
+def _to_rgb(images: Tensor) -> Tensor:
     if images.shape[1] not in (1, 3):
         raise ConfigError(
-            f"Features are of grey or colour pictures, and these have {images.shape[1]} channels: "
-            "train with 1 or 3 to measure."
+            f"Features need images with 1 or 3 channels, and these have {images.shape[1]}: "
+            "train on grey or RGB images to use these metrics."
         )
     return images.expand(-1, 3, -1, -1)
 
 
 def _random_network() -> nn.Sequential:
-    """Always the same random convolutions, which tell pictures apart by texture and colour."""
-    draw = torch.Generator().manual_seed(0)
+    """Return fixed random convolutions, whose features distinguish texture and colour."""
+    rng = torch.Generator().manual_seed(0)
     layers: list[nn.Module] = []
     for c_in, c_out in ((3, 16), (16, 32), (32, RANDOM_DIM // 2)):
         conv = nn.Conv2d(c_in, c_out, 3, stride=2, padding=1, bias=False)
         with torch.no_grad():
-            conv.weight.copy_(torch.randn(conv.weight.shape, generator=draw) / (9 * c_in) ** 0.5)
+            conv.weight.copy_(torch.randn(conv.weight.shape, generator=rng) / (9 * c_in) ** 0.5)
         layers += [conv, nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers)
 
 
-def _pooled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+def _with_pooling(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return uint8 [N, 3, H, W] -> [N, RANDOM_DIM]: mean and deviation of each feature map."""
+
     def apply(images: Tensor) -> Tensor:
         x = network(F.interpolate(images.float() / 127.5 - 1, (64, 64), mode="area"))
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)

@@ -1,16 +1,16 @@
-"""Inception v3 of 2015-12-05, which FID is defined by (Szegedy et al. 2016; Heusel et al. 2017).
+"""Inception v3 of 2015-12-05, the network of FID (Szegedy et al. 2016; Heusel et al. 2017).
 
-Parameters have the names of the published PyTorch conversion (torch-fidelity, pytorch-fid). Four
-things differ from the usual Inception v3: average pools do not count the padding, the last block
-pools by the maximum, there are 1008 classes, and pictures arrive as (x - 128) / 128.
+Parameter names are those of the published PyTorch conversion (torch-fidelity, pytorch-fid). It
+differs from the usual Inception v3 in four ways: average pools do not count the padding, the last
+block uses max pooling, there are 1008 classes, and inputs are scaled as (x - 128) / 128.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIDE = 299
-DIM = 2048
+SIDE = 299  # pixels
+DIM = 2048  # features
 
 
 class _Conv(nn.Module):
@@ -24,19 +24,19 @@ class _Conv(nn.Module):
     ) -> None:
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        same = (sides[0] // 2, sides[1] // 2) if padding is None else (padding, padding)
-        self.conv = nn.Conv2d(c_in, c_out, sides, stride=stride, padding=same, bias=False)
+        pads = (sides[0] // 2, sides[1] // 2) if padding is None else (padding, padding)
+        self.conv = nn.Conv2d(c_in, c_out, sides, stride=stride, padding=pads, bias=False)
         self.bn = nn.BatchNorm2d(c_out, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
-def _average(x: Tensor) -> Tensor:
+def _average_pool(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
-class _A(nn.Module):
+class _InceptionA(nn.Module):
     def __init__(self, c: int, pool: int) -> None:
         super().__init__()
         self.branch1x1 = _Conv(c, 64, 1)
@@ -48,10 +48,10 @@ class _A(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         five = self.branch5x5_2(self.branch5x5_1(x))
         three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(_average(x))], 1)
+        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(_average_pool(x))], 1)
 
 
-class _B(nn.Module):
+class _InceptionB(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.branch3x3 = _Conv(288, 384, 3, stride=2, padding=0)
@@ -63,7 +63,7 @@ class _B(nn.Module):
         return torch.cat([self.branch3x3(x), twice, F.max_pool2d(x, 3, 2)], 1)
 
 
-class _C(nn.Module):
+class _InceptionC(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.branch1x1 = _Conv(768, 192, 1)
@@ -78,10 +78,10 @@ class _C(nn.Module):
         once = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
-        return torch.cat([self.branch1x1(x), once, twice, self.branch_pool(_average(x))], 1)
+        return torch.cat([self.branch1x1(x), once, twice, self.branch_pool(_average_pool(x))], 1)
 
 
-class _D(nn.Module):
+class _InceptionD(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.branch3x3_1 = _Conv(768, 192, 1)
@@ -96,10 +96,10 @@ class _D(nn.Module):
         return torch.cat([three, self.branch7x7x3_4(seven), F.max_pool2d(x, 3, 2)], 1)
 
 
-class _E(nn.Module):
-    def __init__(self, c: int, *, by_maximum: bool) -> None:
+class _InceptionE(nn.Module):
+    def __init__(self, c: int, *, max_pool: bool) -> None:
         super().__init__()
-        self.by_maximum = by_maximum
+        self.max_pool = max_pool
         self.branch1x1 = _Conv(c, 320, 1)
         self.branch3x3_1 = _Conv(c, 384, 1)
         self.branch3x3_2a, self.branch3x3_2b = _Conv(384, 384, (1, 3)), _Conv(384, 384, (3, 1))
@@ -115,12 +115,12 @@ class _E(nn.Module):
         twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         parts = [self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once)]
         parts += [self.branch3x3dbl_3a(twice), self.branch3x3dbl_3b(twice)]
-        pooled = F.max_pool2d(x, 3, 1, 1) if self.by_maximum else _average(x)
+        pooled = F.max_pool2d(x, 3, 1, 1) if self.max_pool else _average_pool(x)
         return torch.cat([*parts, self.branch_pool(pooled)], 1)
 
 
 class Inception(nn.Module):
-    """Pictures of 299 x 299 -> features and class scores."""
+    """Inception v3 with 2048 features and 1008 class logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,20 +129,24 @@ class Inception(nn.Module):
         self.Conv2d_2b_3x3 = _Conv(32, 64, 3)
         self.Conv2d_3b_1x1 = _Conv(64, 80, 1)
         self.Conv2d_4a_3x3 = _Conv(80, 192, 3, padding=0)
-        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _A(192, 32), _A(256, 64), _A(288, 64)
-        self.Mixed_6a = _B()
-        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (
-            _C(128),
-            _C(160),
-            _C(160),
-            _C(192),
-        )
-        self.Mixed_7a = _D()
-        self.Mixed_7b, self.Mixed_7c = _E(1280, by_maximum=False), _E(2048, by_maximum=True)
+        self.Mixed_5b = _InceptionA(192, 32)
+        self.Mixed_5c = _InceptionA(256, 64)
+        self.Mixed_5d = _InceptionA(288, 64)
+        self.Mixed_6a = _InceptionB()
+        self.Mixed_6b = _InceptionC(128)
+        self.Mixed_6c = _InceptionC(160)
+        self.Mixed_6d = _InceptionC(160)
+        self.Mixed_6e = _InceptionC(192)
+        self.Mixed_7a = _InceptionD()
+        self.Mixed_7b = _InceptionE(1280, max_pool=False)
+        self.Mixed_7c = _InceptionE(2048, max_pool=True)
         self.fc = nn.Linear(DIM, 1008)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [N, 3, 299, 299] in [0, 255] -> features [N, 2048], from the last average pool."""
+        """Return the features [N, 2048] of float images [N, 3, 299, 299] in [0, 255].
+
+        They are those of the last average pool.
+        """
         x = (x - 128) / 128
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = F.max_pool2d(x, 3, 2)
@@ -153,5 +157,8 @@ class Inception(nn.Module):
         return x.mean((2, 3))
 
     def scores(self, features: Tensor) -> Tensor:
-        """[N, 2048] -> [N, 1008] logits without the bias, as the Inception Score takes them."""
+        """Return the logits [N, 1008] of features [N, 2048], without bias.
+
+        The published Inception Score leaves the bias out.
+        """
         return features @ self.fc.weight.T

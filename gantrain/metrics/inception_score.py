@@ -1,4 +1,4 @@
-"""Inception Score (Salimans et al. 2016)."""
+"""Inception Score (Salimans et al. 2016, arXiv 1606.03498)."""
 
 import math
 
@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """exp of the mean KL divergence between p(y|x) and p(y), and its deviation over `splits` parts.
+    """Return the mean and the standard deviation of exp(E KL(p(y|x) || p(y))) over splits.
 
     Args:
-        logits: [N, classes], in an order that has nothing to do with the classes.
+        logits: [N, classes], in an order independent of the classes.
+        splits: number of parts; p(y) is estimated in each part by itself.
     """
     scores = []
     for part in logits.double().tensor_split(min(splits, len(logits))):

@@ -1,13 +1,22 @@
-"""Kernel inception distance (Binkowski et al. 2018): unbiased, so small sets may be compared."""
+"""Kernel inception distance (Binkowski et al. 2018, arXiv 1801.01401).
+
+Its estimator is unbiased, so values of small sets can be compared.
+"""
 
 import torch
 from torch import Tensor
 
 
 def kid(real: Tensor, fake: Tensor, chunk: int = 2048) -> float:
-    """Unbiased squared MMD over all samples of [N, d] and [M, d], kernel (x.y / d + 1)^3.
+    """Return the unbiased squared MMD over all samples, with the kernel (x.y / d + 1)^3.
 
-    Raises ValueError for fewer than 2 samples.
+    Args:
+        real: features [N, d].
+        fake: features [M, d].
+        chunk: rows of the kernel matrix computed at once; bounds the memory.
+
+    Raises:
+        ValueError: fewer than 2 samples.
     """
     n, m = len(real), len(fake)
     if min(n, m) < 2:
@@ -17,19 +26,24 @@ def kid(real: Tensor, fake: Tensor, chunk: int = 2048) -> float:
     return within_real + within_fake - 2 * _sum(real, fake, chunk) / (n * m)
 
 
-def kid_spread(
-    real: Tensor, fake: Tensor, seed: int, subsets: int = 100, size: int = 1000
-) -> float:
-    """Standard deviation of KID over random subsets of at most half a set (without replacement).
+def kid_std(real: Tensor, fake: Tensor, seed: int, subsets: int = 100, size: int = 1000) -> float:
+    """Return the standard deviation of KID over random subsets, drawn without replacement.
 
-    The subsets share samples: it says how stable the number is, and is no confidence interval.
+    The subsets share samples, so it shows how stable the value is but is no confidence interval.
+
+    Args:
+        real: features [N, d].
+        fake: features [M, d].
+        seed: of the subsets.
+        subsets: number of subsets.
+        size: samples per subset, at most half of the smaller set.
     """
     size = max(2, min(size, len(real) // 2, len(fake) // 2))
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     values = [
         kid(
-            real[torch.randperm(len(real), generator=draw)[:size]],
-            fake[torch.randperm(len(fake), generator=draw)[:size]],
+            real[torch.randperm(len(real), generator=rng)[:size]],
+            fake[torch.randperm(len(fake), generator=rng)[:size]],
         )
         for _ in range(subsets)
     ]

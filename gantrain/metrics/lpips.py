@@ -1,4 +1,4 @@
-"""LPIPS: how different two images look to a VGG (Zhang et al. 2018, version 0.1, VGG 16)."""
+"""LPIPS, a perceptual distance (Zhang et al. 2018, arXiv 1801.03924), version 0.1 with VGG 16."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,15 @@ from gantrain.ops.precision import full_float32
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 EPS = 1e-10
-LEAST_SIDE = 16  # pixels: four times halved, something must be left
+LEAST_SIDE = 16  # pixels: VGG halves the sides four times
 
 
 class LPIPS(nn.Module):
-    """Parameters: `features.N.*` as in torchvision's VGG 16, `linK.model.1.weight` the heads."""
+    """LPIPS network; the weights are loaded by `gantrain.metrics.extractor.load_lpips`.
+
+    Parameter names are those of the published files: `features.N.*` as in torchvision's VGG 16,
+    `linK.model.1.weight` for the heads.
+    """
 
     shift: Tensor
     scale: Tensor
@@ -21,14 +25,14 @@ class LPIPS(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        self.taps: list[int] = []
+        self.map_layers: list[int] = []
         c = 3
         for block, widths in enumerate(_WIDTHS):
             layers += [nn.MaxPool2d(2)] if block else []
             for width in widths:
                 layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]
                 c = width
-            self.taps.append(len(layers) - 1)
+            self.map_layers.append(len(layers) - 1)
             head = nn.Sequential(nn.Identity(), nn.Conv2d(c, 1, 1, bias=False))
             self.add_module(f"lin{block}", nn.ModuleDict({"model": head}))
         self.features = nn.Sequential(*layers)
@@ -36,7 +40,10 @@ class LPIPS(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """float [N, 3, H, W] in [-1, 1] twice -> [N], 0 for equal images; in full float32."""
+        """Return the distances [N] of images [N, 3, H, W] in [-1, 1]; 0 for equal images.
+
+        Computed in float32 whatever the process trains in.
+        """
         with full_float32(x.device):
             return self._distance(x, y)
 
@@ -44,19 +51,19 @@ class LPIPS(nn.Module):
         total = torch.zeros(len(x), device=x.device)
         for block, (a, b) in enumerate(zip(self._maps(x), self._maps(y), strict=True)):
             head = self.get_submodule(f"lin{block}.model.1")
-            total = total + head((_unit(a) - _unit(b)).square()).mean((1, 2, 3))
+            total = total + head((_normalize(a) - _normalize(b)).square()).mean((1, 2, 3))
         return total
 
     def _maps(self, x: Tensor) -> list[Tensor]:
         x = (x - self.shift) / self.scale
-        found = []
-        for number, layer in enumerate(self.features):
+        maps = []
+        for index, layer in enumerate(self.features):
             x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
-            if number in self.taps:
-                found.append(x)
-        return found
+            if index in self.map_layers:
+                maps.append(x)
+        return maps
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Every pixel's features scaled to length 1."""
+def _normalize(x: Tensor) -> Tensor:
+    """Scale every pixel's features to length 1."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + EPS)

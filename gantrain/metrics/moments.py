@@ -1,4 +1,4 @@
-"""Mean and covariance of features, added up in float64."""
+"""Mean and covariance of features, accumulated in float64."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """mean [d] and cov [d, d] (of a sample: divided by count - 1), float64."""
+    """Mean and covariance of a set of features, float64.
+
+    Args:
+        count: number of samples.
+        mean: [d].
+        cov: [d, d], divided by count - 1.
+    """
 
     count: int
     mean: Tensor
@@ -16,7 +22,13 @@ class Moments:
 
 
 def moments(features: Tensor, chunk: int = 4096) -> Moments:
-    """Of features [N, d]; about the mean, so that nothing cancels. Raises ValueError for N < 2."""
+    """Return mean and covariance of features [N, d], `chunk` samples at a time.
+
+    Two passes: the covariance is summed about the mean, so that nothing cancels.
+
+    Raises:
+        ValueError: fewer than 2 samples.
+    """
     count = len(features)
     if count < 2:
         raise ValueError(f"A covariance needs at least 2 samples, not {count}.")

@@ -1,4 +1,7 @@
-"""How near an image is to a known true one: L1, PSNR, SSIM. uint8 images, float64 arithmetic."""
+"""Distances between an image and its ground truth: L1, PSNR, SSIM.
+
+Images are uint8, arithmetic is float64.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,23 +11,27 @@ WINDOW = 11  # side of SSIM's window in pixels
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference in 8-bit levels: uint8 [N, C, H, W] twice -> [N] in [0, 255]."""
+    """Return the mean absolute difference of images [N, C, H, W] in 8-bit levels, [N]."""
     return (x.double() - y.double()).abs().flatten(1).mean(1)
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio per image in dB: 10 log10(255^2 / MSE); equal images give inf."""
+    """Return the peak signal-to-noise ratio of images [N, C, H, W] in dB, [N].
+
+    10 log10(255^2 / MSE), inf for equal images.
+    """
     mse = (x.double() - y.double()).square().flatten(1).mean(1)
     return 10 * torch.log10(255.0**2 / mse)
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Structural similarity per image, at most 1 (Wang et al. 2004).
+    """Return the structural similarity of images [N, C, H, W], [N], at most 1 (Wang et al. 2004).
 
     The published settings: 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, range 255,
     windows inside the image only, mean over windows and channels.
 
-    Raises ValueError for images smaller than the window.
+    Raises:
+        ValueError: the images are smaller than the window.
     """
     if min(x.shape[-2:]) < WINDOW:
         raise ValueError(
@@ -42,9 +49,10 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor) -> Tensor:
+    """Average over SSIM's Gaussian window, as two passes of its 1-D kernel."""
     offsets = torch.arange(-5, 6, dtype=torch.float64)
-    line = torch.exp(-offsets.square() / (2 * 1.5**2))
-    line = line / line.sum()
+    kernel = torch.exp(-offsets.square() / (2 * 1.5**2))
+    kernel = kernel / kernel.sum()
     channels = x.shape[1]
-    rows = F.conv2d(x, line.view(1, 1, 1, 11).repeat(channels, 1, 1, 1), groups=channels)
-    return F.conv2d(rows, line.view(1, 1, 11, 1).repeat(channels, 1, 1, 1), groups=channels)
+    rows = F.conv2d(x, kernel.view(1, 1, 1, 11).repeat(channels, 1, 1, 1), groups=channels)
+    return F.conv2d(rows, kernel.view(1, 1, 11, 1).repeat(channels, 1, 1, 1), groups=channels)

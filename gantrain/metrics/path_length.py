@@ -1,4 +1,4 @@
-"""Perceptual path length (Karras et al. 2019, 2020): how much a short step changes pictures."""
+"""Perceptual path length (Karras et al. 2019, 2020): how much a short step in w changes images."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,35 +7,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4
-_LOW, _HIGH = 0.01, 0.99  # shares of the distances that are left out at either end
-_LARGEST = 256  # pixels: larger pictures are shrunk by averaging, as VGG was trained
+_LOW, _HIGH = 0.01, 0.99  # quantiles outside which distances are left out
+_LARGEST = 256  # pixels: larger images are downsampled towards the size VGG was trained on
 
 
 def path_length(
     pairs: Iterator[tuple[Tensor, Tensor]], distance: Callable[[Tensor, Tensor], Tensor]
 ) -> float:
-    """Mean LPIPS / EPSILON^2 of pictures EPSILON apart in w, without the outermost percents.
+    """Return the mean of LPIPS / EPSILON^2 between images EPSILON apart in w.
+
+    The lowest and the highest percent of the distances are left out.
 
     Args:
-        pairs: float [N, C, H, W] about [-1, 1] twice, from `ends`' latents; not rounded to 8 bits,
-            which would hide the step.
-        distance: LPIPS of [N, 3, H, W].
+        pairs: images of `path_endpoints`' latents, each float [N, C, H, W] about [-1, 1]; not
+            rounded to 8 bits, which would hide the step.
+        distance: LPIPS, two batches [N, 3, H, W] -> [N].
     """
-    found = torch.cat([distance(_seen(x), _seen(y)).double() for x, y in pairs]) / EPSILON**2
-    low, high = torch.quantile(found, torch.tensor([_LOW, _HIGH], dtype=torch.float64))
-    return float(found[(found >= low) & (found <= high)].mean())
+    distances = [distance(_for_vgg(x), _for_vgg(y)).double() for x, y in pairs]
+    lengths = torch.cat(distances) / EPSILON**2
+    low, high = torch.quantile(lengths, torch.tensor([_LOW, _HIGH], dtype=torch.float64))
+    return float(lengths[(lengths >= low) & (lengths <= high)].mean())
 
 
-def ends(w0: Tensor) -> tuple[Tensor, Tensor]:
-    """[2N, ...] latents w -> the beginning of N paths, and the points EPSILON further on.
+def path_endpoints(w: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the starts of N paths in w, and the points EPSILON of the way along them.
 
-    At the beginning of paths ("end" sampling), linear in w: PPL2, which StyleGAN2 reports.
+    Steps begin at the ends of paths only ("end" sampling) and are linear in w: StyleGAN2's PPL.
+
+    Args:
+        w: [2N, ...]; path i leads from w[i] to w[N + i].
     """
-    first, second = w0.chunk(2)
-    return first, torch.lerp(first, second, EPSILON)
+    start, end = w.chunk(2)
+    return start, torch.lerp(start, end, EPSILON)
 
 
-def _seen(x: Tensor) -> Tensor:
+def _for_vgg(x: Tensor) -> Tensor:
+    """Downsample large images by averaging; return 3 channels."""
     factor = max(x.shape[2], x.shape[3]) // _LARGEST
     if factor > 1:
         x = F.avg_pool2d(x, factor)

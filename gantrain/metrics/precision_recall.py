@@ -1,67 +1,93 @@
-"""How many fakes look real, and how much of the real variety is met.
+"""The share of fakes that look real, and the share of real variety that fakes cover.
 
-Precision and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020. Both take
-for the set a union of balls, each about a sample and as large as reaching its k-th nearest other.
+Precision and recall: Kynkaanniemi et al. 2019 (arXiv 1904.06991); density and coverage: Naeem et
+al. 2020 (arXiv 2002.09797). Both estimate the support of a set by balls around its samples, whose
+radius is the distance to the k-th nearest neighbour.
 """
 
 import torch
 from torch import Tensor
 
 K = 3  # of precision and recall
-K_DENSITY = 5  # of density and coverage, as their authors have it
+K_DENSITY = 5  # of density and coverage, as in their paper
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = K, chunk: int = 2048) -> dict[str, float]:
-    """{"precision", "recall"} of features [N, d] and [M, d], each in [0, 1]."""
+    """Return {"precision": ..., "recall": ...}, each in [0, 1].
+
+    Args:
+        real: features [N, d], N > k.
+        fake: features [M, d], M > k.
+        k: the neighbour that sets the radius.
+        chunk: samples compared at once; bounds the memory.
+
+    Raises:
+        ValueError: too few samples.
+    """
+    fake_in_real = _count_balls(fake, real, squared_radii(real, k, chunk), chunk)
+    real_in_fake = _count_balls(real, fake, squared_radii(fake, k, chunk), chunk)
     return {
-        "precision": float(_inside(fake, real, radii(real, k, chunk), chunk).gt(0).double().mean()),
-        "recall": float(_inside(real, fake, radii(fake, k, chunk), chunk).gt(0).double().mean()),
+        "precision": float(fake_in_real.gt(0).double().mean()),
+        "recall": float(real_in_fake.gt(0).double().mean()),
     }
 
 
 def density_coverage(
     real: Tensor, fake: Tensor, k: int = K_DENSITY, chunk: int = 2048
 ) -> dict[str, float]:
-    """{"density" (about 1 where the sets agree, may be more), "coverage" in [0, 1]}."""
-    reach = radii(real, k, chunk)
-    density = float(_inside(fake, real, reach, chunk).double().mean()) / k
-    nearest = torch.cat([_distances(part, fake, chunk, 1)[:, 0] for part in real.split(chunk)])
-    return {"density": density, "coverage": float((nearest <= reach).double().mean())}
+    """Return {"density": ..., "coverage": ...}.
+
+    Density is about 1 for equal distributions and may exceed it; coverage is in [0, 1].
+
+    Args:
+        real: features [N, d], N > k.
+        fake: features [M, d].
+        k: the neighbour that sets the radius.
+        chunk: samples compared at once; bounds the memory.
+
+    Raises:
+        ValueError: too few real samples.
+    """
+    radii = squared_radii(real, k, chunk)
+    density = float(_count_balls(fake, real, radii, chunk).double().mean()) / k
+    nearest = torch.cat([_smallest(part, fake, chunk, 1)[:, 0] for part in real.split(chunk)])
+    return {"density": density, "coverage": float((nearest <= radii).double().mean())}
 
 
-def radii(x: Tensor, k: int, chunk: int) -> Tensor:
-    """[N]: the squared distance of every sample to its k-th nearest other.
+def squared_radii(x: Tensor, k: int, chunk: int) -> Tensor:
+    """Return the squared distances [N] of samples [N, d] to their k-th nearest neighbours.
 
-    Raises ValueError for N <= k.
+    Raises:
+        ValueError: N <= k.
     """
     if len(x) <= k:
-        raise ValueError(f"The {k}-th nearest other needs more than {k} samples, not {len(x)}.")
-    # The nearest of all is the sample itself.
-    return torch.cat([_distances(part, x, chunk, k + 1)[:, k] for part in x.split(chunk)])
+        raise ValueError(f"The {k}-th nearest neighbour needs more than {k} samples, not {len(x)}.")
+    # The nearest sample is the sample itself, hence k + 1.
+    return torch.cat([_smallest(part, x, chunk, k + 1)[:, k] for part in x.split(chunk)])
 
 
-def _distances(x: Tensor, y: Tensor, chunk: int, count: int) -> Tensor:
-    """[N, count]: the `count` smallest squared distances of every x to the ys, ascending."""
-    best = torch.empty(len(x), 0, dtype=torch.float64, device=x.device)
+def _smallest(x: Tensor, y: Tensor, chunk: int, count: int) -> Tensor:
+    """Return the `count` smallest squared distances of every x to y, ascending, [N, count]."""
+    smallest = torch.empty(len(x), 0, dtype=torch.float64, device=x.device)
     for part in y.split(chunk):
-        found = torch.cat([best, _apart(x, part)], 1)
-        best = found.topk(min(count, found.shape[1]), largest=False).values
-    return best
+        candidates = torch.cat([smallest, _squared_distances(x, part)], 1)
+        smallest = candidates.topk(min(count, candidates.shape[1]), largest=False).values
+    return smallest
 
 
-def _inside(x: Tensor, centres: Tensor, reach: Tensor, chunk: int) -> Tensor:
-    """[N]: in how many of the balls every x lies."""
+def _count_balls(x: Tensor, centres: Tensor, radii: Tensor, chunk: int) -> Tensor:
+    """Return the number of balls that every x lies in, [N]; `radii` are squared."""
     counts = []
-    for part in x.split(chunk):
-        found = torch.zeros(len(part), dtype=torch.long, device=x.device)
-        for some, their in zip(centres.split(chunk), reach.split(chunk), strict=True):
-            found += (_apart(part, some) <= their).sum(1)
-        counts.append(found)
+    for x_part in x.split(chunk):
+        count = torch.zeros(len(x_part), dtype=torch.long, device=x.device)
+        for centre_part, radii_part in zip(centres.split(chunk), radii.split(chunk), strict=True):
+            count += (_squared_distances(x_part, centre_part) <= radii_part).sum(1)
+        counts.append(count)
     return torch.cat(counts)
 
 
-def _apart(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances [N, M], float64."""
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """[N, d], [M, d] -> [N, M], float64."""
     x, y = x.double(), y.double()
     squares = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
     return squares.clamp(min=0)

@@ -1,4 +1,4 @@
-"""What a number means: the names of the metrics, and what is kept with a value."""
+"""The names of the metrics, and the protocol under which a value was measured."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,10 +18,19 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """Two values may be compared when all of this is equal.
+    """How a value was measured; two values can be compared only if their protocols are equal.
 
-    extractor, digest, resize: the network, its weights, how pictures come to its size ("" where
-    none is used). real, fake: how many pictures. data: a hash of the real pictures' pixels.
+    Args:
+        extractor: name of the feature network; "" if none is used.
+        digest: SHA-256 of its weights.
+        resize: how images are brought to its size.
+        real, fake: numbers of images.
+        split: "train" or "test" images of the data set.
+        data: a hash of the real images' pixels.
+        truncation_psi: of a generator with w.
+        ema: whether the moving average of the weights was measured.
+        seed: of the latents.
+        quantise: how float images became 8-bit images.
     """
 
     extractor: str
@@ -36,8 +45,8 @@ class Protocol:
     seed: int
     quantise: str = QUANTISE
 
-    def plain(self) -> dict[str, Any]:
-        """As a dict of plain values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
         return asdict(self)
 
 
@@ -48,34 +57,49 @@ PARTS = {  # metrics that give several values
 
 
 def value_names(metrics: Iterable[str]) -> list[str]:
-    """The names of the values that `metrics` give."""
+    """Return the names of the values that `metrics` yield, such as "precision"."""
     return [value for name in metrics for value in PARTS.get(name, (name,))]
 
 
 def unsupported_metrics(
     metrics: Iterable[str], algorithm: str, *, translates: bool, pairs: bool, has_w: bool
 ) -> Iterator[str]:
-    """A sentence for each metric that a GAN or its data set cannot have."""
+    """Yield a sentence for each metric that a GAN or its data set does not support.
+
+    Args:
+        metrics: names of metrics.
+        algorithm: name of the GAN, for the sentences.
+        translates: whether the GAN translates images.
+        pairs: whether the data set's test images are paired.
+        has_w: whether the generator has StyleGAN's w.
+    """
     for name in metrics:
         if name in PAIRED and not translates:
             yield (
-                f"{name} compares with true partners, and {algorithm} makes pictures from noise: "
-                "leave it out."
+                f"{name} compares images with their ground truth, but {algorithm} generates images "
+                "from noise: leave it out."
             )
         elif name in PAIRED and not pairs:
             yield (
-                f"{name} compares with true partners, which this data set does not know: give "
-                "data.test_pairs=true if they are there, or leave it out."
+                f"{name} compares images with their ground truth, but this data set has no test "
+                "pairs: set data.test_pairs=true if the test images are paired, or leave it out."
             )
         if name in LATENT and not has_w:
-            yield f"{name} needs StyleGAN's w, which {algorithm} has not: leave it out."
+            yield f"{name} needs StyleGAN's w, which {algorithm} does not have: leave it out."
 
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A number: of which metric, in which direction (None: no translation), under which protocol.
+    """A measured value of a metric.
 
-    std: over subsets or splits, where the metric has one; no confidence interval.
+    Args:
+        metric: name of the value, one of `value_names`.
+        value: the number.
+        protocol: how it was measured.
+        direction: "ab" or "ba"; None for a GAN that does not translate.
+        std: standard deviation over subsets or splits, if the metric has one; no confidence
+            interval.
+        seconds: duration of the measurement.
     """
 
     metric: str
@@ -87,17 +111,17 @@ class MetricValue:
 
     @property
     def name(self) -> str:
-        """Short, with what distinguishes it: "fid5k_clean", "kid120_clean/ab"."""
+        """Short name with the main settings, see `metric_name`."""
         return metric_name(self.metric, self.protocol, self.direction)
 
-    def plain(self) -> dict[str, Any]:
-        """A row of evaluations.jsonl, without where the pictures are from."""
-        row = {**asdict(self), "name": self.name, "protocol": self.protocol.plain()}
+    def to_dict(self) -> dict[str, Any]:
+        """Return a row of evaluations.jsonl, without the source of the images."""
+        row = {**asdict(self), "name": self.name, "protocol": self.protocol.to_dict()}
         return {key: value for key, value in row.items() if key != "std" or value is not None}
 
 
 def metric_name(metric: str, protocol: Protocol, direction: str | None) -> str:
-    """See `Value.name`."""
+    """Return a short name with the main settings, such as "fid5k_clean" or "kid120_clean/ab"."""
     count, rest = divmod(protocol.fake, 1000)
     text = metric + "_" * (metric in PAIRED)  # l1_100, not l1100
     text += f"{count}k" if count and not rest else str(protocol.fake)

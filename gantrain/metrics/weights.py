@@ -1,4 +1,4 @@
-"""Where the weights of the networks that judge pictures are; torch is not needed to look."""
+"""Locate and fetch the weights of the metrics' networks, without importing torch."""
 
 import os
 from collections.abc import Callable
@@ -13,13 +13,19 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file; `sha256`: the first digits of its hash, as the publishers give them."""
+    """A published file.
+
+    Args:
+        url: where it is published.
+        sha256: the first digits of its hash as published; "": unknown.
+    """
 
     url: str
     sha256: str
 
     @property
     def name(self) -> str:
+        """File name."""
         return self.url.rpartition("/")[2]
 
 
@@ -33,49 +39,61 @@ FILES: dict[str, tuple[Weights, ...]] = {
 }
 
 
-# First digits of the files' SHA-256: the published ones, and a conversion without the classifier.
+# First digits of the SHA-256 of usable files: the published ones, and a conversion of Inception
+# without the classifier.
 KNOWN = {"inception": ("6726825d", "5cd036ac"), "lpips": ("397923af", "c15b2f82")}
 
 
 def folder() -> Path:
-    """Where weights are kept: $GANTRAIN_CACHE/weights, else ~/.cache/gantrain/weights."""
+    """Return the folder of the weights: $GANTRAIN_CACHE/weights or ~/.cache/gantrain/weights."""
     cache = os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain"
     return Path(cache).expanduser() / "weights"
 
 
-def missing_message(name: str, given: str | None) -> str:
-    """What to do about weights that are not here, a sentence; "": they are here.
+def missing_message(name: str, own_file: str | None) -> str:
+    """Return a sentence about missing weights and what to do, or "" if they are present.
 
-    given: a file of one's own instead of the published ones.
+    Args:
+        name: a key of `FILES`.
+        own_file: the user's own file instead of the published ones.
     """
-    if given is not None:
-        there = Path(given).expanduser().is_file()
-        return "" if there else f"weights.{name}={given}: there is no such file."
-    absent = [w for w in FILES[name] if not (folder() / w.name).is_file()]
-    if not absent:
+    if own_file is not None:
+        exists = Path(own_file).expanduser().is_file()
+        return "" if exists else f"weights.{name}={own_file}: there is no such file."
+    missing = [w for w in FILES[name] if not (folder() / w.name).is_file()]
+    if not missing:
         return ""
     return (
-        f"The weights of {name} are not in {folder()}: run gantrain fetch weights={name} where "
-        f"there is a network (GANTRAIN_CACHE names the folder), or give weights.{name}=FILE."
+        f"The weights of {name} are not in {folder()}: run gantrain fetch weights={name} on a "
+        f"machine with internet access (GANTRAIN_CACHE sets the folder), or give "
+        f"weights.{name}=FILE."
     )
 
 
-def find(name: str, given: str | None = None, log: Log | None = None) -> list[Path]:
-    """The files of `name`; with `log`, published ones that are not here are fetched.
+def find(name: str, own_file: str | None = None, log: Log | None = None) -> list[Path]:
+    """Return the files of a network's weights.
 
-    Raises ConfigError: not here, and not to be had.
+    Args:
+        name: a key of `FILES`.
+        own_file: the user's own file instead of the published ones.
+        log: receives progress messages and allows downloads; None: nothing is downloaded.
+
+    Raises:
+        ConfigError: a file is missing and could not be downloaded.
     """
-    if given is not None or log is None:
-        if told := missing_message(name, given):
-            raise ConfigError(told)
-        return [Path(given).expanduser()] if given else [folder() / w.name for w in FILES[name]]
-    found = []
+    if own_file is not None or log is None:
+        if message := missing_message(name, own_file):
+            raise ConfigError(message)
+        if own_file:
+            return [Path(own_file).expanduser()]
+        return [folder() / w.name for w in FILES[name]]
+    files = []
     for weights in FILES[name]:
         by_hand = (
-            f"fetch {weights.url} on another machine and put it into {folder()}, or give "
+            f"download {weights.url} on another machine and put it into {folder()}, or give "
             f"weights.{name}=FILE."
         )
         checksum = f"sha256:{weights.sha256}" if weights.sha256 else None
-        published = RemoteFile([weights.url], checksum)
-        found.append(fetch(published, folder() / weights.name, log, by_hand))
-    return found
+        remote_file = RemoteFile([weights.url], checksum)
+        files.append(fetch(remote_file, folder() / weights.name, log, by_hand))
+    return files

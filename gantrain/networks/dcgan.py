@@ -1,4 +1,4 @@
-"""DCGAN's networks (Radford et al. 2016, arXiv 1511.06434) for sides that are multiples of 4."""
+"""DCGAN's networks (Radford et al. 2016, arXiv 1511.06434); sides are multiples of 4."""
 
 from itertools import pairwise
 
@@ -9,25 +9,35 @@ from gantrain.networks.layers import in_float32, init_weights
 from gantrain.networks.spec import self_describing
 
 
-def _up(inputs: int, outputs: int) -> nn.Sequential:
-    """[N, inputs, H, W] -> [N, outputs, 2H, 2W]; batch norm brings its own bias."""
-    conv = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+def _up_block(in_channels: int, out_channels: int) -> nn.Sequential:
+    """[N, in_channels, H, W] -> [N, out_channels, 2H, 2W]."""
+    # No bias: batch norm has its own.
+    conv = nn.ConvTranspose2d(
+        in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=False
+    )
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
-def _down(inputs: int, outputs: int, dropout: float, norm: bool) -> nn.Sequential:
-    """[N, inputs, H, W] -> [N, outputs, ceil(H/2), ceil(W/2)]."""
-    conv = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=not norm)
-    layers = [nn.BatchNorm2d(outputs)] if norm else []
-    return nn.Sequential(conv, *layers, nn.LeakyReLU(0.2), nn.Dropout(dropout))
+def _down_block(in_channels: int, out_channels: int, dropout: float, norm: bool) -> nn.Sequential:
+    """[N, in_channels, H, W] -> [N, out_channels, ceil(H/2), ceil(W/2)]."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, bias=not norm)
+    norms = [nn.BatchNorm2d(out_channels)] if norm else []
+    return nn.Sequential(conv, *norms, nn.LeakyReLU(0.2), nn.Dropout(dropout))
 
 
 @self_describing
 class DCGANGenerator(nn.Module):
-    """z [N, z_dim] (and label c [N, label_dim]) -> image [N, channels, h, w] in [-1, 1].
+    """DCGAN's generator.
 
-    A linear layer makes `width` maps of a quarter of the size (8 x 8 x 512 for 32 px), which two
-    transposed convolutions double twice.
+    A linear layer makes feature maps of a quarter of the image's size (512 maps of 8x8 for 32 px);
+    two transposed convolutions each double the size and halve the number of channels.
+
+    Args:
+        resolution: [height, width] in pixels, multiples of 4.
+        channels: channels of the image.
+        label_dim: entries of a label; 0: unconditional.
+        z_dim: entries of the latent vector z.
+        width: channels of the first feature maps.
     """
 
     def __init__(
@@ -46,11 +56,12 @@ class DCGANGenerator(nn.Module):
         size = self.start[0] * self.start[1] * self.start[2]
         self.project = nn.Linear(z_dim + label_dim, size)
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
-        self.body = nn.Sequential(_up(width, width // 2), _up(width // 2, width // 4))
+        self.body = nn.Sequential(_up_block(width, width // 2), _up_block(width // 2, width // 4))
         self.out = nn.Sequential(nn.Conv2d(width // 4, channels, 3, padding=1), nn.Tanh())
         init_weights(self)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Latents [N, z_dim], labels c [N, label_dim] -> images [N, channels, H, W] in [-1, 1]."""
         if self.label_dim:
             assert c is not None
             z = torch.cat([z, c], dim=1)
@@ -60,10 +71,17 @@ class DCGANGenerator(nn.Module):
 
 @self_describing
 class DCGANDiscriminator(nn.Module):
-    """image [N, channels, h, w] (and label c [N, label_dim]) -> logits [N].
+    """DCGAN's discriminator: three stride-2 convolutions and a linear layer.
 
-    Batch norm in every layer but the first (paper, section 3): without it, D of this size falls
-    back to guessing. A label enters as constant maps beside the picture's channels.
+    Batch norm follows every convolution but the first (paper, section 3): without it, a D of this
+    size falls back to guessing. A label enters as constant maps beside the image's channels.
+
+    Args:
+        resolution: [height, width] in pixels.
+        channels: channels of the image.
+        label_dim: entries of a label; 0: unconditional.
+        width: channels of the first layer, doubled by each of the next two.
+        dropout: dropout probability in every layer.
     """
 
     def __init__(
@@ -78,13 +96,16 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         self.label_dim = label_dim
         widths = [channels + label_dim, width, 2 * width, 4 * width]
-        layers = [_down(a, b, dropout, norm=i > 0) for i, (a, b) in enumerate(pairwise(widths))]
-        self.body = nn.Sequential(*layers)
-        h, w = (-(-side // 8) for side in resolution)
+        blocks = [
+            _down_block(a, b, dropout, norm=i > 0) for i, (a, b) in enumerate(pairwise(widths))
+        ]
+        self.body = nn.Sequential(*blocks)
+        h, w = (-(-side // 8) for side in resolution)  # each block rounds up
         self.out = nn.Linear(widths[-1] * h * w, 1)
         init_weights(self)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Images [N, channels, H, W] in [-1, 1], labels c [N, label_dim] -> logits [N]."""
         if self.label_dim:
             assert c is not None
             maps = c[:, :, None, None].expand(-1, -1, *x.shape[2:])

@@ -1,4 +1,4 @@
-"""Pieces shared by the networks: norms, padding, weight initialisation, precision."""
+"""Building blocks shared by the networks: norms, padding, weight initialisation, precision."""
 
 from typing import Literal
 
@@ -13,21 +13,30 @@ Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
 class ReflectionPad(nn.Module):
-    """[N, C, H, W] -> [N, C, H + 2p, W + 2p]."""
+    """Reflection padding that is reproducible on every device, see `reflect_pad`.
+
+    Args:
+        padding: pixels added on each side.
+    """
 
     def __init__(self, padding: int) -> None:
         super().__init__()
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H + 2 * padding, W + 2 * padding]."""
         return reflect_pad(x, self.padding)
 
     def extra_repr(self) -> str:
+        """Return the padding, shown when the module is printed."""
         return str(self.padding)
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Normalisation of [N, channels, H, W]; instance norm has no parameters and no state."""
+    """Return the normalisation for [N, channels, H, W].
+
+    Instance norm has neither parameters nor state, so train() and eval() agree.
+    """
     if norm == "instance":
         return nn.InstanceNorm2d(channels)
     if norm == "batch":
@@ -36,15 +45,28 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
 
 
 def uses_bias(norm: Norm) -> bool:
-    """Batch norm has its own bias. (The reference drops it for "none" too: no bias at all.)"""
+    """Return whether a convolution before `norm` needs a bias; batch norm has its own.
+
+    The reference drops it for "none" too and is left with no bias at all.
+    """
     return norm != "batch"
 
 
 @torch.no_grad()
 def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> nn.Module:
-    """CycleGAN's initialisation: conv weights by `init`, biases 0, batch-norm scales N(1, gain).
+    """Initialise a network in place as CycleGAN's reference does.
 
-    "kaiming" ignores `gain`, as in the reference.
+    Weights of convolutions and linear layers are drawn by `init`, biases are 0, batch norm's
+    scales are drawn from N(1, gain).
+
+    Args:
+        net: the network, changed in place.
+        init: "normal" draws N(0, gain); "xavier", "kaiming" (fan in) and "orthogonal" are those of
+            `torch.nn.init`.
+        gain: standard deviation or gain; "kaiming" ignores it, as in the reference.
+
+    Returns:
+        The same network.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -65,23 +87,23 @@ def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> n
 
 
 def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
-    """Run the output layers outside autocast.
+    """Run output layers outside autocast, in float32 or wider.
 
-    bfloat16 near +-1 has steps of half an 8-bit level: an output computed in it shows bands.
+    bfloat16 near +-1 has steps of half an 8-bit level: images computed in it show banding.
     """
     with without_autocast(x):
         return layers(at_least_float32(x))
 
 
 def without_autocast(x: Tensor) -> torch.autocast:
-    """Context in which every tensor keeps the dtype it has, on the device of x."""
+    """Return a context without autocast on the device of x."""
     return torch.autocast(x.device.type, enabled=False)
 
 
 def half_dtype(x: Tensor) -> torch.dtype | None:
-    """What autocast would compute in on the device of x; None outside of autocast.
+    """Return autocast's dtype on the device of x; None outside autocast and for float64.
 
-    float64 stays float64, as in autocast itself.
+    Autocast itself leaves float64 alone too.
     """
     device = x.device.type
     if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):

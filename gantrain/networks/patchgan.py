@@ -1,4 +1,4 @@
-"""Discriminators that judge patches (Isola et al. 2017, section 3.2.2; Zhu et al. 2017, 7.2)."""
+"""Patch discriminators (Isola et al. 2017, section 3.2.2; Zhu et al. 2017, section 7.2)."""
 
 from torch import Tensor, nn
 
@@ -10,9 +10,11 @@ from gantrain.networks.spec import self_describing
 class PatchDiscriminator(nn.Module):
     """PatchGAN: `layers` stride-2 convolutions and two stride-1 ones, all 4x4.
 
-    Receptive field in pixels for 1..5 layers: 16, 34, 70, 142, 286.
-
-    Shape: [N, in_channels, H, W] -> logits [N, 1, H', W'] (256 px, 3 layers: 30x30).
+    Args:
+        in_channels: channels of the image.
+        ndf: channels of the first layer, doubled by each layer up to 8 ndf.
+        layers: stride-2 convolutions; 1 to 5 give a receptive field of 16, 34, 70, 142, 286 px.
+        norm: see `make_norm`.
     """
 
     def __init__(
@@ -34,14 +36,18 @@ class PatchDiscriminator(nn.Module):
         self.model = nn.Sequential(*modules, nn.Conv2d(width, 1, 4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] -> logits [N, 1, H', W'], 30x30 for 256 px and 3 layers."""
         return self.model(x)
 
 
 @self_describing
 class PixelDiscriminator(nn.Module):
-    """1x1 convolutions: judges each pixel's colour alone.
+    """PixelGAN: 1x1 convolutions, so each pixel is judged by its colour alone.
 
-    Shape: [N, in_channels, H, W] -> logits [N, 1, H, W].
+    Args:
+        in_channels: channels of the image.
+        ndf: channels of the first layer; the second has twice as many.
+        norm: see `make_norm`.
     """
 
     def __init__(self, in_channels: int, ndf: int = 64, norm: Norm = "instance") -> None:
@@ -57,4 +63,5 @@ class PixelDiscriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] -> logits [N, 1, H, W]."""
         return self.net(x)

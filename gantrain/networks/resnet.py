@@ -1,4 +1,4 @@
-"""The residual generator of CycleGAN (Zhu et al. 2017, section 7.2; Johnson et al. 2016)."""
+"""CycleGAN's residual generator (Zhu et al. 2017, section 7.2; Johnson et al. 2016)."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,10 @@ from gantrain.networks.spec import self_describing
 class ResnetBlock(nn.Module):
     """x + (pad, conv, norm, relu, [dropout], pad, conv, norm)(x); nothing after the sum.
 
-    x: [N, channels, H, W].
+    Args:
+        channels: channels of the input and the output.
+        norm: see `make_norm`.
+        dropout: adds a dropout of probability 0.5.
     """
 
     def __init__(self, channels: int, norm: Norm, dropout: bool) -> None:
@@ -28,26 +31,27 @@ class ResnetBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, H, W] -> [N, channels, H, W]."""
         return x + self.conv_block(x)
 
 
 @self_describing
 class ResnetGenerator(nn.Module):
-    """Image to image, two halvings, `blocks` residual blocks, two doublings.
+    """Image-to-image generator: two downsamplings, `blocks` residual blocks, two upsamplings.
+
+    Parameter names are those of the reference's checkpoints.
 
     Args:
-        in_channels, out_channels: channels of the images.
-        ngf: width of the first layer; the blocks are 4 times as wide.
-        blocks: the paper uses 6 for 128 px and 9 from 256 px on.
-        norm: "instance" (default: no parameters, train() equals eval()), "batch" or "none".
-        dropout: 0.5 inside the blocks.
-
-    Shape: [N, in_channels, H, W] -> [N, out_channels, H, W], values in [-1, 1]; H and W multiples
-    of 4, at least 8. Parameter names are those of the reference's checkpoints.
+        in_channels: channels of the source domain.
+        out_channels: channels of the target domain.
+        ngf: channels of the first layer; the blocks have 4 times as many.
+        blocks: number of residual blocks; the paper uses 6 for 128 px and 9 from 256 px on.
+        norm: see `make_norm`.
+        dropout: adds a dropout of probability 0.5 to each block.
     """
 
-    size_multiple = 4  # of the sides of a picture
-    least_side = 8
+    size_multiple = 4  # image sides must be multiples of it
+    least_side = 8  # a block's reflection padding needs feature maps of at least 2x2
 
     def __init__(
         self,
@@ -62,24 +66,29 @@ class ResnetGenerator(nn.Module):
         bias = uses_bias(norm)
         self.out_channels = out_channels
 
-        def normed(conv: nn.Module, channels: int) -> list[nn.Module]:
+        def with_norm_and_relu(conv: nn.Module, channels: int) -> list[nn.Module]:
             return [conv, make_norm(norm, channels), nn.ReLU()]
 
-        layers = [ReflectionPad(3), *normed(nn.Conv2d(in_channels, ngf, 7, bias=bias), ngf)]
+        stem = nn.Conv2d(in_channels, ngf, 7, bias=bias)
+        layers = [ReflectionPad(3), *with_norm_and_relu(stem, ngf)]
         for width in (ngf, 2 * ngf):
             down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)
-            layers += normed(down, 2 * width)
+            layers += with_norm_and_relu(down, 2 * width)
         layers += [ResnetBlock(4 * ngf, norm, dropout) for _ in range(blocks)]
         for width in (4 * ngf, 2 * ngf):
             up = nn.ConvTranspose2d(
                 width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias
             )
-            layers += normed(up, width // 2)
+            layers += with_norm_and_relu(up, width // 2)
         layers += [ReflectionPad(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        *body, last, _ = self.model
+        """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1].
+
+        H and W are multiples of 4 and at least 8.
+        """
+        *body, last, _ = self.model  # _ is the tanh, which has to run in float32 too
         for layer in body:
             x = layer(x)
         return torch.tanh(in_float32(last, x))

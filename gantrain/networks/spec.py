@@ -1,4 +1,4 @@
-"""Networks that remember their constructor call, so that a file of weights can rebuild them."""
+"""Networks that record their constructor call, so that a snapshot can rebuild them."""
 
 import functools
 import inspect
@@ -11,10 +11,10 @@ M = TypeVar("M", bound=type[nn.Module])
 
 
 def self_describing(cls: M) -> M:
-    """Class decorator: instances get `spec = {"target": "module.Class", "args": {...}}`.
+    """Decorate a network class: instances get `spec = {"target": "module.Class", "args": {...}}`.
 
-    The arguments must be plain values (numbers, strings, bools, None, lists, dicts of them), since
-    `spec` is written into snapshots and read back without unpickling code.
+    The constructor's arguments must be plain values (numbers, strings, bools, None, lists and dicts
+    of them): `spec` is written into snapshots and read back without unpickling code.
     """
     init: Callable[..., None] = cls.__init__
     signature = inspect.signature(init)

@@ -1,4 +1,4 @@
-"""CycleGAN's networks by the names its config uses."""
+"""CycleGAN's networks by their names in the config."""
 
 from torch import nn
 
@@ -13,19 +13,37 @@ _UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
 def make_generator(
     name: str, in_channels: int, out_channels: int, ngf: int, blocks: int, norm: Norm, dropout: bool
 ) -> nn.Module:
-    """Image to image, both [-1, 1]: "resnet" with `blocks` blocks, "unet_128" or "unet_256"."""
+    """Return an image-to-image generator with values in [-1, 1].
+
+    Args:
+        name: "resnet", "unet_128" or "unet_256".
+        in_channels: channels of the source domain.
+        out_channels: channels of the target domain.
+        ngf: channels of the first layer.
+        blocks: residual blocks of "resnet"; the U-Nets ignore it.
+        norm: see `make_norm`.
+        dropout: whether the network has dropout layers.
+    """
     if name == "resnet":
         return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout)
     return UnetGenerator(in_channels, out_channels, ngf, _UNET_DOWNS[name], norm, dropout)
 
 
 def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm: Norm) -> nn.Module:
-    """Image to a map of logits: "patch" with `layers` stride-2 layers, or "pixel"."""
+    """Return a discriminator [N, in_channels, H, W] -> logits [N, 1, H', W'].
+
+    Args:
+        name: "patch" or "pixel".
+        in_channels: channels of the image.
+        ndf: channels of the first layer.
+        layers: stride-2 convolutions of "patch"; "pixel" ignores it.
+        norm: see `make_norm`.
+    """
     if name == "patch":
         return PatchDiscriminator(in_channels, ndf, layers, norm)
     return PixelDiscriminator(in_channels, ndf, norm)
 
 
 def size_multiple(generator: str) -> int:
-    """What the sides of the images must be multiples of."""
+    """Return the number of pixels that the sides of images must be multiples of."""
     return 2 ** _UNET_DOWNS.get(generator, 2)

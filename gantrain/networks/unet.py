@@ -8,10 +8,17 @@ from gantrain.networks.spec import self_describing
 
 
 class UnetLevel(nn.Module):
-    """One halving, the level below, one doubling; cat([x, result]) unless outermost.
+    """One downsampling, the level below, one upsampling; returns cat([x, result]).
 
-    `outer` and `inner` are the channels above and below the halving. Parameter names are those of
-    the reference's checkpoints, which is why everything sits in one Sequential.
+    Parameter names are those of the reference's checkpoints, which is why all layers sit in one
+    Sequential.
+
+    Args:
+        outer: channels before the downsampling.
+        inner: channels after it.
+        below: the next lower level; None: this is the innermost one.
+        norm: see `make_norm`.
+        dropout: adds a dropout of probability 0.5.
     """
 
     def __init__(
@@ -19,7 +26,7 @@ class UnetLevel(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
-        # An innermost map can be 1x1, which a per-image norm would erase: no norm downwards.
+        # The innermost map can be 1x1, which a per-image norm would erase: no norm on the way down.
         down_norm = [] if below is None else [make_norm(norm, inner)]
         middle = [] if below is None else [below]
         from_below = inner if below is None else 2 * inner
@@ -35,11 +42,12 @@ class UnetLevel(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, outer, H, W] -> [N, 2 * outer, H, W]."""
         return torch.cat([x, self.model(x)], dim=1)
 
 
 class _Outermost(nn.Module):
-    """Halving without norm, the levels below, doubling to the image and tanh in float32."""
+    """Downsampling without norm, the levels below, upsampling to the image, tanh in float32."""
 
     def __init__(self, in_channels: int, out_channels: int, ngf: int, below: UnetLevel, norm: Norm):
         super().__init__()
@@ -58,17 +66,19 @@ class _Outermost(nn.Module):
 
 @self_describing
 class UnetGenerator(nn.Module):
-    """Image to image through `downs` halvings with skip connections.
+    """Image-to-image generator with `downs` downsamplings and skip connections.
 
     Args:
-        in_channels, out_channels: channels of the images.
-        ngf: width of the first level; doubled each level up to 8 ngf.
+        in_channels: channels of the source domain.
+        out_channels: channels of the target domain.
+        ngf: channels of the first level, doubled by each level up to 8 ngf.
         downs: 7 for unet_128, 8 for unet_256.
-        norm, dropout: as in `ResnetGenerator`; dropout sits in the 8 ngf levels between the
-            innermost and the tapering ones.
+        norm: see `make_norm`.
+        dropout: adds a dropout of probability 0.5 to the levels with 8 ngf channels on both sides,
+            except the innermost one.
 
-    Shape: [N, in_channels, H, W] -> [N, out_channels, H, W], values in [-1, 1]; H and W multiples
-    of 2**downs.
+    Raises:
+        ValueError: fewer than 5 downsamplings.
     """
 
     def __init__(
@@ -82,7 +92,7 @@ class UnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if downs < 5:
-            raise ValueError(f"a U-Net here has at least 5 halvings, not {downs}")
+            raise ValueError(f"UnetGenerator needs downs >= 5, not {downs}")
         level = UnetLevel(8 * ngf, 8 * ngf, None, norm, dropout=False)
         for _ in range(downs - 5):
             level = UnetLevel(8 * ngf, 8 * ngf, level, norm, dropout)
@@ -90,7 +100,8 @@ class UnetGenerator(nn.Module):
             level = UnetLevel(width, 2 * width, level, norm, dropout=False)
         self.model = _Outermost(in_channels, out_channels, ngf, level, norm)
         self.out_channels = out_channels
-        self.size_multiple = 2**downs  # of the sides of a picture
+        self.size_multiple = 2**downs  # image sides must be multiples of it
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1]; see `size_multiple`."""
         return self.model(x)

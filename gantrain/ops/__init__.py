@@ -1,1 +1,1 @@
-"""Pure tensor functions."""
+"""Tensor functions without state."""

@@ -19,19 +19,21 @@ def bias_act(
     gain: float = 1.0,
     clamp: float | None = None,
 ) -> Tensor:
-    """clamp(gain * act(scale * x + bias)), act: leaky ReLU of slope 0.2, or nothing ("linear").
+    """Return clamp(gain * act(scale * x + bias)).
 
-    `scale` is where a layer's equalised learning rate goes: scaling its output costs nothing here,
-    scaling its weights would cost a copy of them in every forward and backward pass.
+    `scale` takes a layer's equalised learning rate: scaling its output costs nothing here, scaling
+    its weights would cost a copy of them in every forward and backward pass.
 
     Args:
         x: [N, C, ...], any range.
         bias: [C] in the dtype of x, or None.
-        scale, gain: positive.
+        act: "lrelu" (leaky ReLU of slope 0.2) or "linear".
+        scale: positive factor of x.
+        gain: positive factor of the result.
         clamp: largest absolute value of the result; None: no limit.
 
     Returns:
-        A tensor like x.
+        A tensor of the shape and dtype of x.
     """
     y = _affine(x, bias, scale * gain, gain)  # gain > 0, so it may go in front of the activation
     if act == "lrelu":
@@ -43,6 +45,6 @@ def _affine(x: Tensor, bias: Tensor | None, x_gain: float, bias_gain: float) -> 
     if bias is None:
         return x if x_gain == 1 else x * x_gain
     bias = bias.view(-1, *[1] * (x.ndim - 2))
-    if torch.compiler.is_compiling():  # inductor loses alpha where x is a matrix product
+    if torch.compiler.is_compiling():  # inductor drops `alpha` if x is a matrix product
         return bias * bias_gain + x * x_gain
     return torch.add(bias * bias_gain, x, alpha=x_gain)

@@ -1,7 +1,8 @@
 """Resampling with a constant FIR filter: insert zeros, pad, filter, keep every n-th sample.
 
-Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN". The inserted zeros are
-never written out and the samples that would be dropped are never computed: a stride does both.
+Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN". Inserted zeros are
+never written and dropped samples are never computed: strided convolutions do both. A filter is
+given by its taps, the coefficients.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ _SEPARABLE_FROM = 8
 
 
 def fir_taps(taps: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    """A filter as a float32 tensor [k] or [kh, kw], normalised to sum 1."""
-    filt = torch.tensor(taps, dtype=torch.float32)
-    return filt / filt.sum()
+    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalised to sum 1."""
+    tensor = torch.tensor(taps, dtype=torch.float32)
+    return tensor / tensor.sum()
 
 
 def upfirdn2d(
@@ -31,18 +32,20 @@ def upfirdn2d(
     flip: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Put up - 1 zeros behind every sample, pad, convolve, keep every down-th from the first on.
+    """Upsample, filter and downsample images.
 
-    Differentiable in `x` any number of times; `taps` are constants. Keeps the dtype of `x` outside
-    of autocast (the callers leave it).
+    Inserts up - 1 zeros after every sample, pads, convolves, and keeps every down-th sample from
+    the first on. Differentiable in `x` any number of times; `taps` are constants. Keeps the dtype
+    of `x` outside autocast, which the callers leave.
 
     Args:
         x: [N, C, H, W], floating point, any range.
-        taps: [k] (meaning its outer product with itself) or [kh, kw]; [1, k] filters rows only.
-        up, down: factors, or (horizontal, vertical) ones.
-        padding: zeros on the (left, right, top, bottom) after the upsampling; negative crops.
-        flip: correlate instead of convolve.
-        gain: multiplies the result (the total gain of both axes).
+        taps: [kh, kw], or [k] for its outer product with itself; [1, k] filters rows only.
+        up: upsampling factor, or (horizontal, vertical) factors.
+        down: downsampling factor, or (horizontal, vertical) factors.
+        padding: zeros on the (left, right, top, bottom) after the upsampling; negative: crops.
+        flip: whether to correlate instead of convolve.
+        gain: factor of the result, for both axes together.
 
     Returns:
         [N, C, H', W'] with H' = (H * up + top + bottom - kh) // down + 1 and W' likewise.
@@ -52,7 +55,7 @@ def upfirdn2d(
     """
     up, down = _pair(up), _pair(down)
     pad = (padding,) * 4 if isinstance(padding, int) else padding
-    taps = taps.detach().to(x) * gain  # the gain rides on the few taps, not on the picture
+    taps = taps.detach().to(x) * gain  # scaling the few taps is cheaper than scaling the image
     if taps.ndim == 1 and len(taps) >= _SEPARABLE_FROM:
         row = taps[None, :]
         x = _resample(x, row, _Plan(up[0], 1, down[0], 1, pad[0], pad[1], 0, 0), flip)
@@ -64,21 +67,37 @@ def upfirdn2d(
 
 
 def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C, 2H, 2W], brightness kept; `taps` [k] or [kh, kw] sum to 1."""
+    """Double the size of images and keep their brightness.
+
+    Args:
+        x: [N, C, H, W].
+        taps: [k] or [kh, kw] with sum 1.
+
+    Returns:
+        [N, C, 2H, 2W].
+    """
     left, top = ((k + 1) // 2 for k in _sides(taps))
     right, bottom = ((k - 2) // 2 for k in _sides(taps))
     return upfirdn2d(x, taps, up=2, padding=(left, right, top, bottom), gain=4.0)
 
 
 def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C, H/2, W/2] (H, W even), brightness kept; `taps` as in upsample2d."""
+    """Halve the size of images and keep their brightness.
+
+    Args:
+        x: [N, C, H, W] with even H and W.
+        taps: [k] or [kh, kw] with sum 1.
+
+    Returns:
+        [N, C, H/2, W/2].
+    """
     left, top = ((k - 1) // 2 for k in _sides(taps))
     right, bottom = ((k - 2) // 2 for k in _sides(taps))
     return upfirdn2d(x, taps, down=2, padding=(left, right, top, bottom))
 
 
 def filter2d(x: Tensor, taps: Tensor) -> Tensor:
-    """[N, C, H, W] -> the same size; `taps` [k] or [kh, kw] sum to 1."""
+    """Filter images [N, C, H, W] with `taps` [k] or [kh, kw] and keep their size."""
     left, top = (k // 2 for k in _sides(taps))
     right, bottom = ((k - 1) // 2 for k in _sides(taps))
     return upfirdn2d(x, taps, padding=(left, right, top, bottom))
@@ -89,12 +108,12 @@ def _pair(factor: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _sides(taps: Tensor) -> tuple[int, int]:
-    """(width, height) of the filter."""
+    """Return (width, height) of the filter."""
     return taps.shape[-1], taps.shape[0]
 
 
 class _Plan(NamedTuple):
-    """Everything about a resampling but the taps; x is horizontal."""
+    """The geometry of a resampling; x is horizontal, y vertical."""
 
     up_x: int
     up_y: int
@@ -112,11 +131,11 @@ class _Plan(NamedTuple):
         return h, w
 
     def adjoint(self, size: tuple[int, int], out: tuple[int, int], taps: Tensor) -> "_Plan":
-        """Of the transposed linear map, from `out` = (H', W') back to `size` = (H, W).
+        """Return the plan of the transposed linear map, from `out` = (H', W') to `size` = (H, W).
 
         Sample i of the input reaches sample j of the output through tap
-        k = j * down - i * up + n - 1 - left. Read the other way round this is a resampling by
-        down/up with the flipped filter and n - 1 - left zeros in front.
+        k = j * down - i * up + n - 1 - left, with n taps. Read from j to i, this is a resampling
+        with up and down exchanged, the flipped filter and n - 1 - left zeros in front.
         """
         kw, kh = _sides(taps)
         left, top = kw - 1 - self.left, kh - 1 - self.top
@@ -130,15 +149,17 @@ def _resample(x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
     h, w = plan.out_size(x.shape[2], x.shape[3], taps)
     if h < 1 or w < 1:
         kw, kh = _sides(taps)
-        raise ValueError(f"a {kh}x{kw} filter does not fit into {tuple(x.shape[2:])} and {plan}")
+        raise ValueError(
+            f"a {kh}x{kw} filter is larger than the padded image of {tuple(x.shape[2:])} and {plan}"
+        )
     if torch.compiler.is_compiling():
-        return _compute(x, taps, plan, flip)  # plain operations: the compiler derives and fuses
+        return _compute(x, taps, plan, flip)  # plain operations, which the compiler can fuse
     result: Tensor = _Resample.apply(x, taps, plan, flip)
     return result
 
 
 class _Resample(torch.autograd.Function):
-    """The gradient of a resampling is another resampling, so all orders of derivative are here.
+    """A resampling whose gradient is another resampling, so that derivatives of all orders exist.
 
     torch's own second derivative of a depthwise convolution is many times slower.
     """
@@ -164,9 +185,10 @@ def _compute(x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
 
 
 def _filter_and_drop(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
-    """No upsampling: one strided depthwise convolution (torch's conv2d correlates)."""
+    """Resample without upsampling: one strided depthwise convolution (conv2d correlates)."""
+    # The convolution itself can pad, but only symmetrically; `_pad` does the rest.
     x_pad, y_pad = min(plan.left, plan.right), min(plan.top, plan.bottom)
-    x_pad, y_pad = max(x_pad, 0), max(y_pad, 0)  # what the convolution can pad by itself
+    x_pad, y_pad = max(x_pad, 0), max(y_pad, 0)
     x = _pad(x, plan.left - x_pad, plan.right - x_pad, plan.top - y_pad, plan.bottom - y_pad)
     weight = kernel.expand(x.shape[1], 1, *kernel.shape)
     stride = (plan.down_y, plan.down_x)
@@ -174,15 +196,16 @@ def _filter_and_drop(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
 
 
 def _insert_and_filter(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
-    """Upsampling: a transposed depthwise convolution, cropped to where the zeros were wanted.
+    """Resample with upsampling: a transposed depthwise convolution, cropped to the padding.
 
-    Its full output has n - 1 samples more in front than a padding of 0 gives.
+    Its full output begins n - 1 samples before that of a padding of 0, with n taps.
     """
     kw, kh = _sides(kernel)
     h, w = plan.out_size(x.shape[2], x.shape[3], kernel)
     length_x, length_y = (w - 1) * plan.down_x + 1, (h - 1) * plan.down_y + 1
     full_x, full_y = (x.shape[3] - 1) * plan.up_x + kw, (x.shape[2] - 1) * plan.up_y + kh
-    left, top = kw - 1 - plan.left, kh - 1 - plan.top  # samples to crop; negative: to add
+    # Samples to crop; negative: to add. The convolution crops the symmetric part.
+    left, top = kw - 1 - plan.left, kh - 1 - plan.top
     right, bottom = full_x - left - length_x, full_y - top - length_y
     x_crop, y_crop = max(min(left, right), 0), max(min(top, bottom), 0)
     y = F.conv_transpose2d(
@@ -197,5 +220,5 @@ def _insert_and_filter(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
 
 
 def _pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """Zeros around x; negative numbers crop."""
+    """Add zeros around x; negative numbers crop."""
     return F.pad(x, (left, right, top, bottom)) if left or right or top or bottom else x

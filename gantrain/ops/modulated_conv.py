@@ -1,8 +1,8 @@
 """Convolution whose input channels are scaled per sample (Karras et al. 2020, section 2.2).
 
-The paper scales the weights: w'[n, o, i, k] = s[n, i] w[o, i, k], and demodulates, i.e. divides by
-the norm of w'[n, o]. Scaling the input by s before and the output by 1/norm after one ordinary
-convolution is the same function without a set of weights for every sample.
+The paper modulates the weights, w'[n, o, i, k] = s[n, i] w[o, i, k], and demodulates them: it
+divides by the norm of w'[n, o]. Scaling the input by s before one ordinary convolution and the
+output by 1 / norm after it computes the same without a set of weights for every sample.
 """
 
 import torch
@@ -24,21 +24,23 @@ def modulated_conv2d(
     taps: Tensor | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """x * s, convolved ("same" size, doubled when up is 2), divided by |s w|, plus noise.
+    """Convolve x with weights that are modulated by styles, with "same" padding; add noise.
 
     Args:
         x: [N, I, H, W], any range. Its dtype is that of the result and of the convolution.
-        weight: [O, I, k, k], k odd; a doubling needs k = 3.
+        weight: [O, I, k, k], k odd; k = 3 for upsampling.
         styles: [N, I]. In half precision weights and styles are normalised first, which the
-            demodulation undoes.
-        up: 1, or 2: a transposed convolution of stride 2, smoothed by the filter `taps`.
-        noise: [N or 1, 1, H', W'], or None.
+            demodulation cancels.
+        demodulate: whether to divide by the norm of the modulated weights.
+        up: 1, or 2: a transposed convolution of stride 2, smoothed by a filter.
+        taps: the filter for upsampling, [4, 4] or [4] with sum 1; not needed for up = 1.
+        noise: [N or 1, 1, H', W'] or None.
 
     Returns:
-        [N, O, H', W'].
+        [N, O, H', W'] with H' = up * H, W' = up * W.
     """
     if demodulate and x.dtype in (torch.float16, torch.bfloat16):
-        weight, styles = _normalised(weight, styles)
+        weight, styles = _normalize(weight, styles)
     if weight.shape[-1] == 1 and not demodulate and noise is None:
         return _pointwise(x, weight[:, :, 0, 0], styles)
     y = _convolve(x * _channels(styles, x), weight.to(x.dtype), up, taps)
@@ -49,10 +51,16 @@ def modulated_conv2d(
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """1 / sqrt(sum over i and k of (s[n, i] w[o, i, k])^2 + 1e-8): [N, O].
+    """Return 1 / sqrt(sum over i and k of (s[n, i] w[o, i, k])^2 + 1e-8).
 
-    weight: [O, I, k, k]; styles: [N, I]. One small matrix product instead of [N, O, I, k, k].
+    Args:
+        weight: [O, I, k, k].
+        styles: [N, I].
+
+    Returns:
+        [N, O].
     """
+    # A small matrix product avoids the tensor [N, O, I, k, k].
     energy = weight.square().sum(dim=(2, 3))
     return (styles.square() @ energy.T + _EPS).rsqrt()
 
@@ -62,10 +70,10 @@ def _channels(scale: Tensor, like: Tensor) -> Tensor:
     return scale.to(like.dtype)[:, :, None, None]
 
 
-def _normalised(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-    """Into a range where a sum over the inputs cannot overflow half precision.
+def _normalize(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale weights and styles so that a sum over the inputs cannot overflow half precision.
 
-    The divisors cancel in the demodulation, so nothing has to flow back through them.
+    The divisors cancel in the demodulation, so they need no gradient.
     """
     fan_in = weight[0].numel()
     largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
@@ -76,15 +84,15 @@ def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor
     if up == 1:
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
     assert up == 2 and taps is not None
-    # The weight as stored: it multiplies sample (i, j) into the outputs (2i.., 2j..) unflipped.
+    # The stored weight is not flipped: sample (i, j) is spread over the outputs (2i.., 2j..).
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     return fir.upfirdn2d(y, taps, padding=1, gain=4.0)
 
 
 def _pointwise(x: Tensor, weight: Tensor, styles: Tensor) -> Tensor:
-    """A 1x1 convolution to few channels: here the weights per sample are smaller than x * s.
+    """1x1 convolution of x [N, I, H, W] with weight [O, I].
 
-    x: [N, I, H, W], weight: [O, I].
+    With few output channels, weights for every sample are smaller than the product x * s.
     """
     per_sample = (weight * styles[:, None, :]).to(x.dtype)
     return torch.bmm(per_sample, x.flatten(2)).unflatten(2, x.shape[2:])

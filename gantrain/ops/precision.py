@@ -1,4 +1,4 @@
-"""Leaving half precision, and products that are not rounded to TF32."""
+"""Leave half precision and TF32 where full float32 is needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """bfloat16 and float16 become float32; float32 and float64 stay as they are."""
+    """Convert bfloat16 and float16 to float32; leave float32 and float64 unchanged."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether CUDA may round the factors of float32 products to 10 bits, in the whole process.
+    """Set whether CUDA may round factors of float32 products to TF32 (10 bits), process-wide.
 
-    These are torch's older switches. The newer ones (`fp32_precision`) make every reader of the
-    older ones raise, and inductor is such a reader.
+    Uses torch's older switches: the newer ones (`fp32_precision`) make every reader of the older
+    ones raise, inductor among them.
     """
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
@@ -24,9 +24,9 @@ def allow_tf32(allowed: bool) -> None:
 
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
-    """Compute in float32 for a block: no autocast on `device`, no TF32.
+    """Disable autocast on `device` and TF32 within a `with` block.
 
-    For measurements, which must not depend on the precision that a network is trained in.
+    For metrics, which must not depend on the precision a network is trained in.
     """
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     allow_tf32(False)

@@ -1,4 +1,4 @@
-"""Reflection at the borders of an image, the border pixel not repeated; reproducible on CUDA."""
+"""Reflection padding of images, reproducible on CUDA; the border pixel is not repeated."""
 
 import torch
 import torch.nn.functional as F
@@ -6,34 +6,39 @@ from torch import Tensor
 
 
 def reflect_pad(x: Tensor, padding: int) -> Tensor:
-    """Reflect `padding` pixels onto every side.
+    """Pad every side by reflection.
 
     Args:
         x: [N, C, H, W] with H, W > padding.
+        padding: pixels added on every side.
 
     Returns:
-        [N, C, H + 2*padding, W + 2*padding].
+        [N, C, H + 2 * padding, W + 2 * padding].
     """
     return reflect_pad_sides(x, padding, padding, padding, padding)
 
 
 def reflect_pad_sides(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """Reflect a number of pixels of its own onto each side.
+    """Pad each side by its own number of pixels.
 
     Args:
-        x: [N, C, H, W]; left and right are less than W, top and bottom less than H.
+        x: [N, C, H, W].
+        left: pixels added on the left, less than W.
+        right: pixels added on the right, less than W.
+        top: pixels added at the top, less than H.
+        bottom: pixels added at the bottom, less than H.
 
     Returns:
         [N, C, H + top + bottom, W + left + right].
     """
-    # The backward pass of CUDA's own padding adds with atomics, in any order.
+    # The backward pass of CUDA's padding accumulates with atomics, in no fixed order.
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return pad_by_slices(x, left, right, top, bottom)
     return F.pad(x, (left, right, top, bottom), mode="reflect")
 
 
 def pad_by_slices(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """Like `reflect_pad_sides`, slower, with a backward pass that adds in a fixed order."""
+    """Compute `reflect_pad_sides` slower, with a backward pass that adds in a fixed order."""
     h, w = x.shape[2:]
     x = torch.cat([x[:, :, 1 : top + 1].flip(2), x, x[:, :, h - 1 - bottom : h - 1].flip(2)], dim=2)
     return torch.cat(
@@ -42,11 +47,12 @@ def pad_by_slices(x: Tensor, left: int, right: int, top: int, bottom: int) -> Te
 
 
 def reflect_to_multiple(x: Tensor, multiple: int, min_size: int = 1) -> Tensor:
-    """Extend an image at the right and the bottom until its sides are multiples of `multiple`.
+    """Extend images at the right and the bottom until their sides are multiples of `multiple`.
 
     Args:
-        x: [N, C, H, W] of any size; one smaller than what is missing is reflected to and fro.
-        min_size: neither side of the result is smaller.
+        x: [N, C, H, W] of any size; images smaller than the padding are reflected repeatedly.
+        multiple: pixels.
+        min_size: smallest side of the result.
 
     Returns:
         [N, C, H', W'].
@@ -61,7 +67,7 @@ def reflect_to_multiple(x: Tensor, multiple: int, min_size: int = 1) -> Tensor:
 
 
 def reflect_indices(indices: Tensor, size: int) -> Tensor:
-    """Map any integers to the pixels 0 ... size - 1 that lie there in the endless reflection.
+    """Map any integers to the pixels 0 ... size - 1 of a periodic reflection.
 
     0, 1, ..., size - 1, size - 2, ..., 1, 0, 1, ...; a single pixel is repeated.
     """

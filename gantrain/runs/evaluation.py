@@ -185,7 +185,7 @@ def append_evaluations(file: Path, values: list[MetricValue], about: dict[str, A
             if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
                 target.write("\n")
             for value in values:
-                target.write(json.dumps({**value.plain(), **shared}) + "\n")
+                target.write(json.dumps({**value.to_dict(), **shared}) + "\n")
     except OSError as error:
         raise ConfigError(
             f"{file} cannot be written ({error.strerror or error}): give another output=."

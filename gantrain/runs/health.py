@@ -31,11 +31,11 @@ def make_probe(
 class AlarmSink(BaseSink):
     """A sink that makes events of what the reports show."""
 
-    def __init__(self, examiner: AlarmMonitor, tracker: Tracker) -> None:
-        self.examiner, self.tracker = examiner, tracker
+    def __init__(self, monitor: AlarmMonitor, tracker: Tracker) -> None:
+        self.monitor, self.tracker = monitor, tracker
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        for alarm in self.examiner.look(nimg, values):
+        for alarm in self.monitor.update(nimg, values):
             self.tracker.event(nimg, asdict(alarm))
 
 
@@ -43,10 +43,10 @@ def make_watchman(
     config: RunConfig, plan: TrainingPlan, directory: RunDirectory, tracker: Tracker
 ) -> AlarmSink:
     """One that knows the reports that are there already."""
-    examiner = AlarmMonitor(plan.total, ada_p_bound(config.model))
+    monitor = AlarmMonitor(plan.total, ada_p_bound(config.model))
     for row in directory.reports():
-        examiner.look(row["nimg"], row)
-    return AlarmSink(examiner, tracker)
+        monitor.update(row["nimg"], row)
+    return AlarmSink(monitor, tracker)
 
 
 def ada_p_bound(model: dict[str, Any]) -> float | None:

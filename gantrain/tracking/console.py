@@ -1,4 +1,4 @@
-"""A run in the terminal: a live display, or plain lines where there is no terminal."""
+"""Reports in the terminal: a live display, or plain lines without a terminal."""
 
 import os
 import sys
@@ -23,47 +23,62 @@ from rich.text import Text
 from gantrain.tracking.sinks import BaseSink
 from gantrain.tracking.tracker import Event
 
-PLAIN_SECONDS = 10.0  # plain lines come no faster
-KINDS = ("real", "fake", "held")  # of logits
+PLAIN_SECONDS = 10.0  # least time between two plain lines
+LOGITS = ("real", "fake", "held")
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
 
 
 class DetachableStream:
-    """A stream for people whose other end may go: a terminal that is closed, a pipe that Ctrl-C
-    ends with us. What is written from then on is lost, and training goes on."""
+    """A text stream that survives the loss of its reader, and training with it.
+
+    The reader is a terminal that is closed, or a pipe that Ctrl-C ends as well. Later text is
+    discarded.
+
+    Args:
+        stream: the stream to write to, such as `sys.stdout`.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.encoding = stream.encoding
 
     def write(self, text: str) -> int:
+        """Write text, or discard it if the reader is lost."""
         try:
             return self.stream.write(text)
         except OSError:
-            self._lose()
+            self._detach()
             return len(text)
 
     def flush(self) -> None:
+        """Flush the stream, or discard its buffer if the reader is lost."""
         try:
             self.stream.flush()
         except OSError:
-            self._lose()
+            self._detach()
 
     def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
         return self.stream.isatty()
 
     def fileno(self) -> int:
+        """Return the file descriptor of the stream."""
         return self.stream.fileno()
 
-    def _lose(self) -> None:
-        # The stream still holds what it could not write, and would fail at Python's end once more.
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, self.stream.fileno())
-        os.close(nothing)
+    def _detach(self) -> None:
+        # The stream's buffer still holds the text, and flushing it at exit would fail again.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.stream.fileno())
+        os.close(devnull)
 
 
 def format_metrics(nimg: int, values: dict[str, float]) -> str:
-    """One line: kimg, img/s, losses, learning rate, data wait, memory."""
+    """Return one line with kimg, img/s, losses, learning rate, data wait and memory.
+
+    Args:
+        nimg: images trained so far.
+        values: a report, by the names in metrics.jsonl.
+    """
     losses = [
         f"{name.removeprefix('loss/')} {value:.3g}"
         for name, value in values.items()
@@ -83,70 +98,93 @@ def format_metrics(nimg: int, values: dict[str, float]) -> str:
 
 
 def format_health(values: dict[str, float]) -> str:
-    """One line about the newest probe: D's mean logits and the other signals; "" without one."""
-    places: dict[str, dict[str, float]] = {}
+    """Return one line with D's mean logits and the other signals; "" if there are none.
+
+    Args:
+        values: a report; its signals are called "health/<probe>/<signal>".
+    """
+    probes: dict[str, dict[str, float]] = {}
     for key, value in values.items():
         if key.startswith("health/"):
-            _, place, name = key.split("/")
-            places.setdefault(place, {})[name] = value
-    return " · ".join(f"{place}: {_signals(found)}" for place, found in places.items())
+            _, probe, name = key.split("/")
+            probes.setdefault(probe, {})[name] = value
+    return " · ".join(f"{probe}: {_format_signals(signals)}" for probe, signals in probes.items())
 
 
-def _signals(found: dict[str, float]) -> str:
-    logits = [found[f"logit_{kind}"] for kind in KINDS if f"logit_{kind}" in found]
-    told = "/".join(f"{value:.2f}" for value in logits)
-    rest = [f"{name} {found[name]:.2f}" for name in SIGNALS if name in found]
-    return ", ".join([f"D {'/'.join(KINDS[: len(logits)])} {told}", *rest])
+def _format_signals(signals: dict[str, float]) -> str:
+    logits = [signals[f"logit_{name}"] for name in LOGITS if f"logit_{name}" in signals]
+    labels = "/".join(LOGITS[: len(logits)])
+    means = "/".join(f"{value:.2f}" for value in logits)
+    others = [f"{name} {signals[name]:.2f}" for name in SIGNALS if name in signals]
+    return ", ".join([f"D {labels} {means}", *others])
 
 
 def format_alarm(nimg: int, event: Event) -> str:
-    """What a person reads of an event."""
+    """Return one line with level, time, name, text and advice of an alarm."""
     word = "ALARM" if event["level"] == "critical" else "Warning"
     return f"{word} at {nimg / 1000:g} kimg, {event['alarm']}: {event['text']} {event['advice']}"
 
 
 class PlainLines(BaseSink):
-    """Plain lines to a stream and to the run's log file."""
+    """Plain lines on a stream and in the run's log file.
+
+    Args:
+        stream: the terminal or a file; None: only the log file.
+        log: the log file, which is appended to.
+        total: the run's budget in images.
+    """
 
     def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
         self.stream, self.total = DetachableStream(stream) if stream else None, total
         self.log = log.open("a", encoding="utf-8")
-        self._last = 0.0
-        self._begin: tuple[float, int] | None = None
+        self._last_line = 0.0
+        self._start: tuple[float, int] | None = None  # time and nimg of the first step
 
     def progress(self, nimg: int) -> None:
-        if self._begin is None:
-            self._begin = (time.monotonic(), nimg)
+        """Remember the first step, for the time left."""
+        if self._start is None:
+            self._start = (time.monotonic(), nimg)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Print a line, at most one every `PLAIN_SECONDS`, and always the last one."""
         now = time.monotonic()
-        if now - self._last >= PLAIN_SECONDS or nimg >= self.total:
-            self._last = now
+        if now - self._last_line >= PLAIN_SECONDS or nimg >= self.total:
+            self._last_line = now
             self.say(f"{format_metrics(nimg, values)} · ETA {self._eta(now, nimg)}")
         if line := format_health(values):
             self.say(f"  health {line}")
 
     def event(self, nimg: int, event: Event) -> None:
+        """Print the alarm."""
         self.say(format_alarm(nimg, event))
 
     def _eta(self, now: float, nimg: int) -> str:
-        begin, first = self._begin or (now, nimg)
-        if nimg <= first:
+        start_time, start_nimg = self._start or (now, nimg)
+        if nimg <= start_nimg:
             return "?"
-        seconds = int((now - begin) / (nimg - first) * max(0, self.total - nimg))
+        seconds_per_image = (now - start_time) / (nimg - start_nimg)
+        seconds = int(seconds_per_image * max(0, self.total - nimg))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def say(self, text: str) -> None:
+        """Print a line."""
         for file in (self.stream, self.log):
             if file is not None:
                 print(text, file=file, flush=True)
 
     def close(self) -> None:
+        """Close the log file."""
         self.log.close()
 
 
 class LiveDisplay(BaseSink):
-    """A progress bar with the latest numbers under it, redrawn a few times a second."""
+    """A progress bar with the latest values below it, redrawn a few times a second.
+
+    Args:
+        total: the run's budget in images.
+        start: images trained by earlier starts of the run.
+        console: where to draw; None: standard output.
+    """
 
     def __init__(self, total: int, start: int = 0, console: Console | None = None) -> None:
         self.console = console or Console(file=cast(TextIO, DetachableStream(sys.stdout)))
@@ -162,31 +200,36 @@ class LiveDisplay(BaseSink):
         )
         self.task = self.bar.add_task("", total=total, completed=start, kimg=_kimg(start, total))
         self.total = total
-        self.numbers = Text("starting ...", style="dim")
+        self.metrics = Text("starting ...", style="dim")
         self.health = Text("", style="dim")
-        shown = Group(self.bar, self.numbers, self.health)
-        self.live = Live(shown, console=self.console, refresh_per_second=4)
+        group = Group(self.bar, self.metrics, self.health)
+        self.live = Live(group, console=self.console, refresh_per_second=4)
         self._running = False
 
     def progress(self, nimg: int) -> None:
+        """Start the display at the first step, and move the bar."""
         if not self._running:
             self.live.start()
             self._running = True
         self.bar.update(self.task, completed=nimg, kimg=_kimg(nimg, self.total))
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        self.numbers.plain = format_metrics(nimg, values)
+        """Show the values below the bar."""
+        self.metrics.plain = format_metrics(nimg, values)
         if line := format_health(values):
             self.health.plain = f"health {line}"
 
     def event(self, nimg: int, event: Event) -> None:
+        """Print the alarm above the bar, in colour."""
         style = "bold red" if event["level"] == "critical" else "yellow"
         self.console.print(Text(format_alarm(nimg, event), style), soft_wrap=True)
 
     def say(self, text: str) -> None:
+        """Print a line above the bar."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
+        """Stop redrawing."""
         if self._running:
             self.live.stop()
             self._running = False

@@ -1,4 +1,4 @@
-"""Sample grids: named columns of pictures in one PNG."""
+"""Sample grids: named columns of images in one PNG."""
 
 from pathlib import Path
 
@@ -9,25 +9,26 @@ from torch import Tensor
 from gantrain.io.files import atomic_write
 from gantrain.ops.value_range import to_uint8
 
-GAP = 2  # pixels between pictures
+GAP = 2  # pixels between images
 HEADER = 14  # pixels for a column's name
-MIN_SIDE = 96  # pictures smaller than this are enlarged (nearest neighbour), to be seen
+MIN_SIDE = 96  # pixels; smaller images are enlarged by nearest neighbour
 
 
 def compose_grid(columns: dict[str, Tensor]) -> Image.Image:
-    """One row per image, one named column per entry.
+    """Return a grid with one row per image and one named column per entry.
 
     Args:
-        columns: name to [N, C, H, W] in [-1, 1], C 1 to 4; sizes may differ between columns.
+        columns: name to images [N, C, H, W] in [-1, 1] with 1 to 4 channels; sizes may differ
+            between columns.
     """
     blocks = [_column(name, images) for name, images in columns.items()]
     width = sum(block.width for block in blocks) + GAP * (len(blocks) - 1)
-    sheet = Image.new("RGB", (width, max(block.height for block in blocks)), "white")
+    grid = Image.new("RGB", (width, max(block.height for block in blocks)), "white")
     x = 0
     for block in blocks:
-        sheet.paste(block, (x, 0))
+        grid.paste(block, (x, 0))
         x += block.width + GAP
-    return sheet
+    return grid
 
 
 def _column(name: str, images: Tensor) -> Image.Image:
@@ -37,19 +38,19 @@ def _column(name: str, images: Tensor) -> Image.Image:
     h, w = h * scale, w * scale
     column = Image.new("RGB", (w, HEADER + (h + GAP) * len(pixels) - GAP), "white")
     ImageDraw.Draw(column).text((2, 1), name, fill="black", font=ImageFont.load_default(10))
-    for row, image in enumerate(pixels):
-        picture = to_image(image).convert("RGB").resize((w, h), Image.Resampling.NEAREST)
-        column.paste(picture, (0, HEADER + (h + GAP) * row))
+    for row, image_pixels in enumerate(pixels):
+        image = to_image(image_pixels).convert("RGB").resize((w, h), Image.Resampling.NEAREST)
+        column.paste(image, (0, HEADER + (h + GAP) * row))
     return column
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:
-    """uint8 [C, H, W] with C 1 to 4 -> a picture of mode L, LA, RGB or RGBA."""
+    """Convert uint8 [C, H, W] with 1 to 4 channels to an image of mode L, LA, RGB or RGBA."""
     rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     return Image.fromarray(rows[..., 0] if rows.shape[-1] == 1 else rows)
 
 
 def save_png(path: Path, image: Image.Image) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     with atomic_write(path) as file:
         image.save(file, format="PNG")

@@ -1,4 +1,4 @@
-"""Where reports go: files of JSON lines and TensorBoard."""
+"""Sinks that store reports: JSON lines and TensorBoard."""
 
 import json
 from datetime import datetime, timezone
@@ -12,61 +12,74 @@ from gantrain.tracking.tracker import Event
 
 
 class BaseSink:
-    """A sink that does nothing; others override what they care for."""
+    """A sink that ignores everything; subclasses override the methods they need."""
 
     def progress(self, nimg: int) -> None:
-        pass
+        """Ignore the end of a step."""
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        pass
+        """Ignore a report."""
 
     def grid(self, nimg: int, image: Image.Image) -> None:
-        pass
+        """Ignore a sample grid."""
 
     def event(self, nimg: int, event: Event) -> None:
-        pass
+        """Ignore an alarm."""
 
     def say(self, text: str) -> None:
-        pass
+        """Ignore a message."""
 
     def close(self) -> None:
-        pass
+        """Do nothing at the end of a run."""
 
 
 class JsonLines(BaseSink):
-    """metrics.jsonl: one object a tick, {"nimg": ..., "loss/G/...": ...}; NaN becomes null."""
+    """metrics.jsonl: one line per tick, {"nimg": ..., "loss/G/...": ...}.
+
+    Args:
+        path: the file, which is appended to.
+    """
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("a", encoding="utf-8")
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Append a report; values that are not finite become null."""
         row: dict[str, Any] = {"nimg": nimg}
         row |= {name: value if np.isfinite(value) else None for name, value in values.items()}
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
 
 class EventLines(BaseSink):
-    """events.jsonl: one object an event, {"nimg": ..., "time": ..., "alarm": ...}."""
+    """events.jsonl: one line per alarm, {"nimg": ..., "time": ..., "alarm": ...}.
+
+    Args:
+        path: the file, which is appended to.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def event(self, nimg: int, event: Event) -> None:
+        """Append an alarm with the current time (UTC)."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"nimg": nimg, "time": now, **event}) + "\n")
 
 
 class TensorBoard(BaseSink):
-    """Scalars, grids and hyperparameters; the step is nimg.
+    """Scalars, grids and hyperparameters for TensorBoard; its step is nimg.
 
     Args:
-        resumed_at: images at which an earlier process's events end; later ones of it are purged.
+        folder: of the event files.
         hyperparameters: flat settings, shown in the HPARAMS and TEXT tabs.
+        resumed_at: images at which this start resumes; later events of earlier starts are purged.
+            None: the first start.
     """
 
     def __init__(
@@ -75,26 +88,29 @@ class TensorBoard(BaseSink):
         from torch.utils.tensorboard.summary import hparams
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        purge = resumed_at + 1 if resumed_at else resumed_at  # 0: begun again, all of it
+        purge = resumed_at + 1 if resumed_at else resumed_at  # 0: started again, purge everything
         self.writer = SummaryWriter(str(folder), purge_step=purge)
         if not resumed_at:
-            shown = {
+            plain = {
                 key: value if isinstance(value, bool | int | float | str) else str(value)
                 for key, value in hyperparameters.items()
             }
             file_writer = self.writer._get_file_writer()
-            for summary in hparams(shown, {}):
+            for summary in hparams(plain, {}):
                 file_writer.add_summary(summary)
-            rows = "\n".join(f"| {key} | {value} |" for key, value in shown.items())
+            rows = "\n".join(f"| {key} | {value} |" for key, value in plain.items())
             self.writer.add_text("config", f"| key | value |\n|---|---|\n{rows}", 0)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Write a report and flush it."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, nimg)
-        self.writer.flush()  # before the checkpoint that says these are written
+        self.writer.flush()  # before the checkpoint, which implies that these are stored
 
     def grid(self, nimg: int, image: Image.Image) -> None:
+        """Write a sample grid."""
         self.writer.add_image("grid", np.asarray(image), nimg, dataformats="HWC")
 
     def close(self) -> None:
+        """Flush and close the event file."""
         self.writer.close()

@@ -1,4 +1,4 @@
-"""Cheap running means: kept on the device, read once a tick."""
+"""Means of scalars that stay on the device and are read once per tick."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ Totals = dict[str, tuple[float, float]]
 
 
 class Stats:
-    """Means of scalars since the last `collect`.
+    """Sums and counts of scalars since they were last read.
 
-    `add` only enqueues device work; nothing waits for an accelerator until `collect`.
+    `add` only enqueues work; the host waits for the device when the sums are read.
     """
 
     def __init__(self) -> None:
@@ -18,10 +18,11 @@ class Stats:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing was added since the sums were last read."""
         return not self._sums
 
     def add(self, name: str, value: Tensor, weight: float = 1.0) -> None:
-        """Count scalar `value` (detached here) `weight` times."""
+        """Add a scalar with a weight; it is detached here."""
         value = value.detach().to(_sum_dtype(value.device))
         self._sums[name] = (
             self._sums[name] + value * weight if name in self._sums else value * weight
@@ -29,50 +30,55 @@ class Stats:
         self._counts[name] = self._counts.get(name, 0.0) + weight
 
     def totals(self) -> Totals:
-        """(sum, count) of every name; forgets them."""
+        """Return (sum, count) by name and reset both; waits for the device."""
         if not self._sums:
             return {}
         names = list(self._sums)
         sums = torch.stack([self._sums[name] for name in names]).tolist()
-        found = {name: (s, self._counts[name]) for name, s in zip(names, sums, strict=True)}
+        totals = {name: (s, self._counts[name]) for name, s in zip(names, sums, strict=True)}
         self._sums, self._counts = {}, {}
-        return found
+        return totals
 
     def collect(self) -> dict[str, float]:
-        """Mean of every name; forgets them."""
+        """Return the means by name and reset the sums; waits for the device."""
         return means([self.totals()])
 
     def state_dict(self) -> dict[str, dict[str, Tensor] | dict[str, float]]:
-        """Sums and counts so far, for a checkpoint between two ticks."""
+        """Return sums and counts for a checkpoint between two ticks."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, dict], device: torch.device) -> None:
-        """Go on from `state_dict`'s sums and counts; later values will come from `device`."""
+        """Restore sums and counts.
+
+        Args:
+            state: from `state_dict`.
+            device: of the values that will be added.
+        """
         dtype = _sum_dtype(device)
         self._sums = {name: x.to(device, dtype) for name, x in state["sums"].items()}
         self._counts = dict(state["counts"])
 
 
 def _sum_dtype(device: torch.device) -> torch.dtype:
-    """float64 is slow on an accelerator, or not there at all."""
+    """Return float64 on a CPU; accelerators are slow at it or lack it."""
     return torch.float64 if device.type == "cpu" else torch.float32
 
 
 def means(parts: list[Totals]) -> dict[str, float]:
-    """Mean of every name over the totals of all parts (ranks)."""
+    """Return the mean by name over the totals of several ranks."""
     names = dict.fromkeys(name for part in parts for name in part)
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for name in names:
-        pairs = [part[name] for part in parts if name in part]
-        found[name] = sum(s for s, _ in pairs) / sum(count for _, count in pairs)
-    return found
+        totals = [part[name] for part in parts if name in part]
+        result[name] = sum(s for s, _ in totals) / sum(count for _, count in totals)
+    return result
 
 
 def merge_states(states: list[dict[str, dict]]) -> dict[str, dict]:
-    """The `state_dict`s of several ranks as one."""
-    result: dict[str, dict] = {"sums": {}, "counts": {}}
+    """Add the `state_dict`s of several ranks to one."""
+    merged: dict[str, dict] = {"sums": {}, "counts": {}}
     for state in states:
-        for kind, values in result.items():
-            for name, value in state[kind].items():
+        for key, values in merged.items():
+            for name, value in state[key].items():
                 values[name] = values[name] + value if name in values else value
-    return result
+    return merged

@@ -1,4 +1,4 @@
-"""The one place the engine reports to, and the sinks behind it."""
+"""The tracker, which passes the engine's reports on to sinks."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,49 +13,77 @@ Event = dict[str, Any]  # alarm, level ("warning" or "critical"), where, text, a
 
 
 class Sink(Protocol):
-    """Something that shows or stores reports. nimg counts images."""
+    """Shows or stores reports; `nimg` is the number of images trained so far."""
 
-    def progress(self, nimg: int) -> None: ...
-    def scalars(self, nimg: int, values: dict[str, float]) -> None: ...
-    def grid(self, nimg: int, image: Image.Image) -> None: ...
-    def event(self, nimg: int, event: Event) -> None: ...
-    def say(self, text: str) -> None: ...
-    def close(self) -> None: ...
+    def progress(self, nimg: int) -> None:
+        """Note the end of a step."""
+        ...
+
+    def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Show or store the means of a tick, by name."""
+        ...
+
+    def grid(self, nimg: int, image: Image.Image) -> None:
+        """Show or store a sample grid."""
+        ...
+
+    def event(self, nimg: int, event: Event) -> None:
+        """Show or store an alarm."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a message to the user."""
+        ...
+
+    def close(self) -> None:
+        """Release files and the terminal at the end of a run."""
+        ...
 
 
 class Tracker:
-    """Hands every report to every sink; grids also become PNG files in `grids`."""
+    """Passes every report on to every sink.
+
+    Args:
+        sinks: receive the reports, in this order.
+        grids: folder for the PNG files of sample grids.
+    """
 
     def __init__(self, sinks: list[Sink], grids: Path) -> None:
         self.sinks, self.grids = sinks, grids
 
     def progress(self, nimg: int) -> None:
-        """After every step."""
+        """Report the end of a step."""
         for sink in self.sinks:
             sink.progress(nimg)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        """Once a tick: named means."""
+        """Report the means of a tick, by name."""
         for sink in self.sinks:
             sink.scalars(nimg, values)
 
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
-        """Pictures, see `compose_grid`."""
+        """Compose a sample grid, save it as a PNG and report it.
+
+        Args:
+            nimg: images trained so far.
+            columns: see `compose_grid`.
+        """
         image = compose_grid(columns)
         save_png(self.grids / f"grid-{kimg_label(nimg)}.png", image)
         for sink in self.sinks:
             sink.grid(nimg, image)
 
     def event(self, nimg: int, event: Event) -> None:
-        """Something that a person should know."""
+        """Report an alarm."""
         for sink in self.sinks:
             sink.event(nimg, event)
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Pass a message for the user on to every sink."""
         for sink in self.sinks:
             sink.say(text)
 
     def close(self) -> None:
+        """Close every sink."""
         for sink in self.sinks:
             sink.close()

@@ -109,5 +109,5 @@ def test_alpha_has_no_colour(colours: int) -> None:
 
 def test_other_numbers_of_channels_are_refused() -> None:
     matrix = torch.eye(4, dtype=torch.float64)[None]
-    with pytest.raises(ConfigError, match=r"these have 5: take augmentations without colour"):
+    with pytest.raises(ConfigError, match=r"these have 5: use augmentations without colour"):
         recolor(torch.zeros(1, 5, 4, 4), matrix)

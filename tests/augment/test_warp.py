@@ -78,8 +78,8 @@ def test_the_way_of_the_accelerators_is_the_same(
     """Filters, the whole batch at once, margins in buckets."""
     images, inverse = some(size, 4)
     expected = warp(images, inverse)
-    monkeypatch.setattr(module, "upsample_2x", wavelet.double_by_filter)
-    monkeypatch.setattr(module, "downsample_2x", wavelet.halve_by_filter)
+    monkeypatch.setattr(module, "upsample_2x", wavelet.upsample_2x_by_filter)
+    monkeypatch.setattr(module, "downsample_2x", wavelet.downsample_2x_by_filter)
     margins = required_margins(inverse, size, bucket=16)
     got = module._resample(images, inverse, margins)
     torch.testing.assert_close(got, expected, atol=1e-9, rtol=0)

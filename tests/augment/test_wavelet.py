@@ -9,10 +9,10 @@ from gantrain.augment.wavelet import (
     REACH,
     SYM6,
     Margins,
-    double_by_filter,
     downsample_2x,
-    halve_by_filter,
+    downsample_2x_by_filter,
     upsample_2x,
+    upsample_2x_by_filter,
 )
 
 WIDE = Margins(left=15, right=13, top=12, bottom=14)
@@ -41,7 +41,7 @@ def test_the_filter_is_an_orthogonal_wavelet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("up", "down"), [(upsample_2x, downsample_2x), (double_by_filter, halve_by_filter)]
+    ("up", "down"), [(upsample_2x, downsample_2x), (upsample_2x_by_filter, downsample_2x_by_filter)]
 )
 def test_up_and_down_give_the_image_back(up, down) -> None:  # type: ignore[no-untyped-def]
     x = image()
@@ -51,7 +51,7 @@ def test_up_and_down_give_the_image_back(up, down) -> None:  # type: ignore[no-u
 @pytest.mark.parametrize("margins", [WIDE, Margins(19, 19, 15, 15)])
 def test_matrices_and_filters_double_alike(margins: Margins) -> None:
     x = image()
-    y, expected = upsample_2x(x, margins), double_by_filter(x, margins)
+    y, expected = upsample_2x(x, margins), upsample_2x_by_filter(x, margins)
     assert y.shape == expected.shape
     torch.testing.assert_close(inner(y), inner(expected))
     if margins.left == SIZE[1] - 1:  # the widest margins end alike as well
@@ -60,13 +60,16 @@ def test_matrices_and_filters_double_alike(margins: Margins) -> None:
 
 def test_matrices_and_filters_halve_alike() -> None:
     x = image()
-    torch.testing.assert_close(downsample_2x(x), halve_by_filter(x))
+    torch.testing.assert_close(downsample_2x(x), downsample_2x_by_filter(x))
 
 
 def test_derivatives_are_alike() -> None:
     x = image(requires_grad=True)
     ways = []
-    for up, down in ((upsample_2x, downsample_2x), (double_by_filter, halve_by_filter)):
+    for up, down in (
+        (upsample_2x, downsample_2x),
+        (upsample_2x_by_filter, downsample_2x_by_filter),
+    ):
         y = down(around_the_image(up(x, WIDE), WIDE).square())
         (grad,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         ways.append((grad, *torch.autograd.grad(grad.square().sum(), x)))

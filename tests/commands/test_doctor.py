@@ -86,7 +86,7 @@ def test_skipped_steps_are_traced_too(home: Path) -> None:
         if line
     ]
     assert {"nonfinite", "skipped"} <= {event["alarm"] for event in events}
-    assert "The step was left out." in said
+    assert "The step was skipped." in said
     assert "phase D was not finite at step 1: 'fake_" in said and " of the batch was not" in said
 
 

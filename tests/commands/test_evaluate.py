@@ -128,7 +128,7 @@ def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("run", "options", "told"),
     [
-        ("stylegan", ["metrics=[l1]"], "StyleGAN makes pictures from noise"),
+        ("stylegan", ["metrics=[l1]"], "StyleGAN generates images from noise"),
         ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
         ("cyclegan", ["metrics=[fdi]"], "is not a metric. Did you mean fid?"),
         ("stylegan", ["split=test"], "There are 0 real pictures"),

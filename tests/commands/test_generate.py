@@ -273,7 +273,7 @@ def test_what_other_generators_refuse(tmp_path: Path) -> None:
     plain = generators.dcgan(tmp_path / "dcgan")
     text = refused(plain, "truncation_psi=0.7", "save_w=true", "noise=none", "class=1")
     assert "truncation_psi, save_w, noise need StyleGAN's w, and" in text
-    assert "is a snapshot of DCGAN: it makes pictures from seeds, and interpolates" in text
+    assert "is a snapshot of DCGAN: it generates images from seeds, and interpolates" in text
     assert "was trained without labels" in text and text.count("\n") == 1
     table = ("style_mixing.rows=0", "style_mixing.columns=1")
     assert "style_mixing needs StyleGAN's w" in refused(plain, *table)
@@ -281,7 +281,7 @@ def test_what_other_generators_refuse(tmp_path: Path) -> None:
     assert "give class= for the whole video" in refused(labelled, "interpolation.frames=2")
     translator = generators.cyclegan(tmp_path / "cyclegan")
     text = refused(translator, "truncation_psi=0.7")
-    assert "CycleGAN, which has no latents to sample: its networks (ab, ba) turn" in text
+    assert "CycleGAN, which has no latents to sample: its networks (ab, ba) translate" in text
 
 
 def test_files_that_cannot_be_used(encoder: Path, photos: Path) -> None:

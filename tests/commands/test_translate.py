@@ -125,7 +125,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["input=nowhere"], "input=nowhere: there is no such picture"),
+        (["input=nowhere"], "input=nowhere: there is no such image"),
         (["input=in", "direction=ba"], "cannot translate ba: it has direction=ab"),
         (["input=in", "direction=ac"], "direction=ac is not a choice"),
         (["input=in", "run=nowhere"], "run=nowhere: there is no such run"),
@@ -150,5 +150,5 @@ def test_in_python(cyclegan: Path) -> None:
     assert g.translate(torch.rand(1, 3, 1, 2), "ab").shape == (1, 3, 1, 2)
     with pytest.raises(ConfigError, match="ab takes 3 channels, and x has 1"):
         g.translate(torch.rand(1, 1, 32, 32), "ab")
-    with pytest.raises(ConfigError, match="is of CycleGAN and cannot translate ba"):
+    with pytest.raises(ConfigError, match="is a snapshot of CycleGAN and cannot translate ba"):
         g.translate(x, "ba")

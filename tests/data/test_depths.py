@@ -13,7 +13,7 @@ from PIL import Image
 from gantrain.data import decode as decoding
 from gantrain.data.bit_depth import ImageFault, PixelFormat, pixel_format, resize, to_channels
 from gantrain.data.decode import decode, holds_floats, image_size
-from gantrain.data.encode import write_picture
+from gantrain.data.encode import write_image
 from gantrain.data.image_files import load_image
 from gantrain.data.image_folder import ImageFolder
 from gantrain.errors import ConfigError
@@ -47,7 +47,7 @@ def test_every_number_of_every_kind_of_file_arrives(tmp_path, ending, depth, cha
 def test_what_is_written_is_what_is_read(tmp_path, ending, depth, channels):
     path = tmp_path / f"x{ending}"
     wanted = deep_pictures.random_pixels(2, (9, 13, channels), DTYPES[depth])
-    write_picture(path, wanted)
+    write_image(path, wanted)
     found, _ = decode(path)
     assert found.dtype == wanted.dtype and (found == wanted).all()
 
@@ -108,7 +108,7 @@ def test_every_16_bit_value_goes_from_a_file_through_a_batch_to_a_file(tmp_path,
     )  # fmt: skip
     data.prepare(batch=1, multiple=1, log=lambda _: None)
     x = to_float(torch.from_numpy(data.item(0)["image"]))
-    write_picture(tmp_path / "y.png", to_integers(x, torch.uint16).permute(1, 2, 0).numpy())
+    write_image(tmp_path / "y.png", to_integers(x, torch.uint16).permute(1, 2, 0).numpy())
     assert (np.asarray(Image.open(tmp_path / "y.png")) == values[..., 0]).all()
 
 
@@ -253,17 +253,17 @@ def test_without_the_libraries_a_sentence_says_what_to_install(tmp_path, monkeyp
         assert "pip install 'gantrain[deep]'" in fault(tmp_path / f"3{ending}")
         assert load_image(tmp_path / f"1{ending}", 1, DEEP).shape == (5, 6, 1)  # Pillow's own
     with pytest.raises(ImageFault, match=r"pip install 'gantrain\[deep\]'"):
-        write_picture(tmp_path / "y.png", np.zeros((2, 2, 3), np.uint16))
+        write_image(tmp_path / "y.png", np.zeros((2, 2, 3), np.uint16))
     assert not (tmp_path / "y.png").exists()
 
 
 def test_formats_that_cannot_hold_it_are_not_written(tmp_path):
     with pytest.raises(ImageFault, match="more than 8 bits per channel, which JPEG cannot hold"):
-        write_picture(tmp_path / "x.jpg", np.zeros((2, 2, 1), np.uint16))
+        write_image(tmp_path / "x.jpg", np.zeros((2, 2, 1), np.uint16))
     with pytest.raises(ImageFault, match="which PNG cannot hold"):
-        write_picture(tmp_path / "x.png", np.zeros((2, 2, 1), np.float32))
+        write_image(tmp_path / "x.png", np.zeros((2, 2, 1), np.float32))
     with pytest.raises(ImageFault, match="transparency, which JPEG cannot hold"):
-        write_picture(tmp_path / "x.jpg", np.zeros((2, 2, 4), np.uint8))
+        write_image(tmp_path / "x.jpg", np.zeros((2, 2, 4), np.uint8))
 
 
 def test_value_range_is_checked():

@@ -34,7 +34,7 @@ def test_other_pictures(size: tuple[int, int], channels: int) -> None:
 
 
 def test_too_small_pictures_get_a_sentence() -> None:
-    with pytest.raises(ConfigError, match="8 pixels or more"):
+    with pytest.raises(ConfigError, match="at least 8 pixels"):
         DCGAN(ImageSpec({"image": 3}, (4, 4)))
 
 

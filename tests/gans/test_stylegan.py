@@ -181,8 +181,8 @@ def test_fakes_carry_the_labels_of_the_batch(monkeypatch: pytest.MonkeyPatch) ->
         return forward(z, c, **more)
 
     monkeypatch.setattr(gan.G["G"].mapping, "forward", spy)
-    gan.fakes(batch)
-    gan.fakes(batch, share=2)
+    gan.sample_fakes(batch)
+    gan.sample_fakes(batch, share=2)
     assert torch.equal(seen[0], batch["label"]) and torch.equal(seen[-1], batch["label"][:2])
 
 
@@ -240,7 +240,7 @@ def test_the_latent_cycle_learns_to_invert() -> None:
     optimizer = torch.optim.Adam(E.parameters(), 2e-3)
     errors = []
     for _ in range(60):
-        ws, fake = gan.fakes({"image": torch.zeros(16, 3, 16, 16)})
+        ws, fake = gan.sample_fakes({"image": torch.zeros(16, 3, 16, 16)})
         loss = gan.cycle.losses(gan.G, ws, fake, fake, Step(0, 0))["cycle_latent"]
         optimizer.zero_grad()
         loss.backward()

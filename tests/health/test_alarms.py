@@ -24,8 +24,8 @@ def row(place: str = "ab", **changed: float) -> dict[str, float | None]:
 def alarms(
     *rows: dict[str, Any], begin: int = TOTAL // 2, p_bound: float | None = None
 ) -> list[Alarm]:
-    examiner = AlarmMonitor(TOTAL, p_bound)
-    return [a for i, one in enumerate(rows) for a in examiner.look(begin + 1000 * i, one)]
+    monitor = AlarmMonitor(TOTAL, p_bound)
+    return [a for i, one in enumerate(rows) for a in monitor.update(begin + 1000 * i, one)]
 
 
 def test_a_healthy_run_is_left_in_peace() -> None:
@@ -102,9 +102,9 @@ def test_numbers_that_are_none_raise_nothing(nothing: float | None) -> None:
 
 
 def test_what_still_holds() -> None:
-    examiner = AlarmMonitor(TOTAL)
+    monitor = AlarmMonitor(TOTAL)
     for i in range(3):
-        examiner.look(TOTAL // 2 + i, row(luma=-0.9, diversity=0.01))
-    assert sorted(examiner.standing()) == ["collapse/ab", "inverted/ab"]
-    examiner.look(TOTAL, row(luma=-0.9))
-    assert examiner.standing() == ["inverted/ab"]
+        monitor.update(TOTAL // 2 + i, row(luma=-0.9, diversity=0.01))
+    assert sorted(monitor.active()) == ["collapse/ab", "inverted/ab"]
+    monitor.update(TOTAL, row(luma=-0.9))
+    assert monitor.active() == ["inverted/ab"]

@@ -19,7 +19,7 @@ TRAINING, HELD = pictures(300, 0), pictures(99, 1)
 def nearest(samples: Tensor, *, mirrored: bool = False, part: int = 300) -> Nearest:
     search = NearestNeighborSearch(embed(samples), embed(samples.flip(3)) if mirrored else None)
     for images in TRAINING.split(part):
-        search.look(embed(images))
+        search.update(embed(images))
     return search.result()
 
 
@@ -43,9 +43,9 @@ def test_mirrored_copies_are_found_where_training_mirrors() -> None:
 
 def test_training_pictures_among_each_other_pass_over_themselves() -> None:
     own = torch.tensor([0, 17, 299])
-    search = NearestNeighborSearch(embed(TRAINING[own]), own=own)
+    search = NearestNeighborSearch(embed(TRAINING[own]), own_indices=own)
     for images in TRAINING.split(64):
-        search.look(embed(images))
+        search.update(embed(images))
     found = search.result()
     assert (found.index != own).all() and (found.distance > 1).all()
 

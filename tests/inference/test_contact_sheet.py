@@ -3,12 +3,12 @@ import pytest
 from PIL import Image
 
 from gantrain.inference.contact_sheet import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     best_columns,
     image_grid,
+    image_table,
     max_images,
     side_by_side,
-    table,
 )
 
 
@@ -49,7 +49,7 @@ def test_small_pictures_are_enlarged_without_blur() -> None:
 
 
 def test_a_table_may_have_empty_places() -> None:
-    sheet = np.asarray(table([[None, picture(1)], [picture(2), picture(3)]]))[..., 0]
+    sheet = np.asarray(image_table([[None, picture(1)], [picture(2), picture(3)]]))[..., 0]
     assert (sheet[50, 50], sheet[50, 150], sheet[150, 50], sheet[150, 150]) == (255, 1, 2, 3)
 
 
@@ -59,5 +59,5 @@ def test_beside() -> None:
 
 
 def test_a_sheet_has_a_limit() -> None:
-    assert max_images((1022, 1022)) == MOST_PIXELS // 1024**2
+    assert max_images((1022, 1022)) == MAX_PIXELS // 1024**2
     assert max_images((10**5, 10**5)) == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gantrain.errors import ConfigError
-from gantrain.inference.labels import cycled, label_vector
+from gantrain.inference.labels import cycle_classes, label_vector
 
 CLASSES = {"dim": 3, "kind": "class", "names": ["cat", "dog", "7"]}
 TAGS = {"dim": 3, "kind": "multi", "names": ["red", "round", "big"]}
@@ -55,6 +55,6 @@ def test_refusals(label: Any, about: dict[str, Any] | None, said: str) -> None:
 
 
 def test_classes_cycle_by_seed() -> None:
-    assert cycled([0, 4, 2], 3, None).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert cycle_classes([0, 4, 2], 3, None).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     with pytest.raises(ConfigError, match="needs class=: give a list of 2 numbers"):
-        cycled([0], 2, NUMBERS)
+        cycle_classes([0], 2, NUMBERS)

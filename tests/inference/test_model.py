@@ -68,7 +68,7 @@ def test_z_is_what_everybody_draws(style: Model) -> None:
 
 
 def test_the_constant_noise_is_shared_and_random_noise_is_the_seeds(style: Model) -> None:
-    ws = style.points([0], torch.eye(3)[:1]).repeat(2, 1, 1)
+    ws = style.latent_inputs([0], torch.eye(3)[:1]).repeat(2, 1, 1)
     const, none = style.synthesis(ws), style.synthesis(ws, noise="none")
     random = style.synthesis(ws, noise="random", noise_seeds=[0, 1])
     assert torch.equal(const[0], const[1]) and torch.equal(none[0], none[1])
@@ -126,7 +126,7 @@ def test_half_precision(style: Model) -> None:
 
 def test_what_a_generator_cannot_do_is_said(plain: Model, style: Model, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"truncation, noise need StyleGAN's w, .* DCGAN: it makes"
+        ConfigError, match=r"truncation, noise need StyleGAN's w, .* DCGAN: it generates"
     ):
         plain.sample(0, psi=0.5, noise="none")
     with pytest.raises(ConfigError, match="need StyleGAN's w"):

@@ -33,5 +33,5 @@ def test_what_is_refused(typed: Numbers) -> None:
 
 def test_a_bound_of_ones_own() -> None:
     assert read_numbers("layers", "0-6", 6)[-1] == 6
-    with pytest.raises(ConfigError, match=r"layers=0-7 .* from 0 to 6, as"):
+    with pytest.raises(ConfigError, match=r"layers=0-7 .* from 0 to 6, such as"):
         read_numbers("layers", "0-7", 6)

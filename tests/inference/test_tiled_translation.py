@@ -105,8 +105,8 @@ class Watched(TiledTranslator):
 
     most = 0
 
-    def store(self, channels: int, h: int, w: int) -> FeatureMapFile:
-        self.files = [*getattr(self, "files", []), super().store(channels, h, w)]
+    def create_file(self, channels: int, h: int, w: int) -> FeatureMapFile:
+        self.files = [*getattr(self, "files", []), super().create_file(channels, h, w)]
         there = [file for file in self.files if file.path.exists()]
         self.most = max(self.most, sum(math.prod(file.shape) for file in there))
         return self.files[-1]

@@ -108,13 +108,13 @@ def test_what_is_no_weights_is_said(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     with pytest.raises(ConfigError, match="holds no state dict"):
         cyclegan.read_state_dict(tmp_path / "other.pth")
-    with pytest.raises(ConfigError, match="fit no network of the reference's"):
+    with pytest.raises(ConfigError, match="fit no network of the reference \\("):
         cyclegan.rebuild_network({"layer.weight": torch.ones(2)}, "G.ab")
-    with pytest.raises(ConfigError, match="fit no network of the reference's"):
+    with pytest.raises(ConfigError, match="fit no network of the reference \\("):
         cyclegan.rebuild_network(PatchDiscriminator(3, 4).state_dict(), "G.ab")
     for source, said in (
         (["nowhere"], "there is no such file or folder"),
-        ([str(tmp_path / "other.pth")], "does not tell which network"),
+        ([str(tmp_path / "other.pth")], "does not say which network"),
         ([str(tmp_path / "empty")], "holds no generator"),
     ):
         (tmp_path / "empty").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from torch import nn
 
 from gantrain.errors import ConfigError
 from gantrain.interop import onnx_file
-from gantrain.interop.onnx_file import CLOSE, onnx_bytes
+from gantrain.interop.onnx_file import TOLERANCE, onnx_bytes
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.layers import Norm
 from gantrain.networks.resnet import ResnetGenerator
@@ -48,7 +48,7 @@ def test_translation_of_any_number_and_size(kind: str, norm: Norm) -> None:
         x = torch.rand(n, 3, h, w) * 2 - 1
         y = network(x)
         assert y.std() > 0.02
-        assert (run(content, pictures=x) - y).abs().max() < CLOSE
+        assert (run(content, pictures=x) - y).abs().max() < TOLERANCE
 
 
 def test_what_a_file_says_of_itself() -> None:
@@ -74,7 +74,7 @@ def test_dcgan(labels: int) -> None:
     y = network(z, c if labels else None)
     assert y.std() > 0.02
     found = run(content, z=z, **({"c": c} if labels else {}))
-    assert (found - y).abs().max() < CLOSE
+    assert (found - y).abs().max() < TOLERANCE
 
 
 @pytest.mark.parametrize("labels", [0, 3])
@@ -89,7 +89,7 @@ def test_stylegan_with_its_truncation_and_constant_noise(labels: int, architectu
     given = {"z": z, "c": c} if labels else {"z": z}
     found = run(content, **given)
     options = {"truncation_psi": 0.5, "noise_mode": "const"}
-    assert (found - network(*given.values(), **options).clamp(-1, 1)).abs().max() < CLOSE
+    assert (found - network(*given.values(), **options).clamp(-1, 1)).abs().max() < TOLERANCE
     for other in ({"truncation_psi": 1.0}, {"noise_mode": "none"}):
         y = network(*given.values(), **{**options, **other}).clamp(-1, 1)
         assert (found - y).abs().max() > 0.01
@@ -140,8 +140,8 @@ def test_rounding_that_is_torch_s_own_is_allowed(monkeypatch: pytest.MonkeyPatch
     torch.manual_seed(0)
     network = Cancelling().eval().requires_grad_(False)
     _, difference = onnx_bytes(network, {})
-    assert difference > CLOSE
-    monkeypatch.setattr(onnx_file, "_rounding", lambda *_: 0.0)
+    assert difference > TOLERANCE
+    monkeypatch.setattr(onnx_file, "_rounding_error", lambda *_: 0.0)
     with pytest.raises(ConfigError, match="nothing is written"):
         onnx_bytes(network, {})
 

@@ -144,7 +144,7 @@ def test_what_arrived_is_kept(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "_PAUSES", ())
     server.files["/other.bin"] = BODY[:1_000_000]
     stopped_halfway(server, tmp_path, "silent/set.bin")
-    with pytest.raises(ConfigError, match=r"The 1\.0 MB that arrived are kept"):
+    with pytest.raises(ConfigError, match=r"The 1\.0 MB received are kept"):
         get(server.url("silent/set.bin"), target=tmp_path / "set.bin")
     assert (tmp_path / "set.bin.partial").read_bytes() == BODY[:1_000_000]
 

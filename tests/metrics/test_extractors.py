@@ -18,7 +18,7 @@ from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.inception import Inception
 from gantrain.metrics.lpips import LPIPS
-from gantrain.metrics.path_length import EPSILON, ends, path_length
+from gantrain.metrics.path_length import EPSILON, path_endpoints, path_length
 from gantrain.metrics.resize import resize
 
 CPU = torch.device("cpu")
@@ -69,7 +69,7 @@ def test_features_do_not_depend_on_the_batch(inception_file: Path) -> None:
     torch.testing.assert_close(extractor(grey), extractor(grey.expand(-1, 3, -1, -1)))
     assert extractor.logits(whole).shape == (5, 1008)
     for channels in (2, 4):
-        with pytest.raises(ConfigError, match=f"these have {channels} channels"):
+        with pytest.raises(ConfigError, match=f"1 or 3 channels, and these have {channels}:"):
             extractor(torch.zeros(1, channels, 8, 8, dtype=torch.uint8))
 
 
@@ -85,7 +85,7 @@ def test_weights_without_a_classifier_give_no_inception_score(tmp_path: Path) ->
 def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ConfigError, match="it holds another network than Inception"):
+    with pytest.raises(ConfigError, match="it holds a network other than Inception"):
         load_extractor("inception", [tmp_path / "other.pth"], "clean", CPU)
     with pytest.raises(ConfigError, match="cannot be read as weights"):
         load_lpips([tmp_path / "text.pth"], CPU)
@@ -132,7 +132,7 @@ def test_lpips_by_its_definition() -> None:
 def test_path_length_of_a_known_generator() -> None:
     """Pictures linear in w and a quadratic distance: the mean of |second - first|^2."""
     w = torch.randn(400, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    first, moved = ends(w)
+    first, moved = path_endpoints(w)
     torch.testing.assert_close(moved - first, EPSILON * (w[200:] - w[:200]))
     seen = lambda x: x[:, None, :, None].expand(-1, 3, -1, -1)  # noqa: E731
     distance = lambda x, y: (x - y).square().sum((1, 2, 3)) / 3  # noqa: E731

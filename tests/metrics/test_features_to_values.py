@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
-from gantrain.metrics.kid import kid, kid_spread
+from gantrain.metrics.kid import kid, kid_std
 from gantrain.metrics.moments import Moments, moments
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from tests.helpers.golden_files import GOLDEN
@@ -86,8 +86,8 @@ def test_kid_is_unbiased_and_its_sums_are_right() -> None:
     same = [kid(*torch.randn(2, 50, 8, generator=draw)) for _ in range(200)]
     assert abs(np.mean(same)) < 3 * np.std(same) / math.sqrt(200)  # of equal distributions: 0
     assert min(same) < 0
-    assert kid_spread(x, y, 0) == kid_spread(x, y, 0) and kid_spread(x, y, 0, size=20) > 0
-    assert kid_spread(x, y, 0) > 1e-3  # subsets as large as the sets would all be the same
+    assert kid_std(x, y, 0) == kid_std(x, y, 0) and kid_std(x, y, 0, size=20) > 0
+    assert kid_std(x, y, 0) > 1e-3  # subsets as large as the sets would all be the same
 
 
 def test_precision_and_recall_see_what_is_wrong() -> None:

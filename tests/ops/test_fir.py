@@ -117,5 +117,5 @@ def test_taps_sum_to_one() -> None:
 
 
 def test_a_filter_larger_than_the_picture_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="is larger than the padded image"):
         fir.upfirdn2d(torch.zeros(1, 1, 3, 8), fir.fir_taps([1, 3, 3, 1]))

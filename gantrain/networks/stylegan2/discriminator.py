@@ -21,26 +21,24 @@ from gantrain.ops.precision import at_least_float32
 
 @self_describing
 class StyleGAN2Discriminator(nn.Module):
-    """image [N, channels, H, W] about [-1, 1], labels c [N, label_dim] -> logits [N].
+    """StyleGAN2's discriminator.
 
     With labels the logit is the projection of the image's features on the label's (Miyato and
-    Koyama 2018).
+    Koyama 2018, arXiv 1802.05637). Parameter names are those of the reference's checkpoints.
 
     Args:
         resolution, channels, label_dim, channel_base, channel_max, half_resolutions, conv_clamp:
             as in `StyleGAN2Generator`.
-        architecture: "resnet" (residual blocks), "skip" (every block reads the image, filtered
-            down to its size) or "orig" (neither).
-        mbstd_group, mbstd_channels: see `minibatch_stddev`. A batch that is no multiple of the
-            group is split into smaller groups, the largest that fit.
-        freeze_layers: this many layers, from the image on, do not learn (Mo et al. 2020, "Freeze
-            the discriminator"): they are buffers. A block counts fromrgb (where it has one), conv0,
-            conv1 and skip; 10 and 13 are good values for fine-tuning.
+        architecture: "resnet" (residual blocks), "skip" (every block reads the image, downsampled
+            to its resolution) or "orig" (neither).
+        mbstd_group, mbstd_channels: see `minibatch_stddev`.
+        freeze_layers: number of layers, from the image on, that are not trained (Mo et al. 2020,
+            arXiv 2002.10964, "Freeze the discriminator"): their weights become buffers. A block
+            counts fromrgb (if it has one), conv0, conv1 and skip; 10 and 13 are good values for
+            fine-tuning.
 
     Raises:
-        ConfigError: the resolution is impossible.
-
-    Parameter names are those of the reference's checkpoints.
+        ConfigError: no network exists for the resolution, or it has fewer layers to freeze.
     """
 
     def __init__(
@@ -78,21 +76,33 @@ class StyleGAN2Discriminator(nn.Module):
         _freeze(blocks.values(), freeze_layers)
 
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
-        """Raises ValueError if the network is conditional and there is no c."""
+        """Return the logits of images.
+
+        Args:
+            image: [N, channels, H, W] about [-1, 1].
+            c: labels [N, label_dim]; None if the network is unconditional.
+
+        Returns:
+            [N], in float32 or wider.
+
+        Raises:
+            ValueError: the network is conditional and `c` is missing or has another width.
+        """
         half = half_dtype(image)
         with without_autocast(image):
             image = at_least_float32(image)
             x = self.b4(*run_blocks((getattr(self, name) for name in self.names), image, half))
             if not self.label_dim:
                 return x[:, 0]
-            target = self.mapping(require_labels(c, self.label_dim, image))
-            return (x * target).sum(dim=1) / target.shape[1] ** 0.5
+            embedding = self.mapping(require_labels(c, self.label_dim, image))
+            return (x * embedding).sum(dim=1) / embedding.shape[1] ** 0.5
 
 
 def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
     """Turn the weights and biases of the first `count` layers into buffers of the same names.
 
-    Raises ConfigError when there are fewer.
+    Raises:
+        ConfigError: there are fewer layers.
     """
     layers = [
         getattr(block, name)
@@ -103,7 +113,7 @@ def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
     if count > len(layers):
         raise ConfigError(
             f"model.freeze_d={count}: this discriminator has {len(layers)} layers to freeze; 10 "
-            "and 13 are usual for large pictures."
+            "and 13 are usual for large images."
         )
     for layer in layers[:count]:
         for name, parameter in list(layer.named_parameters()):

@@ -1,4 +1,4 @@
-"""From an image back to the w of a StyleGAN2 generator."""
+"""An encoder from images to the w of a StyleGAN2 generator."""
 
 from torch import Tensor, nn
 
@@ -11,10 +11,9 @@ from gantrain.ops.precision import at_least_float32
 
 @self_describing
 class StyleGAN2Encoder(nn.Module):
-    """image [N, channels, H, W] about [-1, 1] -> ws [N, num_ws, w_dim].
+    """Image encoder: the residual discriminator without the minibatch standard deviation.
 
-    The residual discriminator without the statistics of the batch, so that every image is encoded
-    on its own.
+    Without statistics of the batch, the code of an image does not depend on the other images.
 
     Args:
         num_ws, w_dim: those of the generator.
@@ -22,7 +21,7 @@ class StyleGAN2Encoder(nn.Module):
             `StyleGAN2Generator`.
 
     Raises:
-        ConfigError: the resolution is impossible.
+        ConfigError: no network exists for the resolution.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class StyleGAN2Encoder(nn.Module):
         self.b4 = Epilogue(sizes[0], num_ws * w_dim, mbstd_channels=0)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Encode images [N, channels, H, W] about [-1, 1] as ws [N, num_ws, w_dim]."""
         half = half_dtype(image)
         with without_autocast(image):
             blocks = (getattr(self, name) for name in self.names)

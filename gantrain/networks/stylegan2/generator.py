@@ -11,28 +11,27 @@ from gantrain.networks.stylegan2.synthesis import GeneratorArchitecture, Synthes
 
 @self_describing
 class StyleGAN2Generator(nn.Module):
-    """z [N, z_dim], labels c [N, label_dim] -> image [N, channels, H, W] about [-1, 1].
-
-    The values are not bounded: clamp them when they become pixels.
-
-    Args:
-        resolution: [height, width] in pixels; see `block_sizes` for what is possible.
-        channels: of the image.
-        label_dim: 0: unconditional.
-        z_dim, w_dim: sizes of the latents.
-        mapping_layers: depth of the mapping network.
-        channel_base, channel_max: width of the layers, min(channel_base // side, channel_max).
-        architecture: how the image comes out of the blocks: "skip" (a sum over resolutions),
-            "resnet" (residual blocks) or "orig" (the last block alone).
-        half_resolutions: so many of the highest resolutions follow autocast, the rest stays in
-            float32.
-        conv_clamp: largest absolute feature there; None: no limit.
-        w_avg_beta: how much of the mean w an update keeps.
-
-    Raises:
-        ConfigError: the resolution is impossible.
+    """StyleGAN2's generator: a mapping network and a synthesis network.
 
     Parameter names are those of the reference's checkpoints.
+
+    Args:
+        resolution: [height, width] in pixels; see `block_sizes` for the possible ones.
+        channels: channels of the image.
+        label_dim: entries of a label; 0: unconditional.
+        z_dim, w_dim: entries of the latents z and w.
+        mapping_layers: depth of the mapping network.
+        channel_base, channel_max: a layer of side s has min(channel_base // s, channel_max)
+            channels.
+        architecture: how the blocks make the image: "skip" (a sum over resolutions), "resnet"
+            (residual blocks) or "orig" (the last block alone).
+        half_resolutions: number of the highest resolutions that follow autocast; the others stay in
+            float32.
+        conv_clamp: largest absolute feature in half precision; None: no limit.
+        w_avg_beta: decay of the running mean of w.
+
+    Raises:
+        ConfigError: no network exists for the resolution.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class StyleGAN2Generator(nn.Module):
         )
 
     def parts(self) -> list[nn.Module]:
-        """What training calls, and so what is compiled: not `forward`."""
+        """Return the networks that training calls one by one, and which are compiled."""
         return [self.mapping, self.synthesis]
 
     def forward(
@@ -83,7 +82,19 @@ class StyleGAN2Generator(nn.Module):
         noise_mode: NoiseMode = "random",
         update_w_avg: bool = False,
     ) -> Tensor:
-        """The keywords are those of `MappingNetwork.forward` and `SynthesisNetwork.forward`."""
+        """Generate images from latents z.
+
+        Args:
+            z: [N, z_dim], standard normal.
+            c: labels [N, label_dim]; None if the network is unconditional.
+            truncation_psi: see `MappingNetwork.forward`.
+            truncation_cutoff: see `MappingNetwork.forward`.
+            noise_mode: see `SynthesisNetwork.forward`.
+            update_w_avg: see `MappingNetwork.forward`.
+
+        Returns:
+            [N, channels, H, W], about [-1, 1] but not bounded: clamp when converting to pixels.
+        """
         ws = self.mapping(
             z,
             c,

@@ -1,6 +1,6 @@
-"""Layers with an equalised learning rate: weights ~ N(0, 1), scaled when they are used.
+"""Layers with an equalised learning rate: weights ~ N(0, 1), scaled at run time.
 
-Karras et al. 2018, "Progressive growing of GANs", section 4.1.
+Karras et al. 2018, "Progressive growing of GANs", section 4.1 (arXiv 1710.10196).
 """
 
 from typing import Literal
@@ -13,25 +13,27 @@ from gantrain.ops import bias_act, fir, modulated_conv
 from gantrain.ops.bias_act import Activation
 
 NoiseMode = Literal["random", "const", "none"]
-RESIDUAL_GAIN = 0.5**0.5  # a sum of two branches keeps its variance
-_GAIN = {"lrelu": 2**0.5, "linear": 1.0}
+RESIDUAL_GAIN = 0.5**0.5  # of each of two branches, so that their sum keeps the variance
+_GAIN = {"lrelu": 2**0.5, "linear": 1.0}  # keeps the variance of activations (He et al. 2015)
 
 
-def resample_taps() -> Tensor:
-    """The binomial filter of all resampling in StyleGAN2: [4, 4], sum 1."""
+def resample_filter() -> Tensor:
+    """Return the binomial filter of all resampling in StyleGAN2: [4, 4], sum 1."""
     taps = fir.fir_taps([1, 3, 3, 1])
     return torch.outer(taps, taps)
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
-    """[N, F] -> every row scaled to a mean square of 1."""
+    """Scale every row of [N, F] to a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 class FullyConnected(nn.Module):
-    """[N, in_features] -> [N, out_features].
+    """Fully connected layer with an activation.
 
-    lr_multiplier: the weights and biases learn that much slower; bias_init: the biases' start.
+    Args:
+        lr_multiplier: scales the effective learning rate of weights and biases.
+        bias_init: initial value of the biases.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class FullyConnected(nn.Module):
         self.scale = lr_multiplier / in_features**0.5
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, in_features] -> [N, out_features]."""
         return bias_act.bias_act(
             F.linear(x, self.weight),
             self.bias * self.lr_multiplier,
@@ -61,10 +64,12 @@ class FullyConnected(nn.Module):
 
 
 class ConvLayer(nn.Module):
-    """A k x k convolution, "same" size, doubled (up 2) or halved (down 2) with a smooth filter.
+    """Convolution with "same" padding, optional resampling by 2, bias and activation.
 
-    conv_clamp: largest absolute output when x is in half precision.
-    Shape: [N, in_channels, H, W] -> [N, out_channels, H * up / down, W * up / down].
+    Args:
+        kernel: side of the square kernel, odd.
+        up, down: 1 or 2; 2 up- or downsamples with `resample_filter`.
+        conv_clamp: largest absolute output when x is in half precision; None: no limit.
     """
 
     resample_filter: Tensor
@@ -88,15 +93,16 @@ class ConvLayer(nn.Module):
         self.activation: Activation = activation
         self.up, self.down, self.conv_clamp = up, down, conv_clamp
         self.scale = 1 / (in_channels * kernel**2) ** 0.5
-        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down]."""
         x = self._convolve(x, self.weight.to(x.dtype))
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        gain_here = _GAIN[self.activation] * gain
+        total_gain = _GAIN[self.activation] * gain
         clamp = clamp_in_half(x, self.conv_clamp, gain)
         return bias_act.bias_act(
-            x, bias, self.activation, scale=self.scale, gain=gain_here, clamp=clamp
+            x, bias, self.activation, scale=self.scale, gain=total_gain, clamp=clamp
         )
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -104,7 +110,8 @@ class ConvLayer(nn.Module):
         if self.down == 2 and not pointwise:
             x = fir.upfirdn2d(x, self.resample_filter, padding=2)
             return F.conv2d(x, weight, stride=2)
-        if self.down == 2:  # a 1x1 convolution and the filter commute: the small picture is cheaper
+        # A 1x1 convolution and the filter commute: convolve at the lower resolution.
+        if self.down == 2:
             x = fir.downsample2d(x, self.resample_filter)
         x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
         return fir.upsample2d(x, self.resample_filter) if self.up == 2 else x
@@ -115,10 +122,8 @@ class SynthesisLayer(nn.Module):
 
     Args:
         size: (height, width) of the output in pixels.
-        up: 2 doubles the size.
+        up: 1, or 2: the output has twice the size of the input.
         conv_clamp: as in `ConvLayer`.
-
-    Shape: x [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, *size].
     """
 
     noise_const: Tensor
@@ -141,12 +146,13 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise_const", torch.randn(size))
-        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.up, self.size, self.conv_clamp = up, size, conv_clamp
 
     def forward(
         self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random", gain: float = 1.0
     ) -> Tensor:
+        """Features [N, in_channels, H, W], w [N, w_dim] -> `gain` * [N, out_channels, *size]."""
         x = modulated_conv.modulated_conv2d(
             x,
             self.weight,
@@ -159,7 +165,7 @@ class SynthesisLayer(nn.Module):
         return bias_act.bias_act(x, self.bias.to(x.dtype), gain=_GAIN["lrelu"] * gain, clamp=clamp)
 
     def _noise(self, n: int, mode: NoiseMode) -> Tensor | None:
-        """[n or 1, 1, H, W], its strength applied."""
+        """Return noise [n or 1, 1, H, W] times its learned strength."""
         if mode == "none":
             return None
         if mode == "const":
@@ -170,10 +176,7 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to the image's channels, without demodulation.
-
-    Shape: x [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, H, W].
-    """
+    """Modulated 1x1 convolution to the image's channels, without demodulation."""
 
     def __init__(
         self, in_channels: int, out_channels: int, w_dim: int, conv_clamp: float | None = None
@@ -186,6 +189,7 @@ class ToRGB(nn.Module):
         self.scale = 1 / in_channels**0.5
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Features [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, H, W]."""
         styles = self.affine(w) * self.scale
         x = modulated_conv.modulated_conv2d(x, self.weight, styles, demodulate=False)
         clamp = clamp_in_half(x, self.conv_clamp)
@@ -193,6 +197,6 @@ class ToRGB(nn.Module):
 
 
 def clamp_in_half(x: Tensor, clamp: float | None, gain: float = 1.0) -> float | None:
-    """The limit of a layer's output: only where half precision might overflow."""
-    narrow = x.dtype in (torch.float16, torch.bfloat16)
-    return clamp * gain if narrow and clamp is not None else None
+    """Return the bound of a layer's output, or None: only half precision might overflow."""
+    is_half = x.dtype in (torch.float16, torch.bfloat16)
+    return clamp * gain if is_half and clamp is not None else None

@@ -1,4 +1,4 @@
-"""From latents and labels to w (Karras et al. 2019, "A style-based generator architecture")."""
+"""The mapping from latents and labels to w (Karras et al. 2019, arXiv 1812.04948)."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,16 @@ from gantrain.networks.layers import without_autocast
 from gantrain.networks.stylegan2.layers import FullyConnected, normalize_2nd_moment
 from gantrain.ops.precision import at_least_float32
 
-_LR_MULTIPLIER = 0.01
+_LR_MULTIPLIER = 0.01  # the mapping network is unstable at the full learning rate (appendix C)
 
 
 class LabelMapping(nn.Module):
-    """Labels [N, label_dim] -> [N, dim], what the discriminator's features are projected on.
+    """Embedding of labels on which the discriminator's features are projected.
 
-    Always `layers` = 8 deep in the reference's discriminators.
+    Args:
+        label_dim: entries of a label.
+        dim: entries of the embedding.
+        layers: depth; always 8 in the reference's discriminators.
     """
 
     def __init__(self, label_dim: int, dim: int, layers: int = 8) -> None:
@@ -23,19 +26,22 @@ class LabelMapping(nn.Module):
         _add_layers(self, dim, dim, layers)
 
     def forward(self, c: Tensor) -> Tensor:
+        """Embed labels [N, label_dim] as [N, dim]."""
         return _run_layers(self, normalize_2nd_moment(self.embed(c)), self.layers)
 
 
 class MappingNetwork(nn.Module):
-    """z [N, z_dim] and labels c [N, label_dim] -> ws [N, num_ws, w_dim], the same w for all layers.
+    """Mapping network from z and labels to ws, the same w for all layers.
 
-    `w_avg` is the running mean of w, towards which truncation pulls.
+    The buffer `w_avg` [w_dim] is the running mean of w, towards which truncation pulls.
 
     Args:
-        label_dim: 0: no labels, c is ignored.
-        num_ws: how many w the synthesis network takes.
+        z_dim: entries of z.
+        label_dim: entries of a label; 0: labels are ignored.
+        w_dim: entries of w.
+        num_ws: number of w that the synthesis network takes.
         layers: depth.
-        w_avg_beta: how much of `w_avg` an update keeps.
+        w_avg_beta: decay of `w_avg`.
     """
 
     w_avg: Tensor
@@ -67,24 +73,34 @@ class MappingNetwork(nn.Module):
         truncation_cutoff: int | None = None,
         update_w_avg: bool = False,
     ) -> Tensor:
-        """ws = w_avg + psi (w - w_avg) for the first `truncation_cutoff` (None: all) ws.
+        """Map z to w and truncate it: w_avg + psi (w - w_avg).
 
-        Always in full precision.
+        Computed in float32 or wider, also under autocast.
+
+        Args:
+            z: [N, z_dim], any scale.
+            c: labels [N, label_dim]; None if the network is unconditional.
+            truncation_psi: 1 leaves w unchanged, 0 gives the mean w.
+            truncation_cutoff: only the first ws are truncated; None: all of them.
+            update_w_avg: moves `w_avg` towards the mean of this batch.
+
+        Returns:
+            ws [N, num_ws, w_dim].
 
         Raises:
-            ValueError: the network is conditional and there is no c.
+            ValueError: the network is conditional and `c` is missing or has another width.
         """
         with without_autocast(z):
             w = _run_layers(self, self._input(at_least_float32(z), c), self.layers)
             if update_w_avg:
-                self._update(w)
+                self._update_w_avg(w)
             ws = w[:, None].repeat(1, self.num_ws, 1)
             if truncation_psi == 1:
                 return ws
-            near = self.w_avg.lerp(ws, truncation_psi)
+            truncated = self.w_avg.lerp(ws, truncation_psi)
             if truncation_cutoff is None:
-                return near
-            return torch.cat([near[:, :truncation_cutoff], ws[:, truncation_cutoff:]], dim=1)
+                return truncated
+            return torch.cat([truncated[:, :truncation_cutoff], ws[:, truncation_cutoff:]], dim=1)
 
     def _input(self, z: Tensor, c: Tensor | None) -> Tensor:
         if not self.label_dim:
@@ -93,15 +109,19 @@ class MappingNetwork(nn.Module):
         return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
 
     @torch.no_grad()
-    def _update(self, w: Tensor) -> None:
+    def _update_w_avg(self, w: Tensor) -> None:
         self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
 
 
 def require_labels(c: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
-    """The labels in the dtype of `like`; ValueError if there are none of that width."""
+    """Return the labels in the dtype of `like`.
+
+    Raises:
+        ValueError: the labels are missing or not [N, label_dim].
+    """
     if c is None or c.ndim != 2 or c.shape[1] != label_dim:
-        given = "none" if c is None else f"shape {list(c.shape)}"
-        raise ValueError(f"this network wants labels of shape [N, {label_dim}], not {given}")
+        actual = "none" if c is None else f"shape {list(c.shape)}"
+        raise ValueError(f"this network needs labels of shape [N, {label_dim}], not {actual}")
     return c.to(like.dtype)
 
 

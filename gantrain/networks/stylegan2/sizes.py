@@ -1,4 +1,4 @@
-"""Which blocks a network for pictures of a given size has."""
+"""The blocks of a network for images of a given resolution."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,10 +11,12 @@ _SMALLEST_BASE, _LARGEST_BASE = 4, 16
 class BlockSize(NamedTuple):
     """One resolution of the pyramid.
 
-    nominal: 4, 8, 16, ...: names the block ("b8") and sets its width, whatever the true size is.
-    height, width: in pixels.
-    channels: of the features at this resolution.
-    half: runs in half precision when the caller asks for autocast.
+    Args:
+        nominal: 4, 8, 16, ...: names the block ("b8") and sets its channels, whatever its true
+            size.
+        height, width: true size in pixels.
+        channels: channels of the features at this resolution.
+        half: whether the block runs in half precision under autocast.
     """
 
     nominal: int
@@ -25,32 +27,36 @@ class BlockSize(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Name of the block in the state dict, such as "b8"."""
         return f"b{self.nominal}"
 
 
 def block_sizes(
     resolution: Sequence[int], channel_base: int, channel_max: int, half_resolutions: int
 ) -> list[BlockSize]:
-    """From the base (nominal 4) up to `resolution` = (height, width) in pixels.
+    """Return the blocks from the base (nominal 4) up to the full resolution.
 
     Both sides are halved while both are even and the smaller one stays at least 4: 64x64 is 4x4
     doubled 4 times, 48x64 is 6x8 doubled 3 times, 28x28 is 7x7 doubled twice.
 
     Args:
-        channel_base, channel_max: channels = min(channel_base // nominal, channel_max).
-        half_resolutions: how many of the highest resolutions (from nominal 8 on) may run half.
+        resolution: (height, width) in pixels.
+        channel_base: a block has min(channel_base // nominal, channel_max) channels.
+        channel_max: see `channel_base`.
+        half_resolutions: number of the highest resolutions (from nominal 8 on) that may run in half
+            precision.
 
     Raises:
-        ConfigError: the sides have too few factors 2, with the nearest sizes that work.
+        ConfigError: the sides have too few factors of 2; names the nearest sizes that work.
     """
     height, width = resolution
     doublings = _doublings(height, width)
     if not _fits(height, width):
-        good = " or ".join(f"{h}x{w}" for h, w in _nearest(height, width))
+        nearest = " or ".join(f"{h}x{w}" for h, w in _nearest(height, width))
         raise ConfigError(
             f"A resolution of {height}x{width} cannot be built by doubling: both sides must be "
             f"{_SMALLEST_BASE} to {_LARGEST_BASE} times the same power of 2 (at least 2); "
-            f"use {good}."
+            f"use {nearest}."
         )
     lowest_half = max(2 ** (doublings + 3 - half_resolutions), 8)
     sizes = []
@@ -76,20 +82,20 @@ def _fits(height: int, width: int) -> bool:
 
 
 def _nearest(height: int, width: int) -> list[tuple[int, int]]:
-    """The best size not smaller and the best one not larger than wanted, where there are such."""
-    found = []
+    """Return the nearest possible sizes below and above, as far as they exist."""
+    nearest = []
     for direction in (-1, 1):
-        sides = [
+        sizes = [
             (_side(height, 2**k, direction), _side(width, 2**k, direction)) for k in range(1, 12)
         ]
-        good = [side for side in sides if _fits(*side)]
-        if good:
-            found.append(min(good, key=lambda side: abs(side[0] - height) + abs(side[1] - width)))
-    return found or [(64, 64)]
+        possible = [size for size in sizes if _fits(*size)]
+        if possible:
+            nearest.append(min(possible, key=lambda s: abs(s[0] - height) + abs(s[1] - width)))
+    return nearest or [(64, 64)]
 
 
-def _side(wanted: int, factor: int, direction: int) -> int:
-    """The nearest multiple of `factor` below (-1) or above (1) that a base allows."""
+def _side(side: int, factor: int, direction: int) -> int:
+    """Return the nearest multiple of `factor` below (-1) or above (1) that a base allows."""
     if direction < 0:
-        return min(wanted // factor, _LARGEST_BASE) * factor
-    return max(-(-wanted // factor), _SMALLEST_BASE) * factor
+        return min(side // factor, _LARGEST_BASE) * factor
+    return max(-(-side // factor), _SMALLEST_BASE) * factor

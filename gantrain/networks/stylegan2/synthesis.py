@@ -1,4 +1,4 @@
-"""From w to the image (Karras et al. 2020, "Analyzing and improving ... StyleGAN")."""
+"""The synthesis of images from w (Karras et al. 2020, arXiv 1912.04958)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -13,7 +13,7 @@ from gantrain.networks.stylegan2.layers import (
     NoiseMode,
     SynthesisLayer,
     ToRGB,
-    resample_taps,
+    resample_filter,
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
@@ -23,12 +23,15 @@ GeneratorArchitecture = Literal["skip", "resnet", "orig"]
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: a learned constant or a doubling layer, one more layer, maybe an image.
+    """One resolution: a learned constant or an upsampling layer, one more layer, maybe a `ToRGB`.
 
     Args:
-        in_channels: of the block below; 0: the first block, which has the constant instead.
-        size: this block's.
+        in_channels: channels of the block below; 0: the first block, which has the constant.
+        size: resolution and channels of this block.
+        w_dim: entries of w.
+        image_channels: channels of the image.
         last: the highest resolution, which always has a `ToRGB`.
+        architecture, conv_clamp: as in `StyleGAN2Generator`.
     """
 
     resample_filter: Tensor
@@ -48,7 +51,7 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         channels, pixels = size.channels, (size.height, size.width)
         self.may_be_half, self.architecture = size.half, architecture
-        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.first = in_channels == 0
         if self.first:
             self.const = nn.Parameter(torch.randn(channels, *pixels))
@@ -72,13 +75,18 @@ class SynthesisBlock(nn.Module):
         noise_mode: NoiseMode,
         half: torch.dtype | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """(features, image) of the resolution below -> those of this one.
+        """Turn the features and the image of the resolution below into those of this one.
 
         Args:
             x: [N, in_channels, H/2, W/2]; None for the first block.
             image: [N, image_channels, H/2, W/2] in full precision, or None.
             ws: one [N, w_dim] for each layer, the `ToRGB` last.
+            noise_mode: see `SynthesisNetwork.forward`.
             half: dtype of the blocks that may run in half precision; None: full precision.
+
+        Returns:
+            Features [N, channels, H, W] and, if there is one so far, the image
+            [N, image_channels, H, W] in full precision.
         """
         w = iter(ws)
         full = ws[0].dtype
@@ -93,7 +101,7 @@ class SynthesisBlock(nn.Module):
         if image is not None:
             image = fir.upsample2d(image, self.resample_filter)
         if self.makes_image:
-            # What becomes the picture is computed in full precision: bfloat16 shows bands.
+            # The last `ToRGB` runs in full precision: an image computed in bfloat16 shows banding.
             rgb = self.torgb(features.to(full) if self.last else features, next(w)).to(full)
             image = rgb if image is None else image + rgb
         return features, image
@@ -107,10 +115,16 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """ws [N, num_ws, w_dim] -> image [N, image_channels, H, W], values about [-1, 1], unbounded.
+    """Synthesis network from ws to images, from a learned constant up to the full resolution.
 
-    Every convolution has a w of its own. The `ToRGB` of a block shares the w of the next block's
-    first convolution; the last one has its own: num_ws = 2 * (doublings + 1).
+    Every convolution has its own w. The `ToRGB` of a block shares the w of the next block's first
+    convolution; the last one has its own: num_ws = 2 * number of blocks.
+
+    Args:
+        sizes: the blocks, from the base up.
+        w_dim: entries of w.
+        image_channels: channels of the image.
+        architecture, conv_clamp: as in `StyleGAN2Generator`.
     """
 
     def __init__(
@@ -140,16 +154,24 @@ class SynthesisNetwork(nn.Module):
         self.num_ws = 2 * len(sizes)
 
     def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
-        """noise_mode: "random" is fresh noise, "const" the stored one, "none" leaves it out."""
+        """Synthesise images.
+
+        Args:
+            ws: [N, num_ws, w_dim].
+            noise_mode: "random" draws new noise, "const" uses the stored noise, "none" uses none.
+
+        Returns:
+            [N, image_channels, H, W], about [-1, 1] but not bounded, in float32 or wider.
+        """
         half = half_dtype(ws)
         x = image = None
         index = 0
         with without_autocast(ws):
-            each = at_least_float32(ws).unbind(dim=1)
+            all_ws = at_least_float32(ws).unbind(dim=1)
             for name in self.names:
                 block: SynthesisBlock = getattr(self, name)
-                used = each[index : index + block.num_conv + 1]
-                x, image = block(x, image, used, noise_mode, half)
-                index += block.num_conv
+                block_ws = all_ws[index : index + block.num_conv + 1]
+                x, image = block(x, image, block_ws, noise_mode, half)
+                index += block.num_conv  # the `ToRGB` shares its w with the next block
         assert image is not None
         return image

@@ -1,4 +1,4 @@
-"""What looks at images: the halving blocks that discriminator and encoder share, and their end."""
+"""The downsampling blocks and the epilogue that the discriminator and the encoder share."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,7 +10,7 @@ from gantrain.networks.stylegan2.layers import (
     RESIDUAL_GAIN,
     ConvLayer,
     FullyConnected,
-    resample_taps,
+    resample_filter,
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
@@ -19,13 +19,14 @@ DiscriminatorArchitecture = Literal["resnet", "skip", "orig"]
 
 
 class DownBlock(nn.Module):
-    """One resolution: two convolutions, the second halves the picture.
+    """One resolution: two convolutions, the second downsamples by 2.
 
     Args:
-        size: this block's; channels: of what comes in.
-        out_channels: of the next lower resolution.
-        image_channels: of the image, which is read by the first block (and by all, if "skip").
+        size: resolution of this block, and the channels of its input.
+        out_channels: channels of the next lower resolution.
+        image_channels: channels of the image, which the first block reads (with "skip" all do).
         first: the highest resolution.
+        architecture, conv_clamp: as in `StyleGAN2Discriminator`.
     """
 
     resample_filter: Tensor
@@ -44,7 +45,7 @@ class DownBlock(nn.Module):
         super().__init__()
         channels = size.channels
         self.may_be_half, self.architecture = size.half, architecture
-        self.register_buffer("resample_filter", resample_taps(), persistent=False)
+        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.reads_image = first or architecture == "skip"
         if self.reads_image:
             self.fromrgb = ConvLayer(image_channels, channels, 1, "lrelu", conv_clamp=conv_clamp)
@@ -56,15 +57,21 @@ class DownBlock(nn.Module):
     def forward(
         self, x: Tensor | None, image: Tensor, half: torch.dtype | None
     ) -> tuple[Tensor, Tensor]:
-        """(features [N, C, H, W] or None, image) -> (features, image) of half the size.
+        """Return the features at half the size, and the image for the next block.
 
-        The image keeps its dtype, and its size where no lower block reads it.
+        Args:
+            x: features [N, C, H, W]; None for the first block.
+            image: [N, image_channels, H, W] in full precision.
+            half: dtype of the blocks that may run in half precision; None: full precision.
+
+        Returns:
+            Features [N, out_channels, H/2, W/2] and the image, downsampled only for "skip".
         """
         dtype = half if half is not None and self.may_be_half else image.dtype
         x = None if x is None else x.to(dtype)
         if self.reads_image:
-            y = self.fromrgb(image.to(dtype))
-            x = y if x is None else x + y
+            from_image = self.fromrgb(image.to(dtype))
+            x = from_image if x is None else x + from_image
         assert x is not None
         if self.architecture == "resnet":
             shortcut = self.skip(x, RESIDUAL_GAIN)
@@ -80,7 +87,7 @@ def down_blocks(
     architecture: DiscriminatorArchitecture,
     conv_clamp: float | None,
 ) -> dict[str, DownBlock]:
-    """Blocks by name from the highest resolution to the one above the base."""
+    """Return the blocks by name, from the highest resolution to the one above the base."""
     blocks = {}
     for size, below in zip(sizes[:0:-1], sizes[-2::-1], strict=True):
         blocks[size.name] = DownBlock(
@@ -97,10 +104,15 @@ def down_blocks(
 def run_blocks(
     blocks: Iterable[DownBlock], image: Tensor, half: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
-    """image [N, C, H, W] -> (features at the base, the image as the lowest block leaves it).
+    """Run the blocks on images, from the highest resolution down; the caller has left autocast.
 
-    half: dtype of the blocks that may run in half precision, None: full precision. The caller has
-    left autocast; what comes back has the image's dtype.
+    Args:
+        blocks: from the highest resolution down.
+        image: [N, C, H, W] in full precision.
+        half: dtype of the blocks that may run in half precision; None: full precision.
+
+    Returns:
+        The features at the base and the image as the last block returns it, in the image's dtype.
     """
     x = None
     for block in blocks:
@@ -110,15 +122,13 @@ def run_blocks(
 
 
 class Epilogue(nn.Module):
-    """The base resolution: statistics of the batch, a convolution, two fully connected layers.
+    """The base resolution: minibatch stddev, a convolution, two fully connected layers.
 
     Args:
-        size: of the base.
-        out_features: of the last, linear layer.
-        image_channels: of the image it reads; 0: none is read.
+        size: resolution and channels of the base.
+        out_features: outputs of the last, linear layer.
+        image_channels: channels of the image it reads; 0: it reads none.
         mbstd_group, mbstd_channels: see `minibatch_stddev`; 0 channels leave it out.
-
-    Shape: [N, size.channels, *size] -> [N, out_features].
     """
 
     def __init__(
@@ -141,6 +151,7 @@ class Epilogue(nn.Module):
         self.out = FullyConnected(channels, out_features)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features]."""
         if self.reads_image:
             x = x + self.fromrgb(image)
         if self.mbstd_channels:
@@ -149,12 +160,16 @@ class Epilogue(nn.Module):
 
 
 def minibatch_stddev(x: Tensor, group: int, channels: int = 1) -> Tensor:
-    """Append `channels` constant maps: how much a group of samples varies (Karras et al. 2018).
+    """Append the standard deviation within groups of samples (Karras et al. 2018, section 3).
 
-    x: [N, C, H, W] -> [N, C + channels, H, W]. A group has `group` samples, or, if N is no
-    multiple of that, as many as the largest divisor of N below it. Sample j belongs to group
-    j mod (N / group). With several channels each one describes its share of the features (C must
-    be a multiple of `channels`).
+    Args:
+        x: [N, C, H, W].
+        group: samples per group; the largest divisor of N below it if N is no multiple of it.
+            Sample j belongs to group j mod (N / group).
+        channels: number of appended maps, each the mean over C / channels features.
+
+    Returns:
+        [N, C + channels, H, W]; the appended maps are constant over H and W.
     """
     n, c, h, w = x.shape
     group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
