@@ -20,10 +20,13 @@ def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None)
     Raises:
         ConfigError: lists every problem found.
     """
-    from gantrain.config import check, generate, tools, train
-
+    # Each branch imports only what its command needs: an answer to a typing error is quick.
     if command == "train":
+        from gantrain.config import train
+
         return train.load(cfg, typed_keys)
+    from gantrain.config import check, generate, tools
+
     if command == "prepare":
         return tools.load_prepare(cfg)
     name = f"{command.capitalize()}Config"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
+from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
@@ -17,12 +21,51 @@ from gantrain.config import load, paths
 from gantrain.errors import ConfigError
 
 
-def config_loader(config_dir: str | None) -> ConfigLoaderImpl:
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader, which keeps what it had composed when a key could not be overridden.
+
+    A misspelled key is then explained without composing once more.
+    """
+
+    unfinished: tuple[list[str], DictConfig] | None = None  # (overrides, config without the keys)
+    _composed: DictConfig | None = None
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        self.unfinished = self._composed = None
+        try:
+            return super().load_configuration(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        except ConfigCompositionException:
+            if self._composed is not None:
+                self.unfinished = list(overrides), self._composed
+            raise
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        self._composed = super()._compose_config_from_defaults_list(defaults, repo)
+        return self._composed
+
+
+def config_loader(config_dir: str | None) -> Loader:
     """Return a loader with the search path of `gantrain --config-dir config_dir`."""
+    return _loader(os.path.abspath(config_dir) if config_dir else None)
+
+
+@cache
+def _loader(config_dir: str | None) -> Loader:
     search_path = create_config_search_path(str(paths.config_dir()))
     if config_dir:
-        search_path.prepend(provider="command-line", path=f"file://{os.path.abspath(config_dir)}")
-    return ConfigLoaderImpl(search_path)
+        search_path.prepend(provider="command-line", path=f"file://{config_dir}")
+    return Loader(search_path)
 
 
 def compose(

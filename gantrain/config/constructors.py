@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -191,6 +192,8 @@ def _parse(name: str, file: Path, _changed: int) -> SourceModule:
 def _source(name: str) -> Path | None:
     """Return the .py file of a module. The top-level package is located but never imported."""
     top, *rest = name.split(".")
+    if top in sys.stdlib_module_names:  # typing and the like hold no constructor, and are long
+        return None
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):

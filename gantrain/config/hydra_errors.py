@@ -40,6 +40,7 @@ def to_sentences(
         [] if `error` is not about the command line.
     """
     source = compose.config_loader(config_dir)
+    unfinished = source.unfinished
     parser = OverridesParser.create(config_loader=source)
     problems: list[str] = []
     groups: list[str] = []
@@ -69,7 +70,10 @@ def to_sentences(
                 groups.append(text)
         else:
             keys.append(override)
-    problems += _key_problems(source, command, [*groups, *swept_groups], keys)
+    if unfinished and unfinished[0] == overrides and all(_only_changes(key) for key in keys):
+        problems += _problems_of(unfinished[1], source, command, keys)
+    else:
+        problems += _key_problems(source, command, [*groups, *swept_groups], keys)
     problems = problems or _swept_key_problems(source, command, groups, swept_groups, keys)
     return problems or _first_line(error)
 
@@ -139,6 +143,17 @@ def _key_problems(
         cfg = compose.compose(source, command, groups)
     except (HydraException, OmegaConfBaseException):
         return []
+    return _problems_of(cfg, source, command, keys)
+
+
+def _only_changes(override: Override) -> bool:
+    """Return whether a config has the same keys before and after the override."""
+    return not (override.is_add() or override.is_force_add() or override.is_delete())
+
+
+def _problems_of(
+    cfg: DictConfig, source: ConfigLoaderImpl, command: str, keys: list[Override]
+) -> list[str]:
     plain = _plain(cfg)
     existing = set(_dotted(plain))
     known = existing | set(source.list_groups("")) - {"hydra"}

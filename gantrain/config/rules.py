@@ -14,7 +14,6 @@ from gantrain.config import data_kind
 from gantrain.config.machine import DEVICES
 from gantrain.engine.distributed import environment
 from gantrain.errors import format_value
-from gantrain.metrics import weights
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
 Config = dict[str, Any]
@@ -107,6 +106,8 @@ def _evaluation(config: Config) -> Iterator[str]:
         "inception": section["extractor"] == "inception" and set(section["metrics"]) & {*FEATURES},
         "lpips": set(section["metrics"]) & {"lpips", "path_length"},
     }
+    from gantrain.metrics import weights  # its downloads import http.client
+
     for name in (name for name, metrics in needed.items() if metrics):
         if message := weights.missing_message(name, section[name]):
             yield message.replace(f"weights.{name}=", f"evaluation.{name}=")
