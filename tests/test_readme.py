@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,10 @@ def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(), flags=re.DOTALL)
 
 
-def lines(program: str) -> list[str]:
+def lines(program: str, documents: Sequence[Path] = DOCUMENTS) -> list[str]:
     """Every line that begins with `program`, in code blocks and in tables, without its comment."""
     found: list[str] = []
-    for document in DOCUMENTS:
+    for document in documents:
         found += [line for block in blocks(document, "bash") for line in block.splitlines()]
         text = " ".join(document.read_text().split("\n"))  # a command may go over two lines
         found += re.findall(rf"`({program} [^`]+)`", text)
@@ -66,6 +67,8 @@ def kind(command: str) -> str:
 
 
 COMMANDS = lines("gantrain")
+# Those of the README that one process runs; the others are for CI.
+FIRST = [c for c in lines("gantrain", [README]) if "devices=" not in c and " -m " not in c]
 # One of each kind starts with a Python of its own, as the reader's does (tests/command_line.py).
 COLD = list({kind(command): command for command in COMMANDS[::-1]}.values())
 # A published set is there already, as after its first use.
@@ -173,7 +176,10 @@ def test_the_documents_name_commands() -> None:
 
 
 @pytest.mark.multi
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=() if c in FIRST else pytest.mark.ci) for c in COMMANDS],
+)
 def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> None:
     if any(word in SHOWS for word in shlex.split(command)):
         assert gantrain(folder, *shlex.split(command)[1:]).strip()

@@ -20,7 +20,10 @@ DTYPES = (np.uint8, np.uint16, np.float32)
 SMALL = [option for option in TINY if option.startswith(("model.", "train.", "lr.", "tracking.g"))]
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "channels",
+    [4, *(pytest.param(count, marks=pytest.mark.ci) for count in (1, 2, 3))],
+)
 def test_translate_keeps_size_name_depth_and_every_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
@@ -115,11 +118,18 @@ def domain(folder: Path, channels: int, dtype: type, ending: str, count: int = 4
 @pytest.mark.parametrize(
     ("a", "b", "options"),
     [
-        ((1, np.uint8), (3, np.uint8), "data.channels_a=1"),
+        pytest.param((1, np.uint8), (3, np.uint8), "data.channels_a=1", marks=pytest.mark.ci),
         ((1, np.uint8), (4, np.uint8), "data.channels_a=1 data.channels_b=4"),
-        ((2, np.uint16), (3, np.uint16), "data.depth=16 data.channels_a=2"),
+        pytest.param(
+            (2, np.uint16), (3, np.uint16), "data.depth=16 data.channels_a=2", marks=pytest.mark.ci
+        ),
         ((3, np.float32), (1, np.uint16), "data.depth=float data.channels_b=1"),
-        ((3, np.uint16), (3, np.uint8), "data.depth=16 data.resolution=[16,24]"),
+        pytest.param(
+            (3, np.uint16),
+            (3, np.uint8),
+            "data.depth=16 data.resolution=[16,24]",
+            marks=pytest.mark.ci,
+        ),
         ((3, np.uint8), (3, np.uint8), "data.preprocess_a=crop data.load_size_b=20"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -30,6 +30,7 @@ def test_probes_are_reported_every_so_often_and_resume_exactly(home: Path) -> No
     assert rows(home / "runs/two") == found
 
 
+@pytest.mark.ci
 def test_ranks_see_the_same(home: Path) -> None:
     gantrain(home, *WATCHED, "train.kimg=0.012", "name=one", "train.batch=2", "train.microbatch=1")
     gantrain(home, *WATCHED, "train.kimg=0.012", "name=ranks", "train.batch=2", "runtime.devices=2")

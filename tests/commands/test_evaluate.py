@@ -113,6 +113,7 @@ def test_kept_features_know_when_a_picture_has_changed(home: Path, tmp_path: Pat
     assert a["protocol"]["data"] == c["protocol"]["data"] != b["protocol"]["data"]
 
 
+@pytest.mark.ci
 def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(Inception().state_dict(), tmp_path / "inception.pth")
@@ -228,6 +229,7 @@ def test_enough_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.multi
+@pytest.mark.ci
 def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
     options = [*SMALL, *WATCHED, "train.batch=2", "train.kimg=0.008", "evaluation.patience=9"]
     gantrain(tmp_path, "name=one", *options, "train.microbatch=1")

@@ -47,6 +47,7 @@ def test_both_directions_of_a_cyclegan(tmp_path: Path) -> None:
     assert "truncation_psi needs StyleGAN's w" in refused and not (tmp_path / "o").exists()
 
 
+@pytest.mark.ci
 def test_all_files_or_none(tmp_path: Path) -> None:
     networks = {"ab": ResnetGenerator(1, 1, 2, 1), "ba": ResnetGenerator(1, 1, 2, 1)}
     next(networks["ba"].parameters()).data.fill_(float("nan"))
@@ -55,6 +56,7 @@ def test_all_files_or_none(tmp_path: Path) -> None:
     assert "not finite" in refused and not (tmp_path / "out").exists()
 
 
+@pytest.mark.ci
 def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
     stylegan(tmp_path / "s", labels=ANIMALS)
     gantrain(tmp_path, "export", "run=s", "output=out", "format=onnx", "truncation_psi=0.6")

@@ -33,8 +33,8 @@ def run(content: bytes, **inputs: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(session.run(None, {k: v.numpy() for k, v in inputs.items()})[0])
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-@pytest.mark.parametrize("kind", ["resnet", "unet"])
+@pytest.mark.parametrize("norm", ["instance", pytest.param("batch", marks=pytest.mark.ci)])
+@pytest.mark.parametrize("kind", ["resnet", pytest.param("unet", marks=pytest.mark.ci)])
 def test_translation_of_any_number_and_size(kind: str, norm: Norm) -> None:
     if kind == "resnet":
         network = trained(ResnetGenerator(3, 1, 6, 2, norm, dropout=True))
@@ -65,7 +65,7 @@ def test_what_a_file_says_of_itself() -> None:
     assert b"site-packages" not in content and b"gantrain/networks" not in content
 
 
-@pytest.mark.parametrize("labels", [0, 3])
+@pytest.mark.parametrize("labels", [pytest.param(0, marks=pytest.mark.ci), 3])
 def test_dcgan(labels: int) -> None:
     network = trained(DCGANGenerator([8, 12], 3, labels, z_dim=4, width=8))
     content, difference = onnx_bytes(network, {})
@@ -77,8 +77,8 @@ def test_dcgan(labels: int) -> None:
     assert (found - y).abs().max() < TOLERANCE
 
 
-@pytest.mark.parametrize("labels", [0, 3])
-@pytest.mark.parametrize("architecture", ["skip", "resnet"])
+@pytest.mark.parametrize("labels", [pytest.param(0, marks=pytest.mark.ci), 3])
+@pytest.mark.parametrize("architecture", ["skip", pytest.param("resnet", marks=pytest.mark.ci)])
 def test_stylegan_with_its_truncation_and_constant_noise(labels: int, architecture: str) -> None:
     sizes = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 256, "channel_max": 16}
     made = StyleGAN2Generator([16, 32], 3, labels, architecture=architecture, **sizes)

@@ -34,6 +34,7 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(run.glob("checkpoints/checkpoint-*.pt"))
 
 
+@pytest.mark.ci
 def test_stopped_twice_and_repeated_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     sweep = tmp_path / "sweeps/s"
     run = [*RUN, "train.kimg=0.3"]  # seconds: the signals must find both under way
@@ -86,7 +87,7 @@ def test_a_run_that_dies_is_recorded_and_a_second_ctrl_c_ends_all(tmp_path: Path
         os.kill(second, 0)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_runs_save_and_leave_when_the_sweep_is_killed(tmp_path: Path, devices: int) -> None:
     sweep = tmp_path / "sweeps/s"
     argv = [

@@ -26,6 +26,7 @@ def test_it_finds_the_smallest_and_says_which(gantrain: Run, trained: list[str])
     assert "no-name" not in answer.err and "Trial" not in answer.err
 
 
+@pytest.mark.ci
 def test_a_stopped_search_goes_on_where_it_was(
     gantrain: Run, trained: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_stopped_search_goes_on_where_it_was(
     assert trained == undisturbed, "the rest, and nothing twice"
 
 
+@pytest.mark.ci
 def test_the_run_that_was_interrupted_is_gone_on_with(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
 ) -> None:
@@ -51,6 +53,7 @@ def test_the_run_that_was_interrupted_is_gone_on_with(
     assert trained[before - 1] == trained[before] and len(trained) == 9
 
 
+@pytest.mark.ci
 def test_a_failure_is_a_result_once_others_were_chosen_after_it(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
 ) -> None:

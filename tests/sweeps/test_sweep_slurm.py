@@ -73,6 +73,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.ci
 def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = Path("sweeps/s")
     argv = [*RUN, "train.kimg=0.3", "seed=0,1"]

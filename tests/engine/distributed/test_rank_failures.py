@@ -42,12 +42,15 @@ PLUGIN = {
     ("fault", "said"),
     [
         ("kill", "Rank 1 exited unexpectedly"),
-        ("hang", "Rank 1 has not reached this point for 3 s"),
-        ("raise", "Rank 1 failed:"),
-        ("drift", "The weights on rank 1 differ from those of rank 0"),
-        (
+        pytest.param("hang", "Rank 1 has not reached this point for 3 s", marks=pytest.mark.ci),
+        pytest.param("raise", "Rank 1 failed:", marks=pytest.mark.ci),
+        pytest.param(
+            "drift", "The weights on rank 1 differ from those of rank 0", marks=pytest.mark.ci
+        ),
+        pytest.param(
             "not_finite",
             "on rank 1 was not finite at step 3: the first NaN came in the loss itself, from aten",
+            marks=pytest.mark.ci,
         ),
     ],
 )
@@ -61,7 +64,7 @@ def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) 
     assert final_state(tmp_path / "runs" / "run")["index"] in (2, 3)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_no_memory_left_is_a_sentence(tmp_path: Path, devices: int) -> None:
     command = [*FAULTY, "+model.fault=memory", f"runtime.devices={devices}"]
     process = start(tmp_path, *command, environment=PLUGIN)
@@ -93,7 +96,14 @@ def nobody_left(group: int) -> bool:
 LONG = [*CYCLEGAN, "train.kimg=1000", "checkpoint.every_kimg=0.1", "runtime.devices=2", "name=run"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.ci),
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.ci),
+    ],
+)
 def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.Signals) -> None:
     process = start(tmp_path, *LONG)
     run = tmp_path / "runs" / "run"
@@ -119,7 +129,7 @@ def test_a_signal_before_the_ranks_are_there_is_not_lost(
     assert "Stopped by SIGTERM before the training began." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_closing_the_terminal_stops_all(tmp_path: Path, devices: int) -> None:
     """Also of one process; what it still has to say is lost, but in the log."""
     command = [sys.executable, "-m", "gantrain", *LONG, f"runtime.devices={devices}"]
@@ -141,6 +151,7 @@ def test_closing_the_terminal_stops_all(tmp_path: Path, devices: int) -> None:
     assert f"Stopped by SIGHUP at {final_state(run)['nimg'] / 1000:g} kimg" in log
 
 
+@pytest.mark.ci
 def test_ctrl_c_reaches_everybody_twice(tmp_path: Path) -> None:
     process = start(tmp_path, *LONG)
     run = tmp_path / "runs" / "run"
@@ -150,6 +161,7 @@ def test_ctrl_c_reaches_everybody_twice(tmp_path: Path) -> None:
     assert nobody_left(process.pid)
 
 
+@pytest.mark.ci
 def test_ranks_do_not_outlive_the_process_that_started_them(tmp_path: Path) -> None:
     process = start(tmp_path, *LONG)
     run = tmp_path / "runs" / "run"

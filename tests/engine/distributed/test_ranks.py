@@ -100,7 +100,10 @@ def gantrain_and(folder: Path, *overrides: str) -> Path:
     return folder / "runs" / name
 
 
-@pytest.mark.parametrize("command", [STYLEGAN, DCGAN], ids=["stylegan", "dcgan"])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(STYLEGAN, id="stylegan"), pytest.param(DCGAN, id="dcgan", marks=pytest.mark.ci)],
+)
 def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> None:
     # pl_mean, w_avg, batch norm's statistics, the augmentation and its p are all among the state.
     gantrain_on_ranks(tmp_path, 2, *command, "name=two")
@@ -114,6 +117,7 @@ def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> Non
         assert largest_difference(two["ema"], one["ema"]) < 1e-6
 
 
+@pytest.mark.ci
 def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path) -> None:
     command = [*CYCLEGAN, "model.pool_size=6", "name=run", "train.batch=6", "train.kimg=0.36"]
     command += ["runtime.devices=2", "checkpoint.every_kimg=0.06", "checkpoint.keep=9"]
@@ -143,6 +147,7 @@ def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path)
     assert [row["nimg"] for row in rows(run)][-1] == 480
 
 
+@pytest.mark.ci
 def test_torchrun(two: Path, tmp_path: Path) -> None:
     command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29613"]
     process = start(tmp_path, *CYCLEGAN, "name=run", launcher=command)
@@ -155,7 +160,11 @@ def test_torchrun(two: Path, tmp_path: Path) -> None:
     ("overrides", "said"),
     [
         (["runtime.devices=3"], "the nearest that can is train.batch=3"),
-        (["runtime.devices=2", "train.microbatch=4"], "2 on each of 2 ranks"),
+        pytest.param(
+            ["runtime.devices=2", "train.microbatch=4"],
+            "2 on each of 2 ranks",
+            marks=pytest.mark.ci,
+        ),
         (["runtime.devices=2", "runtime.device=cuda:0"], "a single device"),
         (["runtime.devices=0"], "runtime.devices=0 is out of range"),
     ],
