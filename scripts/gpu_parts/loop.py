@@ -22,7 +22,7 @@ from .task import Task
 
 # The trainer's own methods beside its steps; a probe is timed within the report that asks for it.
 EXTRAS = {"_report": "report", "_show_grid": "grid", "_save": "checkpoint", "_snapshot": "snapshot"}
-PROBE = "_probed"
+PROBE = "_run_probe"
 
 
 class Watch:

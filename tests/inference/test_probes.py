@@ -97,9 +97,9 @@ def test_probes_repeat_whatever_was_drawn_before(tmp_path: Path) -> None:
     gan = single("stylegan")
     run, _, _ = trainer(gan, tmp_path)
     run.probe = HealthProbe(gan, singles(), CPU, count=8, batch=4)
-    first = run._probed()
+    first = run._run_probe()
     torch.rand(17)
-    assert run._probed() == first
+    assert run._run_probe() == first
 
 
 def test_logits_are_means_over_patches_of_fixed_pictures() -> None:

@@ -160,7 +160,7 @@ def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[s
     Path("sweeps/seeds/seed-1").mkdir(parents=True)
     Path("sweeps/seeds/seed-1/notes.txt").touch()
     answer = gantrain(*SEEDS)
-    assert answer.code == 2 and "seed-1 is there already, but is not a run" in answer.err
+    assert answer.code == 2 and "seed-1 already exists, but is not a run" in answer.err
     assert trained == []
 
 
