@@ -40,6 +40,7 @@ from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
 from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
@@ -155,9 +156,9 @@ def _run(
         is_live, flat = sys.stdout.isatty(), _flatten(settings)
         tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
-        for line in _introduction(directory, plan, gan, precision, resumed_at, world.size):
+        for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
             tracker.say(line)
-        for line in _details(derived):
+        for line in derived_lines(derived):
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_rank_zero:
@@ -251,6 +252,38 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
+    def make_evaluator() -> Evaluate | None:
+        if not world.is_rank_zero:
+            return evaluation.never_called if plan.evaluate_every else None
+        return evaluation.make_evaluator(
+            config, data, plan, precision, directory, save, tracker.say
+        )
+
+    preview = None
+    if world.is_rank_zero:
+        preview = build.preview_batch(data, config.tracking.grid_images)
+    return Trainer(
+        gan,
+        build.make_optimizers(config, gan),
+        precision,
+        plan,
+        batches=_batch_stream(config, data, precision, plan, world),
+        tracker=tracker,
+        checkpoints=checkpoints,
+        snapshot=snapshot,
+        preview=preview,
+        evaluate=world.run_on_all(make_evaluator),
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
+        channels_last=config.runtime.channels_last,
+        metadata={"settings": settings, "versions": lifecycle.versions()},
+        world=world,
+    )
+
+
+def _batch_stream(
+    config: RunConfig, data: Dataset, precision: Precision, plan: TrainingPlan, world: World
+) -> Callable[[int], Iterator[dict[str, Tensor]]]:
+    """Return (nimg) -> this rank's batches from that image on."""
     workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
@@ -264,32 +297,7 @@ def _trainer(
             world=world.size,
         )
 
-    def make_evaluator() -> Evaluate | None:
-        if not world.is_rank_zero:
-            return evaluation.never_called if plan.evaluate_every else None
-        return evaluation.make_evaluator(
-            config, gan, data, plan, precision, directory, save, tracker.say
-        )
-
-    preview = None
-    if world.is_rank_zero:
-        preview = build.preview_batch(data, config.tracking.grid_images)
-    return Trainer(
-        gan,
-        build.make_optimizers(config, gan),
-        precision,
-        plan,
-        batches=stream,
-        tracker=tracker,
-        checkpoints=checkpoints,
-        snapshot=snapshot,
-        preview=preview,
-        evaluate=world.run_on_all(make_evaluator),
-        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
-        channels_last=config.runtime.channels_last,
-        metadata={"settings": settings, "versions": lifecycle.versions()},
-        world=world,
-    )
+    return stream
 
 
 def _train(
@@ -343,44 +351,6 @@ def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
     plain["model"] = gan.derived()
     return json.loads(json.dumps(plain, default=str))
-
-
-def _introduction(
-    directory: RunDirectory,
-    plan: TrainingPlan,
-    gan: GAN,
-    precision: Precision,
-    resumed_at: int | None,
-    size: int,
-) -> list[str]:
-    """Return the lines that are printed when a run starts."""
-
-    def millions(net: nn.Module) -> str:
-        return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
-
-    device = precision.device.type if size > 1 else precision.device
-    per_rank = f"{plan.batch // size} on each of {size} ranks, " if size > 1 else ""
-    grids = f", a grid every {plan.grid_every / 1000:g}" if plan.grid_every else ""
-    lines = [
-        f"Run directory: {directory.path}",
-        f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
-        f"{device}, {precision.name}; batch {plan.batch} "
-        f"({per_rank}microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in total",
-        f"A report every {plan.tick / 1000:g} kimg{grids}, a checkpoint every "
-        f"{plan.checkpoint_every / 1000:g}.",
-    ]
-    if resumed_at is not None:
-        lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")
-    return lines
-
-
-def _details(derived: dict[str, Any]) -> Iterator[str]:
-    """Yield lines about the networks and derived settings of the model."""
-    for name, spec in derived["networks"].items():
-        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
-        yield f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}"
-    for name, value in derived["model"].items():
-        yield f"  {name}: {value}"
 
 
 def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -75,7 +75,6 @@ def _translates(gan: GAN) -> bool:
 
 def make_evaluator(
     config: RunConfig,
-    gan: GAN,
     data: Dataset,
     plan: TrainingPlan,
     precision: Precision,
@@ -87,7 +86,6 @@ def make_evaluator(
 
     Args:
         config: the checked config.
-        gan: the model.
         data: the prepared data set.
         plan: the cadence of the evaluations.
         precision: the device.
@@ -112,19 +110,8 @@ def make_evaluator(
     history = _score_history(directory, best)
 
     def evaluate(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
-        generators = networks_of(generator, "G")
-        model = Model(directory.path, generators, meta, precision)
-        training = generator.training
-        generator.eval()
-        try:
-            if _translates(gan):
-                values = evaluate_translation(
-                    generators, model, data, networks, request, _no_progress
-                )
-            else:
-                values = evaluate_latents(model, data, networks, request, _no_progress)
-        finally:
-            generator.train(training)
+        model = Model(directory.path, networks_of(generator, "G"), meta, precision)
+        values = _evaluate(generator, model, data, networks, request)
         append_evaluations(directory.evaluations, values, {"nimg": nimg, "training": True})
         score = _score(values, best)
         if not history or score < min(history):
@@ -140,6 +127,26 @@ def make_evaluator(
         return results, stop
 
     return evaluate
+
+
+def _evaluate(
+    generator: nn.Module,
+    model: Model,
+    data: Dataset,
+    networks: FeatureCache,
+    request: EvaluationRequest,
+) -> list[MetricValue]:
+    """Evaluate the networks of `model`, which are parts of `generator`, in evaluation mode."""
+    training = generator.training
+    generator.eval()
+    try:
+        if set(model.networks) == {"ab", "ba"}:
+            return evaluate_translation(
+                model.networks, model, data, networks, request, _no_progress
+            )
+        return evaluate_latents(model, data, networks, request, _no_progress)
+    finally:
+        generator.train(training)
 
 
 def never_called(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
