@@ -1,14 +1,14 @@
-"""Time of every phase and peak memory: reference mode against fast, fp32 and bf16, per size.
+"""Benchmark every phase: time and peak memory of reference and fast mode in fp32 and bf16.
 
 python scripts/benchmark.py [--model stylegan] [--sizes 64 128] [--batch 8] [--device auto]
 
-Every row runs in a process of its own (peak memory is per process). Rows of one size take turns, so
-that a machine that slows down slows all of them; a figure is the median over all turns. A phase is
-timed alone and counted 1 / interval times: "ms/step" is the amortised sum, the ratio is to the
-first row of the same size. Prints a Markdown table with the machine and the versions.
+Every row runs in its own process, because peak memory is per process. The rows of a size take
+turns, so that a machine that slows down affects all of them; times are medians over all turns. A
+phase is timed alone and counted 1 / interval times: "ms/step" is the amortised sum, and "x" is the
+speedup over the first row of the same size. Prints a Markdown table with the machine and versions.
 
-reference: CycleGAN runs every pass by itself; StyleGAN2 computes with the plain restatements of its
-operations (tests/ops/plain.py); DCGAN has no other mode. All of them without fused optimizers.
+In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain versions of its
+operations (tests/ops/plain.py), both without fused optimizers. DCGAN has no reference mode.
 """
 
 import argparse
@@ -55,7 +55,10 @@ BATCH = {"cyclegan": 1, "stylegan": 8, "dcgan": 128}
 
 
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
-    """The GAN and its streams; --width: CycleGAN's ngf, StyleGAN2's channel_base."""
+    """Return the GAN and the names of its streams.
+
+    --width is ngf of CycleGAN and channel_base of StyleGAN2.
+    """
     side = (args.size, args.size)
     if args.model == "cyclegan":
         width = args.width or 64
@@ -70,7 +73,7 @@ def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
 
 
 def use_plain_operations() -> None:
-    """Put the tests' restatements in the place of the fast operations."""
+    """Replace the fast operations by the plain versions of the tests."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.ops import plain
 
@@ -80,7 +83,11 @@ def use_plain_operations() -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of `args.steps` runs of every phase after two to warm up; intervals; peak memory."""
+    """Time `args.steps` runs of every phase, after two warm-up runs.
+
+    Returns:
+        "seconds" {phase: times}, "intervals" {phase: steps}, and the peak "memory" in 10^9 bytes.
+    """
     device = pick_device(args.device)
     precision = Precision(device, args.precision)
     gan, streams = make(args)
@@ -104,11 +111,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
     seconds: dict[str, list[float]] = {phase.name: [] for phase in phases}
     for index in range(2 + args.steps):
-        used = dict(batch)  # a phase may leave pictures for the next one
+        step_batch = dict(batch)  # a phase may add entries for the next one
         for phase in phases:
             runner.phases = [replace(phase, interval=1)]
             begin = time.perf_counter()
-            runner.step([used], Step(index, index * args.batch))
+            runner.step([step_batch], Step(index, index * args.batch))
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds[phase.name].append(time.perf_counter() - begin)
@@ -118,20 +125,20 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
-    """`measure` in a new process."""
+    """Run `measure` in a new process."""
     _, mode, precision, compiled = row
     command = [sys.executable, __file__, "--worker", "--size", str(size), "--mode", mode]
     command += ["--precision", precision, *(["--compile"] if compiled else [])]
     for name in ("model", "steps", "batch", "width", "device"):
         command += [f"--{name}", str(getattr(args, name))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
-def table(args: argparse.Namespace) -> None:
-    """Run everything and print the table."""
+def run_all(args: argparse.Namespace) -> None:
+    """Run all rows and print the table."""
     device = pick_device(args.device)
     rows = [*ROWS, *(TF32 if device.type == "cuda" else []), *(COMPILED if args.compile else [])]
     if args.model == "dcgan":
@@ -146,23 +153,33 @@ def table(args: argparse.Namespace) -> None:
 def print_size(
     args: argparse.Namespace, size: int, rows: Sequence[Row], turns: list[list[dict[str, Any]]]
 ) -> None:
+    """Print the rows of a size.
+
+    Args:
+        args: the command line.
+        size: in pixels.
+        rows: the rows.
+        turns: the results of each row, by turn.
+    """
     intervals = turns[0][0]["intervals"]
     heads = [f"{name} /{k}" if k > 1 else name for name, k in intervals.items()]
     print(
         f"| px | mode | {' | '.join(f'{head} ms' for head in heads)} | ms/step | img/s | x | GB |"
     )
     print("|---" * (6 + len(heads)) + "|")
-    first = 0.0
+    first_step = 0.0
     for i, (name, *_) in enumerate(rows):
         times = {
             phase: statistics.median(s for turn in turns for s in turn[i]["seconds"][phase])
             for phase in intervals
         }
         step = sum(times[phase] / k for phase, k in intervals.items())
-        first = first or step
+        first_step = first_step or step
         memory = max(turn[i]["memory"] for turn in turns)
         phases = " | ".join(f"{seconds * 1e3:.0f}" for seconds in times.values())
-        speed = f"{step * 1e3:.0f} | {args.batch / step:.2f} | {first / step:.2f} | {memory:.2f}"
+        speed = (
+            f"{step * 1e3:.0f} | {args.batch / step:.2f} | {first_step / step:.2f} | {memory:.2f}"
+        )
         print(f"| {size} | {name} | {phases} | {speed} |")
     print()
 
@@ -179,6 +196,7 @@ def _machine(device: torch.device) -> str:
 
 
 def main() -> None:
+    """Parse the command line, and run all rows or a single one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -199,7 +217,7 @@ def main() -> None:
     if args.worker:
         print(json.dumps(measure(args)))
     else:
-        table(args)
+        run_all(args)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def print_counts(trees: dict[Path, ast.Module]) -> None:
 
 def main() -> int:
     """Write, check or count; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--counts", action="store_true", help="print counts, write nothing")
     arguments = parser.parse_args()

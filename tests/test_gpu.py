@@ -243,7 +243,7 @@ def test_no_memory_left_is_a_sentence(tmp_path: Path) -> None:
     huge = ["train.batch=2048", "data.resolution=256", "data.train_images=8", "model.ngf=64"]
     options = [*TINY_CYCLEGAN, *huge, "runtime.device=cuda", "train.kimg=4.096", "name=run"]
     said = command(tmp_path, *options, "runtime.workers=0", code=2, environment=HERE)
-    assert "The memory of cuda:0 does not suffice." in said and "Traceback" not in said
+    assert "Out of memory on cuda:0." in said and "Traceback" not in said
     assert "train.microbatch=1024" in said
 
 

@@ -1,4 +1,4 @@
-"""gantrain compare: runs and sweeps in a table, settings against results."""
+"""gantrain compare: a table of the settings and results of runs and sweeps."""
 
 from pathlib import Path
 
@@ -9,28 +9,37 @@ from gantrain.sweeps.launchers import slurm_queue
 
 
 def main(config: CompareConfig) -> None:
-    """Print the table, and write it as CSV. Raises ConfigError."""
+    """Print the table, and write it as CSV and HTML if requested.
+
+    Raises:
+        ConfigError: a path is neither a run nor a sweep, or a metric is unknown or not comparable.
+    """
     paths = [Path(run) for run in config.runs]
     sweep = paths[0] if len(paths) == 1 and manifest.read(paths[0]) else None
     submitted = any(manifest.slurm_jobs(path) for path in paths)
-    in_queue = slurm_queue.states() if submitted else None
-    found = table.of_sweep(sweep, in_queue) if sweep else table.of_runs(paths, in_queue)
-    table.choose_metrics(found, config.metrics)
-    unlike = {} if config.force else table.incomparable_metrics(found)
-    if unlike and config.metrics is not None:
+    queue = slurm_queue.states() if submitted else None
+    results = table.of_sweep(sweep, queue) if sweep else table.of_runs(paths, queue)
+    table.choose_metrics(results, config.metrics)
+    incomparable = {} if config.force else table.incomparable_metrics(results)
+    if incomparable and config.metrics is not None:
         raise ConfigError(
-            *(f"{told}: measure them alike, or add force=true." for told in unlike.values())
+            *(
+                f"{clause}: evaluate them in the same way, or add force=true."
+                for clause in incomparable.values()
+            )
         )
-    found.metrics = [name for name in found.metrics if name not in unlike]
+    results.metrics = [name for name in results.metrics if name not in incomparable]
     if config.sort:
-        table.sort(found, config.sort)
-    print(*table.lines(found), "", f"{table.summary(found)}.", sep="\n")
-    for told in unlike.values():
-        print(f"Left out: {told}; force=true shows it all the same.")
+        table.sort(results, config.sort)
+    print(*table.lines(results), "", f"{table.summary(results)}.", sep="\n")
+    for clause in incomparable.values():
+        print(f"Left out: {clause}; show it with force=true.")
     if config.html:
-        table.to_html(found, Path(config.html))
-        print(f"As a page: {config.html}")
+        table.to_html(results, Path(config.html))
+        print(f"Page: {config.html}")
     file = Path(config.csv) if config.csv else sweep / "table.csv" if sweep else None
     if file:
-        table.to_csv(found, file, only_shown=config.csv is not None and config.metrics is not None)
-        print(f"As a file: {file}")
+        # A CSV file that was not asked for holds every metric
+        only_shown = config.csv is not None and config.metrics is not None
+        table.to_csv(results, file, only_shown)
+        print(f"Table: {file}")

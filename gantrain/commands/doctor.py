@@ -1,4 +1,4 @@
-"""gantrain doctor: how a run's training goes, with the pictures that look learnt by heart."""
+"""gantrain doctor: alarms about a run's training, and a test for memorized training images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,36 +27,35 @@ from gantrain.inference.translation import translate
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.runs.health import ada_p_bound
 from gantrain.runs.status import Run, read_run
-from gantrain.tracking.console import format_alarm as told
-from gantrain.tracking.console import format_health
+from gantrain.tracking.console import format_alarm, format_health
 from gantrain.tracking.grids import compose_grid, save_png
 
-SHOWN = 8  # pairs in the picture
+MAX_PAIRS = 8  # in the image
 
 
 def main(config: DoctorConfig) -> None:
-    """Print what is known, draw the most suspicious pairs.
+    """Print the diagnosis, and write an image of the most suspicious pairs.
 
     Raises:
-        ConfigError: no such run, or its data are gone.
-        SystemExit: 1 when there is an alarm or suspicion.
+        ConfigError: there is no such run, or its data are missing.
+        SystemExit: 1 if there are alarms or suspicious samples.
     """
     run = read_run(Path(config.run))
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
     budget = f" of {run.total_kimg:g}" if run.total_kimg else ""
     print(f"{run.path}: {target}, {run.status}, {run.kimg:g}{budget} kimg")
-    ill = _alarms(run)
+    has_findings = _print_alarms(run)
     if config.samples:
         if any((run.path / "snapshots").glob("snapshot-*.pt")):
-            ill |= _resemblance(config, run)
+            has_findings |= _check_memorization(config, run)
         else:
-            print("No snapshot yet: no samples to compare with training pictures.")
-    if ill:
+            print("No snapshot yet: there are no samples to compare with training images.")
+    if has_findings:
         raise SystemExit(1)
 
 
-def _alarms(run: Run) -> bool:
-    """Say what the reports show, by the rules of today; whether there is an alarm."""
+def _print_alarms(run: Run) -> bool:
+    """Apply the current rules to all reports of the run, and return whether there is an alarm."""
     monitor = AlarmMonitor(round(run.total_kimg * 1000), ada_p_bound(run.config.get("model", {})))
     events = [event for event in run.events if event["alarm"] == "nonfinite"]
     for row in run.reports:
@@ -66,47 +65,57 @@ def _alarms(run: Run) -> bool:
     probes = [row for row in run.reports if any(key.startswith("health/") for key in row)]
     if probes:
         newest = {key: value for key, value in probes[-1].items() if value is not None}
-        print(f"Newest probe, at {probes[-1]['nimg'] / 1000:g} kimg (see docs/health.md):")
+        print(f"Latest probe, at {probes[-1]['nimg'] / 1000:g} kimg (see docs/health.md):")
         print(*(f"  {line}" for line in format_health(newest).split(" · ")), sep="\n")
     else:
-        print("No probe of G and D in metrics.jsonl (tracking.health_every_kimg).")
+        print("No health probes in metrics.jsonl (see tracking.health_every_kimg).")
     active = {key.partition("/")[0] for key in monitor.active()}
     for event in sorted(events, key=lambda event: event["nimg"]):
         gone = "" if event["alarm"] in (*active, "nonfinite", "skipped") else " (gone since)"
-        print(f"{told(event['nimg'], event)}{gone}")
+        print(f"{format_alarm(event['nimg'], event)}{gone}")
     if not events:
-        print("No alarm.")
+        print("No alarms.")
     return bool(events)
 
 
 @dataclass(frozen=True)
 class _Case:
-    """Samples of one kind, and the real pictures that they may resemble."""
+    """Samples of one kind, and the real images that they may resemble.
+
+    Attributes:
+        name: for the user.
+        fake: the samples, uint8 [N, C, H, W].
+        training: the training images.
+        unseen: real images to compare with, uint8 [M, C, H, W].
+        own: [M], the indices of `unseen` among the training images; None: they are held out.
+    """
 
     name: str
-    fake: Tensor  # uint8 [N, C, H, W]
+    fake: Tensor
     training: RealImages
-    unseen: Tensor  # uint8 [N, C, H, W]
-    own: Tensor | None  # their numbers among the training pictures, if they are some of these
+    unseen: Tensor
+    own: Tensor | None
 
 
-def _resemblance(config: DoctorConfig, run: Run) -> bool:
+def _check_memorization(config: DoctorConfig, run: Run) -> bool:
+    """Compare samples with training images, and return whether some look memorized."""
     model = sampling.load(config.run, config.device, say=print)
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))
-    suspect, columns = False, {}
+    is_suspect = False
+    columns = {}
     for case in _cases(config, model, data):
         searches = [_search(case.fake, mirrored), _search(case.unseen, mirrored, case.own)]
         for images in case.training.batches(config.batch):
-            described = embed(to_float(images))
+            embedded = embed(to_float(images))
             for search in searches:
-                search.update(described)
+                search.update(embedded)
         samples, unseen = (search.result() for search in searches)
-        finding = assess_memorization(samples, unseen)
-        print(_sentence(case, finding))
-        columns |= _pairs(case, samples, finding)
-        suspect |= finding.suspect
+        result = assess_memorization(samples, unseen)
+        print(_sentence(case, result))
+        columns |= _pairs(case, samples, result)
+        is_suspect |= result.suspect
     target = Path(config.output) if config.output else run.path / "doctor.png"
     try:
         save_png(target, compose_grid(columns))
@@ -114,8 +123,8 @@ def _resemblance(config: DoctorConfig, run: Run) -> bool:
         raise ConfigError(
             f"output={target} cannot be written ({error.strerror or error}): give another file."
         ) from error
-    print(f"The nearest pairs, the most suspicious first: {target}")
-    return suspect
+    print(f"Nearest pairs, the most suspicious first: {target}")
+    return is_suspect
 
 
 def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> NearestNeighborSearch:
@@ -125,12 +134,13 @@ def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> Neares
 
 def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]:
     if set(model.networks) <= {"ab", "ba"}:
-        for way, network in model.networks.items():
-            count = min(config.samples, data.test_count(way[0]))
-            given = _stacked(data.test_item(way[0], i) for i in range(count))
-            parts = given.split(config.batch)
-            fake = torch.cat([translate(network, x, model.precision) for x in parts])
-            yield _case(config, data, way[1], f"{way[0]} to {way[1]}", fake)
+        for direction, network in model.networks.items():
+            source, target = direction
+            count = min(config.samples, data.test_count(source))
+            inputs = _stack(data.test_item(source, i) for i in range(count))
+            batches = inputs.split(config.batch)
+            fake = torch.cat([translate(network, x, model.precision) for x in batches])
+            yield _case(config, data, target, f"{source} to {target}", fake)
         return
     seeds = [*range(config.seed, config.seed + config.samples)]
     fake = to_uint8(model.sample(seeds, batch=config.batch))
@@ -140,39 +150,41 @@ def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]
 def _case(config: DoctorConfig, data: Dataset, stream: str, name: str, fake: Tensor) -> _Case:
     total = min(data.train_count(stream), config.train_images)
     training = RealImages(stream, total, lambda i: data.train_item(stream, i))
-    if held := min(data.held_count(stream), 1000):
-        unseen = _stacked(data.test_item(stream, i) for i in range(held))
+    if held_out := min(data.held_count(stream), 1000):
+        unseen = _stack(data.test_item(stream, i) for i in range(held_out))
         return _Case(name, fake, training, unseen, None)
+    # Without held-out images, compare training images with each other
     own = torch.arange(min(total, 1000)) * total // min(total, 1000)
-    return _Case(name, fake, training, _stacked(map(training.get, own.tolist())), own)
+    return _Case(name, fake, training, _stack(map(training.get, own.tolist())), own)
 
 
-def _stacked(images: Any) -> Tensor:
-    """uint8 [N, C, H, W]: those of the first one's size."""
+def _stack(images: Any) -> Tensor:
+    """Return the images that have the size of the first one, uint8 [N, C, H, W]."""
     tensors = [to_uint8(torch.from_numpy(image)) for image in images]
     return torch.stack([x for x in tensors if x.shape == tensors[0].shape])
 
 
-def _sentence(case: _Case, finding: MemorizationResult) -> str:
-    those = "held-out pictures" if case.own is None else "training pictures among each other"
+def _sentence(case: _Case, result: MemorizationResult) -> str:
+    reference = "held-out images" if case.own is None else "training images (to other ones)"
     text = (
-        f"{case.name}: {finding.count} of {finding.total} are nearer to one training picture than "
-        f"{1 - finding.expected:.0%} of {len(case.unseen)} {those}, and the nearest one stands out "
-        f"more in {finding.rank:.0%} of all comparisons (alike: 50%)"
+        f"{case.name}: {result.count} of {result.total} are nearer to a training image than "
+        f"{1 - result.expected:.0%} of {len(case.unseen)} {reference}, and their nearest one "
+        f"stands out more in {result.rank:.0%} of all comparisons (50% is normal)"
     )
-    if not finding.suspect:
+    if not result.suspect:
         return f"{text}: nothing suspicious."
     return (
-        f"SUSPECT {text}. Look at the pairs: some may be learnt by heart. More pictures, "
-        "data.flip=true or model.augment=ada help; so does an earlier end."
+        f"SUSPECT {text}. Look at the pairs: training images may be memorized. More images, "
+        "data.flip=true, model.augment=ada or a shorter training help."
     )
 
 
-def _pairs(case: _Case, samples: Nearest, finding: MemorizationResult) -> dict[str, Tensor]:
-    chosen = finding.order[:SHOWN]
-    numbers = samples.index[chosen].tolist()
-    nearest = _stacked(case.training.get(number) for number in numbers)
+def _pairs(case: _Case, samples: Nearest, result: MemorizationResult) -> dict[str, Tensor]:
+    """Return two columns of a grid, float [N, C, H, W]: samples and their nearest images."""
+    rows = result.order[:MAX_PAIRS]
+    indices = samples.index[rows].tolist()
+    nearest = _stack(case.training.get(index) for index in indices)
     return {
-        case.name: to_float(case.fake[chosen]),
+        case.name: to_float(case.fake[rows]),
         f"nearest {case.training.name}": to_float(nearest),
     }

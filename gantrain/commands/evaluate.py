@@ -1,4 +1,4 @@
-"""gantrain evaluate: how good a run's generators are, in numbers that say what they mean."""
+"""gantrain evaluate: metrics of a run's generators, recorded with their protocol."""
 
 import hashlib
 import sys
@@ -15,25 +15,25 @@ from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
-from gantrain.runs.evaluation import append_evaluations, make_judge
+from gantrain.runs.evaluation import MIN_IMAGES, append_evaluations, make_metric_networks
 from gantrain.tracking.console import progress_bar
 
-RECORD = "evaluations.jsonl"
-PIXELWISE = ("l1", "psnr", "ssim")
+EVALUATIONS_FILE = "evaluations.jsonl"
+PIXEL_METRICS = ("l1", "psnr", "ssim")
 
 
 def main(config: EvaluateConfig) -> list[MetricValue]:
-    """Measure, print, record.
+    """Compute the metrics, print them and record them.
 
     Raises:
-        ConfigError: no such run or data, weights that cannot be had, metrics that do not apply.
+        ConfigError: there is no such run or data, weights are missing, or metrics do not apply.
     """
     model = sampling.load(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
-    judge = make_judge(config, metrics, model.precision.device)
+    networks = make_metric_networks(config, metrics, model.precision.device)
     request = EvaluationRequest(
         metrics=metrics,
         num_images=config.num_images,
@@ -42,47 +42,53 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         truncation_psi=config.truncation_psi,
         batch=config.batch,
     )
-    _check(request, config, translates, data)
-    with progress_bar(_total(request, translates, data)) as tick:
+    _check_counts(request, config, translates, data)
+    with progress_bar(_total(request, translates, data)) as advance:
         if translates:
-            values = evaluate_translation(model.networks, model, data, judge, request, tick)
+            values = evaluate_translation(model.networks, model, data, networks, request, advance)
         else:
-            values = evaluate_latents(model, data, judge, request, tick)
-    _show(values)
+            values = evaluate_latents(model, data, networks, request, advance)
+    _print_table(values)
     _record(config, model, values)
     return values
 
 
 def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Dataset) -> list[str]:
+    """Return the names of the metrics, after checking that they apply."""
     pairs = translates and data.has_pairs
     if config.metrics is None:
-        return ["fid", "kid", *(PIXELWISE if pairs else ())]
+        return ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
     problems = unsupported_metrics(
         config.metrics, model.algorithm, translates=translates, pairs=pairs, has_w=has_w
     )
-    if told := [f"metrics: {problem}" for problem in problems]:
-        raise ConfigError(*told)
+    if problems:
+        raise ConfigError(*(f"metrics: {problem}" for problem in problems))
     return list(dict.fromkeys(config.metrics))
 
 
-def _check(
+def _check_counts(
     request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Dataset
 ) -> None:
-    """Raise ConfigError when there are too few pictures, before any is looked at."""
+    """Raise ConfigError if there are too few images."""
     if translates:
         if config.split == "train":
-            raise ConfigError("split=train: translations are measured on test pictures; leave out.")
+            raise ConfigError(
+                "split=train has no effect: translations are evaluated on test images. Remove it."
+            )
         counts = [data.test_count(domain) for domain in "ab"]
     else:
         counts = [_real_count(request, data)]
-    if min(counts) < 6:
+    if min(counts) < MIN_IMAGES:
+        hint = " Try split=train." if request.split == "test" else ""
         raise ConfigError(
-            f"There are {min(counts)} real pictures to compare with, which say nothing: 6 are the "
-            "least, and hundreds are better." + " Try split=train." * (request.split == "test")
+            f"Only {min(counts)} real images: at least {MIN_IMAGES} are required, hundreds are "
+            f"recommended.{hint}"
         )
-    if (request.num_images or 6) < 6:
-        raise ConfigError(f"num_images={request.num_images} is too few: 6 are the least.")
+    if (request.num_images or MIN_IMAGES) < MIN_IMAGES:
+        raise ConfigError(
+            f"num_images={request.num_images} is too small: at least {MIN_IMAGES} are required."
+        )
 
 
 def _real_count(request: EvaluationRequest, data: Dataset) -> int:
@@ -90,18 +96,18 @@ def _real_count(request: EvaluationRequest, data: Dataset) -> int:
 
 
 def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
-    """Pictures to be looked at, for the progress bar."""
+    """Return the number of images that will be processed, for the progress bar."""
     if translates:
         counts = [min(data.test_count(d), request.num_images or 10**9) for d in "ab"]
-        paired = any(name in PAIRED for name in request.metrics)
-        return 2 * sum(counts) + 2 * min(counts) * paired
+        uses_pairs = any(name in PAIRED for name in request.metrics)
+        return 2 * sum(counts) + 2 * min(counts) * uses_pairs
     real = _real_count(request, data)
     fake = request.num_images or real
-    judged = any(name in FEATURES for name in request.metrics)
-    return (real + fake) * judged + fake * ("path_length" in request.metrics)
+    uses_features = any(name in FEATURES for name in request.metrics)
+    return (real + fake) * uses_features + fake * ("path_length" in request.metrics)
 
 
-def _show(values: list[MetricValue]) -> None:
+def _print_table(values: list[MetricValue]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("metric", "value", "spread", "real", "generated"):
         table.add_column(title, justify="left" if title == "metric" else "right")
@@ -115,11 +121,11 @@ def _show(values: list[MetricValue]) -> None:
 def _record(config: EvaluateConfig, model: Model, values: list[MetricValue]) -> None:
     path = Path(config.run)
     run = path if path.is_dir() else path.parent.parent
-    file = Path(config.output) if config.output else run / RECORD
+    file = Path(config.output) if config.output else run / EVALUATIONS_FILE
     about = {
         "nimg": model.meta.get("nimg"),
         "snapshot": hashlib.sha256(model.file.read_bytes()).hexdigest(),
         "precision": config.precision,
     }
     append_evaluations(file, values, about)
-    print(f"Added to {file}")
+    print(f"Appended to {file}")

@@ -1,4 +1,4 @@
-"""gantrain generate: pictures, style mixes and videos of a trained generator."""
+"""gantrain generate: images, style mixes and videos from a trained generator."""
 
 import hashlib
 import json
@@ -26,39 +26,47 @@ from gantrain.runs.directory import RunDirectory
 
 @torch.no_grad()
 def main(config: GenerateConfig) -> None:
-    """Make what the config asks for, in a folder of its own, and say where.
+    """Write the images, the table or the video to a new folder.
 
     Raises:
-        ConfigError: a setting that does not fit the snapshot, or a file that cannot be used.
+        ConfigError: a setting does not fit the snapshot, or a file cannot be used.
     """
     model = sampling.load(config.run, config.device, config.precision, say=print)
-    if found := problems(config, model):
-        raise ConfigError(*found)
+    if model_problems := problems(config, model):
+        raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
-    portions = _source(config, model)  # what it has to read is read, and so checked
+    batches = _latent_batches(config, model)  # reads its files now, so that errors come early
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
-        print(f"class=null: seed s shows class s mod {model.label_dim}.")
+        print(f"class=null: seed s gets class s mod {model.label_dim}.")
     folder = _folder(config, model)
-    studio = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
+    writer = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
         layers = _layers(config, model)
-        studio.write_style_mixing(
-            latent_sources.concat(portions), latent_sources.concat(columns), layers, config.grid
+        writer.write_style_mixing(
+            latent_sources.concat(batches), latent_sources.concat(columns), layers, config.grid
         )
     elif video.frames:
-        keys = latent_sources.concat(portions)
-        studio.write_video(keys, video.frames, video.format, fps=video.fps, loop=video.loop)
+        keyframes = latent_sources.concat(batches)
+        writer.write_video(keyframes, video.frames, video.format, fps=video.fps, loop=video.loop)
     else:
-        studio.write_images(portions, config.grid)
-    _finish(config, model, studio)
+        writer.write_images(batches, config.grid)
+    _finish(config, model, writer)
 
 
 def problems(config: GenerateConfig, model: Model) -> list[str]:
-    """Sentences about what this snapshot cannot do; a snapshot without latents raises its own."""
+    """Return sentences about settings that do not fit the snapshot.
+
+    Args:
+        config: the checked settings.
+        model: the snapshot.
+
+    Raises:
+        ConfigError: the snapshot has no generator of latents.
+    """
     assert model.generator is not None
-    asked = {
+    w_settings = {
         "truncation_psi": config.truncation_psi != 1,
         "truncation_cutoff": config.truncation_cutoff is not None,
         "style_mixing": config.style_mixing.columns is not None,
@@ -66,62 +74,63 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "save_w": config.save_w,
         "noise": config.noise != "const",
     }
-    found = model.explain_missing_w(*[key for key, is_asked in asked.items() if is_asked])
-    found += model.explain_missing_encoder() if config.images is not None else []
+    sentences = model.explain_missing_w(*[key for key, is_set in w_settings.items() if is_set])
+    sentences += model.explain_missing_encoder() if config.images is not None else []
     if _uses_seeds(config):
         try:
             model.label_batch([0], config.class_)
         except ConfigError as error:
-            found += error.problems
-    return found + (
-        _layer_problems(config, model) if model.has_w else _class_problems(config, model)
-    )
+            sentences += error.problems
+    if model.has_w:
+        return sentences + _layer_problems(config, model)
+    return sentences + _class_problems(config, model)
 
 
 def _layer_problems(config: GenerateConfig, model: Model) -> list[str]:
     count, cutoff = model.style.num_ws, config.truncation_cutoff
-    found = []
+    sentences = []
     if (highest := max(_layers(config, model))) >= count:
-        found.append(
-            f"style_mixing.layers goes up to {highest}, and this generator has the layers 0 to "
+        sentences.append(
+            f"style_mixing.layers goes up to {highest}, but this generator has the layers 0 to "
             f"{count - 1}."
         )
     if cutoff is not None and cutoff > count:
-        found.append(f"truncation_cutoff={cutoff}: this generator has only {count} layers.")
-    return found
+        sentences.append(f"truncation_cutoff={cutoff}: this generator has only {count} layers.")
+    return sentences
 
 
 def _class_problems(config: GenerateConfig, model: Model) -> list[str]:
     if config.interpolation.frames and model.label_dim and config.class_ is None:
         return [
-            f"{model.algorithm} has no w to go from class to class in: give class= for the whole "
-            "video."
+            f"{model.algorithm} has no latent w to interpolate between classes: give one class= "
+            "for the whole video."
         ]
     return []
 
 
 def _uses_seeds(config: GenerateConfig) -> bool:
-    ready = config.images is not None or config.w is not None
-    return not ready or config.style_mixing.columns is not None
+    has_w_source = config.images is not None or config.w is not None
+    return not has_w_source or config.style_mixing.columns is not None
 
 
 def _layers(config: GenerateConfig, model: Model) -> list[int]:
-    asked = config.style_mixing.layers
-    if asked is None:
+    """Return the layers that a style mix takes from the columns."""
+    layers = config.style_mixing.layers
+    if layers is None:
         return list(range(model.style.num_ws // 2))
-    return read_numbers("style_mixing.layers", asked)
+    return read_numbers("style_mixing.layers", layers)
 
 
-def _source(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
-    """The points to start from, in portions."""
+def _latent_batches(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
+    """Return the latents of the images, of the rows or of the keyframes, in batches."""
     if config.images is not None:
         files, pixels = latent_sources.read_images(model, Path(config.images))
-        _check_keys(config, len(files))
+        _check_keyframes(config, len(files))
         return latent_sources.from_images(model, files, pixels, config.batch)
     if config.w is not None:
         path = Path(config.w)
         stored = latent_sources.read_w(model, path)
-        _check_keys(config, len(stored))
+        _check_keyframes(config, len(stored))
         return latent_sources.from_w(model, path, stored, config.batch)
     if config.style_mixing.columns is not None:
         return _from_seeds(config, model, "style_mixing.rows", config.style_mixing.rows)
@@ -132,20 +141,20 @@ def _from_seeds(
     config: GenerateConfig, model: Model, key: str, value: Numbers | None
 ) -> Iterator[LatentBatch]:
     seeds = read_numbers(key, DEFAULT_SEEDS if value is None else value)
-    _check_keys(config, len(seeds))
-    if not config.interpolation.frames:  # a file or a line for each: once is enough
+    _check_keyframes(config, len(seeds))
+    if not config.interpolation.frames:  # a repeated seed would only overwrite its file
         seeds = list(dict.fromkeys(seeds))
     psi, cutoff = config.truncation_psi, config.truncation_cutoff
     return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch)
 
 
-def _check_keys(config: GenerateConfig, count: int) -> None:
+def _check_keyframes(config: GenerateConfig, count: int) -> None:
     if config.interpolation.frames and count < 2:
-        raise ConfigError("interpolation needs two or more pictures to go between, as seeds=0-5.")
+        raise ConfigError("interpolation needs two or more images, such as seeds=0-5.")
 
 
 def _folder(config: GenerateConfig, model: Model) -> Path:
-    """`out`, or a new folder beside the snapshots: generated/<what>-<kimg>-001."""
+    """Create and return `out`, or a new folder in the run: generated/<what>-<kimg>-001."""
     try:
         if config.out is not None:
             Path(config.out).mkdir(parents=True, exist_ok=True)
@@ -159,30 +168,31 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
     except OSError as error:
         where = f"out={config.out}" if config.out else f"{model.file.parent}"
         raise ConfigError(
-            f"{where}: no folder for the results can be made ({error.strerror}); give another out=."
+            f"{where}: the folder for the results cannot be created ({error.strerror}): give "
+            "another out=."
         ) from None
 
 
-def _finish(config: GenerateConfig, model: Model, studio: ImageWriter) -> None:
-    """Store what is needed to make the results again, and say where they are."""
+def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
+    """Record everything needed to reproduce the results, and print where they are."""
     if config.save_w:
-        with atomic_write(studio.folder / "w.npz") as file:
-            np.savez(file, w=torch.cat(studio.values).cpu().numpy())
+        with atomic_write(writer.folder / "w.npz") as file:
+            np.savez(file, w=torch.cat(writer.values).cpu().numpy())
     packages = {"gantrain": __version__, "torch": torch.__version__}
     packages |= {"numpy": np.__version__, "pillow": PIL.__version__}
     record = {
         "settings": plain_settings(config),
-        "snapshot": _about(model),
+        "snapshot": _snapshot_record(model),
         "versions": packages,
-        "files": studio.descriptions,
+        "files": writer.descriptions,
     }
-    with atomic_write(studio.folder / "generate.json") as file:
+    with atomic_write(writer.folder / "generate.json") as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
-    kinds = "1 file" if len(studio.descriptions) == 1 else f"{len(studio.descriptions)} files"
-    print(f"{kinds} in {studio.folder}; how they were made: generate.json.")
+    count = "1 file" if len(writer.descriptions) == 1 else f"{len(writer.descriptions)} files"
+    print(f"{count} in {writer.folder}; the settings are in generate.json.")
 
 
-def _about(model: Model) -> dict[str, Any]:
+def _snapshot_record(model: Model) -> dict[str, Any]:
     with open(model.file, "rb") as file:
         digest = hashlib.sha256(file.read())
     meta = {key: model.meta.get(key) for key in ("nimg", "ema", "model", "versions")}

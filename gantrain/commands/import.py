@@ -1,4 +1,4 @@
-"""gantrain import: weights of the CycleGAN reference code become a run directory."""
+"""gantrain import: turn weights of the CycleGAN reference code into a run directory."""
 
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
 
-WEIGHTS = "weights.pt"  # all networks, for init_from
+WEIGHTS_FILE = "weights.pt"  # all networks, for init_from
 
 
 def main(config: ImportConfig) -> None:
-    """Read the files, tell what they are, write a snapshot.
+    """Read the files, print the architectures, and write a run directory with a snapshot.
 
     Raises:
-        ConfigError: files that are no such weights, or a name that is taken; nothing is written.
+        ConfigError: a file holds no such weights, or the run directory exists. Nothing is written.
     """
     files = cyclegan.find_files(config.source)
     networks = {
@@ -44,31 +44,32 @@ def main(config: ImportConfig) -> None:
     }
     specs = {name: spec_of(network) for name, network in generators.items()}
     save_snapshot(directory.snapshots / "snapshot-000000.000.pt", generators, specs, meta)
-    with atomic_write(directory.path / WEIGHTS) as file:
-        every = {
+    with atomic_write(directory.path / WEIGHTS_FILE) as file:
+        weights = {
             f"{n}.{key}": x for n, net in networks.items() for key, x in net.state_dict().items()
         }
-        torch.save({"gan": every}, file)
+        torch.save({"gan": weights}, file)
     print(f"Run directory: {directory.path}\nNext:")
     print(f"  gantrain translate run={directory.path} input=DIR output=DIR")
-    print(f"  gantrain data=folder data.root=DIR {_settings(networks)}init_from={directory.path}")
+    settings = " ".join(_model_settings(networks))
+    print(f"  gantrain data=folder data.root=DIR {settings} init_from={directory.path}")
 
 
-def _settings(networks: dict[str, Any]) -> str:
-    """The model settings under which the weights fit."""
-    first = next(net for name, net in networks.items() if name.startswith("G."))
-    spec = spec_of(first)["args"]
-    if isinstance(first, ResnetGenerator):
-        words = [f"model.blocks={spec['blocks']}"]
+def _model_settings(networks: dict[str, Any]) -> list[str]:
+    """Return the overrides with which a model has networks like the imported ones."""
+    generator = next(net for name, net in networks.items() if name.startswith("G."))
+    spec = spec_of(generator)["args"]
+    if isinstance(generator, ResnetGenerator):
+        overrides = [f"model.blocks={spec['blocks']}"]
     else:
-        words = [f"model.generator=unet_{2 ** spec['downs']}"]
-    words += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
-    words += [f"model.norm={spec['norm']}"] if spec["norm"] != "instance" else []
-    words += ["model.dropout=true"] if spec["dropout"] else []
-    judge = next((net for name, net in networks.items() if name.startswith("D.")), None)
-    if judge is not None:
-        spec = spec_of(judge)["args"]
-        words += [f"model.ndf={spec['ndf']}"] if spec["ndf"] != 64 else []
-        words += [f"model.d_layers={spec['layers']}"] if spec.get("layers", 3) != 3 else []
-        words += ["model.discriminator=pixel"] if "layers" not in spec else []
-    return " ".join(words) + " "
+        overrides = [f"model.generator=unet_{2 ** spec['downs']}"]
+    overrides += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
+    overrides += [f"model.norm={spec['norm']}"] if spec["norm"] != "instance" else []
+    overrides += ["model.dropout=true"] if spec["dropout"] else []
+    discriminator = next((net for name, net in networks.items() if name.startswith("D.")), None)
+    if discriminator is not None:
+        spec = spec_of(discriminator)["args"]
+        overrides += [f"model.ndf={spec['ndf']}"] if spec["ndf"] != 64 else []
+        overrides += [f"model.d_layers={spec['layers']}"] if spec.get("layers", 3) != 3 else []
+        overrides += ["model.discriminator=pixel"] if "layers" not in spec else []
+    return overrides

@@ -1,4 +1,4 @@
-"""gantrain prepare: what a data set holds, what is wrong with it, and one file of it."""
+"""gantrain prepare: inspect a data set, report its faults, and pack it into one file."""
 
 import json
 import sys
@@ -20,103 +20,112 @@ from gantrain.data.statistics import ImageRecord, scan, summarize
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 
-SHOWN = 20  # faults and warnings on the terminal
+MAX_FAULTS = 20  # printed on the terminal
 
 
 def main(config: PrepareConfig) -> None:
-    """Report, and pack if asked.
+    """Print a report about the data set, write it if requested, and pack if requested.
 
     Raises:
-        ConfigError: no such set, or a file that cannot be written.
-        SystemExit: 1 when pictures cannot be used.
+        ConfigError: there is no such data set, or a file cannot be written.
+        SystemExit: 1 if there are unusable images.
     """
-    made, keys = targets.resolve(config.data)
-    data = made(seed=0, **keys)
-    if not isinstance(data, FileDataset):  # shapes, cifar10, mnist: made or published as they are
+    data_class, settings = targets.resolve(config.data)
+    data = data_class(seed=0, **settings)
+    if not isinstance(data, FileDataset):  # shapes, cifar10, mnist: nothing to check in them
         data.prepare(batch=1, multiple=1, log=print)
         print(json.dumps(data.describe(), indent=2))
         if config.pack:
-            raise ConfigError(f"pack: {type(data).__name__} is one file already, or is drawn.")
+            raise ConfigError(
+                f"pack does not apply to {type(data).__name__}, which is not read from image files."
+            )
         return
     sources = data.sources(print)
-    seen = scan(sources, print)
-    found = summarize(seen, _classes(data, sources))
-    _show(found)
+    records = scan(sources, print)
+    report = summarize(records, _class_counts(data, sources))
+    _print_report(report)
     if config.report:
-        _write(Path(config.report), json.dumps(found, indent=2) + "\n")
-        print(f"All of it: {config.report}")
+        _write(Path(config.report), json.dumps(report, indent=2) + "\n")
+        print(f"Full report: {config.report}")
     if config.pack:
-        _pack(config, data, sources, seen)
-    if found["faults"]:
+        _pack(config, data, sources, records)
+    if report["faults"]:
         raise SystemExit(1)
 
 
-def _classes(data: Dataset, sources: dict[str, ImageSource]) -> Counter[str]:
-    """Training pictures by class: by the first sub-folder."""
+def _class_counts(data: Dataset, sources: dict[str, ImageSource]) -> Counter[str]:
+    """Count the training images by class, which is the top-level sub-folder."""
     if not isinstance(data, ImageFolder) or not data.label_dim:
         return Counter()
     return Counter(name.partition("/")[0] for name in sources["train"].names if "/" in name)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("", "pictures", "usable", "MB", "sizes (width x height)", "kinds", "formats"):
+    for title in ("", "images", "usable", "MB", "sizes (width x height)", "kinds", "formats"):
         table.add_column(title)
-    for split, facts in found["splits"].items():
+    for split, facts in report["splits"].items():
         table.add_row(
             split,
             str(facts["pictures"]),
             str(facts["usable"]),
             f"{facts['bytes'] / 1e6:.1f}",
-            _sizes(facts),
-            _counted(facts["kinds"]),
-            _counted(facts["formats"]),
+            _format_sizes(facts),
+            _format_counts(facts["kinds"]),
+            _format_counts(facts["formats"]),
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-    if found["classes"]:
-        print(f"Classes: {_counted(found['classes'])}")
-    for warning in found["warnings"]:
+    if report["classes"]:
+        print(f"Classes: {_format_counts(report['classes'])}")
+    for warning in report["warnings"]:
         print(f"Warning: {warning}")
-    faults = found["faults"]
+    faults = report["faults"]
     if faults:
-        print(f"{len(faults)} pictures cannot be used:")
-        for fault in faults[:SHOWN]:
+        print(f"{len(faults)} images cannot be used:")
+        for fault in faults[:MAX_FAULTS]:
             print(f"  {fault['file']} {fault['why']}")
-        if len(faults) > SHOWN:
-            print(f"  and {len(faults) - SHOWN} more (report=FILE writes all)")
+        if len(faults) > MAX_FAULTS:
+            print(f"  and {len(faults) - MAX_FAULTS} more (report=FILE writes all)")
 
 
-def _sizes(facts: dict[str, Any]) -> str:
-    (h, w), (least_h, least_w), (most_h, most_w) = (
-        facts[key] for key in ("most_common", "smallest", "largest")
-    )
+def _format_sizes(facts: dict[str, Any]) -> str:
+    h, w = facts["most_common"]
+    min_h, min_w = facts["smallest"]
+    max_h, max_w = facts["largest"]
     if facts["sizes"] < 2:
         return f"{w} x {h}"
-    return f"{least_w} to {most_w} x {least_h} to {most_h}, mostly {w} x {h}"
+    return f"{min_w} to {max_w} x {min_h} to {max_h}, mostly {w} x {h}"
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
+    """Join counts, as in "3 grey, 7 colour"; a single kind is named without its count."""
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def _pack(
-    config: PrepareConfig, data: Dataset, sources: dict[str, ImageSource], seen: list[ImageRecord]
+    config: PrepareConfig,
+    data: Dataset,
+    sources: dict[str, ImageSource],
+    records: list[ImageRecord],
 ) -> None:
+    """Write the usable images, resized, to one .zip file."""
     assert config.pack
-    bad = {one.file for one in seen if one.fault}
-    if bad and config.data.get("on_bad_file") != "skip":
+    unusable = {record.file for record in records if record.fault}
+    if unusable and config.data.get("on_bad_file") != "skip":
         raise ConfigError(
-            f"{len(bad)} pictures cannot be used (listed above), so nothing was packed: repair or "
-            "remove them, or leave them out with data.on_bad_file=skip."
+            f"{len(unusable)} images cannot be used (listed above), so nothing was packed: repair "
+            "or remove them, or skip them with data.on_bad_file=skip."
         )
-    kept: dict[str, ImageSource] = {}
+    usable: dict[str, ImageSource] = {}
     for split, source in sources.items():
-        pairs = zip(source.names, source.files, strict=True)
-        good = [(name, file) for name, file in pairs if file not in bad]
-        names, files = [name for name, _ in good], [file for _, file in good]
-        kept[split] = ImageSource(
+        names, files = [], []
+        for name, file in zip(source.names, source.files, strict=True):
+            if file not in unusable:
+                names.append(name)
+                files.append(file)
+        usable[split] = ImageSource(
             names, files, source.channels, source.resize, source.pixels, source.test
         )
     labels = data.label_files() if isinstance(data, ImageFolder) else {}
@@ -125,20 +134,20 @@ def _pack(
         "made_by": f"gantrain {__version__}",
         "settings": {key: value for key, value in config.data.items() if key != "hint"},
         "filter": getattr(first.resize, "filter", "bicubic"),
-        "pictures": {split: len(source.files) for split, source in kept.items()},
-        "content": {f"{one.split}/{one.name}": one.content for one in seen if not one.fault},
+        "pictures": {split: len(source.files) for split, source in usable.items()},
+        "content": {f"{r.split}/{r.name}": r.content for r in records if not r.fault},
     }
     target = Path(config.pack)
     try:
-        count = pack(target, kept, labels, note)
+        count = pack(target, usable, labels, note)
     except ImageFault as fault:
-        raise ConfigError(f"{target}: a picture {fault}.") from fault
+        raise ConfigError(f"{target}: an image {fault}.") from fault
     except OSError as error:
         raise ConfigError(
             f"{target} cannot be written ({error.strerror or error}): make room, or give another "
             "pack=."
         ) from error
-    print(f"{count} pictures, {target.stat().st_size / 1e6:.1f} MB: data=folder data.root={target}")
+    print(f"{count} images, {target.stat().st_size / 1e6:.1f} MB: data=folder data.root={target}")
 
 
 def _write(path: Path, text: str) -> None:

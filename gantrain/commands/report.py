@@ -1,4 +1,4 @@
-"""gantrain report: one page about a run, to be opened in a browser."""
+"""gantrain report: write one page about a run, for a browser."""
 
 from pathlib import Path
 
@@ -10,7 +10,11 @@ from gantrain.runs.status import read_run
 
 
 def main(config: ReportConfig) -> None:
-    """Write the page. Raises ConfigError."""
+    """Write the page.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     run = Path(config.run)
     target = Path(config.output) if config.output else run / "report.html"
     text = report.page(read_run(run))

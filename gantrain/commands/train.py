@@ -1,4 +1,4 @@
-"""gantrain train: data, networks and engine put together, from config to finished run."""
+"""gantrain train: assemble data, networks and engine, and train from the config to the end."""
 
 import json
 import os
@@ -40,29 +40,33 @@ from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
 from gantrain.runs import evaluation, health, lifecycle, objective, resume, summary
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
 
-FULL = (
-    "Nothing more can be written ({why}); the run lies in {out}, and what it saved before is good. "
-    "Make room (checkpoint.keep=1 takes least), then the same command, or resume=, goes on with it."
+DISK_FULL = (
+    "Writing failed ({why}). Everything already saved in {out} is intact. Make room "
+    "(checkpoint.keep=1 needs least), then repeat the command or use resume=."
 )
-NO_MEMORY = (
-    "The memory of {device} does not suffice. {shortage} {advice} "
-    "(nvidia-smi shows what else uses a GPU.)"
+OUT_OF_MEMORY = (
+    "Out of memory on {device}. {shortage} {advice} (nvidia-smi shows what else uses a GPU.)"
 )
 
 
 def main(config: RunConfig, data: Dataset | None = None) -> float | None:
-    """Train, or resume a run. Returns the value of its `objective` if it has one.
+    """Train a new run, or resume one.
 
     Args:
-        data: its data set, not yet prepared; None: it is built here.
+        config: the checked config.
+        data: the data set, not yet prepared; None: it is built here.
+
+    Returns:
+        The value of `objective`, or None if there is none.
 
     Raises:
-        ConfigError: something in config or data does not work; nothing was started.
-        SystemExit: 75 after SIGINT or SIGTERM, with a good checkpoint.
+        ConfigError: the config or the data has problems; nothing was started.
+        SystemExit: 75 after SIGINT or SIGTERM, with an intact checkpoint.
     """
     overrides = list(HydraConfig.get().overrides.task)
     if environment.is_rank_zero():
@@ -72,39 +76,46 @@ def main(config: RunConfig, data: Dataset | None = None) -> float | None:
     if environment.from_environment() is None and config.runtime.devices > 1:
         from gantrain.engine.distributed.launch import launch
 
-        past = resume.find_resumable(config)
-        if past and past.result:
-            return summary.reprint_result(past, config)
+        existing = resume.find_resumable(config)
+        if existing and existing.result:
+            return summary.reprint_result(existing, config)
         build.check_devices(config.runtime)
         return launch(config.runtime.devices, run, config, overrides, name)
     try:
         return run(config, overrides, name, data)
     except RankLost as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
-        # At once: Python's own ending may wait for connections that nobody serves any more.
+        # A normal exit may wait for connections to ranks that are gone.
         os._exit(1)
 
 
 def run(
     config: RunConfig, overrides: list[str], data_name: str, data: Dataset | None = None
 ) -> float | None:
-    """`main` in every rank, after the config has been checked; rank 0 returns the number."""
-    own = environment.from_environment()
-    lifecycle.check_ranks(config, own)
-    precision = build.make_precision(config.runtime, own)
-    with process_group(own, precision.device, config.runtime.timeout) as world:
-        past = world.run_on_rank_zero(lambda: lifecycle.find(config))
-        if past and past.result:
-            return summary.reprint_result(past, config) if world.is_rank_zero else None
+    """Train in every rank. Rank 0 returns the value of the objective.
+
+    Args:
+        config: the checked config.
+        overrides: as typed, to be recorded.
+        data_name: the choice of data=, for the name of a new run directory.
+        data: the data set, not yet prepared; None: it is built here.
+    """
+    process = environment.from_environment()
+    lifecycle.check_ranks(config, process)
+    precision = build.make_precision(config.runtime, process)
+    with process_group(process, precision.device, config.runtime.timeout) as world:
+        existing = world.run_on_rank_zero(lambda: lifecycle.find(config))
+        if existing and existing.result:
+            return summary.reprint_result(existing, config) if world.is_rank_zero else None
         try:
-            config = lifecycle.recorded_config(config, past)
-            existing = past.directory if past else None
-            return _run(config, overrides, data_name, data, existing, precision, world)
+            config = lifecycle.recorded_config(config, existing)
+            directory = existing.directory if existing else None
+            return _run(config, overrides, data_name, data, directory, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := disk_full_reason(error):
-                raise ConfigError(FULL.format(out=config.out, why=why)) from error
+                raise ConfigError(DISK_FULL.format(out=config.out, why=why)) from error
             if memory.is_exhausted(error):
-                raise _no_memory(error, precision, "Try a smaller train.batch.") from error
+                raise _out_of_memory(error, precision, "Try a smaller train.batch.") from error
             raise
         finally:
             locks.release_all()
@@ -114,87 +125,90 @@ def _run(
     config: RunConfig,
     overrides: list[str],
     data_name: str,
-    found_data: Dataset | None,
+    unprepared_data: Dataset | None,
     existing: RunDirectory | None,
     precision: Precision,
     world: World,
 ) -> float | None:
     """Train in the existing directory, or in a new one."""
-    settings = _plain(config)
-    if existing and existing.has_checkpoints():  # which hold all weights
+    settings = _plain_settings(config)
+    if existing and existing.has_checkpoints():  # they hold all weights
         config = replace(config, init_from=None)
-    gan, data, config = _gan_and_data(config, found_data, world)
+    gan, data, config = _gan_and_data(config, unprepared_data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
 
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
-    store = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
-    found = world.run_on_all(lambda: store.newest()) if existing else None
-    lifecycle.check_same_checkpoint(world.gather(found[1]["nimg"] if found else 0), directory)
-    if found:
-        world.run_on_all(lambda: lifecycle.check_shapes(directory, found[1], gan))
-    # A run that was killed before its first checkpoint begins again from nothing.
-    resumed_at: int | None = found[1]["nimg"] if found else 0 if existing else None
+    checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
+    newest = world.run_on_all(lambda: checkpoints.newest()) if existing else None
+    lifecycle.check_same_checkpoint(world.gather(newest[1]["nimg"] if newest else 0), directory)
+    if newest:
+        world.run_on_all(lambda: lifecycle.check_shapes(directory, newest[1], gan))
+    # A run that was killed before its first checkpoint restarts from 0 images.
+    resumed_at: int | None = newest[1]["nimg"] if newest else 0 if existing else None
     derived = _derived(plan, gan, data)
     if world.is_rank_zero:
         lifecycle.record_config(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
-    tracker = Tracker([], directory.grids)  # the other ranks are silent
+    tracker = Tracker([], directory.grids)  # for the other ranks, which report nothing
     if world.is_rank_zero:
-        live, flat = sys.stdout.isatty(), _flat(settings)
-        tracker = make_tracker(config, directory, plan, flat, live, resumed_at, sys.stdout)
+        is_live, flat = sys.stdout.isatty(), _flatten(settings)
+        tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
-        for line in _introduction(directory, plan, gan, precision, resumed_at, world.size):
+        for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
             tracker.say(line)
-        for line in _details(derived):
+        for line in derived_lines(derived):
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_rank_zero:
-            tracker.sinks.append(health.make_watchman(config, plan, directory, tracker))
+            tracker.sinks.append(health.make_alarm_sink(config, plan, directory, tracker))
         trainer = _trainer(
-            config, settings, gan, data, precision, plan, tracker, store, directory, world
+            config, settings, gan, data, precision, plan, tracker, checkpoints, directory, world
         )
-        if found:
-            if (last := store.paths()[-1]) != found[0]:
-                tracker.say(f"{last} is damaged; going on from the one before it.")
-            lifecycle.restore(trainer, found[1], config, tracker)
+        if newest:
+            if (last := checkpoints.paths()[-1]) != newest[0]:
+                tracker.say(f"{last} is damaged: resuming from the previous checkpoint.")
+            lifecycle.restore(trainer, newest[1], config, tracker)
         return _train(trainer, config, data, directory, tracker)
     except (RuntimeError, MemoryError) as error:
         if memory.is_exhausted(error):
-            raise _no_memory(error, precision, _less_memory(plan, precision, directory)) from error
+            advice = _memory_advice(plan, precision, directory)
+            raise _out_of_memory(error, precision, advice) from error
         raise
     finally:
         tracker.close()
 
 
-def _no_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:
-    shortage = memory.shortage(error)
-    return ConfigError(NO_MEMORY.format(device=precision.device, shortage=shortage, advice=advice))
+def _out_of_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:
+    text = OUT_OF_MEMORY.format(
+        device=precision.device, shortage=memory.shortage(error), advice=advice
+    )
+    return ConfigError(text)
 
 
-def _less_memory(plan: TrainingPlan, precision: Precision, directory: RunDirectory) -> str:
-    """How the run in `directory` can go on with less."""
+def _memory_advice(plan: TrainingPlan, precision: Precision, directory: RunDirectory) -> str:
+    """Suggest how to resume the run with less memory."""
     smaller = plan.microbatch // 2
     while smaller and plan.microbatch % smaller:
         smaller -= 1
-    ways = [f"train.microbatch={smaller}"] if smaller else []
-    ways += ["runtime.precision=bf16"] if precision.name != "bf16" else []
-    also = "smaller networks or pictures, in a new run, take less, too"
-    if not ways:
-        return f"{plan.microbatch} image at a time is least: {also}."
+    settings = [f"train.microbatch={smaller}"] if smaller else []
+    settings += ["runtime.precision=bf16"] if precision.name != "bf16" else []
+    new_run = "a new run with smaller networks or images needs less memory, too"
+    if not settings:
+        return f"A microbatch of {plan.microbatch} is the smallest: {new_run}."
     return (
-        f"{plan.microbatch} images go through the networks at a time: resume with fewer, "
-        f"gantrain resume={directory.path} {' or '.join(ways)}; {also}."
+        f"The microbatch is {plan.microbatch}: resume with less, "
+        f"gantrain resume={directory.path} {' or '.join(settings)}; {new_run}."
     )
 
 
 def _gan_and_data(
-    config: RunConfig, found_data: Dataset | None, world: World
+    config: RunConfig, unprepared_data: Dataset | None, world: World
 ) -> tuple[GAN, Dataset, RunConfig]:
-    """The GAN with its first weights, the data set, checked and cached, and the full config."""
+    """Return the GAN with its initial weights, the prepared data set, and the completed config."""
     say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
-    data = world.run_on_all(lambda: found_data or build.make_data(config))
+    data = world.run_on_all(lambda: unprepared_data or build.make_data(config))
     full = world.run_on_all(lambda: auto.fill_in(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
@@ -203,14 +217,14 @@ def _gan_and_data(
     source = full.init_from
     if source:
         loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
-        say(f"Weights of {', '.join(loaded)} from {source}.")
+        say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
 
-    def prepare() -> None:  # rank 0 first: the others find the cache that it made
+    def prepare() -> None:
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
         evaluation.check_metrics(full, gan, data)
 
-    world.rank_zero_first(prepare)
+    world.rank_zero_first(prepare)  # the others use the cache that rank 0 writes
     return gan, data, full
 
 
@@ -222,11 +236,11 @@ def _trainer(
     precision: Precision,
     plan: TrainingPlan,
     tracker: Tracker,
-    store: CheckpointStore,
+    checkpoints: CheckpointStore,
     directory: RunDirectory,
     world: World,
 ) -> Trainer:
-    # A snapshot is passed on to others: it says nothing of where the pictures lie.
+    # Snapshots are shared with others, so they do not reveal local paths.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
     about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
@@ -238,6 +252,38 @@ def _trainer(
     def snapshot(nimg: int, generator: nn.Module) -> None:
         save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
 
+    def make_evaluator() -> Evaluate | None:
+        if not world.is_rank_zero:
+            return evaluation.never_called if plan.evaluate_every else None
+        return evaluation.make_evaluator(
+            config, data, plan, precision, directory, save, tracker.say
+        )
+
+    preview = None
+    if world.is_rank_zero:
+        preview = build.preview_batch(data, config.tracking.grid_images)
+    return Trainer(
+        gan,
+        build.make_optimizers(config, gan),
+        precision,
+        plan,
+        batches=_batch_stream(config, data, precision, plan, world),
+        tracker=tracker,
+        checkpoints=checkpoints,
+        snapshot=snapshot,
+        preview=preview,
+        evaluate=world.run_on_all(make_evaluator),
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
+        channels_last=config.runtime.channels_last,
+        metadata={"settings": settings, "versions": lifecycle.versions()},
+        world=world,
+    )
+
+
+def _batch_stream(
+    config: RunConfig, data: Dataset, precision: Precision, plan: TrainingPlan, world: World
+) -> Callable[[int], Iterator[dict[str, Tensor]]]:
+    """Return (nimg) -> this rank's batches from that image on."""
     workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
@@ -251,43 +297,18 @@ def _trainer(
             world=world.size,
         )
 
-    def judge() -> Evaluate | None:
-        if not world.is_rank_zero:
-            return evaluation.never_called if plan.evaluate_every else None
-        return evaluation.make_evaluator(
-            config, gan, data, plan, precision, directory, save, tracker.say
-        )
-
-    preview = None
-    if world.is_rank_zero:
-        preview = build.preview_batch(data, config.tracking.grid_images)
-    return Trainer(
-        gan,
-        build.make_optimizers(config, gan),
-        precision,
-        plan,
-        batches=stream,
-        tracker=tracker,
-        checkpoints=store,
-        snapshot=snapshot,
-        preview=preview,
-        evaluate=world.run_on_all(judge),
-        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
-        channels_last=config.runtime.channels_last,
-        metadata={"settings": settings, "versions": lifecycle.versions()},
-        world=world,
-    )
+    return stream
 
 
 def _train(
     trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
 ) -> float | None:
-    """Train to the end and say how it went, or leave with 75 when asked to stop."""
+    """Train to the end and print the summary, or exit with 75 when asked to stop."""
     try:
         with handle_signals() as signals:
             action = trainer.train(signals.pop_request)
             if action:
-                _leave(action, signals, trainer, directory, tracker)
+                _exit_stopped(action, signals, trainer, directory, tracker)
     except NonFiniteGradient as error:
         alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
@@ -297,14 +318,14 @@ def _train(
     return summary.finish(trainer, data, directory, tracker, config)
 
 
-def _leave(
+def _exit_stopped(
     action: Action, signals: Signals, trainer: Trainer, directory: RunDirectory, tracker: Tracker
 ) -> NoReturn:
-    """The state is saved: leave with 75, having asked Slurm for another turn if that is wanted."""
+    """Exit with 75 after the state was saved, and requeue the Slurm job if requested."""
     reason = f" by {signals.received.name}" if signals.received else ""
     tracker.say(f"Stopped{reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
     if action is not Action.REQUEUE:
-        tracker.say(f"Continue: gantrain resume={directory.path}")
+        tracker.say(f"To resume: gantrain resume={directory.path}")
     elif os.environ.get(LAUNCHED) == "1":
         raise SystemExit(EXIT_REQUEUE)
     else:
@@ -312,66 +333,32 @@ def _leave(
     raise SystemExit(EXIT_STOPPED)
 
 
-def _plain(config: RunConfig) -> dict[str, Any]:
+def _plain_settings(config: RunConfig) -> dict[str, Any]:
     settings = asdict(config)
     settings.pop("warnings")
     return settings
 
 
 def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
-    """What follows from the config and the data: budgets in images, networks, sizes, counts."""
+    """Return what follows from config and data: budgets in images, networks, sizes, counts."""
     networks = {
         f"{player}.{name}": network.spec
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
         if isinstance(getattr(network, "spec", None), dict)
     }
-    # Through JSON: tuples and paths become what YAML's safe dialect knows.
+    # JSON converts tuples and paths to types that YAML's safe subset has.
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
     plain["model"] = gan.derived()
     return json.loads(json.dumps(plain, default=str))
 
 
-def _introduction(
-    directory: RunDirectory,
-    plan: TrainingPlan,
-    gan: GAN,
-    precision: Precision,
-    resumed_at: int | None,
-    size: int,
-) -> list[str]:
-    def millions(net: nn.Module) -> str:
-        return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
-
-    device = precision.device.type if size > 1 else precision.device
-    over = f"{plan.batch // size} on each of {size} ranks, " if size > 1 else ""
-    grids = f", a grid every {plan.grid_every / 1000:g}" if plan.grid_every else ""
-    lines = [
-        f"Run directory: {directory.path}",
-        f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
-        f"{device}, {precision.name}; batch {plan.batch} "
-        f"({over}microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in all",
-        f"A report every {plan.tick / 1000:g} kimg{grids}, a checkpoint every "
-        f"{plan.checkpoint_every / 1000:g}.",
-    ]
-    if resumed_at is not None:
-        lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")
-    return lines
-
-
-def _details(derived: dict[str, Any]) -> Iterator[str]:
-    for name, spec in derived["networks"].items():
-        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
-        yield f"  {name}: {spec['target'].rpartition('.')[2]} {arguments}"
-    for name, value in derived["model"].items():
-        yield f"  {name}: {value}"
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -1,4 +1,4 @@
-"""gantrain translate: pictures of one domain become pictures of the other."""
+"""gantrain translate: translate images from one domain to the other."""
 
 import hashlib
 import json
@@ -25,76 +25,76 @@ from gantrain.io.files import atomic_write, remove_leftovers
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
-RECORD = "translate.json"
-Faults = dict[Path, str]
+RECORD_FILE = "translate.json"
+Faults = dict[Path, str]  # input file -> why it was skipped
 
 
 def main(config: TranslateConfig) -> None:
-    """Translate what is not there yet, then say what could not be.
+    """Translate the images that are not in the output folder yet, and report those skipped.
 
     Raises:
-        ConfigError: a setting that does not fit the snapshot or the output folder.
-        SystemExit: 1 when pictures were left out, 75 when stopped by a signal.
+        ConfigError: a setting does not fit the snapshot or the output folder.
+        SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
     tasks = find_tasks(config.input, config.format == "same")
     model = sampling.load(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
         raise ConfigError(
-            f"tile={config.tile} works with resnets and U-Nets, and this is a "
-            f"{type(network).__name__}: leave tile out."
+            f"tile={config.tile} works with resnets and U-Nets only, and this is a "
+            f"{type(network).__name__}: remove tile."
         )
     output = Path(config.output)
-    _claim(output, config, model)
-    todo = [task for task in tasks if not (output / task.name).exists()]
-    ready = f", {len(tasks) - len(todo)} of them ready" if len(todo) < len(tasks) else ""
-    print(f"{len(tasks)} pictures{ready}; {model.file} on {model.precision.device}.")
+    _prepare_output(output, config, model)
+    missing = [task for task in tasks if not (output / task.name).exists()]
+    done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
+    print(f"{len(tasks)} images{done}; {model.file} on {model.precision.device}.")
     faults: Faults = {}
     channels = input_channels(network) or 3
     value_range = _value_range(config, model)
-    with handle_signals() as signals, progress_bar(len(todo)) as advance:
-        for portion in _portions(todo, config.batch, config.tile, faults):
+    with handle_signals() as signals, progress_bar(len(missing)) as advance:
+        for batch in _batches(missing, config.batch, config.tile, faults):
             if signals.pop_request():
                 break
-            _translate(model, config, portion, channels, value_range, output, faults)
-            advance(len(portion))
-    _leave_if_stopped(signals)
+            _translate_batch(model, config, batch, channels, value_range, output, faults)
+            advance(len(batch))
+    _exit_if_stopped(signals)
     if config.gallery:
         shown = [task for task in tasks if task.source not in faults][: config.gallery]
         page = write_gallery(output, shown, model, config.direction, channels, value_range)
         print(f"Page: {page}")
-    print(f"{len(tasks) - len(faults)} pictures in {output}")
+    print(f"{len(tasks) - len(faults)} images in {output}")
     if faults:
-        for source, why in faults.items():
-            print(f"Left out: {source} {why}.", file=sys.stderr)
+        for source, reason in faults.items():
+            print(f"Skipped: {source} {reason}.", file=sys.stderr)
         raise SystemExit(1)
 
 
-def _translate(
+def _translate_batch(
     model: Model,
     config: TranslateConfig,
-    portion: list[TranslationTask],
+    batch: list[TranslationTask],
     channels: int,
     value_range: tuple[float, float],
     output: Path,
     faults: Faults,
 ) -> None:
-    """One portion of pictures of one size, from file to file."""
+    """Translate images of the same size, from file to file."""
     tasks: list[tuple[TranslationTask, np.dtype]] = []
     images: list[torch.Tensor] = []
-    for task in portion:
+    for task in batch:
         try:
-            found = image_io.read(task.source, channels, value_range)
-            images.append(found.x)
-            tasks.append((task, found.dtype))
-            if found.note == "CMYK":
-                told = f"Warning: {task.source} is in CMYK: its colours become RGB."
-                print(told, file=sys.stderr)
+            loaded = image_io.read(task.source, channels, value_range)
+            images.append(loaded.x)
+            tasks.append((task, loaded.dtype))
+            if loaded.note == "CMYK":
+                warning = f"Warning: {task.source} is in CMYK: its colours are converted to RGB."
+                print(warning, file=sys.stderr)
         except ImageFault as fault:
             faults[task.source] = str(fault)
     if not tasks:
         return
-    results = _through(model, config, images)
+    results = _translate_images(model, config, images)
     for (task, dtype), result in zip(tasks, results, strict=True):
         try:
             image_io.write(output / task.name, result, dtype, value_range)
@@ -103,14 +103,18 @@ def _translate(
         except OSError as error:
             raise ConfigError(
                 f"{output / task.name} cannot be written ({error.strerror or error}): make room or "
-                "give another output=. Repeated, the command goes on from here."
+                "give another output=. To resume, repeat the command."
             ) from None
 
 
-def _through(
+def _translate_images(
     model: Model, config: TranslateConfig, images: list[torch.Tensor]
 ) -> Iterable[torch.Tensor]:
-    """float [C, H, W] in [-1, 1], of one size -> float [C', H, W] on the CPU."""
+    """Translate images of the same size, float [C, H, W] in [-1, 1].
+
+    Returns:
+        float [C', H, W] in [-1, 1] on the CPU.
+    """
     network, tile = model.translator(config.direction), config.tile
     if tile and isinstance(network, Bandable) and images[0][0].numel() > tile * tile:
         return (translate_in_bands(network, image, model.precision, tile) for image in images)
@@ -118,16 +122,16 @@ def _through(
 
 
 def _value_range(config: TranslateConfig, model: Model) -> tuple[float, float]:
-    """What floats in files become -1 and 1: as asked for, else as in training, else [0, 1]."""
-    trained = model.meta.get("data", {})
-    low, high = config.value_range or trained.get("value_range") or (0.0, 1.0)
+    """Return the floats that map to -1 and 1: as set, else as in training, else [0, 1]."""
+    training_data = model.meta.get("data", {})
+    low, high = config.value_range or training_data.get("value_range") or (0.0, 1.0)
     return float(low), float(high)
 
 
-def _portions(
+def _batches(
     tasks: list[TranslationTask], batch: int, tile: int | None, faults: Faults
 ) -> Iterator[list[TranslationTask]]:
-    """Runs of pictures of one size, at most `batch` long, in order; large ones one by one."""
+    """Yield up to `batch` successive images of the same size; large ones one at a time."""
 
     def size(task: TranslationTask) -> tuple[int, int] | None:
         try:
@@ -136,18 +140,20 @@ def _portions(
             faults[task.source] = str(fault)
             return None
 
-    for shape, run in groupby(tasks, size):
-        members = list(run)
+    for shape, group in groupby(tasks, size):
+        members = list(group)
         if shape is not None:
-            size_of = batch if tile is None or shape[0] * shape[1] <= tile * tile else 1
-            for i in range(0, len(members), size_of):
-                yield members[i : i + size_of]
+            is_large = tile is not None and shape[0] * shape[1] > tile * tile
+            count = 1 if is_large else batch
+            for i in range(0, len(members), count):
+                yield members[i : i + count]
 
 
-def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
-    """Make the folder, or see that it holds results of the same network and settings.
+def _prepare_output(output: Path, config: TranslateConfig, model: Model) -> None:
+    """Create the output folder, or check that it belongs to the same network and settings.
 
-    Raises ConfigError when it holds anything else.
+    Raises:
+        ConfigError: it holds anything else.
     """
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     record = {
@@ -161,9 +167,11 @@ def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
         output.mkdir(parents=True, exist_ok=True)
         for folder in [output, *(path for path in output.rglob("*") if path.is_dir())]:
             remove_leftovers(folder)
-        if (output / RECORD).is_file():
-            before = json.loads((output / RECORD).read_text("utf-8"))
-            changed = [key for key in record if _told(before.get(key)) != _told(record[key])]
+        if (output / RECORD_FILE).is_file():
+            before = json.loads((output / RECORD_FILE).read_text("utf-8"))
+            changed = [
+                key for key in record if _identity(before.get(key)) != _identity(record[key])
+            ]
             if changed:
                 raise ConfigError(
                     f"output={output} holds results of another {' and '.join(changed)}: give "
@@ -171,20 +179,20 @@ def _claim(output: Path, config: TranslateConfig, model: Model) -> None:
                 )
         elif any(output.iterdir()):
             raise ConfigError(
-                f"output={output} holds other files and is not touched: give a new or empty folder."
+                f"output={output} holds other files and is left alone: give a new or empty folder."
             )
-        with atomic_write(output / RECORD) as file:
+        with atomic_write(output / RECORD_FILE) as file:
             file.write((json.dumps(record, indent=2) + "\n").encode())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"output={output} cannot be used ({error}); give another.") from None
+        raise ConfigError(f"output={output} cannot be used ({error}): give another.") from None
 
 
-def _told(value: object) -> object:
-    """What makes a difference: the content of a snapshot, not where it lies."""
+def _identity(value: object) -> object:
+    """Return what identifies a recorded value: of a snapshot, its content rather than its path."""
     return value.get("sha256") if isinstance(value, dict) else value
 
 
-def _leave_if_stopped(signals: Signals) -> None:
+def _exit_if_stopped(signals: Signals) -> None:
     if signals.received and signals.pop_request():
-        print(f"Stopped by {signals.received.name}; the same command goes on from here.")
+        print(f"Stopped by {signals.received.name}. To resume, repeat the command.")
         raise SystemExit(EXIT_STOPPED)

@@ -1,1 +1,1 @@
-"""Pages for a browser: one file each, nothing loaded from elsewhere."""
+"""HTML pages: single files that load nothing from elsewhere."""

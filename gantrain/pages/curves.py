@@ -7,18 +7,26 @@ from dataclasses import dataclass
 Point = tuple[float, float]  # (kimg, value)
 
 WIDTH, HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 92, 14, 14, 36  # room for the axes
+_LEFT, _RIGHT, _TOP, _BOTTOM = 92, 14, 14, 36  # margins for the axes
 _BUCKETS = 400  # of a curve; each keeps its lowest and highest point
 _TICKS = 3
-_DASHES = ("", "6 3", "2 3")  # so that colours are not all there is to tell curves by
+_DASHES = ("", "6 3", "2 3")  # curves are distinguishable without colours, too
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a chart: its name, its look, its points as SVG writes them, its last value."""
+    """One line of a chart.
+
+    Attributes:
+        name: for the legend.
+        color: a class of the stylesheet.
+        dash: the dash pattern, in SVG syntax.
+        points: "x,y x,y ...", in SVG syntax.
+        last: the last value, for the legend.
+    """
 
     name: str
-    color: str  # class of the stylesheet
+    color: str
     dash: str
     points: str
     last: str
@@ -26,7 +34,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Tick:
-    """A label beside an axis at (x, y); `anchor` is a class of the stylesheet."""
+    """A label of an axis.
+
+    Attributes:
+        x: position in units of the chart.
+        y: position in units of the chart.
+        label: the text.
+        anchor: a class of the stylesheet.
+    """
 
     x: float
     y: float
@@ -36,7 +51,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """What `templates/chart.html` draws, in a box of `width` x `height` units."""
+    """The content of `templates/chart.html`, in a box of `width` x `height` units."""
 
     title: str
     curves: list[Curve]
@@ -49,14 +64,23 @@ class Chart:
 
 
 def make_chart(title: str, curves: Mapping[str, Sequence[Point]]) -> Chart | None:
-    """Lay out named curves over kimg; None if none of them has two finite points."""
+    """Lay out curves over kimg.
+
+    Args:
+        title: of the chart.
+        curves: {name: points}.
+
+    Returns:
+        None if no curve has two finite points.
+    """
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in curves.items()}
     lines = {name: downsample(points) for name, points in finite.items() if len(points) > 1}
     if not lines:
         return None
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
-    x0, x1, (y0, y1) = min(xs), max(xs), _room(min(ys), max(ys))
+    x0, x1 = min(xs), max(xs)
+    y0, y1 = _widen(min(ys), max(ys))
 
     def position(point: Point) -> str:
         x = _LEFT + (point[0] - x0) / ((x1 - x0) or 1) * (WIDTH - _LEFT - _RIGHT)
@@ -77,20 +101,20 @@ def make_chart(title: str, curves: Mapping[str, Sequence[Point]]) -> Chart | Non
 
 
 def downsample(points: Sequence[Point]) -> list[Point]:
-    """At most two points of every bucket, its extremes, in their order; ends are kept."""
+    """Reduce a curve to the extremes of each bucket and its end points, in order."""
     if len(points) <= 2 * _BUCKETS:
         return list(points)
-    kept = {0, len(points) - 1}
+    indices = {0, len(points) - 1}
     for bucket in range(_BUCKETS):
         start = bucket * len(points) // _BUCKETS
         inside = range(start, (bucket + 1) * len(points) // _BUCKETS)
-        kept.add(min(inside, key=lambda i: points[i][1]))
-        kept.add(max(inside, key=lambda i: points[i][1]))
-    return [points[i] for i in sorted(kept)]
+        indices.add(min(inside, key=lambda i: points[i][1]))
+        indices.add(max(inside, key=lambda i: points[i][1]))
+    return [points[i] for i in sorted(indices)]
 
 
 def tick_label(value: float) -> str:
-    """A number of at most seven characters, which is what there is room for."""
+    """Format a number with at most seven characters, for which the margin has room."""
     text = f"{value:.0f}" if 1000 <= abs(value) < 99999.5 else f"{value:.3g}"
     if len(text) > 7:
         mantissa, _, power = f"{value:.1e}".partition("e")
@@ -98,8 +122,8 @@ def tick_label(value: float) -> str:
     return text
 
 
-def _room(low: float, high: float) -> tuple[float, float]:
-    """Limits a little further apart, and never equal."""
+def _widen(low: float, high: float) -> tuple[float, float]:
+    """Move limits apart a little, so that they are never equal."""
     margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
     return low - margin, high + margin
 

@@ -1,4 +1,4 @@
-"""A page that shows translations: one file, opened from disk."""
+"""The gallery of translations: a single HTML file."""
 
 import io
 from pathlib import Path
@@ -18,9 +18,9 @@ from gantrain.ops.value_range import to_uint8
 from gantrain.pages.render import data_url, render
 from gantrain.tracking.grids import to_image
 
-PAGE = "index.html"
-LARGEST = 2048 * 2048  # pixels: of larger pictures the way back is not shown
-SIDE = 320  # pixels: larger pictures are shown smaller, and lead to the file
+PAGE_FILE = "index.html"
+MAX_BACK_PIXELS = 2048 * 2048  # larger images are not translated back
+THUMBNAIL_SIDE = 320  # pixels; larger images are scaled down
 
 
 def write_gallery(
@@ -31,8 +31,21 @@ def write_gallery(
     channels: int,
     value_range: tuple[float, float],
 ) -> Path:
-    """`output`/index.html with the pictures of `tasks`: input, result, and the way back if there
-    is a network for it. Pictures that cannot be read are left out."""
+    """Write `output`/index.html with inputs and results, and back-translations if possible.
+
+    Unreadable images are skipped.
+
+    Args:
+        output: the folder of the results.
+        tasks: the translations to show.
+        model: the snapshot.
+        direction: "ab" or "ba".
+        channels: of the input.
+        value_range: the floats in image files that map to -1 and 1.
+
+    Returns:
+        The path of the page.
+    """
     back = direction[::-1] if direction[::-1] in model.networks else None
     images = []
     for task in tasks:
@@ -43,9 +56,9 @@ def write_gallery(
         except ImageFault:
             continue
         figures = [_figure("input", source), _figure("result", result, link=task.name)]
-        if back and result[0].numel() <= LARGEST:
-            again = model.translate(result[None], back)[0]
-            figures.append(_figure("and back", again))
+        if back and result[0].numel() <= MAX_BACK_PIXELS:
+            reconstruction = model.translate(result[None], back)[0]
+            figures.append(_figure("and back", reconstruction))
         images.append({"name": task.name, "figures": figures})
     text = render(
         "gallery.html",
@@ -53,18 +66,25 @@ def write_gallery(
         about=f"{model.file}, {model.meta.get('nimg', 0) / 1000:g} kimg",
         images=images,
     )
-    with atomic_write(output / PAGE) as file:
+    with atomic_write(output / PAGE_FILE) as file:
         file.write(text.encode())
-    return output / PAGE
+    return output / PAGE_FILE
 
 
 def _figure(caption: str, x: Tensor, link: str | None = None) -> dict[str, Any]:
-    """Describe the figure of an image: float [C, H, W] in [-1, 1]; `link`: the file it leads to."""
+    """Return the values of a figure for the template.
+
+    Args:
+        caption: its caption.
+        x: the image, float [C, H, W] in [-1, 1].
+        link: the file that the figure links to.
+    """
     image = to_image(to_uint8(x).numpy())
     thumbnail = image.copy()
-    thumbnail.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    kind = "png" if max(image.size) <= SIDE or thumbnail.mode in ("LA", "RGBA") else "jpeg"
+    is_small = max(image.size) <= THUMBNAIL_SIDE
+    kind = "png" if is_small or thumbnail.mode in ("LA", "RGBA") else "jpeg"
     thumbnail.save(buffer, format=kind, quality=88)
     return {
         "caption": caption,

@@ -13,20 +13,29 @@ if TYPE_CHECKING:
 def render(template: str, **values: Any) -> str:
     """Return the page `templates/<template>` filled with `values`, which are escaped.
 
+    Args:
+        template: the name of the template.
+        values: the values that it uses.
+
     Raises:
-        jinja2.UndefinedError: the template uses a value that is not given.
+        jinja2.UndefinedError: the template uses a value that is missing.
     """
     return _environment().get_template(template).render(**values)
 
 
 def data_url(kind: str, content: bytes) -> str:
-    """Return the bytes of an image file ("png", "webp" or "jpeg") as a URL that holds them."""
+    """Return a data URL of an image.
+
+    Args:
+        kind: "png", "webp" or "jpeg".
+        content: the bytes of the image file.
+    """
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # 80 ms that few commands need
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # 80 ms; few commands need it
 
     return Environment(
         loader=PackageLoader("gantrain.pages"),

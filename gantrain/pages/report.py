@@ -1,4 +1,4 @@
-"""One page about one run: curves, pictures over time, numbers, alarms, settings, commands."""
+"""The report of a run: curves, images over time, metrics, alarms, settings, commands."""
 
 import io
 import json
@@ -15,11 +15,11 @@ from gantrain.pages.curves import Chart, Point, make_chart
 from gantrain.pages.render import data_url, render
 from gantrain.runs.status import Run
 
-MOST_GRIDS = 24
-GRID_WIDTH = 1200  # pixels; larger grids are shown smaller
-# Groups of curves in their order; others come after these.
+MAX_GRIDS = 24
+MAX_GRID_WIDTH = 1200  # pixels; larger grids are scaled down
+# Prefix of values -> title of their charts, in the order on the page; others follow
 GROUPS = {
-    "metric": "Measured",
+    "metric": "Metrics",
     "loss/G": "Losses of G",
     "loss/D": "Losses of D",
     "score": "Scores",
@@ -53,11 +53,11 @@ def _facts(run: Run) -> dict[str, str]:
     facts = {
         "model": model.rpartition(".")[2],
         "data": data.rpartition(".")[2],
-        "status": run.status + (", stopped early: enough" if run.result.get("enough") else ""),
+        "status": run.status + (", stopped early" if run.result.get("enough") else ""),
         "trained": f"{run.kimg:g} of {run.total_kimg:g} kimg"
         if run.total_kimg
         else f"{run.kimg:g} kimg",
-        "speed": _number(run.last.get("progress/img_per_sec"), " img/s"),
+        "speed": _format_number(run.last_report.get("progress/img_per_sec"), " img/s"),
         "seed": str(run.config.get("seed", "")),
     }
     objective = run.result.get("objective") or {}
@@ -66,7 +66,7 @@ def _facts(run: Run) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value}
 
 
-def _number(value: Any, unit: str = "") -> str:
+def _format_number(value: Any, unit: str = "") -> str:
     finite = isinstance(value, (int, float)) and math.isfinite(value)
     return f"{value:.4g}{unit}" if finite else ""
 
@@ -75,7 +75,7 @@ def _alarms(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "level": event.get("level", ""),
-            "kimg": _number(event.get("nimg", 0) / 1000),
+            "kimg": _format_number(event.get("nimg", 0) / 1000),
             "name": event["alarm"],
             "text": event.get("text", ""),
             "advice": event.get("advice", ""),
@@ -85,25 +85,25 @@ def _alarms(run: Run) -> list[dict[str, Any]]:
 
 
 def _grids(run: Run) -> list[dict[str, str]]:
-    """Return at most MOST_GRIDS grids that can be read, evenly spaced, always with the newest."""
-    step = max(1, math.ceil(len(run.grids) / MOST_GRIDS))
+    """Return at most MAX_GRIDS grids that can be read, evenly spaced, always with the newest."""
+    step = max(1, math.ceil(len(run.grids) / MAX_GRIDS))
     chosen = run.grids[::-1][::step][::-1]
-    embedded = [(kimg, _embedded(file)) for kimg, file in chosen]
+    embedded = [(kimg, _data_url(file)) for kimg, file in chosen]
     return [{"caption": f"{kimg:g} kimg", "data": data} for kimg, data in embedded if data]
 
 
-def _embedded(file: Path) -> str:
-    """A picture as a data URL, no wider than GRID_WIDTH; "" for a torn file."""
+def _data_url(file: Path) -> str:
+    """Return an image, at most MAX_GRID_WIDTH wide, as a data URL; "" for a damaged file."""
     try:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
     except OSError:
         return ""
-    if picture.width > GRID_WIDTH:
-        height = round(picture.height * GRID_WIDTH / picture.width)
-        picture = picture.resize((GRID_WIDTH, height), Image.Resampling.LANCZOS)
+    if image.width > MAX_GRID_WIDTH:
+        height = round(image.height * MAX_GRID_WIDTH / image.width)
+        image = image.resize((MAX_GRID_WIDTH, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=88)
+    image.save(buffer, format="WEBP", quality=88)
     return data_url("webp", buffer.getvalue())
 
 
@@ -116,11 +116,11 @@ def _evaluations(run: Run) -> list[dict[str, Any]]:
     tables = []
     for protocol in dict.fromkeys(key for key, _ in newest):
         rows = [_metric(name, row) for (key, name), row in newest.items() if key == protocol]
-        tables.append({"protocol": _described(json.loads(protocol)), "rows": rows})
+        tables.append({"protocol": _format_protocol(json.loads(protocol)), "rows": rows})
     return tables
 
 
-def _described(protocol: dict[str, Any]) -> str:
+def _format_protocol(protocol: dict[str, Any]) -> str:
     return ", ".join(
         f"{key} {str(value)[:12] if key in ('digest', 'data') else value}"
         for key, value in protocol.items()
@@ -131,47 +131,50 @@ def _described(protocol: dict[str, Any]) -> str:
 def _metric(name: str, row: dict[str, Any]) -> dict[str, str]:
     return {
         "name": name,
-        "value": _number(row["value"]),
-        "spread": _number(row.get("std")),
-        "kimg": _number((row.get("nimg") or 0) / 1000),
+        "value": _format_number(row["value"]),
+        "spread": _format_number(row.get("std")),
+        "kimg": _format_number((row.get("nimg") or 0) / 1000),
     }
 
 
 def _charts(run: Run) -> list[Chart]:
+    """Return the charts of all values, in the order of GROUPS."""
     curves: dict[str, dict[str, list[Point]]] = {}
-    for row in run.evaluations:  # with the last one, which no report holds any more
+    for row in run.evaluations:  # unlike the reports, they include the last evaluation
         if row.get("training") and isinstance(row["value"], (int, float)):
             points = curves.setdefault("metric", {}).setdefault(str(row.get("name")), [])
             points.append((row["nimg"] / 1000, float(row["value"])))
     for row in run.reports:
         for key, value in row.items():
-            told = key == "nimg" or key.startswith("metric/")
-            if not told and isinstance(value, (int, float)):
+            skip = key == "nimg" or key.startswith("metric/")
+            if not skip and isinstance(value, (int, float)):
                 group, name = _group(key)
                 points = curves.setdefault(group, {}).setdefault(name, [])
                 points.append((row["nimg"] / 1000, float(value)))
-    places = {group: place for place, group in enumerate(GROUPS)}
-    order = sorted(curves, key=lambda g: places.get(_of_health(g) or g, len(places)))
-    charts = [make_chart(_title(g), part) for g in order for part in _parts(curves[g])]
+    positions = {group: position for position, group in enumerate(GROUPS)}
+    order = sorted(curves, key=lambda g: positions.get(_health_group(g) or g, len(positions)))
+    charts = [make_chart(_title(g), part) for g in order for part in _split_by_size(curves[g])]
     return [chart for chart in charts if chart]
 
 
-def _of_health(group: str) -> str:
+def _health_group(group: str) -> str:
     return "health" if group.startswith("health/") else ""
 
 
 def _title(group: str) -> str:
-    if _of_health(group):
+    if _health_group(group):
         return f"{GROUPS['health']}: {group.partition('/')[2].replace('_', ' ')}"
     return GROUPS.get(group, group)
 
 
 def _group(key: str) -> tuple[str, str]:
-    """The figure that a value belongs to, and its name there."""
-    if key.startswith("health/") and key.count("/") == 2:  # a figure a signal, of all places
-        _, place, signal = key.split("/")
+    """Return the group of charts that a value belongs to, and its name there."""
+    if key.startswith("health/") and key.count("/") == 2:
+        _, network, signal = key.split("/")
         kind = signal.removeprefix("logit_")
-        return (f"health/{signal}", place) if kind == signal else (f"health/logits {place}", kind)
+        if kind == signal:  # one chart per signal, with a curve per network
+            return f"health/{signal}", network
+        return f"health/logits {network}", kind
     for group in GROUPS:
         if key.startswith(f"{group}/") or (
             group.startswith("loss/") and key.startswith(f"{group}_")
@@ -181,23 +184,23 @@ def _group(key: str) -> tuple[str, str]:
     return group or "other", name
 
 
-def _parts(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Point]]]:
-    """Curves of about one size belong together: others would be flat lines beside them."""
-    rest = {n: p for n, p in curves.items() if len([y for _, y in p if math.isfinite(y)]) > 1}
-    while rest:
-        top = max(_size(points) for points in rest.values())
-        near = {name: points for name, points in rest.items() if _size(points) * 20 >= top}
-        yield near
-        rest = {name: points for name, points in rest.items() if name not in near}
+def _split_by_size(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Point]]]:
+    """Yield groups of curves of similar size, so that small values do not become flat lines."""
+    remaining = {n: p for n, p in curves.items() if len([y for _, y in p if math.isfinite(y)]) > 1}
+    while remaining:
+        largest = max(_max_abs(points) for points in remaining.values())
+        similar = {n: points for n, points in remaining.items() if _max_abs(points) * 20 >= largest}
+        yield similar
+        remaining = {n: points for n, points in remaining.items() if n not in similar}
 
 
-def _size(points: list[Point]) -> float:
+def _max_abs(points: list[Point]) -> float:
     return max(abs(y) for _, y in points if math.isfinite(y))
 
 
 def _commands(run: Run) -> list[str]:
-    words = " ".join(_quoted(text) for text in run.overrides)
-    lines = [f"gantrain {words}".strip(), f"gantrain resume={run.path}"]
+    overrides = " ".join(_shell_quote(text) for text in run.overrides)
+    lines = [f"gantrain {overrides}".strip(), f"gantrain resume={run.path}"]
     target = run.config.get("model", {}).get("_target_")
     if data_kind.class_attribute(target, "takes") == "images":
         lines.append(f"gantrain generate run={run.path} seeds=0-31")
@@ -206,8 +209,8 @@ def _commands(run: Run) -> list[str]:
     return [*lines, f"gantrain evaluate run={run.path}", f"gantrain doctor run={run.path}"]
 
 
-def _quoted(text: str) -> str:
-    return f"'{text}'" if any(mark in text for mark in ' [](){}$*?&|;<>"') else text
+def _shell_quote(text: str) -> str:
+    return f"'{text}'" if any(character in text for character in ' [](){}$*?&|;<>"') else text
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""The life of a training run: find it, resume it, watch it, finish it."""
+"""The life cycle of a training run: create or find it, resume it, watch it, finish it."""

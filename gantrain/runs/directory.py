@@ -1,4 +1,4 @@
-"""The directory of a run: where everything lies, and that nothing is overwritten."""
+"""Run directories: the paths of their files, and protection against overwriting."""
 
 import json
 import platform
@@ -12,16 +12,19 @@ from gantrain.errors import ConfigError
 from gantrain.io import locks
 from gantrain.io.files import atomic_write
 
-BEFORE = (".lock", "environment.json", "overrides.yaml")  # written before config.yaml
+WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 
 
 class RunDirectory:
-    """Paths of one run.
+    """The paths of one run.
 
-    config.yaml (resolved), overrides.yaml (what was typed), environment.json, log.txt,
-    metrics.jsonl, evaluations.jsonl, events.jsonl, result.json, tensorboard/, grids/,
-    checkpoints/, snapshots/; .lock (who trains).
-    With config.yaml, written last, the run has begun.
+    They are config.yaml (resolved settings), overrides.yaml (as typed), environment.json, log.txt,
+    metrics.jsonl, evaluations.jsonl, events.jsonl, result.json, tensorboard/, grids/, checkpoints/,
+    snapshots/ and .lock (the training process). config.yaml is written last: a run exists once it
+    has this file.
+
+    Args:
+        path: the directory, which need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,16 +44,21 @@ class RunDirectory:
 
     @classmethod
     def create(cls, out: Path, name: str | None, stem: str) -> "RunDirectory":
-        """Make `out/name`, or `out/<stem>-NNN` with the first free number when name is None.
+        """Create a directory.
+
+        Args:
+            out: the parent folder.
+            name: the name; None: <stem>-NNN with the first free number.
+            stem: the start of an automatic name.
 
         Raises:
-            ConfigError: something is there already (but for what a run leaves that was killed
-                before it began).
+            ConfigError: the directory is in use. Leftovers of a run that was killed before it
+                existed do not count.
         """
         if name is not None:
             directory = cls(out / name)
             if not directory.is_unused():
-                raise ConfigError(occupied(directory.path))
+                raise ConfigError(occupied_message(directory.path))
             directory.path.mkdir(parents=True, exist_ok=True)
             return directory
         number = 1
@@ -63,19 +71,20 @@ class RunDirectory:
                 number += 1
 
     def is_unused(self) -> bool:
-        """Whether no run has begun here, nor anything else: not there, empty, or killed at once."""
+        """Return whether the directory is missing, empty, or holds only leftovers of a start."""
         if not self.path.exists():
             return True
         return self.path.is_dir() and all(_is_leftover(path.name) for path in self.path.iterdir())
 
     def has_checkpoints(self) -> bool:
-        """Whether a state to go on from was saved (whole or not)."""
+        """Return whether there are checkpoints, intact or not."""
         return any(self.checkpoints.glob("checkpoint-*.pt"))
 
     def lock(self) -> None:
-        """Keep other processes from training here, until `unlock` or the end of this one.
+        """Keep other processes from training here until `unlock` or the end of this process.
 
-        Raises ConfigError when another one is at it.
+        Raises:
+            ConfigError: another process trains here.
         """
         if owner := locks.acquire(self._lock):
             raise ConfigError(
@@ -84,15 +93,22 @@ class RunDirectory:
             )
 
     def unlock(self) -> None:
+        """Let other processes train here."""
         locks.release(self._lock)
 
     def in_use(self) -> bool:
-        """Whether a process is training here now, as far as the file system can tell."""
+        """Return whether a process is training here, as far as the file system can tell."""
         return locks.is_held(self._lock)
 
     def read_config(self, number: int | None = None) -> dict[str, Any]:
-        """The settings the run was last gone on with, or before its `number`-th change of them,
-        and "derived". Raises ConfigError."""
+        """Return the recorded settings, and "derived".
+
+        Args:
+            number: None: the latest settings; k: those before their k-th change.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
         file = self.config if number is None else self.path / f"config.{number}.yaml"
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -103,7 +119,7 @@ class RunDirectory:
         return content
 
     def read_result(self) -> dict[str, Any] | None:
-        """What the run recorded when it reached its budget; None: it has not (or not yet)."""
+        """Return the content of result.json, or None if the run has not reached its budget."""
         try:
             content = json.loads(self.result.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -111,53 +127,56 @@ class RunDirectory:
         return content if isinstance(content, dict) and "nimg" in content else None
 
     def reports(self) -> list[dict[str, Any]]:
-        """The whole rows of metrics.jsonl."""
+        """Return the intact rows of metrics.jsonl."""
         lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
         return [row for line in lines if (row := _row(line))]
 
     def last_report(self) -> dict[str, float]:
-        """The newest whole row of metrics.jsonl without its nimg; {} before the first."""
-        found = self.reports()
-        return {key: x for key, x in found[-1].items() if key != "nimg"} if found else {}
+        """Return the latest intact row of metrics.jsonl without its nimg; {} if there is none."""
+        rows = self.reports()
+        return {key: x for key, x in rows[-1].items() if key != "nimg"} if rows else {}
 
     def write_text(self, path: Path, text: str) -> None:
+        """Write a text file atomically."""
         with atomic_write(path) as file:
             file.write(text.encode())
 
     def write_json(self, path: Path, content: Any) -> None:
+        """Write a JSON file atomically."""
         self.write_text(path, json.dumps(content, indent=2) + "\n")
 
     def truncate_metrics(self, nimg: int) -> None:
-        """Forget the reports after `nimg` images, which the resumed run makes anew, and torn lines.
+        """Delete damaged lines and reports after `nimg` images, which a resumed run repeats.
 
-        What `gantrain evaluate` added is of snapshots, which stay.
+        The results of `gantrain evaluate` are kept: they belong to snapshots, which are kept too.
         """
         for file in (self.metrics, self.evaluations, self.events):
-            if file.exists():
-                kept = []
-                for line in file.read_text().splitlines():
-                    row = _row(line)
-                    asked = file == self.evaluations and not row.get("training")
-                    if row and (asked or row["nimg"] <= nimg):
-                        kept.append(f"{line}\n")
-                self.write_text(file, "".join(kept))
+            if not file.exists():
+                continue
+            lines = []
+            for line in file.read_text().splitlines():
+                row = _row(line)
+                is_of_snapshot = file == self.evaluations and not row.get("training")
+                if row and (is_of_snapshot or row["nimg"] <= nimg):
+                    lines.append(f"{line}\n")
+            self.write_text(file, "".join(lines))
 
 
-def occupied(path: Path) -> str:
-    """The sentence about a place that something else than a run takes."""
+def occupied_message(path: Path) -> str:
+    """Return the sentence about a directory that is not a run."""
     return (
-        f"{path} is there already, but is not a run (config.yaml is missing), and is not "
+        f"{path} already exists, but is not a run (config.yaml is missing), and is not "
         "overwritten: give another name=, or remove it."
     )
 
 
 def _is_leftover(name: str) -> bool:
-    """A run that was killed in its first moment may leave it."""
-    return name in BEFORE or (name.startswith(".") and name.endswith(".tmp"))
+    """Return whether a run that was killed during its start may leave this file."""
+    return name in WRITTEN_BEFORE_CONFIG or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _row(line: str) -> dict[str, Any]:
-    """A report; {} of a line cut short by a crash or a full disk."""
+    """Return a row of a file, or {} if a crash or a full disk cut it short."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -165,10 +184,8 @@ def _row(line: str) -> dict[str, Any]:
     return row if isinstance(row, dict) and "nimg" in row else {}
 
 
-def environment(
-    versions: dict[str, str],
-) -> dict[str, Any]:
-    """What a run ran on: versions of the packages given, Python, system, command line."""
+def environment(versions: dict[str, str]) -> dict[str, Any]:
+    """Return the content of environment.json: versions, Python, system, command line."""
     return {
         "command": sys.argv,
         "python": platform.python_version(),

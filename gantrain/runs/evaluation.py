@@ -1,4 +1,4 @@
-"""Measuring the generators while they train: values, the best snapshot, and when it is enough."""
+"""Evaluate generators during training: metrics, the best snapshot, and early stopping."""
 
 import json
 import sys
@@ -37,12 +37,17 @@ from gantrain.metrics.protocol import (
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.lifecycle import versions
 
-BEST = "best.pt"
+BEST_FILE = "best.pt"
+MIN_IMAGES = 6  # metrics of fewer images are meaningless
 _BATCH = 32
 
 
 def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
-    """Raise ConfigError about metrics that this GAN or its data cannot have."""
+    """Check that the configured metrics apply to the GAN and its data.
+
+    Raises:
+        ConfigError: lists every problem found.
+    """
     if not config.evaluation.every_kimg:
         return
     translates = _translates(gan)
@@ -53,15 +58,15 @@ def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
         pairs=data.has_pairs,
         has_w=hasattr(gan.G, "mapping"),
     )
-    told = [f"evaluation.metrics: {problem}" for problem in problems]
+    sentences = [f"evaluation.metrics: {problem}" for problem in problems]
     counts = [data.test_count(d) for d in "ab"] if translates else [data.train_count("image")]
-    if min(counts) < 6:
-        told.append(
-            f"evaluation.every_kimg needs 6 real pictures or more to compare with, and there are "
+    if min(counts) < MIN_IMAGES:
+        sentences.append(
+            f"evaluation.every_kimg needs at least {MIN_IMAGES} real images, but there are "
             f"{min(counts)}: add some, or set it to 0."
         )
-    if told:
-        raise ConfigError(*told)
+    if sentences:
+        raise ConfigError(*sentences)
 
 
 def _translates(gan: GAN) -> bool:
@@ -70,7 +75,6 @@ def _translates(gan: GAN) -> bool:
 
 def make_evaluator(
     config: RunConfig,
-    gan: GAN,
     data: Dataset,
     plan: TrainingPlan,
     precision: Precision,
@@ -78,82 +82,115 @@ def make_evaluator(
     save: Callable[[Path, int, nn.Module], None],
     say: Callable[[str], None],
 ) -> Evaluate | None:
-    """What the trainer calls; None: nothing is measured. save: (path, nimg, generator)."""
-    wanted = config.evaluation
+    """Return the function that evaluates a generator, or None if evaluations are off.
+
+    Args:
+        config: the checked config.
+        data: the prepared data set.
+        plan: the cadence of the evaluations.
+        precision: the device.
+        directory: that of the run, which gets evaluations.jsonl.
+        save: (path, nimg, generator) -> None, writes a snapshot.
+        say: receives messages.
+
+    Raises:
+        ConfigError: weights are missing.
+    """
+    section = config.evaluation
     if not plan.evaluate_every:
         return None
-    weights = SimpleNamespace(inception=wanted.inception, lpips=wanted.lpips)
-    settings = SimpleNamespace(extractor=wanted.extractor, resize=wanted.resize, weights=weights)
-    judge = make_judge(settings, wanted.metrics, precision.device, fetch=False)
+    weights = SimpleNamespace(inception=section.inception, lpips=section.lpips)
+    settings = SimpleNamespace(extractor=section.extractor, resize=section.resize, weights=weights)
+    networks = make_metric_networks(settings, section.metrics, precision.device, fetch=False)
     request = EvaluationRequest(
-        wanted.metrics, wanted.num_images, "train", 0, 1.0, _BATCH, spread=False
+        section.metrics, section.num_images, "train", 0, 1.0, _BATCH, spread=False
     )
     meta = {"data": data.describe(), "ema": plan.ema_half_life > 0, "model": config.model}
-    best = wanted.best or value_names(wanted.metrics)[0]
-    history = _history(directory, best)
+    best = section.best or value_names(section.metrics)[0]
+    history = _score_history(directory, best)
 
     def evaluate(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
-        networks = networks_of(generator, "G")
-        model = Model(directory.path, networks, meta, precision)
-        training = generator.training
-        generator.eval()
-        try:
-            if _translates(gan):
-                values = evaluate_translation(networks, model, data, judge, request, _silent)
-            else:
-                values = evaluate_latents(model, data, judge, request, _silent)
-        finally:
-            generator.train(training)
+        model = Model(directory.path, networks_of(generator, "G"), meta, precision)
+        values = _evaluate(generator, model, data, networks, request)
         append_evaluations(directory.evaluations, values, {"nimg": nimg, "training": True})
         score = _score(values, best)
         if not history or score < min(history):
-            save(directory.snapshots / BEST, nimg, generator)
+            save(directory.snapshots / BEST_FILE, nimg, generator)
         history.append(score)
-        found = {f"metric/{value.name}": value.value for value in values}
-        told = "  ".join(f"{name[7:]} {x:.5g}" for name, x in found.items())
-        say(f"{nimg / 1000:g} kimg: {told}")
-        since = len(history) - 1 - history.index(min(history))
-        enough = wanted.patience is not None and since >= wanted.patience
-        if enough:
-            say(f"{best} has not become better for {since} measurements: that is enough.")
-        return found, enough
+        results = {f"metric/{value.name}": value.value for value in values}
+        text = "  ".join(f"{name.removeprefix('metric/')} {x:.5g}" for name, x in results.items())
+        say(f"{nimg / 1000:g} kimg: {text}")
+        since_best = len(history) - 1 - history.index(min(history))
+        stop = section.patience is not None and since_best >= section.patience
+        if stop:
+            say(f"{best} has not improved for {since_best} evaluations: stopping early.")
+        return results, stop
 
     return evaluate
 
 
+def _evaluate(
+    generator: nn.Module,
+    model: Model,
+    data: Dataset,
+    networks: FeatureCache,
+    request: EvaluationRequest,
+) -> list[MetricValue]:
+    """Evaluate the networks of `model`, which are parts of `generator`, in evaluation mode."""
+    training = generator.training
+    generator.eval()
+    try:
+        if set(model.networks) == {"ab", "ba"}:
+            return evaluate_translation(
+                model.networks, model, data, networks, request, _no_progress
+            )
+        return evaluate_latents(model, data, networks, request, _no_progress)
+    finally:
+        generator.train(training)
+
+
 def never_called(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
-    """In place of `make_evaluator`'s on ranks that only wait for the first one's values."""
-    raise AssertionError(f"rank 0 alone measures, at {nimg} images {type(generator).__name__}")
+    """Stand in for the evaluator on other ranks, which receive the values of rank 0."""
+    raise AssertionError(f"only rank 0 evaluates: {nimg} images, {type(generator).__name__}")
 
 
-def _silent(_: int) -> None:
-    """The trainer's own display goes on."""
+def _no_progress(_: int) -> None:
+    """Ignore the progress: the display of the trainer stays."""
 
 
 def _score(values: list[MetricValue], best: str) -> float:
-    """The mean over the directions of the metric to go by, turned so that smaller is better."""
-    found = [value.value for value in values if value.metric == best]
-    mean = sum(found) / len(found)
+    """Return the mean of a metric over the directions, negated if higher is better."""
+    scores = [value.value for value in values if value.metric == best]
+    mean = sum(scores) / len(scores)
     return -mean if best in HIGHER_IS_BETTER else mean
 
 
-def _history(directory: RunDirectory, best: str) -> list[float]:
-    """The scores of earlier measurements of this run, from its file."""
+def _score_history(directory: RunDirectory, best: str) -> list[float]:
+    """Return the scores of the run's earlier evaluations, in order, from its file."""
     if not directory.evaluations.exists():
         return []
     rows = [json.loads(line) for line in directory.evaluations.read_text("utf-8").splitlines()]
-    by_time: dict[int, list[float]] = {}
+    by_nimg: dict[int, list[float]] = {}
     for row in rows:
         if row.get("training") and row["metric"] == best:
-            by_time.setdefault(row["nimg"], []).append(row["value"])
+            by_nimg.setdefault(row["nimg"], []).append(row["value"])
     sign = -1 if best in HIGHER_IS_BETTER else 1
-    return [sign * sum(found) / len(found) for _, found in sorted(by_time.items())]
+    return [sign * sum(values) / len(values) for _, values in sorted(by_nimg.items())]
 
 
-def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = True) -> FeatureCache:
-    """The networks that `metrics` need. config: has `extractor`, `resize`, `weights`.
+def make_metric_networks(
+    config: Any, metrics: list[str], device: Any, *, fetch: bool = True
+) -> FeatureCache:
+    """Load the networks that metrics need.
 
-    fetch: published weights that are not here are downloaded. Raises ConfigError.
+    Args:
+        config: has the attributes `extractor`, `resize` and `weights`.
+        metrics: names of metrics.
+        device: where to put the networks.
+        fetch: whether to download published weights that are missing.
+
+    Raises:
+        ConfigError: weights are missing, or a download failed.
     """
     log = print if fetch else None
     extractor = lpips = None
@@ -164,8 +201,8 @@ def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = Tr
         extractor = load_extractor(config.extractor, files, config.resize, device)
         if files and not extractor.digest.startswith(weights.KNOWN["inception"]):
             print(
-                f"Warning: {files[0]} is not the published Inception (its SHA-256 begins with "
-                f"{extractor.digest[:8]}): the numbers compare with nobody else's.",
+                f"Warning: {files[0]} is not the published Inception network (its SHA-256 starts "
+                f"with {extractor.digest[:8]}): values are not comparable with published ones.",
                 file=sys.stderr,
             )
     if any(name in ("lpips", "path_length") for name in metrics):
@@ -174,7 +211,16 @@ def make_judge(config: Any, metrics: list[str], device: Any, *, fetch: bool = Tr
 
 
 def append_evaluations(file: Path, values: list[MetricValue], about: dict[str, Any]) -> None:
-    """Rows for evaluations.jsonl. Raises ConfigError when it cannot be written."""
+    """Append values to a file of JSON lines.
+
+    Args:
+        file: such as evaluations.jsonl.
+        values: the values, one row each.
+        about: further keys of every row.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     shared = {
         **about,
         "versions": versions(),

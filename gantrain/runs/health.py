@@ -1,4 +1,4 @@
-"""Watching a run's health: probes of G and D, and the alarms that their values raise."""
+"""Watch the health of a run: probes of G and D, and the alarms that their values raise."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,7 +21,15 @@ from gantrain.tracking.tracker import Tracker
 def make_probe(
     config: RunConfig, gan: GAN, data: Dataset, plan: TrainingPlan, precision: Precision
 ) -> Callable[[], dict[str, float]] | None:
-    """What the trainer asks for the signals; None: nothing is looked at."""
+    """Return the function that measures health signals, or None if probes are off.
+
+    Args:
+        config: the checked config.
+        gan: the model.
+        data: the prepared data set.
+        plan: the cadence of the probes.
+        precision: the device.
+    """
     if not plan.health_every or plan.health_every > plan.total or not can_be_probed(gan):
         return None
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
@@ -29,20 +37,21 @@ def make_probe(
 
 
 class AlarmSink(BaseSink):
-    """A sink that makes events of what the reports show."""
+    """A sink that turns alarms about the reports into events."""
 
     def __init__(self, monitor: AlarmMonitor, tracker: Tracker) -> None:
         self.monitor, self.tracker = monitor, tracker
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
+        """Check a report."""
         for alarm in self.monitor.update(nimg, values):
             self.tracker.event(nimg, asdict(alarm))
 
 
-def make_watchman(
+def make_alarm_sink(
     config: RunConfig, plan: TrainingPlan, directory: RunDirectory, tracker: Tracker
 ) -> AlarmSink:
-    """One that knows the reports that are there already."""
+    """Return an alarm sink that has seen the reports of the run so far."""
     monitor = AlarmMonitor(plan.total, ada_p_bound(config.model))
     for row in directory.reports():
         monitor.update(row["nimg"], row)
@@ -50,7 +59,7 @@ def make_watchman(
 
 
 def ada_p_bound(model: dict[str, Any]) -> float | None:
-    """The upper bound of ADA's p, if the model's settings have one."""
+    """Return the upper bound of ADA's p by the model settings, or None without ADA."""
     if model.get("augment") != "ada":
         return None
     return max(float(model.get("ada_max_p") or 0), float(model.get("augment_p") or 0))

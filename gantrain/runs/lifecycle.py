@@ -1,4 +1,4 @@
-"""The directory of a run: a new one, or the one to go on with, and what is recorded in it."""
+"""Start and resume runs: find or create the directory, check and restore, record the settings."""
 
 import importlib.metadata
 from dataclasses import asdict, replace
@@ -26,90 +26,116 @@ PACKAGES = ("torch", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard"
 
 
 def find(config: RunConfig) -> ExistingRun | None:
-    """The run to go on with, locked unless it is finished; None: a new one begins.
+    """Return the existing run of a config, locked unless it is finished; None: a new run starts.
 
-    Raises ConfigError when it is not to be gone on with, or another process trains it.
+    Raises:
+        ConfigError: the run cannot be resumed, or another process trains it.
     """
-    past = resume.find_resumable(config)
-    if past and not past.result:
-        past.directory.lock()
-        if past.repeated:
-            print(f"{past.directory.path} was begun with these settings: going on with it.")
-    return past
+    existing = resume.find_resumable(config)
+    if existing and not existing.result:
+        existing.directory.lock()
+        if existing.is_repeated:
+            print(f"{existing.directory.path} was started with these settings: resuming it.")
+    return existing
 
 
-def recorded_config(config: RunConfig, past: ExistingRun | None) -> RunConfig:
-    """The config to be recorded: `init_from` says how the run began, the rest how it goes on.
+def recorded_config(config: RunConfig, existing: ExistingRun | None) -> RunConfig:
+    """Return the config to record, which describes the run and not a single start of it.
 
-    `resume` is about one start, not about the run.
+    `init_from` says how the run started; `resume` is dropped.
+
+    Args:
+        config: the checked config.
+        existing: the run to resume; None: it is a new run.
     """
-    if past:
-        config = replace(config, init_from=past.init_from)
+    if existing:
+        config = replace(config, init_from=existing.init_from)
     return replace(config, resume=None, resume_force=False)
 
 
-def check_ranks(config: RunConfig, own: ProcessInfo | None) -> None:
-    """Raise ConfigError when each of several processes would start ranks of its own."""
+def check_ranks(config: RunConfig, process: ProcessInfo | None) -> None:
+    """Raise ConfigError if each of several ranks would start ranks of its own."""
     devices = config.runtime.devices
-    if own is None or devices in (1, own.local_size):
+    if process is None or devices in (1, process.local_size):
         return
     raise ConfigError(
-        f"{own.source} started {own.size} ranks, {own.local_size} of them here, and "
-        f"runtime.devices={devices} would start others: leave runtime.devices at 1."
+        f"{process.source} started {process.size} ranks, {process.local_size} of them on this "
+        f"machine, but runtime.devices={devices} would start others: keep runtime.devices=1."
     )
 
 
-def check_same_checkpoint(counts: list[int], directory: RunDirectory) -> None:
-    """Raise ConfigError unless all ranks found the same checkpoint (images: one per rank)."""
-    if len(set(counts)) > 1:
+def check_same_checkpoint(nimgs: list[int], directory: RunDirectory) -> None:
+    """Raise ConfigError unless all ranks found the same checkpoint.
+
+    Args:
+        nimgs: the images of each rank's newest checkpoint.
+        directory: that of the run.
+    """
+    if len(set(nimgs)) > 1:
         raise ConfigError(
             f"The ranks see different checkpoints in {directory.path} (at "
-            f"{', '.join(f'{count / 1000:g}' for count in counts)} kimg): the run directory must "
-            "lie on storage that all nodes share; give out=."
+            f"{', '.join(f'{nimg / 1000:g}' for nimg in nimgs)} kimg): the run directory must "
+            "be on storage that all nodes share; give out=."
         )
 
 
 def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
-    """Refuse a checkpoint that `resume_force` cannot load, before anything is written."""
-    if found := shape_mismatches(state, gan):
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    """Raise ConfigError if a checkpoint does not fit the model, before anything is written."""
+    if mismatches := shape_mismatches(state, gan):
+        suffix = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise ConfigError(
-            f"resume={directory.path} cannot go on with this model, forced or not: "
-            f"{'; '.join(found[:3])}{more}. Take the model's settings back, or start a new run "
-            "(init_from= takes the networks that are the same)."
+            f"resume={directory.path} cannot continue with this model, even if forced: "
+            f"{'; '.join(mismatches[:3])}{suffix}. Restore the model settings, or start a new run "
+            "(init_from= loads the networks that are the same)."
         )
 
 
 def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker: Tracker) -> None:
-    """Go on from a checkpoint; another kind of optimizer begins anew, it has other moments."""
-    before = state["note"]["settings"]["optimizer"]["_target_"]
-    if before != config.optimizer["_target_"]:
+    """Load a checkpoint into the trainer.
+
+    Another kind of optimizer starts without moments. Changed evaluation settings lift an early
+    stop.
+
+    Args:
+        trainer: the trainer.
+        state: the content of the checkpoint.
+        config: the current config.
+        tracker: receives messages about what was not restored.
+    """
+    old_optimizer = state["note"]["settings"]["optimizer"]["_target_"]
+    if old_optimizer != config.optimizer["_target_"]:
         fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
         state = {**state, "optimizers": fresh}
-        tracker.say(f"The moments of {before} are left behind.")
+        tracker.say(f"The moments of {old_optimizer} are discarded.")
     if resume.config_diff(state["note"]["settings"], asdict(config), ["evaluation"]):
-        state = {**state, "enough": False}  # by other rules
+        state = {**state, "enough": False}
     trainer.load_state_dict(state)
-    before, now = len(state["ranks"]), trainer.world.size
-    if before != now:
-        tracker.say(_dealt_anew(state["ranks"], before, trainer.plan.microbatch, now))
+    if len(state["ranks"]) != trainer.world.size:
+        tracker.say(_rank_message(state["ranks"], trainer.world.size, trainer.plan.microbatch))
 
 
-def _dealt_anew(ranks: list[dict[str, Any]], before: int, microbatch: int, now: int) -> str:
-    pools = [pool.get("images", []) for rank in ranks for pool in rank["local"].values()]
-    images = sum(map(len, pools))
-    pooled = f"the {images} images of its pools are dealt out anew, " if images else ""
+def _rank_message(rank_states: list[dict[str, Any]], size: int, microbatch: int) -> str:
+    """Return a message about a run that is resumed with another number of ranks."""
+    old_size = len(rank_states)
+    pools = [pool.get("images", []) for state in rank_states for pool in state["local"].values()]
+    count = sum(map(len, pools))
+    pooled = f"The {count} images of its pools are redistributed. " if count else ""
     return (
-        f"Saved by {before} rank{'s' * (before > 1)}, going on with {now}: {pooled}every rank "
-        f"takes its part of the same batches in microbatches of {microbatch}; where that is as "
-        "before, so are all random draws."
+        f"Saved by {old_size} rank{'s' * (old_size > 1)}, resumed with {size}. {pooled}Every rank "
+        f"processes its part of the same batches in microbatches of {microbatch}. If that number "
+        "is unchanged, so are all random draws."
     )
 
 
 def create(config: RunConfig, data: str) -> RunDirectory:
-    """The directory of a new run, locked; `data` (see `data_name`) names it if nobody else did.
+    """Create and lock the directory of a new run.
 
-    Raises ConfigError when another process was faster.
+    Args:
+        config: the checked config.
+        data: the name of the data set (`data_name`), for the name of the directory.
+
+    Raises:
+        ConfigError: another process has just created it.
     """
     model = config.model["_target_"].split(".")[-2]
     directory = RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
@@ -117,44 +143,50 @@ def create(config: RunConfig, data: str) -> RunDirectory:
     if not directory.is_unused():
         directory.unlock()
         raise ConfigError(
-            f"{directory.path} was begun by another process just now: the same command once more "
-            "goes on with it, another name= starts a new run."
+            f"{directory.path} was just started by another process: repeat the command to resume "
+            "it, or give another name= to start a new run."
         )
     remove_leftovers(directory.path)
     return directory
 
 
 def data_name(config: RunConfig) -> str:
-    """The data set as the user chose it; only the process that composed the config knows."""
+    """Return the choice of data=. Only the process that composed the config knows it."""
     choice = HydraConfig.get().runtime.choices.get("data") if HydraConfig.initialized() else None
     return str(choice or config.data["_target_"].split(".")[-2])
 
 
 def record_config(directory: RunDirectory, content: dict[str, Any], overrides: list[str]) -> None:
-    """Settings, overrides and versions as they are now; those of before a change get a number.
+    """Write config.yaml, overrides.yaml and environment.json.
 
-    What was typed stays as it is while it comes to the same.
+    If the settings have changed, the previous files are kept under numbered names; if they have
+    not, only environment.json is written.
+
+    Args:
+        directory: that of the run.
+        content: the settings, and "derived".
+        overrides: as typed.
     """
     config = yaml.safe_dump(content, sort_keys=False)
-    before = directory.read_config() if directory.config.exists() else None
+    recorded = directory.read_config() if directory.config.exists() else None
     directory.write_json(directory.path / "environment.json", environment(versions()))
-    if before is not None and _run_settings(before) == _run_settings(yaml.safe_load(config)):
+    if recorded is not None and _run_settings(recorded) == _run_settings(yaml.safe_load(config)):
         return
-    if before is not None:
+    if recorded is not None:
         number = len(list(directory.path.glob("config.*.yaml"))) + 1
         for path in (directory.config, directory.overrides):
-            earlier = path.with_name(f"{path.stem}.{number}{path.suffix}")
-            directory.write_text(earlier, path.read_text())
+            numbered = path.with_name(f"{path.stem}.{number}{path.suffix}")
+            directory.write_text(numbered, path.read_text())
     directory.write_text(directory.overrides, yaml.safe_dump(overrides))
-    directory.write_text(directory.config, config)  # last: with it the run has begun
+    directory.write_text(directory.config, config)  # last: with this file, the run exists
 
 
 def _run_settings(content: dict[str, Any]) -> dict[str, Any]:
-    """Without what was said about one start: an earlier version wrote that down, too."""
+    """Return settings without those of a single start, which an earlier version recorded too."""
     return {key: value for key, value in content.items() if key not in ("resume", "resume_force")}
 
 
 def versions() -> dict[str, str]:
-    """Of gantrain and what it stands on; torch's with its build, such as 2.11.0+cu130."""
-    others = {p: importlib.metadata.version(p) for p in PACKAGES}
-    return {"gantrain": __version__} | others | {"torch": str(torch.__version__)}
+    """Return the versions of gantrain and its dependencies; torch's with its build (+cu130)."""
+    dependencies = {p: importlib.metadata.version(p) for p in PACKAGES}
+    return {"gantrain": __version__} | dependencies | {"torch": str(torch.__version__)}

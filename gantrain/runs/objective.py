@@ -1,4 +1,4 @@
-"""`objective`: the number that a sweep compares, one of those that a run reports."""
+"""`objective`: the value that a sweep compares, one of those that a run reports."""
 
 import math
 from collections.abc import Mapping
@@ -10,71 +10,98 @@ from gantrain.errors import ConfigError, nearest
 from gantrain.gans.base import GAN
 from gantrain.tracking.sinks import BaseSink
 
-DEFAULT = "pairs/l1"  # where the test images have partners
-Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]  # direction: who: metric: value
+DEFAULT_OBJECTIVE = "pairs/l1"  # if there are test pairs
+# {direction: {"model" or "baseline": {metric: value}}}
+PairMetrics = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
-def metrics(report: Mapping[str, float], pairs: Numbers) -> dict[str, float]:
-    """Every number that a run ends with under a flat name; only finite ones.
+def metrics(report: Mapping[str, float], pairs: PairMetrics) -> dict[str, float]:
+    """Return every finite value of a finished run under a flat name.
 
     Args:
         report: the last row of metrics.jsonl.
-        pairs: the errors of the test translations, per direction; {} where they are not known.
+        pairs: metrics of the test pairs per direction; {} without test pairs.
 
-    The errors are "pairs/ab/l1" and so on, and their means over the directions "pairs/l1".
+    Returns:
+        The report, "pairs/ab/l1" and so on, and their means over the directions, "pairs/l1".
     """
-    found = dict(report)
-    scores = {direction: by_whom["model"] for direction, by_whom in pairs.items()}
-    for direction, values in scores.items():
-        found |= {f"pairs/{direction}/{name}": value for name, value in values.items()}
-    for name in next(iter(scores.values()), {}):
-        found[f"pairs/{name}"] = sum(values[name] for values in scores.values()) / len(scores)
-    return {name: float(x) for name, x in found.items() if x is not None and math.isfinite(x)}
+    values = dict(report)
+    by_direction = {direction: results["model"] for direction, results in pairs.items()}
+    for direction, results in by_direction.items():
+        values |= {f"pairs/{direction}/{name}": value for name, value in results.items()}
+    for name in next(iter(by_direction.values()), {}):
+        total = sum(results[name] for results in by_direction.values())
+        values[f"pairs/{name}"] = total / len(by_direction)
+    return {name: float(x) for name, x in values.items() if x is not None and math.isfinite(x)}
 
 
-def select_objective(objective: str | None, found: Mapping[str, float]) -> dict[str, Any]:
-    """{"name": ..., "value": ...}; value None: missing or not finite. name None: there is none."""
-    name = objective or (DEFAULT if DEFAULT in found else None)
-    return {"name": name, "value": found.get(name) if name else None}
+def select_objective(objective: str | None, values: Mapping[str, float]) -> dict[str, Any]:
+    """Return {"name": ..., "value": ...} for result.json.
+
+    Args:
+        objective: the configured name; None: the default, if the run has it.
+        values: see `metrics`.
+
+    Returns:
+        The name is None if there is no objective; the value is None if it is missing.
+    """
+    name = objective or (DEFAULT_OBJECTIVE if DEFAULT_OBJECTIVE in values else None)
+    return {"name": name, "value": values.get(name) if name else None}
 
 
 def objective_value(objective: str | None, value: float | None) -> float | None:
-    """What `train` returns: NaN where there should be a number."""
+    """Return what `train` returns: the value, or NaN if a configured objective is missing."""
     return math.nan if value is None and objective else value
 
 
 def watch(config: RunConfig, gan: GAN, plan: TrainingPlan, resumed_at: int) -> "ObjectiveGuard":
-    """A sink that ends a run whose objective never comes, as soon as that is certain.
+    """Return a sink that stops a run as soon as its objective can no longer be reported.
 
-    An entry of a lazy phase comes once an interval; a loss whose weight begins at 0, or of a later
-    stage, when its time has come.
+    A value of a lazy phase is reported once per interval; a loss with a weight that starts at 0, or
+    of a later stage, is reported once that time has come.
+
+    Args:
+        config: the checked config.
+        gan: the model.
+        plan: the batch size.
+        resumed_at: the images at which the run starts.
     """
-    stages = [float(config.model.get("adversarial_kimg") or 0)]
+    start_kimgs = [float(config.model.get("adversarial_kimg") or 0)]
     for value in config.model.values():
         if isinstance(value, list) and value and all(isinstance(point, list) for point in value):
-            stages.append(float(value[-1][0]))  # a schedule's last point
+            start_kimgs.append(float(value[-1][0]))  # the last point of a schedule
     interval = max((phase.interval for phase in gan.phases()), default=1)
-    settled = max(resumed_at, round(max(stages) * 1000)) + interval * plan.batch
-    return ObjectiveGuard(config.objective, settled)
+    deadline = max(resumed_at, round(max(start_kimgs) * 1000)) + interval * plan.batch
+    return ObjectiveGuard(config.objective, deadline)
 
 
 class ObjectiveGuard(BaseSink):
-    """Raises ConfigError at a report if `name` has not come up to `settled` images."""
+    """A sink that raises ConfigError if the objective has not been reported by a deadline.
 
-    def __init__(self, name: str | None, settled: int) -> None:
-        # These come late, after the last step; that they will come was looked at before.
-        late = name and name.startswith(("pairs/", "metric/"))
-        self.name = None if late else name
-        self.settled = settled
-        self._seen: set[str] = set()
+    Args:
+        name: the objective; None: nothing is checked.
+        deadline: in images; the check happens at the next report.
+    """
+
+    def __init__(self, name: str | None, deadline: int) -> None:
+        # These are measured after the last step, and were checked before the first one.
+        is_final = name and name.startswith(("pairs/", "metric/"))
+        self.name = None if is_final else name
+        self.deadline = deadline
+        self._reported: set[str] = set()
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        self._seen |= values.keys()
-        if self.name is None or self.name in self._seen or nimg < self.settled:
+        """Check a report.
+
+        Raises:
+            ConfigError: the objective should have been reported by now.
+        """
+        self._reported |= values.keys()
+        if self.name is None or self.name in self._reported or nimg < self.deadline:
             return
-        near = nearest(self.name, self._seen)
+        near = nearest(self.name, self._reported)
         hint = f" Did you mean objective={near}?" if near else ""
         raise ConfigError(
-            f"objective={self.name}: this run reports no such number.{hint} It reports "
-            f"{', '.join(sorted(self._seen))}."
+            f"objective={self.name}: this run reports no such value.{hint} It reports "
+            f"{', '.join(sorted(self._reported))}."
         )

@@ -1,4 +1,4 @@
-"""What a run needs outside of its config, looked at before torch is imported."""
+"""Check what a run needs outside of its config, before torch is imported."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ if TYPE_CHECKING:
 
 
 def check(config: RunConfig) -> Dataset | None:
-    """Raise ConfigError if the existing run cannot be resumed or its images are missing.
+    """Check that an existing run can be resumed and that there are images.
 
-    The data set finds its folders and lists its files here; whether each image can be read is
-    `prepare`'s business. A finished run needs no images. Of several ranks the first one looks.
+    The data set only lists its files here; its method `prepare` checks each image later. A finished
+    run needs no images. Of several ranks, only rank 0 checks.
 
     Returns:
-        The data set, not yet prepared; None where nobody looked.
+        The data set, not yet prepared; None if it was not needed or not checked.
+
+    Raises:
+        ConfigError: the existing run cannot be resumed, or its images are missing.
     """
     if not environment.is_rank_zero():
         return None
     data: Dataset | None = None
     problems: list[str] = []
     try:
-        past = resume.find_resumable(config)
-        if past and past.result:
+        existing = resume.find_resumable(config)
+        if existing and existing.result:
             return None
     except ConfigError as error:
         problems += error.problems
     try:
-        made, settings = targets.resolve(config.data)
-        data = dataset = made(seed=config.seed, **settings)
-        by_pairs = (config.objective or "").startswith("pairs/")
-        if by_pairs and not dataset.has_pairs:
+        data_class, settings = targets.resolve(config.data)
+        data = dataset = data_class(seed=config.seed, **settings)
+        needs_pairs = (config.objective or "").startswith("pairs/")
+        if needs_pairs and not dataset.has_pairs:
             problems.append(
-                f"objective={config.objective} needs test images whose true partners are known: "
-                "give data.test_pairs=true if they are (data=folder: same names in both folders), "
-                "or another objective."
+                f"objective={config.objective} needs paired test images: add data.test_pairs=true "
+                "if they are paired (data=folder: the same names in both folders), or use another "
+                "objective."
             )
     except ConfigError as error:
         problems += error.problems

@@ -1,4 +1,4 @@
-"""What a training run reports to."""
+"""Create the tracker that a training run reports to."""
 
 from typing import Any
 
@@ -19,7 +19,17 @@ def make_tracker(
     resumed_at: int | None,
     stream: Any,
 ) -> Tracker:
-    """Log file and metrics always; TensorBoard as configured; live display or plain lines."""
+    """Return a tracker with the sinks of a run.
+
+    Args:
+        config: the checked config; TensorBoard is optional.
+        directory: that of the run, which gets the log, metrics.jsonl and events.jsonl.
+        plan: the budget of the training.
+        hyperparameters: settings under dotted keys, for TensorBoard.
+        live: whether to show a live display instead of plain lines.
+        resumed_at: the images at which the run is resumed; None: it is new.
+        stream: where plain lines are printed.
+    """
     directory.path.mkdir(parents=True, exist_ok=True)
     plain = PlainLines(None if live else stream, directory.log, plan.total)
     sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]

@@ -1,4 +1,4 @@
-"""What a run directory holds and how far the run has come; every file is optional."""
+"""The status and the contents of a run directory; every file in it is optional."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from gantrain.io.files import read_json
 from gantrain.runs.directory import RunDirectory
 
 DONE, RUNNING, STOPPED, FAILED, WAITING = "done", "running", "stopped", "failed", "waiting"
-T = TypeVar("T")
 STATUSES = (DONE, RUNNING, STOPPED, FAILED, WAITING)
+T = TypeVar("T")
 
 
 @dataclass
 class State:
-    """kimg: how far it has come; metrics: its newest numbers; objective: the name of its own.
+    """The progress of a run.
 
-    protocols: of what was evaluated ("metric/fid5k_clean"), how.
+    Attributes:
+        status: one of STATUSES.
+        kimg: thousands of images trained on.
+        metrics: the latest values by name.
+        objective: the name of its objective.
+        config: its recorded settings; {}: it has not started.
+        protocols: {evaluated metric ("metric/fid5k_clean"): its protocol}.
     """
 
     status: str
@@ -33,7 +39,7 @@ class State:
 
 
 def of_run(path: Path) -> State:
-    """The state of a run directory on its own."""
+    """Return the state of a run directory."""
     directory = RunDirectory(path)
     config = _read_yaml(path / "config.yaml", dict)
     result = _read_object(directory.result)
@@ -45,7 +51,7 @@ def of_run(path: Path) -> State:
         if state.objective and objective.get("value") is not None:
             state.metrics.setdefault(state.objective, objective["value"])
     else:
-        kimg, metrics = _newest_report(directory.metrics)
+        kimg, metrics = _last_report(directory.metrics)
         state = State(STOPPED, max(kimg, _newest_checkpoint(directory.checkpoints)), metrics)
         state.objective = config.get("objective")
     if directory.in_use():
@@ -59,17 +65,22 @@ def of_run(path: Path) -> State:
 
 
 def objective(path: Path, name: str | None) -> tuple[str, float | None]:
-    """Name and number of what a sweep compares; the number is None where there is none (or NaN).
+    """Return the name and the value of a run's objective.
 
-    `name`: as configured; None: the one that the run itself recorded.
+    Args:
+        path: the run directory.
+        name: the objective; None: the one that the run has recorded.
+
+    Returns:
+        The value is None if it is missing or NaN.
     """
     state = of_run(path)
     name = name or state.objective or ""
-    number = state.metrics.get(name)
-    return name, number if number is not None and number == number else None
+    value = state.metrics.get(name)
+    return name, value if value is not None and value == value else None
 
 
-def _newest_report(file: Path) -> tuple[float, dict[str, float]]:
+def _last_report(file: Path) -> tuple[float, dict[str, float]]:
     """Return kimg and values of the last intact line of metrics.jsonl."""
     newest: dict[str, Any] = {"nimg": 0}
     for row in _lines(file, "nimg"):
@@ -90,14 +101,29 @@ def _evaluations(file: Path) -> tuple[dict[str, float], dict[str, dict[str, Any]
 
 
 def _newest_checkpoint(folder: Path) -> float:
-    """kimg, from the name; reports may be further apart than checkpoints."""
+    """Return the kimg in the name of the newest checkpoint, which may be newer than any report."""
     names = [path.stem.rpartition("-")[2] for path in folder.glob("checkpoint-*.pt")]
     return max((float(name) for name in names if re.fullmatch(r"\d+\.\d+", name)), default=0.0)
 
 
 @dataclass
 class Run:
-    """The content of a run directory."""
+    """The content of a run directory.
+
+    Attributes:
+        path: the directory.
+        status: one of STATUSES.
+        kimg: thousands of images trained on.
+        total_kimg: the budget; 0: unknown.
+        config: the recorded settings, and "derived".
+        overrides: as typed.
+        environment: the content of environment.json.
+        reports: the rows of metrics.jsonl.
+        evaluations: the rows of evaluations.jsonl.
+        events: the rows of events.jsonl.
+        result: the content of result.json; {}: it is not finished.
+        grids: (kimg, file) of the sample grids.
+    """
 
     path: Path
     status: str
@@ -110,25 +136,25 @@ class Run:
     evaluations: list[dict[str, Any]]
     events: list[dict[str, Any]]
     result: dict[str, Any]
-    grids: list[tuple[float, Path]] = field(default_factory=list)  # (kimg, file)
+    grids: list[tuple[float, Path]] = field(default_factory=list)
 
     @property
-    def last(self) -> dict[str, Any]:
-        """The newest report."""
+    def last_report(self) -> dict[str, Any]:
+        """The latest report; {} if there is none."""
         return self.reports[-1] if self.reports else {}
 
 
 def read_run(path: Path) -> Run:
-    """Everything that can be read; torn lines and missing files are left out."""
+    """Read everything that is readable, skipping missing files and damaged lines."""
     directory = RunDirectory(path)
-    found = of_run(path)
-    total = found.config.get("derived", {}).get("plan", {}).get("total") or 0
+    state = of_run(path)
+    total = state.config.get("derived", {}).get("plan", {}).get("total") or 0
     return Run(
         path=path,
-        status=found.status,
-        kimg=found.kimg,
+        status=state.status,
+        kimg=state.kimg,
         total_kimg=total / 1000,
-        config=found.config,
+        config=state.config,
         overrides=[str(text) for text in _read_yaml(directory.overrides, list)],
         environment=_read_object(path / "environment.json"),
         reports=[*_lines(directory.metrics, "nimg")],
@@ -155,7 +181,8 @@ def _read_object(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _lines(file: Path, *needed: str) -> Iterator[dict[str, Any]]:
+def _lines(file: Path, *required: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a file of JSON lines that have the required keys."""
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -165,12 +192,13 @@ def _lines(file: Path, *needed: str) -> Iterator[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:  # cut short by a crash
             continue
-        if isinstance(row, dict) and all(key in row for key in needed):
+        if isinstance(row, dict) and all(key in row for key in required):
             yield row
 
 
 def _grids(folder: Path) -> Iterator[tuple[float, Path]]:
+    """Yield (kimg, file)."""
     for file in folder.glob("grid-*.png"):
-        number = file.stem.removeprefix("grid-")
-        if re.fullmatch(r"\d+\.\d+", number):
-            yield float(number), file
+        kimg = file.stem.removeprefix("grid-")
+        if re.fullmatch(r"\d+\.\d+", kimg):
+            yield float(kimg), file

@@ -1,4 +1,4 @@
-"""What a run says at its end: where things are, how good they are, what to do next."""
+"""Finish a run: final metrics, result.json, and a summary with the next commands."""
 
 from typing import Any
 
@@ -14,107 +14,146 @@ from gantrain.runs.directory import RunDirectory
 from gantrain.runs.resume import ExistingRun
 from gantrain.tracking.tracker import Tracker
 
-Numbers = dict[str, dict[str, dict[str, float]]]
+# {direction: {"model" or "baseline": {metric: value}}}
+PairMetrics = dict[str, dict[str, dict[str, float]]]
+# (label, key of PairMetrics); the baseline returns the input unchanged
+COMPARED = (("this model", "model"), ("do nothing", "baseline"))
 
 
 def finish(
     trainer: Trainer, data: Dataset, directory: RunDirectory, tracker: Tracker, config: RunConfig
 ) -> float | None:
-    """After the last step: measure, write result.json, say it; returns the objective's value."""
-    numbers = final_numbers(trainer, data, config.evaluation.test_images)
-    metrics = objective.metrics(directory.last_report() | trainer.last_evaluation, numbers)
-    chosen = objective.select_objective(config.objective, metrics)
-    result = {"nimg": trainer.nimg, "pairs": numbers, "headline": mean_l1(numbers)}
-    result |= {"metrics": metrics, "objective": chosen, "enough": trainer.early_stopped}
+    """Compute the final metrics, write result.json and report the summary.
+
+    Args:
+        trainer: the trainer, after its last step.
+        data: the prepared data set.
+        directory: that of the run.
+        tracker: receives the summary.
+        config: the checked config.
+
+    Returns:
+        The value of the objective, or None if there is none.
+    """
+    pairs = final_pair_metrics(trainer, data, config.evaluation.test_images)
+    metrics = objective.metrics(directory.last_report() | trainer.last_evaluation, pairs)
+    selected = objective.select_objective(config.objective, metrics)
+    result = {"nimg": trainer.nimg, "pairs": pairs, "headline": mean_l1(pairs)}
+    result |= {"metrics": metrics, "objective": selected, "enough": trainer.early_stopped}
     directory.write_json(directory.result, result)
     for line in summary_lines(directory, result, config):
         tracker.say(line)
-    return objective.objective_value(config.objective, chosen["value"])
+    return objective.objective_value(config.objective, selected["value"])
 
 
-def reprint_result(past: ExistingRun, config: RunConfig) -> float | None:
-    """Say once more how a finished run ended; returns its objective's value."""
-    result = dict(past.result or {})
-    known = objective.metrics(result.get("metrics", {}), result["pairs"])
-    result["objective"] = objective.select_objective(
-        config.objective, known
-    )  # perhaps another one now
+def reprint_result(existing: ExistingRun, config: RunConfig) -> float | None:
+    """Print the summary of a finished run again, and return the value of its objective."""
+    result = dict(existing.result or {})
+    metrics = objective.metrics(result.get("metrics", {}), result["pairs"])
+    # The repeated command may have another objective
+    result["objective"] = objective.select_objective(config.objective, metrics)
     kimg = result["nimg"] / 1000
-    print(f"{past.directory.path} is finished, at {kimg:g} kimg: there is nothing to train.")
-    print(*summary_lines(past.directory, result, config), sep="\n")
+    print(f"{existing.directory.path} is finished, at {kimg:g} kimg: there is nothing to train.")
+    print(*summary_lines(existing.directory, result, config), sep="\n")
     return objective.objective_value(config.objective, result["objective"]["value"])
 
 
-def final_numbers(trainer: Trainer, data: Dataset, limit: int) -> Numbers:
-    """L1, PSNR and SSIM of the test translations where their true partners are known, else {}."""
-    if not limit or not _comparable(trainer.gan, data):
+def final_pair_metrics(trainer: Trainer, data: Dataset, limit: int) -> PairMetrics:
+    """Return L1, PSNR and SSIM of the test translations; {} without test pairs.
+
+    Args:
+        trainer: the trainer, after its last step.
+        data: the prepared data set.
+        limit: at most this many test images per direction.
+    """
+    if not limit or not _has_test_pairs(trainer.gan, data):
         return {}
     return evaluate_pairs(networks_of(trainer.generator, "G"), data, limit, trainer.precision)
 
 
 def check_pairs(gan: GAN, data: Dataset, limit: int, objective: str | None = None) -> None:
-    """Raise ConfigError before the first step if `final_numbers` would fail after the last, or
-    would not hold the objective."""
-    problems = pair_problems(data, limit) if _comparable(gan, data) else []
-    if objective and objective.startswith("pairs/") and not _comparable(gan, data):
-        problems.append(f"objective={objective}: {type(gan).__name__} translates no test pairs.")
+    """Check, before the first step, that `final_pair_metrics` will work and give the objective.
+
+    Args:
+        gan: the model.
+        data: the prepared data set.
+        limit: at most this many test images per direction.
+        objective: the configured objective.
+
+    Raises:
+        ConfigError: lists every problem found.
+    """
+    has_pairs = _has_test_pairs(gan, data)
+    problems = pair_problems(data, limit) if has_pairs else []
+    if objective and objective.startswith("pairs/") and not has_pairs:
+        problems.append(
+            f"objective={objective}: {type(gan).__name__} does not translate test pairs."
+        )
     if problems:
         raise ConfigError(*problems)
 
 
-def _comparable(gan: GAN, data: Dataset) -> bool:
-    """Whether the generators translate between two domains whose test images have partners."""
+def _has_test_pairs(gan: GAN, data: Dataset) -> bool:
+    """Return whether the GAN translates between two domains with paired test images."""
     return data.has_pairs and set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
-def mean_l1(numbers: Numbers) -> float | None:
-    """Mean L1 error over both directions in 8-bit levels; lower is better."""
-    errors = [scores["model"]["l1"] for scores in numbers.values()]
+def mean_l1(pairs: PairMetrics) -> float | None:
+    """Return the mean L1 error over both directions, in 8-bit levels; None without test pairs."""
+    errors = [results["model"]["l1"] for results in pairs.values()]
     return sum(errors) / len(errors) if errors else None
 
 
 def summary_lines(directory: RunDirectory, result: dict[str, Any], config: RunConfig) -> list[str]:
-    """Lines for the terminal and the log, from the content of result.json."""
+    """Return the summary for the terminal and the log.
+
+    Args:
+        directory: that of the run.
+        result: the content of result.json.
+        config: the checked config.
+    """
     lines = ["", f"Done. Run directory: {directory.path}"]
     grids = sorted(directory.grids.glob("grid-*.png"))
     if grids:
-        lines.append(f"Pictures: {grids[-1]}")
-    for direction, scores in result["pairs"].items():
-        lines.append(f"Test images {direction[0]} -> {direction[1]} against their true partners:")
-        lines += [f"  {who:<11} {_shown(scores[key])}" for who, key in WHO if key in scores]
+        lines.append(f"Images: {grids[-1]}")
+    for direction, results in result["pairs"].items():
+        lines.append(f"Test images {direction[0]} -> {direction[1]} against the ground truth:")
+        lines += [
+            f"  {label:<11} {_format_metrics(results[key])}"
+            for label, key in COMPARED
+            if key in results
+        ]
     if config.objective:
-        lines.append(f"Objective: {_valued(**result['objective'])}")
+        lines.append(f"Objective: {_format_objective(**result['objective'])}")
     snapshots = sorted(directory.snapshots.glob("snapshot-*.pt"))
     if snapshots:
-        lines.append(f"Generators for use: {snapshots[-1]}")
+        lines.append(f"Generators: {snapshots[-1]}")
     commands = _next_commands(directory, config, result["nimg"])
     return [*lines, "Next:", *(f"  {command}" for command in commands)]
 
 
-WHO = (("this model", "model"), ("do nothing", "baseline"))
-
-
-def _shown(scores: dict[str, float]) -> str:
+def _format_metrics(values: dict[str, float]) -> str:
     return (
-        f"L1 {scores['l1']:6.2f} of 255   PSNR {scores['psnr']:5.2f} dB   SSIM {scores['ssim']:.3f}"
+        f"L1 {values['l1']:6.2f} of 255   PSNR {values['psnr']:5.2f} dB   SSIM {values['ssim']:.3f}"
     )
 
 
-def _valued(name: str, value: float | None) -> str:
-    missing = "is missing at the end, or not finite: NaN is returned"
-    return f"{name} {missing if value is None else format(value, '.6g')}"
+def _format_objective(name: str, value: float | None) -> str:
+    if value is None:
+        return f"{name} is missing at the end, or not finite: NaN is returned"
+    return f"{name} {value:.6g}"
 
 
 def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> list[str]:
+    """Return commands that the user may want next, first one that doubles the budget."""
     images = max(1, resume.budget_images(config, directory.read_config()) or nimg)
-    times = 2
-    while times * images <= nimg:  # trained further once, under a larger budget
-        times *= 2
-    budget = (
-        f"train.kimg={config.train.kimg * times:g}"
-        if config.train.kimg
-        else f"train.epochs={(config.train.epochs or 0) * times:g}"
-    )
+    factor = 2
+    while factor * images <= nimg:  # the run was once resumed with a larger budget
+        factor *= 2
+    if config.train.kimg:
+        budget = f"train.kimg={config.train.kimg * factor:g}"
+    else:
+        budget = f"train.epochs={(config.train.epochs or 0) * factor:g}"
     commands = [f"gantrain resume={directory.path} {budget}"]
     if config.tracking.tensorboard:
         commands.append(f"tensorboard --logdir {directory.path}")

@@ -1,7 +1,7 @@
-"""The parts of scripts/gpu_check.py: a module each with `run(task)`, and what they share.
+"""The parts of scripts/gpu_check.py, one module with `run(task)` each, and what they share.
 
-task (what a part is given and how it reports), runner (processes and their time), table (Markdown),
-clock (the only module that asks for timings, waits or memory of a device), trace (counts from a
-profile), rigs (a GAN with its optimizers, from a config), program (gantrain in a process of its
-own).
+Shared are task (the input of a part and how it reports), runner (processes and their time limits),
+table (Markdown), clock (the only module that uses a device's timers, waits and memory), trace
+(counts from a profile), rigs (a GAN with its optimizers, from a config) and program (gantrain in
+its own process).
 """

@@ -1,4 +1,4 @@
-"""A part in a process of its own: python -m gpu_parts '{"part": ..., "module": ..., ...}'."""
+"""Run a part in its own process: python -m gpu_parts '{"part": ..., "module": ..., ...}'."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,7 @@ from .task import Skipped, Task
 
 
 def load(name: str) -> ModuleType:
-    """A module of this package, or a file."""
+    """Import a module of this package, or a Python file."""
     if not name.endswith(".py"):
         return importlib.import_module(f"{__package__}.{name}")
     spec = importlib.util.spec_from_file_location("extra_part", name)
@@ -21,11 +21,12 @@ def load(name: str) -> ModuleType:
 
 
 def main() -> None:
+    """Run the part that the command line describes."""
     task = Task(**json.loads(sys.argv[1]))
     try:
         load(task.module).run(task)
-    except Skipped as why:
-        task.skip(str(why))
+    except Skipped as reason:
+        task.skip(str(reason))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Times, waits and memory of a device: events on CUDA, the clock elsewhere.
+"""Times, waits and memory of a device: events on CUDA, the system clock elsewhere.
 
-The parts come to CUDA's own calls through here only, so that a rehearsal on a CPU runs every line
-of theirs.
+Only this module calls CUDA directly, so that a rehearsal on a CPU runs every line of the parts.
 """
 
 import statistics
@@ -16,19 +15,20 @@ from .trace import Profile, read_trace
 
 
 def sync(device: torch.device) -> None:
-    """Wait until the device has done everything."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Stopwatch:
-    """Milliseconds between marks, as the device sees them; nothing waits before `read`."""
+    """Measures the time between marks on the device, without waiting before `read`."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._marks: list[torch.cuda.Event | float] = []
 
     def mark(self) -> None:
+        """Record a mark in the device's queue of work."""
         if self.device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)
             event.record()
@@ -37,7 +37,7 @@ class Stopwatch:
             self._marks.append(time.perf_counter())
 
     def read(self) -> list[float]:
-        """The time from each mark to the next."""
+        """Return the milliseconds from each mark to the next."""
         sync(self.device)
         return [
             (b - a) * 1e3 if isinstance(a, float) else a.elapsed_time(b)  # type: ignore[operator, arg-type]
@@ -48,7 +48,14 @@ class Stopwatch:
 def median_ms(
     work: Callable[[], object], device: torch.device, repeats: int = 10, warm: int = 3
 ) -> float:
-    """Median time of `work` in milliseconds."""
+    """Return the median time of `work()` in milliseconds.
+
+    Args:
+        work: what to time.
+        device: where it runs.
+        repeats: number of timed runs.
+        warm: number of warm-up runs.
+    """
     for _ in range(warm):
         work()
     watch = Stopwatch(device)
@@ -59,25 +66,31 @@ def median_ms(
     return statistics.median(watch.read())
 
 
-def forget_peak(device: torch.device) -> None:
-    """Give unused memory back, and count the peak from here."""
+def reset_peak(device: torch.device) -> None:
+    """Release unused memory, and measure the peak from now on."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def profiled(work: Callable[[], object], device: torch.device, folder: Path) -> Profile:
-    """What the device and the host do in `work`; `folder` holds the trace for a moment."""
+    """Profile the device and the host during `work()`.
+
+    Args:
+        work: what to profile.
+        device: where it runs.
+        folder: for a temporary trace file.
+    """
     if device.type != "cuda":
-        return _profiled(work, device, folder, [ProfilerActivity.CPU])
-    # Without the host's operations, which would be most of a large file.
-    found = _profiled(work, device, folder, [ProfilerActivity.CUDA])
-    if found.kernels:
-        return found
-    return _profiled(work, device, folder, [ProfilerActivity.CPU, ProfilerActivity.CUDA])
+        return _profile(work, device, folder, [ProfilerActivity.CPU])
+    # Without the operations of the host, which would make up most of a large file.
+    result = _profile(work, device, folder, [ProfilerActivity.CUDA])
+    if result.kernels:
+        return result
+    return _profile(work, device, folder, [ProfilerActivity.CPU, ProfilerActivity.CUDA])
 
 
-def _profiled(
+def _profile(
     work: Callable[[], object],
     device: torch.device,
     folder: Path,
@@ -89,12 +102,12 @@ def _profiled(
         sync(device)
     path = folder / f"trace-{time.monotonic_ns()}.json"
     recorded.export_chrome_trace(str(path))
-    found = read_trace(path)
+    result = read_trace(path)
     path.unlink()
-    return found
+    return result
 
 
 def forbid_waits(mode: str) -> None:
-    """ "error", "warn" or "default": what torch does when the host waits for CUDA."""
+    """Set what torch does when the host waits for CUDA: "error", "warn" or "default"."""
     if torch.cuda.is_available():
         torch.cuda.set_sync_debug_mode(mode)

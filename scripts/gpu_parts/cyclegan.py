@@ -1,14 +1,14 @@
-"""CycleGAN at 256 px: the published passes one by one against the fast form, in all formats."""
+"""CycleGAN at 256 px: reference mode against fast mode, in all floating-point formats."""
 
 from .rigs import Variant, run_variant
 from .task import Task
 
-SECONDS = 2.0  # of measuring one variant, on a card
+SECONDS = 2.0  # for measuring one variant, on a GPU
 COMPILED = "b1 bf16 compiled"
 
 
 def variants(task: Task) -> list[Variant]:
-    """What is measured in this process, in order of value."""
+    """Return what this process measures, in order of value."""
     kinds = [
         ("reference fp32", "fp32", "reference", []),
         ("reference tf32", "tf32", "reference", []),
@@ -17,7 +17,7 @@ def variants(task: Task) -> list[Variant]:
         ("fast bf16", "bf16", "fast", []),
         ("fast bf16 channels_last", "bf16", "fast", ["runtime.channels_last=true"]),
     ]
-    found = [
+    full = [
         Variant(
             f"b{batch} {name}",
             task.pick(batch, min(batch, 2)),
@@ -26,10 +26,11 @@ def variants(task: Task) -> list[Variant]:
         for batch in (1, 8)
         for name, precision, mode, others in kinds
     ]
-    return task.pick(found, [*found[1:3], found[4], found[6]])
+    return task.pick(full, [*full[1:3], full[4], full[6]])
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     side = task.pick(256, 16)
     if task.variant == COMPILED:
         overrides = ["runtime.precision=bf16", "runtime.compile=true"]

@@ -1,7 +1,7 @@
-"""StyleGAN2's 4-tap filter: depthwise convolutions as gantrain has them against sums of slices.
+"""StyleGAN2's 4-tap filter: gantrain's depthwise convolutions against sums of slices.
 
-Every output of a doubling is a sum of 2 x 2 samples (its polyphase form); a halving and a plain
-filter are sums of 4 samples along each axis.
+Every output of a 2x upsampling is a sum of 2 x 2 samples (its polyphase form); downsampling and
+plain filtering are sums of 4 samples along each axis.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from gantrain.engine.precision import Precision
 from gantrain.ops import fir
 
 from . import clock
-from .rigs import free
+from .rigs import free_memory
 from .task import Task
 
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 COMPILED = "compiled slices"
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # of the largest value
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # relative to the largest value
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,24 @@ class Shape:
 
     @property
     def name(self) -> str:
+        """The name in the table."""
         return f"{self.kind} {self.channels} at {self.side}"
 
 
 SHAPES = [
-    Shape("up", 64, 128),  # the gradient of D's halving
+    Shape("up", 64, 128),  # the gradient of D's downsampling
     Shape("up", 128, 64),
     Shape("up", 512, 16),
-    Shape("up", 3, 128),  # G's picture so far
+    Shape("up", 3, 128),  # the image that G's skip connections sum up
     Shape("down", 64, 256),  # D's skip
     Shape("down", 128, 128),
     Shape("down", 512, 32),
-    Shape("filter", 64, 257),  # behind G's transposed convolution
+    Shape("filter", 64, 257),  # after G's transposed convolution
 ]
 
 
-def convolved(x: Tensor, kind: str, taps: Tensor) -> Tensor:
-    """As gantrain computes it."""
+def by_convolution(x: Tensor, kind: str, taps: Tensor) -> Tensor:
+    """Resample [N, C, H, W] as gantrain does."""
     if kind == "up":
         return fir.upsample2d(x, taps)
     if kind == "down":
@@ -57,18 +58,18 @@ def convolved(x: Tensor, kind: str, taps: Tensor) -> Tensor:
     return fir.upfirdn2d(x, taps, padding=1)
 
 
-def sliced(x: Tensor, kind: str) -> Tensor:
-    """The same from slices, [N, C, H, W] -> [N, C, H', W']."""
+def by_slices(x: Tensor, kind: str) -> Tensor:
+    """Resample with sums of slices, [N, C, H, W] -> [N, C, H', W']."""
     padded = F.pad(x, (1, 1, 1, 1))
     if kind == "up":
-        return doubled(padded)
+        return upsample_2x(padded)
     step = 2 if kind == "down" else 1
-    rows = along(padded, 2, step)
-    return along(rows, 3, step)
+    rows = filter_axis(padded, 2, step)
+    return filter_axis(rows, 3, step)
 
 
-def doubled(padded: Tensor) -> Tensor:
-    """x with a border of 1 -> twice its size: 1/4 and 3/4 of neighbours along each axis."""
+def upsample_2x(padded: Tensor) -> Tensor:
+    """Upsample images with a border of 1: 1/4 and 3/4 of neighbours along each axis."""
     h, w = padded.shape[2] - 2, padded.shape[3] - 2
     weights = ((0.25, 0.75), (0.75, 0.25))
 
@@ -84,8 +85,8 @@ def doubled(padded: Tensor) -> Tensor:
     return y.reshape(*padded.shape[:2], 2 * h, 2 * w)
 
 
-def along(x: Tensor, dim: int, step: int) -> Tensor:
-    """The filter along one axis, of which every step-th output is kept."""
+def filter_axis(x: Tensor, dim: int, step: int) -> Tensor:
+    """Filter along one axis, and keep every step-th output."""
     count = (x.shape[dim] - len(TAPS)) // step + 1
     parts = []
     for k, tap in enumerate(TAPS):
@@ -96,11 +97,12 @@ def along(x: Tensor, dim: int, step: int) -> Tensor:
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     device = torch.device(task.device)
     Precision(device, "fp32")
     torch.backends.cudnn.benchmark = True
     if task.variant == COMPILED:
-        compiled(task, device)
+        measure_compiled(task, device)
         return
     wrong = 0
     for shape in task.pick(SHAPES, SHAPES[::4]):
@@ -109,20 +111,21 @@ def run(task: Task) -> None:
             continue
         for dtype in (torch.float32, torch.bfloat16):
             for layout in (torch.contiguous_format, torch.channels_last):
-                with task.attempt(f"{shape.name}, {row(dtype, layout)}"):
+                with task.attempt(f"{shape.name}, {format_name(dtype, layout)}"):
                     wrong += compare(task, device, shape, dtype, layout)
-        free()
+        free_memory()
     task.check("convolutions and slices agree with slices in float64", not wrong, f"{wrong} do not")
     task.child(COMPILED, 40.0)
 
 
-def row(dtype: torch.dtype, layout: torch.memory_format) -> str:
+def format_name(dtype: torch.dtype, layout: torch.memory_format) -> str:
+    """Return the name of a data type and memory layout, such as "bf16 NHWC"."""
     name = {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype]
     return f"{name} {'NHWC' if layout == torch.channels_last else 'NCHW'}"
 
 
-def picture(task: Task, device: torch.device, shape: Shape) -> Tensor:
-    """Random numbers; in a rehearsal of a smaller shape."""
+def random_input(task: Task, device: torch.device, shape: Shape) -> Tensor:
+    """Return a random input, of a smaller shape in a quick run."""
     side = shape.side if not task.quick else 17 if shape.side % 2 else 16
     size = (task.pick(32, 2), min(shape.channels, task.pick(512, 4)), side, side)
     return torch.randn(size, device=device)
@@ -132,57 +135,61 @@ def picture(task: Task, device: torch.device, shape: Shape) -> Tensor:
 def compare(
     task: Task, device: torch.device, shape: Shape, dtype: torch.dtype, layout: torch.memory_format
 ) -> int:
-    """Equality, and the time of both; without gradients, which are resamplings themselves.
+    """Check and time both methods, without gradients, which are resamplings themselves.
 
-    Returns how many of them are wrong.
+    Returns:
+        The number of wrong results.
     """
     wrong = 0
-    x = picture(task, device, shape).to(dtype).contiguous(memory_format=layout)
+    x = random_input(task, device, shape).to(dtype).contiguous(memory_format=layout)
     taps = torch.tensor(TAPS, device=device)
-    exact = sliced(x.double(), shape.kind)
-    ways: dict[str, Callable[[], Tensor]] = {
-        "convolution": lambda: convolved(x, shape.kind, taps),
-        "slices": lambda: sliced(x, shape.kind),
+    exact = by_slices(x.double(), shape.kind)
+    methods: dict[str, Callable[[], Tensor]] = {
+        "convolution": lambda: by_convolution(x, shape.kind, taps),
+        "slices": lambda: by_slices(x, shape.kind),
     }
-    for way, work in ways.items():
+    for method, work in methods.items():
         y = work()
-        name = f"{shape.name}, {row(dtype, layout)}: {way}"
-        wrong += not equal(task, name, y, exact)
-        timed(task, f"{shape.name}, {row(dtype, layout)}", way, work, x, y)
+        of = f"{shape.name}, {format_name(dtype, layout)}"
+        wrong += not check_equal(task, f"{of}: {method}", y, exact)
+        report_time(task, of, method, work, x, y)
     return wrong
 
 
-def equal(task: Task, name: str, y: Tensor, exact: Tensor) -> bool:
-    """Whether they are, within rounding; if not, that is a failed check."""
+def check_equal(task: Task, name: str, y: Tensor, exact: Tensor) -> bool:
+    """Return whether a result is right up to rounding; report a failed check if not."""
     if y.shape != exact.shape:
         task.check(f"{name} is right", False, f"{[*y.shape]} instead of {[*exact.shape]}")
         return False
-    off = float((y.double() - exact).abs().max() / exact.abs().max())
-    if off > TOLERANCE[y.dtype]:
-        task.check(f"{name} is right", False, f"off by {off:.1e} of the largest value")
+    error = float((y.double() - exact).abs().max() / exact.abs().max())
+    if error > TOLERANCE[y.dtype]:
+        task.check(f"{name} is right", False, f"off by {error:.1e} of the largest value")
         return False
     return True
 
 
-def timed(task: Task, of: str, way: str, work: Callable[[], Tensor], x: Tensor, y: Tensor) -> None:
-    """Milliseconds, and the pictures read and written once in gigabytes per second."""
+def report_time(
+    task: Task, of: str, method: str, work: Callable[[], Tensor], x: Tensor, y: Tensor
+) -> None:
+    """Report milliseconds, and GB/s for reading the input and writing the output once."""
     ms = clock.median_ms(work, x.device, repeats=task.pick(10, 2))
     volume = (x.numel() + y.numel()) * x.element_size()
-    task.figure(way, ms, "ms", of=of)
-    task.figure(f"{way}, rate", volume / ms / 1e6, "GB/s", of=of)
+    task.figure(method, ms, "ms", of=of)
+    task.figure(f"{method}, rate", volume / ms / 1e6, "GB/s", of=of)
 
 
 @torch.no_grad()
-def compiled(task: Task, device: torch.device) -> None:
-    """The slices as the compiler fuses them, for the largest shape of each kind."""
+def measure_compiled(task: Task, device: torch.device) -> None:
+    """Measure the slices as fused by the compiler, for the largest shape of each kind."""
     backend = "inductor" if task.on_cuda else "eager"
     for shape in (SHAPES[0], SHAPES[4], SHAPES[7]):
         for dtype in (torch.bfloat16, torch.float32):
-            name = f"{shape.name}, {row(dtype, torch.contiguous_format)}"
+            name = f"{shape.name}, {format_name(dtype, torch.contiguous_format)}"
             with task.attempt(f"{name}: compiled"):
-                x = picture(task, device, shape).to(dtype)
-                fused = torch.compile(sliced, backend=backend, dynamic=False)
+                x = random_input(task, device, shape).to(dtype)
+                fused = torch.compile(by_slices, backend=backend, dynamic=False)
                 y = fused(x, shape.kind)
-                equal(task, f"{name}: compiled slices", y, sliced(x.double(), shape.kind))
+                exact = by_slices(x.double(), shape.kind)
+                check_equal(task, f"{name}: compiled slices", y, exact)
                 work = lambda x=x, fused=fused, kind=shape.kind: fused(x, kind)  # noqa: E731
-                timed(task, name, "compiled slices", work, x, y)
+                report_time(task, name, "compiled slices", work, x, y)

@@ -1,4 +1,4 @@
-"""What the loop costs beside the phases: reports, grids, probes, files, waiting for pictures."""
+"""The cost of the training loop beside the phases: reports, grids, probes, files, data."""
 
 import os
 import time
@@ -17,29 +17,38 @@ from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.trainer import Trainer
 
 from . import clock, program
-from .rigs import Rig, configured, free, make_rig, measure
+from .rigs import Rig, free_memory, make_config, make_rig, measure
 from .task import Task
 
-# The trainer's own methods beside its steps; a probe is timed within the report that asks for it.
+# Methods of Trainer beside its steps. A probe is part of a report.
 EXTRAS = {"_report": "report", "_show_grid": "grid", "_save": "checkpoint", "_snapshot": "snapshot"}
-PROBE = "_probed"
+PROBE = "_run_probe"
 
 
 class Watch:
-    """Seconds and calls of some methods; the device is waited for before and after each."""
+    """Measures the seconds and calls of methods, waiting for the device before and after each.
+
+    Attributes:
+        seconds: total time by method.
+        calls: number of calls by method, and of steps.
+        first_step: when the first step started.
+        last_step: when the last step ended.
+        between: seconds of the extras between steps.
+    """
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
-        self.first = self.last = 0.0  # of the steps
-        self._before = self.between = 0.0  # seconds of the extras before them and between them
+        self.first_step = self.last_step = 0.0
+        self._before = self.between = 0.0
 
     @property
     def extras(self) -> float:
-        """Seconds of all of them; a probe is within a report."""
+        """Seconds of all methods but the probe, which is part of a report."""
         return sum(self.seconds[name] for name in EXTRAS.values())
 
     def extra(self, name: str, method: Callable[..., Any], trainer: Any, *args: Any, **kw: Any):
+        """Call a method of the trainer, and measure it."""
         device = trainer.precision.device
         clock.sync(device)
         begin = time.perf_counter()
@@ -51,21 +60,22 @@ class Watch:
             self.calls[name] += 1
 
     def step(self, method: Callable[..., Any], runner: PhaseRunner, *args: Any) -> None:
-        if not self.first:
-            self.first, self._before = time.perf_counter(), self.extras
+        """Run a step, and measure when."""
+        if not self.first_step:
+            self.first_step, self._before = time.perf_counter(), self.extras
         self.between = self.extras - self._before
         method(runner, *args)
-        self.last = time.perf_counter()
+        self.last_step = time.perf_counter()
         self.calls["step"] += 1
 
 
-def watching(watch: Watch, stack: ExitStack) -> list[str]:
-    """Put the watch in front of the methods; what of them is not there any more."""
-    gone = []
+def patch_methods(watch: Watch, stack: ExitStack) -> list[str]:
+    """Patch the methods to be measured, and return those that no longer exist."""
+    missing = []
     for method, name in {**EXTRAS, PROBE: "probe"}.items():
         original = getattr(Trainer, method, None)
         if original is None:
-            gone.append(f"Trainer.{method}")
+            missing.append(f"Trainer.{method}")
             continue
 
         def timed(
@@ -80,10 +90,11 @@ def watching(watch: Watch, stack: ExitStack) -> list[str]:
         watch.step(step, self, *args)
 
     stack.enter_context(mock.patch.object(PhaseRunner, "step", counted))
-    return gone
+    return missing
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     bf16 = "runtime.precision=bf16"
     for name, model, batch, kimg, others in (
         ("StyleGAN b32 bf16", "stylegan", 32, 1.4, [bf16, "tracking.health_every_kimg=0.5"]),
@@ -91,24 +102,24 @@ def run(task: Task) -> None:
     ):
         with task.attempt(name):
             compare(task, name, model, task.pick(batch, min(batch, 2)), kimg, others)
-        free()
+        free_memory()
 
 
 def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: list[str]) -> None:
-    """The same settings as bare phases and as a run, with the default reports, grids and files."""
+    """Compare bare phases with a run of the same settings and default reports, grids and files."""
     side = task.pick(256, 16)
     overrides = [f"train.batch={batch}", *others]
     rig: Rig = make_rig(task, model, side, *overrides)
     bare = measure(rig, Path(task.scratch), *task.pick((4, 12), (1, 1)), seconds=4.0)
     del rig
-    free()
-    rehearsed = [
+    free_memory()
+    rehearsal = [
         "train.kimg=0.008",
         "tracking.every_kimg=0.002",
         "tracking.health_every_kimg=0.004",
     ]
-    rehearsed += ["tracking.health_images=2", "tracking.grid_every_kimg=0.004"]
-    given = [
+    rehearsal += ["tracking.health_images=2", "tracking.grid_every_kimg=0.004"]
+    run_overrides = [
         *overrides,
         "data.train_images=100",
         "data.test_images=10",
@@ -117,33 +128,42 @@ def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: 
         "lr.unit=image",
         f"runtime.workers={task.pick(8, 0)}",
         "name=loop",
-        *task.pick([f"train.kimg={kimg}"], rehearsed),
+        *task.pick([f"train.kimg={kimg}"], rehearsal),
     ]
     watch, folder = Watch(), task.folder(f"loop-{model}")
-    config = configured(task, model, side, *given)
-    usual = build.make_plan(configured(task, model, side), 1000)
-    here = os.getcwd()
+    config = make_config(task, model, side, *run_overrides)
+    usual = build.make_plan(make_config(task, model, side), 1000)
+    working_directory = os.getcwd()
     os.chdir(folder)
     try:
         with ExitStack() as stack:
-            if gone := watching(watch, stack):
-                task.check(f"{name}: everything is timed", False, f"{', '.join(gone)} is gone")
-            train.run(config, given, "shapes")
+            if missing := patch_methods(watch, stack):
+                detail = f"{', '.join(missing)} does not exist"
+                task.check(f"{name}: everything is timed", False, detail)
+            train.run(config, run_overrides, "shapes")
     finally:
-        os.chdir(here)
+        os.chdir(working_directory)
     report(task, name, bare.mean_step_ms, watch, usual)
     waits = [row["progress/data_wait"] for row in program.rows(folder / "runs/loop")]
     task.figure("waiting for data", 100 * waits[-1] if waits else None, "%", of=name)
 
 
 def report(task: Task, name: str, bare: float, watch: Watch, usual: TrainingPlan) -> None:
-    """Milliseconds a step, and what each of the extras costs a call, and a thousand images where
-    it comes as often as in `usual`."""
-    steps, inside = watch.calls["step"], watch.last - watch.first
-    task.figure("bare phases", bare, "ms a step", of=name)
+    """Report milliseconds per step, and the cost of each extra per call and per kimg.
+
+    Args:
+        task: the part.
+        name: of the row.
+        bare: milliseconds of the bare phases per step.
+        watch: the measurements of the run.
+        usual: the default cadence, for the cost per kimg.
+    """
+    steps, seconds = watch.calls["step"], watch.last_step - watch.first_step
+    task.figure("bare phases", bare, "ms per step", of=name)
     task.figure("steps", steps, of=name)
-    task.figure("loop", 1e3 * inside / steps, "ms a step", of=name)
-    task.figure("loop without extras", 1e3 * (inside - watch.between) / steps, "ms a step", of=name)
+    task.figure("loop", 1e3 * seconds / steps, "ms per step", of=name)
+    without = 1e3 * (seconds - watch.between) / steps
+    task.figure("loop without extras", without, "ms per step", of=name)
     every = {
         "report": usual.tick,
         "probe": usual.health_every,

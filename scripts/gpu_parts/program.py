@@ -1,4 +1,4 @@
-"""gantrain as a user runs it, in processes of its own."""
+"""Run gantrain as a user does, in its own processes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.helpers.command_line import Running
 
 from .task import Task
 
-PLAIN = [  # nothing but the training itself
+PLAIN = [  # training without reports beside metrics.jsonl
     "tracking.tensorboard=false",
     "tracking.grid_every_kimg=0",
     "tracking.health_every_kimg=0",
@@ -25,62 +25,68 @@ PLAIN = [  # nothing but the training itself
     "lr.unit=image",
 ]
 
-_SAID: dict[int, Path] = {}  # what processes without a pipe print, by their number
+_OUTPUT: dict[int, Path] = {}  # process id -> file with the output of a process without a pipe
 
 
 def start(task: Task, folder: Path, *overrides: str) -> Running:
-    """`gantrain overrides...` in `folder`, in a process group of its own.
+    """Start `gantrain overrides...` in `folder`, in its own process group.
 
-    Without CUDA it is forked from a process that has imported torch, which saves most of a
-    rehearsal's time; CUDA's processes are started anew, as a user's.
+    Without CUDA, the process is forked from one that has imported torch, which saves most of the
+    time of a rehearsal. With CUDA, a new process is started, as a user would.
     """
-    given = [*overrides, f"runtime.device={task.device}"]
-    print(f"{folder.name}$ gantrain {' '.join(given)}", flush=True)
+    arguments = [*overrides, f"runtime.device={task.device}"]
+    print(f"{folder.name}$ gantrain {' '.join(arguments)}", flush=True)
     if not task.on_cuda:
-        return command_line.start(folder, *given)
+        return command_line.start(folder, *arguments)
     folder.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(".txt", "said-", folder)
-    with os.fdopen(number, "w") as file:  # a pipe that nobody reads yet would fill
+    number, name = tempfile.mkstemp(".txt", "output-", folder)
+    with os.fdopen(number, "w") as file:  # a pipe that is not read yet would fill up
         process = subprocess.Popen(
-            [sys.executable, "-m", "gantrain", *given],
+            [sys.executable, "-m", "gantrain", *arguments],
             cwd=folder,
             text=True,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _SAID[process.pid] = Path(name)
+    _OUTPUT[process.pid] = Path(name)
     return process
 
 
 def finish(task: Task, process: Running, code: int | None = 0) -> str:
-    """Wait for it, and return what it printed, which goes to the log as well.
+    """Wait for a process, and print and return its output.
 
-    code: the exit code it must have, None: any. Raises RuntimeError with the last line when it has
-    another, TimeoutExpired shortly before the part's own time is over.
+    Args:
+        task: the part, which limits the time.
+        process: from `start`.
+        code: the expected exit code; None: any.
+
+    Raises:
+        RuntimeError: the exit code is another one; names the last line of the output.
+        subprocess.TimeoutExpired: the time of the part is almost over.
     """
-    said, _ = process.communicate(timeout=max(1.0, task.left() - 2))
-    if said is None:
-        said = _SAID[process.pid].read_text(errors="replace")
-    print(said, flush=True)
+    output, _ = process.communicate(timeout=max(1.0, task.left() - 2))
+    if output is None:
+        output = _OUTPUT[process.pid].read_text(errors="replace")
+    print(output, flush=True)
     if code is not None and process.returncode != code:
-        last = (said.strip().splitlines() or ["nothing"])[-1]
+        last = (output.strip().splitlines() or ["nothing"])[-1]
         raise RuntimeError(f"gantrain ended with code {process.returncode}, saying: {last}")
-    return said
+    return output
 
 
 def run(task: Task, folder: Path, *overrides: str) -> str:
-    """To the end; see `finish`."""
+    """Run gantrain to the end, and return its output; see `start` and `finish`."""
     return finish(task, start(task, folder, *overrides))
 
 
 def kill(process: Running) -> None:
-    """SIGKILL to the whole group."""
+    """Kill the whole process group."""
     os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_until(task: Task, process: Running, condition: Callable[[], bool]) -> bool:
-    """Whether the condition came true while the process ran and there was time."""
+    """Wait while the process runs and there is time; return whether the condition came true."""
     while process.poll() is None and task.left() > 3:
         if condition():
             return True
@@ -89,6 +95,6 @@ def wait_until(task: Task, process: Running, condition: Callable[[], bool]) -> b
 
 
 def rows(run_folder: Path) -> list[dict[str, Any]]:
-    """metrics.jsonl."""
+    """Return the rows of metrics.jsonl."""
     file = run_folder / "metrics.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

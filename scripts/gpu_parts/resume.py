@@ -1,4 +1,4 @@
-"""A run that was killed goes on exactly where it was: bit for bit where that is asked for."""
+"""A killed run resumes exactly: bit for bit if it is deterministic."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MODELS = {
 
 
 def command(name: str, *others: str) -> list[str]:
-    """A tiny run of 12 steps under the name "run"."""
+    """Return the overrides of a tiny run of 12 steps under the name "run"."""
     settings = MODELS[name].split()
     tiny = [f"model.{setting}" for setting in TINY[settings[0].removeprefix("model=")]]
     return [
@@ -39,8 +39,9 @@ def command(name: str, *others: str) -> list[str]:
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     exact = ["runtime.deterministic=true", f"tracking.every_kimg={BATCH / 1000}"]
-    never = ["tracking.every_kimg=1000"]  # reported at the end: the first steps' means wait for it
+    never = ["tracking.every_kimg=1000"]  # a single report, so that means are pending when killed
     root = task.folder("runs")
     straight: dict[str, Running] = {}
     killed: dict[str, tuple[Running, list[str]]] = {}
@@ -49,54 +50,57 @@ def run(task: Task) -> None:
         killed[f"killed{number}"] = begin(task, root / f"killed{number}", command(name, *exact))
     pending = [*command("StyleGAN with ADA", *never), "model.pl_interval=16"]
     killed["pending"] = begin(task, root / "pending", pending)
-    for folder, (process, given) in killed.items():
+    for folder, (process, overrides) in killed.items():
         with task.attempt(f"{folder}: killed after its first checkpoint"):
-            interrupt(task, root / folder, process, given)
-    again = {f: program.start(task, root / f, *given) for f, (_, given) in killed.items()}
+            interrupt(task, root / folder, process, overrides)
+    resumed = {f: program.start(task, root / f, *others) for f, (_, others) in killed.items()}
     for number, name in enumerate(MODELS):
-        with task.attempt(f"{name}: a killed run ends as one that ran straight on"):
+        with task.attempt(f"{name}: a killed run ends like an uninterrupted one"):
             program.finish(task, straight[name])
-            said = program.finish(task, again[f"killed{number}"])
-            compare(task, name, root / f"straight{number}", root / f"killed{number}", said)
-    name = "StyleGAN: goes on between two reports, path length and R1 not reported yet"
+            output = program.finish(task, resumed[f"killed{number}"])
+            compare(task, name, root / f"straight{number}", root / f"killed{number}", output)
+    name = "StyleGAN: resumes between two reports, path length and R1 not reported yet"
     with task.attempt(name):
-        said = program.finish(task, again["pending"])
+        output = program.finish(task, resumed["pending"])
         end = final_state(root / "pending/runs/run")["nimg"]
         last = program.rows(root / "pending/runs/run")[-1]
-        ok = end == BATCH * STEPS and "loss/G_pl/path_length" in last and "Resuming at" in said
+        ok = end == BATCH * STEPS and "loss/G_pl/path_length" in last and "Resuming at" in output
         task.check(name, ok, f"{end} images, {len(last)} values reported")
 
 
-def begin(task: Task, folder: Path, given: list[str]) -> tuple[Running, list[str]]:
-    return program.start(task, folder, *given), given
+def begin(task: Task, folder: Path, overrides: list[str]) -> tuple[Running, list[str]]:
+    """Start a run, and return it with its overrides."""
+    return program.start(task, folder, *overrides), overrides
 
 
-def checkpoints(folder: Path) -> int:
+def count_checkpoints(folder: Path) -> int:
+    """Return the number of checkpoints of the run in `folder`."""
     return len([*folder.glob("runs/run/checkpoints/checkpoint-*.pt")])
 
 
-def interrupt(task: Task, folder: Path, process: Running, given: list[str]) -> None:
-    """SIGKILL once there is a checkpoint; anew if the run was faster than that."""
+def interrupt(task: Task, folder: Path, process: Running, overrides: list[str]) -> None:
+    """Kill a run once it has a checkpoint; start it again if it finished before that."""
     for _ in range(TRIES):
-        seen = program.wait_until(task, process, lambda: checkpoints(folder) > 0)
-        if seen:
+        has_checkpoint = program.wait_until(task, process, lambda: count_checkpoints(folder) > 0)
+        if has_checkpoint:
             program.kill(process)
-        said = program.finish(task, process, None)
+        output = program.finish(task, process, None)
         if process.returncode == -9:
             return
         if process.returncode:
-            raise RuntimeError(f"it failed by itself: {said.strip().splitlines()[-1:]}")
+            raise RuntimeError(f"it failed by itself: {output.strip().splitlines()[-1:]}")
         (folder / "runs/run").rename(folder / f"runs/fast-{process.pid}")
-        process = program.start(task, folder, *given)
-    raise RuntimeError(f"it was done before it could be killed, {TRIES} times")
+        process = program.start(task, folder, *overrides)
+    raise RuntimeError(f"it finished before it could be killed, {TRIES} times")
 
 
-def compare(task: Task, name: str, straight: Path, killed: Path, said: str) -> None:
-    """The final states, bit for bit."""
-    ours, theirs = final_state(killed / "runs/run"), final_state(straight / "runs/run")
-    found = differences(theirs, ours)
+def compare(task: Task, name: str, straight: Path, killed: Path, output: str) -> None:
+    """Compare the final states bit for bit."""
+    resumed_state = final_state(killed / "runs/run")
+    keys = differences(final_state(straight / "runs/run"), resumed_state)
     title = f"{name}: 12 steps = killed + the same command again, bit for bit"
-    goes_on = "Resuming at" in said and "Resuming at 0 kimg" not in said
-    detail = f"{len(found)} tensors or values differ: {', '.join(sorted(found)[:4])}"
-    task.check(title, not found, detail if found else "")
-    task.check(f"{name}: went on from a checkpoint", goes_on, f"{ours['nimg']} images at the end")
+    resumed = "Resuming at" in output and "Resuming at 0 kimg" not in output
+    detail = f"{len(keys)} tensors or values differ: {', '.join(sorted(keys)[:4])}"
+    task.check(title, not keys, detail if keys else "")
+    total = f"{resumed_state['nimg']} images at the end"
+    task.check(f"{name}: resumed from a checkpoint", resumed, total)

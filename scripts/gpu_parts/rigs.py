@@ -1,4 +1,4 @@
-"""A GAN with everything that its phases need, built from a config as `gantrain` builds it."""
+"""A GAN with everything that its phases need, built from a config as in `gantrain train`."""
 
 import dataclasses
 import gc
@@ -37,15 +37,15 @@ TINY = {
 
 
 def tiny(model: str) -> list[str]:
-    """Overrides that make a network that costs nothing."""
+    """Return overrides for tiny networks."""
     return [f"model.{setting}" for setting in TINY[model]]
 
 
-def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
-    """The checked config of a run on shapes of `side` pixels; nothing is left to `auto`."""
-    if not task.on_cuda:  # there tf32 is refused
+def make_config(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
+    """Return the checked and completed config of a run on shapes of `side` pixels."""
+    if not task.on_cuda:  # a CPU has no tf32
         overrides = tuple(text.replace("precision=tf32", "precision=fp32") for text in overrides)
-    given = [
+    all_overrides = [
         f"model={model}",
         "data=shapes",
         f"data.resolution={side}",
@@ -55,38 +55,50 @@ def configured(task: Task, model: str, side: int, *overrides: str) -> RunConfig:
         *overrides,
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
-        config = train_config.load(compose("train", given), typed_keys=[])
+        config = train_config.load(compose("train", all_overrides), typed_keys=[])
     return derived.fill_in(config, (side, side))
 
 
 @dataclass
 class Rig:
-    """What runs the phases; `batch` holds float pictures [N, 3, side, side] on the device."""
+    """A GAN that is ready to train.
+
+    Attributes:
+        config: the completed config.
+        gan: the networks on the device.
+        runner: runs the phases.
+        precision: the device and the format.
+        batch: float images [N, 3, side, side] on the device, by stream.
+        size: images per batch.
+        index: of the next step.
+    """
 
     config: RunConfig
     gan: GAN
     runner: PhaseRunner
     precision: Precision
     batch: Batch
-    size: int  # pictures of a batch
+    size: int
     index: int = 0
 
     @property
     def device(self) -> torch.device:
+        """The device of the networks."""
         return self.precision.device
 
     @property
     def phases(self) -> list[Phase]:
+        """The phases of the GAN."""
         return self.gan.phases()
 
     def run(self, phase: Phase, batch: Batch) -> None:
-        """One optimizer step of one phase, whatever its interval."""
+        """Take one optimizer step of a phase, regardless of its interval."""
         self.runner.phases = [dataclasses.replace(phase, interval=1)]
         self.runner.step([batch], Step(self.index, self.index * self.size))
 
 
 def make_gan(task: Task, config: RunConfig, side: int) -> tuple[GAN, Precision]:
-    """The networks on the device, in the layout and compiled as the config wants it."""
+    """Return the GAN on the device, in the layout of the config and compiled if make_config."""
     precision = build.make_precision(config.runtime)
     seeding.seed_all(config.seed, seeding.INIT)
     streams = ("a", "b") if config.model["_target_"].endswith("CycleGAN") else ("image",)
@@ -95,7 +107,7 @@ def make_gan(task: Task, config: RunConfig, side: int) -> tuple[GAN, Precision]:
     if task.on_cuda or not config.runtime.compile:
         build.prepare_networks(gan, config.runtime, precision.device)
         return gan, precision
-    # Inductor takes minutes on a CPU: the rehearsal captures the graphs and runs them as they are.
+    # Inductor takes minutes on a CPU: a rehearsal captures the graphs but runs them uncompiled.
     plain = partialmethod(nn.Module.compile, backend="eager")
     with mock.patch.object(nn.Module, "compile", plain):
         build.prepare_networks(gan, config.runtime, precision.device)
@@ -103,12 +115,12 @@ def make_gan(task: Task, config: RunConfig, side: int) -> tuple[GAN, Precision]:
 
 
 def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
-    """The rig of a config, and random pictures for it."""
-    config = configured(task, model, side, *overrides)
+    """Return a GAN for a config, with random images."""
+    config = make_config(task, model, side, *overrides)
     gan, precision = make_gan(task, config, side)
     optimizers = build.make_optimizers(config, gan)
     runner = PhaseRunner(gan, optimizers, precision, "halt")
-    runner.check_immediately = False  # on a CPU, too: no look at every gradient
+    runner.check_immediately = False  # on a CPU, too: the check is not part of the benchmark
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
     size = config.train.batch or 1
     streams = ("a", "b") if gan.takes == "unpaired" else ("image",)
@@ -122,8 +134,15 @@ def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
 
 
 @dataclass
-class Measured:
-    """Milliseconds of every run of every phase; profiles; the peak of memory in 10^9 bytes."""
+class Measurement:
+    """The result of `measure`.
+
+    Attributes:
+        times: milliseconds of every run, by phase.
+        intervals: steps between two runs, by phase.
+        profiles: of one run, by phase.
+        gigabytes: peak memory in 10^9 bytes.
+    """
 
     times: dict[str, list[float]]
     intervals: dict[str, int]
@@ -131,34 +150,44 @@ class Measured:
     gigabytes: float
 
     def amortised(self, values: dict[str, float]) -> float:
-        """The sum over the phases of a step, each counted 1 / interval times."""
+        """Return the sum of values by phase, each weighted by 1 / interval."""
         return sum(value / self.intervals[name] for name, value in values.items())
 
     @property
     def step_ms(self) -> float:
+        """The amortised time of a step, from medians."""
         return self.amortised({n: statistics.median(x) for n, x in self.times.items()})
 
     @property
     def mean_step_ms(self) -> float:
+        """The amortised time of a step, from means."""
         return self.amortised({n: statistics.fmean(x) for n, x in self.times.items()})
 
 
-def measure(rig: Rig, folder: Path, warm: int, rounds: int, seconds: float) -> Measured:
-    """Run every phase so many times, or for so many seconds, then once under the profiler."""
+def measure(rig: Rig, folder: Path, warm: int, rounds: int, seconds: float) -> Measurement:
+    """Time all phases, then run each once under the profiler.
+
+    Args:
+        rig: the GAN.
+        folder: for temporary files of the profiler.
+        warm: number of warm-up rounds.
+        rounds: maximum number of timed rounds.
+        seconds: stop after this time.
+    """
     phases, end = rig.phases, time.monotonic() + seconds
-    clock.forget_peak(rig.device)
+    clock.reset_peak(rig.device)
     times: dict[str, list[float]] = {phase.name: [] for phase in phases}
     for number in range(warm + rounds):
         watch = clock.Stopwatch(rig.device)
-        batch = dict(rig.batch)  # a phase may leave pictures for the next one
+        batch = dict(rig.batch)  # a phase may add entries for the next one
         watch.mark()
         for phase in phases:
             rig.run(phase, batch)
             watch.mark()
         rig.index += 1
-        took = watch.read()
+        round_times = watch.read()
         if number >= warm:
-            for phase, ms in zip(phases, took, strict=True):
+            for phase, ms in zip(phases, round_times, strict=True):
                 times[phase.name].append(ms)
         if number > warm and time.monotonic() > end:
             break
@@ -170,41 +199,41 @@ def measure(rig: Rig, folder: Path, warm: int, rounds: int, seconds: float) -> M
         )
     rig.runner.check()
     intervals = {phase.name: phase.interval for phase in phases}
-    return Measured(times, intervals, profiles, gigabytes)
+    return Measurement(times, intervals, profiles, gigabytes)
 
 
-def report(task: Task, name: str, size: int, found: Measured) -> None:
-    """A row of the table: phases, the step, speed, memory, kernels, how idle the device is."""
-    for phase, times in found.times.items():
-        every = f" /{k}" if (k := found.intervals[phase]) > 1 else ""
+def report(task: Task, name: str, size: int, result: Measurement) -> None:
+    """Report a row of the table: phases, step, speed, memory, kernels and idle time."""
+    for phase, times in result.times.items():
+        every = f" /{k}" if (k := result.intervals[phase]) > 1 else ""
         task.figure(f"{phase}{every}", statistics.median(times), "ms", of=name)
-    step = found.step_ms
+    step = result.step_ms
     task.figure("step", step, "ms", of=name)
-    task.figure("mean step", found.mean_step_ms, "ms", of=name)
+    task.figure("mean step", result.mean_step_ms, "ms", of=name)
     task.figure("speed", 1e3 * size / step, "img/s", of=name)
     task.figure("time", step / size, "s/kimg", of=name)
-    task.figure("peak", found.gigabytes, "GB", of=name)
-    kernels = found.amortised({n: float(p.kernels) for n, p in found.profiles.items()})
-    busy = found.amortised({n: p.busy_ms for n, p in found.profiles.items()})
-    task.figure("kernels a step", round(kernels), of=name)
+    task.figure("peak", result.gigabytes, "GB", of=name)
+    kernels = result.amortised({n: float(p.kernels) for n, p in result.profiles.items()})
+    busy = result.amortised({n: p.busy_ms for n, p in result.profiles.items()})
+    task.figure("kernels per step", round(kernels), of=name)
     idle = round(max(0.0, 100 - 100 * busy / step), 1) if busy else None
     task.figure("device idle", idle, "%", of=name)
 
 
-def report_top(task: Task, name: str, found: Measured, count: int = 10) -> None:
-    """The kernels (on a CPU the operations) that take most of an amortised step."""
-    total: dict[str, float] = {}
-    for phase, profile in found.profiles.items():
+def report_top(task: Task, name: str, result: Measurement, count: int = 10) -> None:
+    """Report the kernels (on a CPU, the operations) that take most of an amortised step."""
+    by_kernel: dict[str, float] = {}
+    for phase, profile in result.profiles.items():
         for kernel, ms in profile.top.items():
-            total[kernel] = total.get(kernel, 0.0) + ms / found.intervals[phase]
-    everything = sum(total.values())
-    for kernel, ms in sorted(total.items(), key=lambda pair: -pair[1])[:count]:
-        share = f"{100 * ms / everything:.1f} % of {name}"
-        task.figure(f"top: {kernel[:90]}", ms, "ms a step", share)
+            by_kernel[kernel] = by_kernel.get(kernel, 0.0) + ms / result.intervals[phase]
+    total = sum(by_kernel.values())
+    for kernel, ms in sorted(by_kernel.items(), key=lambda pair: -pair[1])[:count]:
+        share = f"{100 * ms / total:.1f} % of {name}"
+        task.figure(f"top: {kernel[:90]}", ms, "ms per step", share)
 
 
-def free() -> None:
-    """What the last rig held."""
+def free_memory() -> None:
+    """Release what a deleted rig held."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -212,7 +241,7 @@ def free() -> None:
 
 @dataclass(frozen=True)
 class Variant:
-    """A row: its name, the pictures of a batch, and the overrides."""
+    """A row of the table: its name, images per batch, and overrides."""
 
     name: str
     batch: int
@@ -222,18 +251,24 @@ class Variant:
 def run_variant(
     task: Task, model: str, side: int, variant: Variant, seconds: float, top: bool = False
 ) -> None:
-    """Build, measure and report one variant; an error is a failed check of its name.
+    """Build, measure and report one variant. An error becomes a failed check.
 
-    seconds: about what it may take, on a card.
+    Args:
+        task: the part.
+        model: the choice of model=.
+        side: resolution in pixels.
+        variant: the row of the table.
+        seconds: time for measuring, approximately.
+        top: whether to report the slowest kernels, too.
     """
-    free()  # what an attempt that failed still held
+    free_memory()  # an attempt that failed may still hold some
     with task.attempt(variant.name):
         overrides: list[Any] = [*variant.overrides, f"train.batch={variant.batch}"]
         rig = make_rig(task, model, side, *overrides)
         warm, rounds = task.pick((4, 40), (1, 1))
-        found = measure(rig, Path(task.scratch), warm, rounds, seconds)
-        report(task, variant.name, variant.batch, found)
+        result = measure(rig, Path(task.scratch), warm, rounds, seconds)
+        report(task, variant.name, variant.batch, result)
         if top:
-            report_top(task, variant.name, found)
+            report_top(task, variant.name, result)
         del rig
-    free()
+    free_memory()

@@ -1,4 +1,4 @@
-"""The card's own limits: how fast it copies and multiplies."""
+"""The limits of the GPU itself: how fast it copies and multiplies."""
 
 from pathlib import Path
 
@@ -11,29 +11,30 @@ from .task import Task
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     device = torch.device(task.device)
     describe(task)
-    copies(task, device)
-    products(task, device)
-    seen = clock.profiled(lambda: torch.ones(8, device=device) + 1, device, Path(task.scratch))
-    if task.on_cuda:  # what the counts of the other parts stand on
-        task.check("the profiler sees kernels", seen.kernels > 0, f"{seen.kernels} of them")
+    measure_copies(task, device)
+    measure_products(task, device)
+    result = clock.profiled(lambda: torch.ones(8, device=device) + 1, device, Path(task.scratch))
+    if task.on_cuda:  # the counts of other parts depend on it
+        task.check("the profiler sees kernels", result.kernels > 0, f"{result.kernels} of them")
 
 
 def describe(task: Task) -> None:
-    """What torch knows of itself and the card."""
+    """Report the versions of torch and CUDA, and the GPU."""
     task.fact("torch and CUDA", f"{torch.__version__}, CUDA {torch.version.cuda}")
-    task.fact("cuDNN", str(torch.backends.cudnn.version()) if task.on_cuda else "not asked")
+    task.fact("cuDNN", str(torch.backends.cudnn.version()) if task.on_cuda else "not used")
     if not task.on_cuda:
         task.fact("device", f"CPU, {torch.get_num_threads()} threads: a rehearsal")
         return
-    card = torch.cuda.get_device_properties(0)
-    size = f"{card.total_memory / 1e9:.0f} GB, {card.multi_processor_count} multiprocessors"
-    task.fact("device", f"{card.name}, {size}, capability {card.major}.{card.minor}")
+    gpu = torch.cuda.get_device_properties(0)
+    size = f"{gpu.total_memory / 1e9:.0f} GB, {gpu.multi_processor_count} multiprocessors"
+    task.fact("device", f"{gpu.name}, {size}, capability {gpu.major}.{gpu.minor}")
 
 
-def copies(task: Task, device: torch.device) -> None:
-    """Reading and writing count both."""
+def measure_copies(task: Task, device: torch.device) -> None:
+    """Measure copies in GB/s; a copy on the device counts as a read and a write."""
     count = task.pick(1 << 28, 1 << 16)
     x = torch.zeros(count, device=device)
     y = torch.empty_like(x)
@@ -44,8 +45,8 @@ def copies(task: Task, device: torch.device) -> None:
     task.figure("copy from pinned memory", count / ms / 1e6, "GB/s")
 
 
-def products(task: Task, device: torch.device) -> None:
-    """A square product in each number format."""
+def measure_products(task: Task, device: torch.device) -> None:
+    """Measure a product of square matrices in each floating-point format."""
     side = task.pick(8192, 128)
     for name in ("fp32", "tf32", "bf16"):
         precision = Precision(device, name)

@@ -1,4 +1,4 @@
-"""Parts one after the other, each in a process of its own that is ended with its children."""
+"""Run parts one after another, each in its own process, which is ended with its children."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ from .task import Task, append, read
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "GPU_CHECK_MARK"  # in the environment of everything a part starts
-LEAST = 0.5  # of the wanted time; with less a part is not begun
-ENDING = 10.0  # seconds that a killed process is waited for
-LOG_LIMIT = 1 << 20  # bytes that one part may leave in the log
+MIN_SHARE = 0.5  # of the expected time; a part is not started with less
+KILL_SECONDS = 10.0  # to wait for a killed process
+LOG_LIMIT = 1 << 20  # bytes of a part's output that are kept in the log
 
 
 @dataclass(frozen=True)
 class Part:
-    """`seconds`: what it is expected to take on a card; `module`: see `Task`."""
+    """A part: its name, the seconds that it should take on a GPU, and its module (see `Task`)."""
 
     name: str
     seconds: float
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of all parts: see `Task`. `minutes` is the budget of all together."""
+    """The settings of all parts, see `Task`. `minutes` is the budget of all parts."""
 
     device: str
     quick: bool
@@ -44,31 +44,41 @@ class Order:
     pack: str | None
 
 
-def share(wanted: Sequence[float], left: float) -> float:
-    """Seconds that the first of the remaining parts may take; 0: it does not fit any more.
+def share(expected: Sequence[float], remaining: float) -> float:
+    """Return the seconds that the first of the remaining parts may take; 0: it does not fit.
 
-    wanted: seconds of each remaining part, in order of value; left: seconds of the budget. A part
-    may take what it wants, and its share of what is left over when all of them have that.
+    A part may take its expected time, plus its share of the time that is left over if all parts
+    take theirs.
+
+    Args:
+        expected: seconds of each remaining part, in order of value.
+        remaining: seconds of the budget.
     """
-    if left < LEAST * wanted[0]:
+    if remaining < MIN_SHARE * expected[0]:
         return 0.0
-    return min(left, max(wanted[0], left * wanted[0] / sum(wanted)))
+    return min(remaining, max(expected[0], remaining * expected[0] / sum(expected)))
 
 
 class Runner:
-    """Runs `parts` in order; the results grow in `order.out` while it does."""
+    """Runs parts in order, and writes the results to `order.out` as they come.
+
+    Args:
+        order: the settings of all parts.
+        parts: the parts, in order of value.
+        facts: for the head of the table.
+    """
 
     def __init__(self, order: Order, parts: Sequence[Part], facts: dict[str, str]) -> None:
         self.order, self.parts = order, parts
         self.results, self.log = order.out / "result.jsonl", order.out / "log.txt"
-        self.stopped: str = ""  # by which signal
+        self.stopped: str = ""  # name of the signal
         self._mark = uuid.uuid4().hex
         self._end = time.time() + order.minutes * 60 - 5  # the table is written after it
         for name, value in facts.items():
             append(self.results, {"part": "", "kind": "fact", "name": name, "value": value})
 
     def run(self) -> bool:
-        """Run everything; whether all of it ran and no check failed."""
+        """Run all parts, and return whether all of them ran and no check failed."""
         before = {
             number: signal.signal(number, self._stop)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -77,8 +87,8 @@ class Runner:
         scratch = Path(tempfile.mkdtemp(prefix="gpu_check-"))
         try:
             for number, part in enumerate(self.parts):
-                wanted = [other.seconds for other in self.parts[number:]]
-                seconds = share(wanted, self._end - time.time())
+                expected = [other.seconds for other in self.parts[number:]]
+                seconds = share(expected, self._end - time.time())
                 if self.stopped:
                     self._note(part, "not run", detail=f"stopped by {self.stopped}")
                 elif seconds:
@@ -94,7 +104,7 @@ class Runner:
         return len(states) == len(self.parts) and {*states} <= {"passed", "skipped"}
 
     def write_table(self) -> None:
-        """table.md anew, whole or not at all."""
+        """Write table.md atomically."""
         path = self.order.out / "table.md"
         new = path.with_suffix(".new")
         new.write_text(table.markdown(read(self.results)))
@@ -133,57 +143,58 @@ class Runner:
             )
             code = self._wait(process, begin + seconds)
             self._end_all(process)
-        took = time.monotonic() - begin
-        state, detail = self._verdict(part, code, took)
+        duration = time.monotonic() - begin
+        state, detail = self._verdict(part, code, duration)
         tail = _last_lines(self.log, start) if state not in ("passed", "skipped") else []
         _shorten(self.log, start)
         shutil.rmtree(scratch, ignore_errors=True)
-        self._note(part, state, took, seconds, detail, tail)
+        self._note(part, state, duration, seconds, detail, tail)
 
     def _wait(self, process: subprocess.Popen[bytes], end: float) -> int | None:
-        """The exit code; None: it was still running when its time was over, or all was stopped."""
+        """Return the exit code, or None if the part was still running at its time limit."""
         while not self.stopped and (left := end - time.monotonic()) > 0:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(min(left, 0.2))
         return process.poll()
 
-    def _verdict(self, part: Part, code: int | None, took: float) -> tuple[str, str]:
-        """(state, detail) of a part that has ended."""
+    def _verdict(self, part: Part, code: int | None, duration: float) -> tuple[str, str]:
+        """Return (state, detail) of a part that has ended."""
         lines = [line for line in read(self.results) if line["part"] == part.name]
         if code is None:
             if self.stopped:
-                return "stopped", f"stopped by {self.stopped} after {took:.0f} s"
-            return "timed out", f"timed out after {took:.0f} s"
+                return "stopped", f"stopped by {self.stopped} after {duration:.0f} s"
+            return "timed out", f"timed out after {duration:.0f} s"
         if code < 0:
             return "failed", f"crashed with {signal.Signals(-code).name}"
         if code:
             return "failed", f"ended with code {code}"
         if bad := sum(line["kind"] == "check" and not line["ok"] for line in lines):
             return "failed", f"{bad} of its checks failed"
-        found = {line["kind"] for line in lines}
-        if found & {"check", "figure"}:
+        kinds = {line["kind"] for line in lines}
+        if kinds & {"check", "figure"}:
             return "passed", ""
-        why = [line["detail"] for line in lines if line["kind"] == "skip"]
-        return ("skipped", why[0]) if why else ("failed", "it reported nothing")
+        reasons = [line["detail"] for line in lines if line["kind"] == "skip"]
+        return ("skipped", reasons[0]) if reasons else ("failed", "it reported nothing")
 
     def _note(
         self,
         part: Part,
         state: str,
-        took: float = 0,
+        duration: float = 0,
         limit: float = 0,
         detail: str = "",
         tail: Sequence[str] = (),
     ) -> None:
-        line = {"state": state, "seconds": round(took, 1), "limit": round(limit, 1)}
+        line = {"state": state, "seconds": round(duration, 1), "limit": round(limit, 1)}
         note = {"part": part.name, "kind": "part", **line, "detail": detail, "tail": [*tail]}
         append(self.results, note)
-        print(f"{part.name}: {state} ({took:.0f} s){f', {detail}' if detail else ''}", flush=True)
+        suffix = f", {detail}" if detail else ""
+        print(f"{part.name}: {state} ({duration:.0f} s){suffix}", flush=True)
 
     def _environment(self, scratch: Path) -> dict[str, str]:
-        """Absolute paths, since parts work in folders of their own; caches that go with them."""
-        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        paths = [str(ROOT), str(ROOT / "scripts"), *(os.path.abspath(p) for p in given if p)]
+        """Return the environment of a part: absolute paths, and a cache in its scratch folder."""
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = [str(ROOT), str(ROOT / "scripts"), *(os.path.abspath(p) for p in inherited if p)]
         own = {
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
             "PYTHONUNBUFFERED": "1",
@@ -196,33 +207,33 @@ class Runner:
         return {**os.environ, **own}
 
     def _end_all(self, process: subprocess.Popen[bytes]) -> None:
-        """End the part and whatever it has started, in whatever session that is by now."""
+        """Kill the part and all processes that it has started, also in other sessions."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        for _ in range(5):  # one may start another while the list is read
-            found = _marked(f"{MARK}={self._mark}".encode())
-            if not found:
+        for _ in range(5):  # a process may start another while the list is read
+            pids = _marked_processes(f"{MARK}={self._mark}".encode())
+            if not pids:
                 break
-            for pid in found:
+            for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(ENDING)  # a process that waits for a driver cannot be killed
+            process.wait(KILL_SECONDS)  # a process that waits for a driver cannot be killed
 
 
-def _marked(mark: bytes) -> list[int]:
-    """Processes with `mark` in the environment they were started with; [] without a /proc."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
+def _marked_processes(mark: bytes) -> list[int]:
+    """Return the processes that were started with `mark` in the environment; [] without /proc."""
+    pids = []
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark in (place / "environ").read_bytes().split(b"\0"):
-                found.append(int(place.name))
-    return found
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                pids.append(int(folder.name))
+    return pids
 
 
 def _last_lines(log: Path, start: int, count: int = 12) -> list[str]:
-    """The end of what a part has printed."""
+    """Return the last lines of a part's output."""
     with log.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(start, file.tell() - 8192))
@@ -231,7 +242,7 @@ def _last_lines(log: Path, start: int, count: int = 12) -> list[str]:
 
 
 def _shorten(log: Path, start: int) -> None:
-    """Keep both ends of what a part has printed, if it was too much."""
+    """Cut the middle out of a part's output if it is too long."""
     content = log.read_bytes()
     if len(content) - start <= LOG_LIMIT:
         return
@@ -241,5 +252,5 @@ def _shorten(log: Path, start: int) -> None:
 
 
 def python() -> str:
-    """Version and place of this Python."""
+    """Return the version and the path of this Python."""
     return f"{sys.version.split()[0]} ({sys.executable})"

@@ -1,23 +1,23 @@
-"""StyleGAN2 at 256 px with augmentation at p = 0.3: time of every phase, in all number formats."""
+"""StyleGAN2 at 256 px with augmentation at p = 0.3: every phase, in all floating-point formats."""
 
 from .rigs import Variant, run_variant
 from .task import Task
 
 FIXED = ["model.augment=fixed", "model.augment_p=0.3"]
-SECONDS = 10.0  # of measuring one variant, on a card
+SECONDS = 10.0  # for measuring one variant, on a GPU
 COMPILED = "b32 bf16 compiled"
 
 
 def variants(task: Task) -> list[Variant]:
-    """What is measured in this process, in order of value."""
+    """Return what this process measures, in order of value."""
 
     def variant(name: str, batch: int, *overrides: str) -> Variant:
         return Variant(name, task.pick(batch, batch // 16), [*FIXED, *overrides])
 
     tf32, bf16 = "runtime.precision=tf32", "runtime.precision=bf16"
     nhwc = "runtime.channels_last=true"
-    plain = "model.augment=none"  # what the padded sizes of the augmentation cost
-    found = [
+    plain = "model.augment=none"  # shows what the padded sizes of the augmentation cost
+    full = [
         variant("b32 bf16", 32, bf16),
         variant("b32 tf32", 32, tf32),
         variant("b32 bf16 channels_last", 32, bf16, nhwc),
@@ -26,10 +26,11 @@ def variants(task: Task) -> list[Variant]:
         variant("b64 tf32", 64, tf32),
         variant("b64 bf16 channels_last", 64, bf16, nhwc),
     ]
-    return task.pick(found, [found[0], found[2], found[4]])
+    return task.pick(full, [full[0], full[2], full[4]])
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     side = task.pick(256, 16)
     if task.variant == COMPILED:
         overrides = [*FIXED, "runtime.precision=bf16", "runtime.compile=true"]
@@ -38,7 +39,7 @@ def run(task: Task) -> None:
         return
     for variant in variants(task):
         if variant.name == "b64 bf16":
-            # By itself: a compiler that hangs or crashes costs a minute, and nothing else.
+            # In its own process: a compiler that hangs or crashes costs a minute, and nothing else.
             task.child(COMPILED, 70.0)
         if task.left() < 1.5 * SECONDS:
             task.skip(f"{variant.name}: no time left")

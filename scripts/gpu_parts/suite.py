@@ -1,4 +1,4 @@
-"""The repository's own tests for CUDA; a check for each, as it ends."""
+"""The tests of the repository that need CUDA; reports failures as they happen."""
 
 import re
 import subprocess
@@ -9,16 +9,21 @@ from .runner import ROOT
 from .task import Task
 
 FILES = ["tests/test_gpu.py", "tests/test_configs.py"]
-REHEARSED = ["tests/test_types.py"]
-WHY = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.*?) - (.*)")
+REHEARSAL_FILES = ["tests/test_types.py"]
+REASON = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.*?) - (.*)")
 LINE = re.compile(r"^(tests/\S+?::.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
 
 
 def run(task: Task) -> None:
-    # The options of pyproject.toml need pytest-xdist, and choose other tests.
-    plain = ["-o", "addopts=", "-p", "no:cacheprovider", "-v", "--tb=short", "--color=no"]
-    chosen = ["-m", "gpu", *FILES] if task.on_cuda else ["-m", "not slow and not gpu", *REHEARSED]
-    command = [sys.executable, "-m", "pytest", *plain, "--basetemp", f"{task.scratch}/t", *chosen]
+    """Run the part."""
+    # The options in pyproject.toml need pytest-xdist, and select other tests.
+    options = ["-o", "addopts=", "-p", "no:cacheprovider", "-v", "--tb=short", "--color=no"]
+    options += ["--basetemp", f"{task.scratch}/t"]
+    if task.on_cuda:
+        options += ["-m", "gpu", *FILES]
+    else:
+        options += ["-m", "not slow and not gpu", *REHEARSAL_FILES]
+    command = [sys.executable, "-m", "pytest", *options]
     counts: Counter[str] = Counter()
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -26,13 +31,13 @@ def run(task: Task) -> None:
         assert process.stdout
         for line in process.stdout:
             print(line, end="", flush=True)
-            if found := verdict(line):
-                name, state = found
+            if result := verdict(line):
+                name, state = result
                 counts[state] += 1
                 if state in ("FAILED", "ERROR"):
                     task.check(name, False, state.lower())
-            elif why := WHY.match(line):  # pytest's summary
-                task.figure(why[1], why[2][:300])
+            elif reason := REASON.match(line):  # in pytest's summary
+                task.figure(reason[1], reason[2][:300])
     for state in ("PASSED", "FAILED", "ERROR", "SKIPPED"):
         task.figure(state.lower(), counts[state], "tests")
     code = process.returncode
@@ -40,6 +45,6 @@ def run(task: Task) -> None:
 
 
 def verdict(line: str) -> tuple[str, str] | None:
-    """(test, PASSED or another word) of one of pytest -v's lines."""
-    found = LINE.match(line)
-    return (found[1], found[2]) if found else None
+    """Return (test, state) of a line of pytest -v, or None for other lines."""
+    match = LINE.match(line)
+    return (match[1], match[2]) if match else None

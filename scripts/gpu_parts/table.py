@@ -7,29 +7,29 @@ Line = dict[str, Any]
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """Head, a row a part, then the checks and figures of every part."""
+    """Return the facts, a row per part, and the checks and figures of every part."""
     facts = [line for line in lines if line["kind"] == "fact"]
     parts = [line for line in lines if line["kind"] == "part"]
-    known = dict.fromkeys(line["part"] for line in lines if line["part"])
-    text = ["# gantrain on a card", ""]
+    names = dict.fromkeys(line["part"] for line in lines if line["part"])
+    text = ["# gantrain on a GPU", ""]
     text += [f"- {_cell(fact['name'])}: {_cell(fact['value'])}" for fact in facts]
     text += ["", *_overview(parts, lines)]
-    for name in known:
+    for name in names:
         own = [line for line in lines if line["part"] == name]
         text += _section(name, own)
     return "\n".join(text) + "\n"
 
 
 def summary(lines: Sequence[Line]) -> str:
-    """The row of every part, and the checks that failed."""
+    """Return a row per part, and the failed checks."""
     parts = [line for line in lines if line["kind"] == "part"]
     failed = [line for line in lines if line["kind"] == "check" and not line["ok"]]
-    told = [f"FAILED {x['part']}: {x['name']}: {x['detail']}"[:300] for x in failed]
-    return "\n".join([*_overview(parts, lines), *told])
+    failures = [f"FAILED {x['part']}: {x['name']}: {x['detail']}"[:300] for x in failed]
+    return "\n".join([*_overview(parts, lines), *failures])
 
 
 def rows(heads: Sequence[str], body: Sequence[Sequence[Any]]) -> list[str]:
-    """A Markdown table."""
+    """Return the lines of a Markdown table."""
     lines = [[*heads], ["---"] * len(heads), *body]
     return [f"| {' | '.join(_cell(value) for value in line)} |" for line in lines]
 
@@ -38,12 +38,12 @@ def _overview(parts: Sequence[Line], lines: Sequence[Line]) -> list[str]:
     body = []
     for part in parts:
         checks = [x for x in lines if x["part"] == part["part"] and x["kind"] == "check"]
-        good = sum(check["ok"] for check in checks)
-        told = f"{good} of {len(checks)}" if checks else ""
+        passed = sum(check["ok"] for check in checks)
+        count = f"{passed} of {len(checks)}" if checks else ""
         state = part["state"] if not part["detail"] else f"{part['state']}: {part['detail']}"
         if part["detail"].startswith(part["state"]):
             state = part["detail"]
-        body.append([part["part"], state, part["seconds"], part["limit"], told])
+        body.append([part["part"], state, part["seconds"], part["limit"], count])
     return rows(["part", "state", "s", "limit s", "checks passed"], body)
 
 
@@ -54,8 +54,8 @@ def _section(name: str, own: Sequence[Line]) -> list[str]:
         body = [[x["name"], "ok" if x["ok"] else "FAILED", x["detail"]] for x in checks]
         text += ["", *rows(["check", "", "detail"], body)]
     figures = [line for line in own if line["kind"] == "figure"]
-    for group in _alike([line for line in figures if line["of"]]):
-        text += ["", *_pivoted(group)]
+    for group in _group_rows([line for line in figures if line["of"]]):
+        text += ["", *_pivot(group)]
     plain = [line for line in figures if not line["of"]]
     if plain:
         body = [[x["name"], x["value"], x["unit"], x["detail"]] for x in plain]
@@ -67,8 +67,8 @@ def _section(name: str, own: Sequence[Line]) -> list[str]:
     return text
 
 
-def _alike(figures: Sequence[Line]) -> list[list[Line]]:
-    """Rows that share half of their columns or more belong to one table."""
+def _group_rows(figures: Sequence[Line]) -> list[list[Line]]:
+    """Group rows that share at least half of their columns: they become one table."""
     groups: list[tuple[set[str], list[Line]]] = []
     for of in dict.fromkeys(line["of"] for line in figures):
         row = [line for line in figures if line["of"] == of]
@@ -83,8 +83,8 @@ def _alike(figures: Sequence[Line]) -> list[list[Line]]:
     return [group for _, group in groups]
 
 
-def _pivoted(figures: Sequence[Line]) -> list[str]:
-    """A row for each `of`, a column for each name; details in a last one."""
+def _pivot(figures: Sequence[Line]) -> list[str]:
+    """Return a table with a row per `of`, a column per name, and details in the last column."""
     names = dict.fromkeys(line["name"] for line in figures)
     units = {line["name"]: line["unit"] for line in figures}
     heads = [f"{name} {units[name]}".strip() for name in names]

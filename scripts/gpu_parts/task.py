@@ -1,4 +1,4 @@
-"""What a part is given, and how it reports."""
+"""The input of a part, and how it reports its results."""
 
 import json
 import os
@@ -17,22 +17,24 @@ Value = float | int | str | None
 
 
 class Skipped(Exception):
-    """There is nothing for a part to do here; the text says why."""
+    """A part has nothing to do on this machine; the text says why."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One part's run.
+    """One run of a part.
 
     Args:
-        module: a module of this package, or the path of a Python file; with `run(task)`.
+        part: its name.
+        module: a module of this package, or the path of a Python file, with `run(task)`.
         device: "cuda" or "cpu".
-        quick: tiny networks and sizes.
-        deadline: when the part is ended, in seconds of time.time().
-        results: the file that reports are appended to, a JSON object a line.
-        out: folder for pictures; scratch: folder of the part's own, removed afterwards.
-        pack: a .zip or a folder of pictures.
-        variant: which of a part's pieces a `child` is to run; "": the part itself.
+        quick: whether to use tiny networks and sizes.
+        deadline: when the part is ended, by time.time().
+        results: the file to which results are appended, a JSON object per line.
+        out: folder for images.
+        scratch: a temporary folder.
+        pack: a .zip or a folder of images; None: there is none.
+        variant: what a `child` of the part runs; "": it is the part itself.
     """
 
     part: str
@@ -48,56 +50,57 @@ class Task:
 
     @property
     def on_cuda(self) -> bool:
+        """Whether the part runs on a GPU."""
         return self.device == "cuda"
 
     def left(self) -> float:
-        """Seconds until the part is ended."""
+        """Return the seconds until the part is ended."""
         return self.deadline - time.time()
 
     def folder(self, name: str) -> Path:
-        """A new folder in the part's own."""
+        """Create a folder in the scratch folder."""
         path = Path(self.scratch, name)
         path.mkdir(parents=True)
         return path
 
     def pick(self, full: Any, quick: Any) -> Any:
-        """The first on a card, the second in a rehearsal."""
+        """Return `full`, or `quick` in a quick run."""
         return quick if self.quick else full
 
     def check(self, name: str, ok: bool, detail: str = "") -> None:
-        """Something that must hold. A failed one fails the part, which goes on."""
+        """Report a check. A failed check fails the part, which continues."""
         self._write(kind="check", name=name, ok=bool(ok), detail=detail)
 
     def figure(
         self, name: str, value: Value, unit: str = "", detail: str = "", of: str = ""
     ) -> None:
-        """Something measured. Figures with the same `of` make one row of a table."""
+        """Report a measured value. Figures with the same `of` form a row of a table."""
         if isinstance(value, float):
             value = float(f"{value:.5g}")
         self._write(kind="figure", name=name, value=value, unit=unit, detail=detail, of=of)
 
     def fact(self, name: str, value: str) -> None:
-        """A circumstance for the head of the table."""
+        """Report a fact for the head of the table."""
         self._write(kind="fact", name=name, value=value)
 
-    def skip(self, why: str) -> None:
-        """A piece of the part that has nothing to do here."""
-        self._write(kind="skip", detail=why)
+    def skip(self, reason: str) -> None:
+        """Report that the part, or a piece of it, is skipped."""
+        self._write(kind="skip", detail=reason)
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """A piece that may fail without the part: its error becomes a failed check."""
+        """Run a piece of the part; turn its error into a failed check."""
         try:
             yield
-        except Skipped as why:
-            self.skip(f"{name}: {why}")
+        except Skipped as reason:
+            self.skip(f"{name}: {reason}")
         except Exception as error:
             traceback.print_exc()
             first = (str(error).strip().splitlines() or [""])[0]
             self.check(name, False, f"{type(error).__name__}: {first}"[:300])
 
     def child(self, variant: str, seconds: float) -> None:
-        """Run `variant` of this part in a process of its own, for at most so many seconds."""
+        """Run a variant of this part in its own process, for at most `seconds`."""
         seconds = min(seconds, self.left() - 2)
         if seconds < 5:
             self.skip(f"{variant}: no time left")
@@ -108,7 +111,7 @@ class Task:
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # a compiler has helpers
+            os.killpg(process.pid, signal.SIGKILL)  # a compiler starts helper processes
             process.wait()
             self.check(variant, False, f"not done after {seconds:.0f} s")
             return
@@ -116,7 +119,7 @@ class Task:
             self.check(variant, False, f"its process ended with code {code}")
 
     def command(self) -> list[str]:
-        """What runs this task; this package's folder must be in PYTHONPATH."""
+        """Return the command for this task. The folder of this package must be in PYTHONPATH."""
         return [sys.executable, "-m", str(__package__), json.dumps(asdict(self))]
 
     def _write(self, **line: Any) -> None:
@@ -124,9 +127,9 @@ class Task:
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """One line in one write, so that the lines of several processes do not mix.
+    """Append a line in a single write, so that lines of several processes do not mix.
 
-    Begins a new line where the last one was torn.
+    If the last line is incomplete, start a new one.
     """
     text = json.dumps(line, default=str) + "\n"
     with path.open("ab+") as file:
@@ -138,13 +141,13 @@ def append(path: Path, line: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All whole lines, in order; what is torn is passed over."""
-    found = []
+    """Return all intact lines, in order."""
+    lines = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             value = json.loads(line)
         except ValueError:
             continue
         if isinstance(value, dict) and {"part", "kind"} <= value.keys():
-            found.append(value)
-    return found
+            lines.append(value)
+    return lines

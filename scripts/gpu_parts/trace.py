@@ -1,4 +1,4 @@
-"""What a profile holds, from the Chrome trace that torch.profiler writes."""
+"""Read profiles from the Chrome traces that torch.profiler writes."""
 
 import json
 from collections import Counter
@@ -12,13 +12,15 @@ ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 
 @dataclass
 class Profile:
-    """Counts and times of everything in one profile.
+    """Counts and times of one profile.
 
-    Args:
-        kernels: launched on the device; calls: of the CUDA runtime, by name.
-        copies: "HtoD", "DtoH", "DtoD", "HtoH" -> number; pageable: those from or to such memory.
-        busy_ms: time in which the device did anything; top: milliseconds by name, of kernels on a
-            device and of operations without one.
+    Attributes:
+        kernels: how many were launched on the device.
+        busy_ms: time in which the device did anything.
+        calls: counts of calls of the CUDA runtime, by name.
+        copies: counts by direction: "HtoD", "DtoH", "DtoD", "HtoH".
+        pageable: how many copies are from or to pageable memory.
+        top: milliseconds by name, of kernels on a device, else of operations.
     """
 
     kernels: int = 0
@@ -30,17 +32,17 @@ class Profile:
 
     @property
     def waits(self) -> int:
-        """Calls that wait for a stream or an event (the profile itself waits for the device)."""
+        """Calls that wait for a stream or an event; the profiler itself waits for the device."""
         return self.calls["cudaStreamSynchronize"] + self.calls["cudaEventSynchronize"]
 
 
 def read_trace(path: Path) -> Profile:
-    """The profile in a file of `export_chrome_trace`."""
+    """Read a file written by `export_chrome_trace`."""
     return summed(json.loads(path.read_text(errors="replace"))["traceEvents"])
 
 
 def summed(events: Iterable[dict[str, Any]]) -> Profile:
-    """Counts and times over the events of a Chrome trace, whose times are microseconds."""
+    """Sum the counts and times of the events in a Chrome trace, which are in microseconds."""
     profile = Profile()
     spans: list[tuple[float, float]] = []
     operations: Counter[str] = Counter()
@@ -67,12 +69,12 @@ def summed(events: Iterable[dict[str, Any]]) -> Profile:
 
 
 def direction(name: str) -> str:
-    """ "Memcpy HtoD (Pinned -> Device)" -> "HtoD"."""
+    """Return the direction of a copy: "HtoD" for "Memcpy HtoD (Pinned -> Device)"."""
     return next((kind for kind in ("HtoD", "DtoH", "DtoD", "HtoH") if kind in name), "other")
 
 
 def union(spans: Iterable[tuple[float, float]]) -> float:
-    """The length that (start, end) spans cover together."""
+    """Return the length of the union of (start, end) spans."""
     covered, reached = 0.0, float("-inf")
     for start, end in sorted(spans):
         covered += max(0.0, end - max(start, reached))

@@ -1,4 +1,4 @@
-"""No step of training waits for the device, in a new run or in a resumed one."""
+"""Check that no training step waits for the device, in a new or in a resumed run."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Trainer
 
 from . import clock
-from .rigs import configured, free, make_gan
+from .rigs import free_memory, make_config, make_gan
 from .task import Task
 
 WARM, PROFILED = 5, 3  # steps
@@ -35,28 +35,29 @@ MODELS = {
 
 
 class Silent:
-    """A tracker that does nothing."""
+    """A tracker that only prints messages."""
 
     def progress(self, nimg: int) -> None:
-        pass
+        """Do nothing."""
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        pass
+        """Do nothing."""
 
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
-        pass
+        """Do nothing."""
 
     def event(self, nimg: int, event: dict[str, Any]) -> None:
-        pass
+        """Do nothing."""
 
     def say(self, text: str) -> None:
+        """Print a message."""
         print(text)
 
 
 def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> Trainer:
-    """A trainer of batches that lie ready in pinned memory; no report or file falls due."""
+    """Return a trainer with batches in pinned memory, and without reports and files."""
     side = task.pick(64, 16)
-    config = configured(
+    config = make_config(
         task, model, side, f"train.batch={BATCH}", "runtime.precision=bf16", *overrides
     )
     gan, precision = make_gan(task, config, side)
@@ -67,13 +68,13 @@ def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> 
     )
     streams = ("a", "b") if gan.takes == "unpaired" else ("image",)
     shape = (BATCH, 3, side, side)
-    ready = {name: torch.randint(0, 256, shape, dtype=torch.uint8) for name in streams}
+    batch = {name: torch.randint(0, 256, shape, dtype=torch.uint8) for name in streams}
     if task.on_cuda:
-        ready = {name: x.pin_memory() for name, x in ready.items()}
+        batch = {name: x.pin_memory() for name, x in batch.items()}
 
     def batches(nimg: int) -> Iterator[dict[str, Tensor]]:
         while True:
-            yield ready
+            yield batch
 
     store = CheckpointStore(folder, 1)
     optimizers = build.make_optimizers(config, gan)
@@ -82,52 +83,53 @@ def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> 
     )
 
 
-def train(trainer: Trainer, steps: int, at: dict[int, Callable[[], None]]) -> None:
-    """So many steps of the trainer's own loop; at[k] is called before its k-th step from here."""
+def train(trainer: Trainer, steps: int, callbacks: dict[int, Callable[[], None]]) -> None:
+    """Run `steps` steps of the trainer's loop; callbacks[k] is called before the k-th of them."""
     done = -1
 
-    def ask() -> Action:
+    def poll_action() -> Action:
         nonlocal done
         done += 1
-        at.get(done, lambda: None)()
+        callbacks.get(done, lambda: None)()
         return Action.STOP if done >= steps else Action.CONTINUE
 
     try:
-        trainer.train(ask)
+        trainer.train(poll_action)
     finally:
         clock.forbid_waits("default")
 
 
 def run(task: Task) -> None:
+    """Run the part."""
     for name, (model, overrides) in MODELS.items():
         with task.attempt(name):
-            watch(task, name, model, overrides)
-        free()
+            check_model(task, name, model, overrides)
+        free_memory()
 
 
-def watch(task: Task, name: str, model: str, overrides: list[str]) -> None:
-    """A new run, then one that goes on from its state as a file holds it."""
+def check_model(task: Task, name: str, model: str, overrides: list[str]) -> None:
+    """Check a new run, and one that is resumed from its saved state."""
     first = make_trainer(task, model, overrides, task.folder(f"{model}-new"))
-    title = f"{name}: no wait in {watched(task)} steps"
-    checked(task, title, first)
+    title = f"{name}: no wait in {checked_steps(task)} steps"
+    check_steps(task, title, first)
     saved = io.BytesIO()
     torch.save(first.state_dict(), saved)
     profile_steps(task, name, first)
     saved.seek(0)
     state = torch.load(saved, map_location="cpu", weights_only=True)
-    again = make_trainer(task, model, overrides, task.folder(f"{model}-resumed"))
-    again.load_state_dict(state)
-    checked(task, f"{title} after a resume", again)
+    resumed = make_trainer(task, model, overrides, task.folder(f"{model}-resumed"))
+    resumed.load_state_dict(state)
+    check_steps(task, f"{title} after a resume", resumed)
 
 
-def watched(task: Task) -> int:
-    """Steps in which nothing may wait."""
+def checked_steps(task: Task) -> int:
+    """Return the number of steps in which nothing may wait."""
     return task.pick(20, 3)
 
 
-def checked(task: Task, name: str, trainer: Trainer) -> None:
-    """Let any wait raise; if one does, go on and list where all of them are."""
-    end = WARM + watched(task)
+def check_steps(task: Task, name: str, trainer: Trainer) -> None:
+    """Make any wait raise an error; if one does, list where all of them are."""
+    end = WARM + checked_steps(task)
     window: dict[int, Callable[[], None]] = {
         WARM: lambda: clock.forbid_waits("error"),
         end: lambda: clock.forbid_waits("default"),
@@ -138,33 +140,33 @@ def checked(task: Task, name: str, trainer: Trainer) -> None:
         if "synchroniz" not in str(error):
             raise
         traceback.print_exc()
-        task.check(name, False, "; ".join([place(error), *places(task, trainer)])[:800])
+        task.check(name, False, "; ".join([location(error), *wait_locations(task, trainer)])[:800])
         return
     task.check(name, True)
 
 
-def place(error: BaseException) -> str:
-    """Where in gantrain an error came from: "image_pool.py:47 _query"."""
+def location(error: BaseException) -> str:
+    """Return where in gantrain an error was raised, such as "image_pool.py:47 _query"."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/gantrain/" in frame.filename] or [*frames]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name}"
 
 
-def places(task: Task, trainer: Trainer) -> list[str]:
-    """The lines that wait in the next steps, with how often."""
-    found: dict[str, int] = {}
+def wait_locations(task: Task, trainer: Trainer) -> list[str]:
+    """Return the lines that wait in the next steps, and how often."""
+    counts: dict[str, int] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        train(trainer, watched(task), {0: lambda: clock.forbid_waits("warn")})
+        train(trainer, checked_steps(task), {0: lambda: clock.forbid_waits("warn")})
     for warning in caught:
         if "synchroniz" in str(warning.message):
             where = f"{Path(warning.filename).name}:{warning.lineno}"
-            found[where] = found.get(where, 0) + 1
-    return [f"{where} ({count} times)" for where, count in found.items()]
+            counts[where] = counts.get(where, 0) + 1
+    return [f"{where} ({count} times)" for where, count in counts.items()]
 
 
 def profile_steps(task: Task, name: str, trainer: Trainer) -> None:
-    """What the host asks of the device in 3 steps; how long a step takes without the profiler."""
+    """Report what the host requests of the device in 3 steps, and the time without profiler."""
     device = trainer.precision.device
     images = next(trainer.batches(0))
 
@@ -173,21 +175,21 @@ def profile_steps(task: Task, name: str, trainer: Trainer) -> None:
             trainer._step(trainer._to_device(images))
 
     ms = clock.median_ms(steps, device, repeats=task.pick(10, 1), warm=1) / PROFILED
-    found = clock.profiled(steps, device, Path(task.scratch))
+    result = clock.profiled(steps, device, Path(task.scratch))
     row = {
         "step ms": ms,
-        "kernels": found.kernels,
-        "launch calls": sum(n for call, n in found.calls.items() if "Launch" in call),
-        "cudaStreamSynchronize": found.calls["cudaStreamSynchronize"],
-        "cudaEventSynchronize": found.calls["cudaEventSynchronize"],
-        "cudaMemcpyAsync": found.calls["cudaMemcpyAsync"],
-        "HtoD": found.copies["HtoD"],
-        "DtoH": found.copies["DtoH"],
-        "pageable": found.pageable,
-        "device busy ms": found.busy_ms,
+        "kernels": result.kernels,
+        "launch calls": sum(n for call, n in result.calls.items() if "Launch" in call),
+        "cudaStreamSynchronize": result.calls["cudaStreamSynchronize"],
+        "cudaEventSynchronize": result.calls["cudaEventSynchronize"],
+        "cudaMemcpyAsync": result.calls["cudaMemcpyAsync"],
+        "HtoD": result.copies["HtoD"],
+        "DtoH": result.copies["DtoH"],
+        "pageable": result.pageable,
+        "device busy ms": result.busy_ms,
     }
-    if found.busy_ms:
-        # The profiler slows the host and not the device: busy time with it, whole time without it.
-        row["device idle %"] = max(0.0, 100 * (1 - found.busy_ms / (PROFILED * ms)))
+    if result.busy_ms:
+        # The profiler slows down the host only: busy time is with it, the whole time without it.
+        row["device idle %"] = max(0.0, 100 * (1 - result.busy_ms / (PROFILED * ms)))
     for figure, value in row.items():
         task.figure(figure, value, of=f"{name}, {PROFILED} steps")

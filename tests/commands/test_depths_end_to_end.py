@@ -45,7 +45,7 @@ def test_translate_keeps_size_name_depth_and_every_number(
         deep_pictures.write(path, given[name])
     for form, options in (("png", []), ("same", ["format=same"])):
         command = ["translate", f"run={run}", "input=in", f"output={form}", "batch=3", *options]
-        assert f"40 pictures in {form}" in gantrain(tmp_path, *command, environment=PLUGIN)
+        assert f"40 images in {form}" in gantrain(tmp_path, *command, environment=PLUGIN)
     for name, wanted in given.items():
         results = [*tmp_path.glob(f"png/{name}.*"), *tmp_path.glob(f"same/{name}.*")]
         assert len(results) == 2

@@ -132,9 +132,9 @@ def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -
         ("stylegan", ["metrics=[l1]"], "StyleGAN generates images from noise"),
         ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
         ("cyclegan", ["metrics=[fdi]"], "is not a metric. Did you mean fid?"),
-        ("stylegan", ["split=test"], "There are 0 real pictures"),
-        ("cyclegan", ["split=train"], "translations are measured on test pictures"),
-        ("stylegan", ["num_images=3"], "num_images=3 is too few"),
+        ("stylegan", ["split=test"], "Only 0 real images"),
+        ("cyclegan", ["split=train"], "translations are evaluated on test images"),
+        ("stylegan", ["num_images=3"], "num_images=3 is too small"),
         ("stylegan", ["data_root=nowhere"], "data.root=nowhere does not exist"),
         ("none", [], "there is no such run"),
         ("stylegan", ["extractor=inception", "weights.inception=none.pth"], "no such file"),
@@ -249,7 +249,7 @@ def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
         (["evaluation.metrics=[path_length]"], "fetch weights=lpips"),
         (["evaluation.metrics=[mid]"], "is not a metric"),
         (["evaluation.metrics=[]"], "evaluation.metrics is empty"),
-        (["evaluation.metrics=[l1]", "data.test_images=4"], "needs 6 real pictures"),
+        (["evaluation.metrics=[l1]", "data.test_images=4"], "needs at least 6 real images"),
         (["evaluation.best=fid"], "evaluation.best=fid is not measured"),
     ],
 )
@@ -276,7 +276,7 @@ def test_compare_shows_what_was_measured_alike(home: Path, tmp_path: Path) -> No
     assert "<th>metric/fid8_random-conv-64</th>" in (tmp_path / "x.html").read_text()
     gantrain(tmp_path, "evaluate", "run=runs/b", *options, "truncation_psi=0.5")
     said = gantrain(tmp_path, "compare", "runs/a", "runs/b")
-    assert "was measured differently (truncation_psi 1.0 and 0.5); force=true" in said
+    assert "was measured differently (truncation_psi 1.0 and 0.5); show it with force=true" in said
     asked = ["compare", "runs/a", "runs/b", "metrics=[metric/fid8_random-conv-64]"]
-    assert "measure them alike, or add force=true" in gantrain(tmp_path, *asked, code=2)
+    assert "evaluate them in the same way, or add force=true" in gantrain(tmp_path, *asked, code=2)
     assert "metric/fid8" in gantrain(tmp_path, *asked, "force=true")

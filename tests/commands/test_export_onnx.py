@@ -40,7 +40,7 @@ def test_both_directions_of_a_cyclegan(tmp_path: Path) -> None:
         [y] = onnxruntime.InferenceSession(file).run(None, {"pictures": x.numpy()})
         assert abs(y - g.translate(x, direction).numpy()).max() < 1e-4
     refused = gantrain(tmp_path, "export", "run=runs/z", "output=out", "format=onnx", code=2)
-    assert "ab.onnx is there already" in refused
+    assert "ab.onnx already exists" in refused
     refused = gantrain(
         tmp_path, "export", "run=runs/z", "output=o", "format=onnx", "truncation_psi=0.5", code=2
     )
@@ -73,7 +73,7 @@ def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
     told = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert told["truncation_psi"] == "0.6" and '"dog"' in told["labels"]
     refused = gantrain(tmp_path, "export", "run=s", "output=p", code=2)
-    assert "take format=onnx or format=safetensors" in refused
+    assert "use format=onnx or format=safetensors" in refused
     assert "G.safetensors" in gantrain(
         tmp_path, "export", "run=s", "output=p", "format=safetensors"
     )

@@ -236,7 +236,7 @@ def test_a_folder_of_ones_own_is_never_written_over(style: Path) -> None:
         )
     )
     assert "seed0000.png" in names(Path("mine/pictures"))
-    assert "is there already and is not overwritten" in refused(style, "out=mine/pictures")
+    assert "already exists and is not overwritten" in refused(style, "out=mine/pictures")
 
 
 def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
             ["style_mixing.rows=0", "style_mixing.columns=1", "style_mixing.layers=4-9", "class=9"],
             ["goes up to 9, and this generator has the layers 0 to 5", "class=9 is not a class"],
         ),
-        (["seeds=3", "interpolation.frames=9"], ["interpolation needs two or more pictures"]),
+        (["seeds=3", "interpolation.frames=9"], ["interpolation needs two or more images"]),
     ],
 )
 def test_what_a_stylegan_refuses(
@@ -278,7 +278,7 @@ def test_what_other_generators_refuse(tmp_path: Path) -> None:
     table = ("style_mixing.rows=0", "style_mixing.columns=1")
     assert "style_mixing needs StyleGAN's w" in refused(plain, *table)
     labelled = generators.dcgan(tmp_path / "labelled", generators.ANIMALS)
-    assert "give class= for the whole video" in refused(labelled, "interpolation.frames=2")
+    assert "give one class= for the whole video" in refused(labelled, "interpolation.frames=2")
     translator = generators.cyclegan(tmp_path / "cyclegan")
     text = refused(translator, "truncation_psi=0.7")
     assert "CycleGAN, which has no latents to sample: its networks (ab, ba) translate" in text

@@ -38,7 +38,7 @@ def test_round_trip_is_exact(home: Path) -> None:
         )
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    assert "is there already" in gantrain(home, "export", "run=runs/taken", "output=ours", code=2)
+    assert "already exists" in gantrain(home, "export", "run=runs/taken", "output=ours", code=2)
     gantrain(home, "export", "run=runs/taken", "output=safe", "format=safetensors")
     assert load_file(home / "safe/latest_net_G_A.safetensors").keys() == theirs.keys()
 
@@ -70,7 +70,7 @@ def test_training_goes_on_from_it_as_the_import_says(home: Path) -> None:
 
 
 def test_mistakes(home: Path) -> None:
-    assert "is there already" in gantrain(home, "import", "source=theirs", "name=taken", code=2)
+    assert "already exists" in gantrain(home, "import", "source=theirs", "name=taken", code=2)
     assert "source has no value" in gantrain(home, "import", "name=x", code=2)
     assert "no such file" in gantrain(home, "import", "source=nowhere", "name=x", code=2)
     assert not (home / "runs/x").exists()

@@ -63,7 +63,7 @@ def test_bad_files_are_listed_and_the_code_says_so(unpaired: Path, tmp_path: Pat
     deep_pictures.write(unpaired / "trainB/deep.png", deep)
     draw(unpaired / "trainB/clear.png", 3, channels=4)
     said, found = prepare(tmp_path, "data.root=set", code=1)
-    assert "3 pictures cannot be used:" in said and "set data.depth=16" in said
+    assert "3 images cannot be used:" in said and "set data.depth=16" in said
     assert [Path(fault["file"]).name for fault in found["faults"]] == [
         "bad.png",
         "clear.png",
@@ -74,7 +74,7 @@ def test_bad_files_are_listed_and_the_code_says_so(unpaired: Path, tmp_path: Pat
     assert "so nothing was packed" in said and not (tmp_path / "x.zip").exists()
     skip = ["data.root=set", "pack=x.zip", "data.on_bad_file=skip"]
     said, _ = prepare(tmp_path, *skip, code=1)
-    assert "35 pictures" in said and (tmp_path / "x.zip").exists()
+    assert "35 images" in said and (tmp_path / "x.zip").exists()
 
 
 @pytest.mark.parametrize("options", ["", "data.preprocess=crop", "data.load_size=[20,18]"])

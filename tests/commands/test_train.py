@@ -55,7 +55,7 @@ def test_the_end_names_everything(told: tuple[Path, str]) -> None:
     assert result["headline"] == pytest.approx(mean)
     for text in (
         "Done. Run directory: runs/cyclegan-shapes-001",
-        "Pictures: runs/cyclegan-shapes-001/grids/grid-000000.008.png",
+        "Images: runs/cyclegan-shapes-001/grids/grid-000000.008.png",
         "this model", "do nothing", "snapshot-000000.008.pt",
         "gantrain resume=runs/cyclegan-shapes-001 train.kimg=0.016",
     ):  # fmt: skip

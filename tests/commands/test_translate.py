@@ -61,7 +61,7 @@ def test_an_identity_network_returns_every_pixel(identity: Path, tmp_path: Path)
         picture(tmp_path / "in" / folder / f"{number}{modes[mode]}", mode, size)  # type: ignore[arg-type]
     command = ["translate", f"run={identity}", "input=in", "output=out", "batch=3"]
     said = gantrain(tmp_path, *command, environment=PLUGIN)
-    assert "24 pictures in out" in said and "Warning" not in said
+    assert "24 images in out" in said and "Warning" not in said
     for source in (tmp_path / "in").rglob("*.*"):
         result = (tmp_path / "out" / source.relative_to(tmp_path / "in")).with_suffix(".png")
         expected = np.asarray(Image.open(source).convert("RGB"))
@@ -80,7 +80,7 @@ def test_a_bad_file_is_reported_and_the_rest_done(cyclegan: Path, tmp_path: Path
     Image.new("RGBA", (20, 20), (1, 2, 3, 9)).save(tmp_path / "in/clear.png")
     command = ["translate", f"run={cyclegan}", "input=in", "output=out"]
     said = gantrain(tmp_path, *command, code=1)
-    assert "2 pictures in out" in said and "Traceback" not in said
+    assert "2 images in out" in said and "Traceback" not in said
     assert "b.png is unreadable" in said and "clear.png has transparency" in said
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "c.png"]
 
@@ -94,7 +94,7 @@ def test_what_is_there_is_not_made_again(cyclegan: Path, tmp_path: Path) -> None
     (tmp_path / "out/b.png").unlink()
     (tmp_path / "out/.c.png.99.tmp").write_bytes(b"half of it")  # of a process that was killed
     os.utime(tmp_path / "out/a.png", (1, 1))
-    assert "3 pictures, 2 of them ready" in gantrain(tmp_path, *command)
+    assert "3 images, 2 of them done" in gantrain(tmp_path, *command)
     assert {path: path.read_bytes() for path in (tmp_path / "out").glob("*.png")} == results
     assert (tmp_path / "out/a.png").stat().st_mtime == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir())[0] == "a.png"
@@ -118,7 +118,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path
     assert "Stopped by SIGTERM" in finish(process, 75)
     done = len(list(out.glob("*.png")))
     assert 3 < done < 300 and not list(out.glob(".*.tmp"))
-    assert f"300 pictures, {done} of them ready" in gantrain(tmp_path, *command)
+    assert f"300 images, {done} of them done" in gantrain(tmp_path, *command)
     assert len(list(out.glob("*.png"))) == 300
 
 

@@ -203,7 +203,7 @@ def test_differences_leave_out_what_changes_neither_networks_nor_pictures() -> N
     changed = ["model.ngf=32", "data.cache=none", "model.mode=reference", "optimizer.lr=1"]
     assert resume.config_diff(plain(), plain(*changed)) == ["model.ngf: 64 -> 32"]
     new_key = resume.config_diff({"model": {}, "data": {}}, {"model": {"a": None}, "data": {}})
-    assert new_key == ["model.a: (not there) -> null"]
+    assert new_key == ["model.a: (not set) -> null"]
     older, now = (dataclasses.asdict(load("data=folder", "data.root=x")) for _ in range(2))
     del older["data"]["held_out"]  # a key of later versions
     assert resume.config_diff(older, now) == []

@@ -187,7 +187,7 @@ def test_forced_resume_goes_on(finished: Path, tmp_path: Path) -> None:
 def test_force_cannot_change_the_shapes(finished: Path, tmp_path: Path) -> None:
     before = content(finished)
     output = gantrain(tmp_path, "resume=runs/run", "model.ngf=3", "resume_force=true", code=2)
-    assert "Traceback" not in output and "forced or not" in output
+    assert "Traceback" not in output and "even if forced" in output
     assert re.search(r"G\.ab\.\S+ is \([\d, ]+\) in the checkpoint but \([\d, ]+\) now", output)
     assert content(finished) == before
 
@@ -196,7 +196,7 @@ def test_another_optimizer_begins_anew(finished: Path, tmp_path: Path) -> None:
     for optimizer, old in (("sgd", "Adam"), ("adam", "SGD")):
         force = [f"optimizer={optimizer}", "resume_force=true"]
         budget = f"train.kimg={0.006 if old == 'Adam' else 0.008}"
-        assert f"{old} are left behind" in gantrain(tmp_path, "resume=runs/run", *force, budget)
+        assert f"{old} are discarded" in gantrain(tmp_path, "resume=runs/run", *force, budget)
     steps = [s["step"] for s in final_state(finished)["optimizers"]["G"]["state"].values()]
     assert {float(step) for step in steps} == {2.0}
 
@@ -234,7 +234,7 @@ def test_a_run_is_never_overwritten(finished: Path, tmp_path: Path) -> None:
     before = content(finished)
     output = gantrain(tmp_path, *TINY, "name=run", "train.kimg=0.004", "seed=1", code=2)
     assert content(finished) == before
-    assert "runs/run is there already" in output and "resume=runs/run" in output
+    assert "runs/run already exists" in output and "resume=runs/run" in output
     assert "seed: 0 -> 1" in output
 
 

@@ -139,7 +139,7 @@ def test_a_failed_check_fails_its_part_and_a_skipped_part_is_none(tmp_path: Path
 def test_a_result_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "result.jsonl").write_text("mine\n")
     done = check(tmp_path)
-    assert done.returncode == 1 and "holds a result already" in done.stderr
+    assert done.returncode == 1 and "already holds a result" in done.stderr
     assert (tmp_path / "result.jsonl").read_text() == "mine\n"
 
 
@@ -174,7 +174,7 @@ def test_rows_of_a_table_have_a_column_for_each_figure(tmp_path: Path) -> None:
     task.figure("alone | here", None)
     append(tmp_path / "result.jsonl", {"part": "", "kind": "fact", "name": "card", "value": "H"})
     assert table.markdown(read(tmp_path / "result.jsonl")).splitlines() == [
-        "# gantrain on a card", "",
+        "# gantrain on a GPU", "",
         "- card: H", "",
         "| part | state | s | limit s | checks passed |",
         "| --- | --- | --- | --- | --- |", "",
@@ -243,7 +243,7 @@ def test_pytest_lines_are_read(line: str, expected: tuple[str, str] | None) -> N
     ],
 )
 def test_out_of_memory_is_one_sentence(tmp_path: Path, code: int, said: str, good: bool) -> None:
-    memory.judge(a_task(tmp_path), "b", code, said)
+    memory.check_message(a_task(tmp_path), "b", code, said)
     assert all(line["ok"] for line in read(tmp_path / "result.jsonl")) == good
 
 
@@ -273,18 +273,20 @@ def test_a_pack_is_used_by_those_whom_it_suits(
     two = [f"data.root_{d}={pack / f}" for d, f in zip("ab", cyclegan or (), strict=False)]
     for name, roots in (("StyleGAN", one), ("CycleGAN", two)):
         expected = ["data=folder", *roots, "data.held_out=8"] if roots else ["data=shapes"]
-        assert training.pictures(name, pack) == expected
+        assert training.data_overrides(name, pack) == expected
 
 
 def test_without_a_pack_shapes_are_trained_on() -> None:
-    assert training.pictures("CycleGAN", None) == ["data=shapes"]
+    assert training.data_overrides("CycleGAN", None) == ["data=shapes"]
 
 
 @pytest.mark.parametrize("shape", fir.SHAPES, ids=lambda shape: shape.name)
 def test_slices_are_the_filter(shape: fir.Shape) -> None:
     x = torch.randn(2, 3, 9 if shape.side % 2 else 8, 8, dtype=torch.float64)
     taps = torch.tensor(fir.TAPS, dtype=torch.float64)
-    torch.testing.assert_close(fir.sliced(x, shape.kind), fir.convolved(x, shape.kind, taps))
+    torch.testing.assert_close(
+        fir.by_slices(x, shape.kind), fir.by_convolution(x, shape.kind, taps)
+    )
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_pictures_are_squares_from_the_middle(tmp_path: Path) -> None:
     wide.save(tmp_path / "in/wide.png")
     tall.save(tmp_path / "in/deep/tall.bmp")
     said = pack(tmp_path, "in", "out.zip", "--side", "32")
-    assert "2 of 2 pictures" in said
+    assert "2 of 2 images" in said
     assert said.endswith("data=folder data.root=out.zip data.resolution=32\n")
     made = content(tmp_path / "out.zip")
     assert list(made) == ["deep/tall.jpg", "wide.jpg"]
@@ -89,7 +89,7 @@ def test_grey_transparent_turned_and_unusable_pictures(tmp_path: Path) -> None:
     assert "2 cannot be used:\n  in/broken.jpg is unreadable" in said
     assert "in/deep.png has more than 8 bits" in said
     assert "1 had transparency, which is white now" in said
-    assert "4 of 6 pictures" in said
+    assert "4 of 6 images" in said
     made = content(tmp_path / "out.zip")
     assert list(made) == ["glass.jpg", "grey.jpg", "opaque.jpg", "turned.jpg"]
     assert made["grey.jpg"].mode == "L"
@@ -119,7 +119,7 @@ def test_the_same_pictures_make_the_same_bytes(tmp_path: Path) -> None:
 def test_more_than_fits_is_thinned_out_evenly(tmp_path: Path) -> None:
     classes(tmp_path / "in", {"many": 120, "some": 40, "few": 3})
     whole = pack(tmp_path, "in", "whole.zip", "--side", "16")
-    assert "163 of 163 pictures" in whole and "evenly" not in whole
+    assert "163 of 163 images" in whole and "evenly" not in whole
     size = (tmp_path / "whole.zip").stat().st_size
     # all of it fits exactly, and not into a byte less
     pack(tmp_path, "in", "exact.zip", "--side", "16", "--max-mb", size / 1e6)
@@ -128,7 +128,7 @@ def test_more_than_fits_is_thinned_out_evenly(tmp_path: Path) -> None:
     assert 155 <= len(content(tmp_path / "less.zip")) < 163
     said = pack(tmp_path, "in", "third.zip", "--side", "16", "--max-mb", size / 3e6)
     taken = list(content(tmp_path / "third.zip"))
-    assert f"{len(taken)} of 163 pictures" in said and "evenly spaced" in said
+    assert f"{len(taken)} of 163 images" in said and "evenly spaced" in said
     assert 0.9 * size / 3 < (tmp_path / "third.zip").stat().st_size <= size / 3
     assert sum(name.startswith("few/") for name in taken) == 2
     numbers = [int(name[5:8]) for name in taken if name.startswith("many/")]
@@ -156,7 +156,7 @@ def test_two_folders_are_two_domains(tmp_path: Path) -> None:
 
 def test_labels_in_a_file_are_not_dropped_in_silence(tmp_path: Path) -> None:
     (classes(tmp_path / "in", {"a": 2}) / "dataset.json").write_text("{}")
-    assert "dataset.json is left out" in pack(tmp_path, "in", "out.zip")
+    assert "dataset.json is not packed" in pack(tmp_path, "in", "out.zip")
 
 
 def test_what_cannot_be_packed_is_one_sentence(tmp_path: Path) -> None:
@@ -168,18 +168,18 @@ def test_what_cannot_be_packed_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "broken/x.jpg").touch()
     (tmp_path / "out.zip").write_text("as before")
     for words, complaint in (
-        (["nowhere", "out.zip"], "nowhere is no folder"),
-        (["in/a/000.png", "out.zip"], "000.png is no folder"),
-        (["in", "nowhere", "out.zip"], "nowhere is no folder"),
-        (["empty", "out.zip"], "empty holds no pictures"),
-        (["in", "empty", "out.zip"], "empty holds no pictures"),
-        (["broken", "out.zip"], "None of 1 pictures can be used"),
+        (["nowhere", "out.zip"], "nowhere is not a folder"),
+        (["in/a/000.png", "out.zip"], "000.png is not a folder"),
+        (["in", "nowhere", "out.zip"], "nowhere is not a folder"),
+        (["empty", "out.zip"], "empty has no images"),
+        (["in", "empty", "out.zip"], "empty has no images"),
+        (["broken", "out.zip"], "None of 1 images can be used"),
         (["lone", "out.zip"], "has trainA but not trainB"),
-        (["one", "out.zip"], "trainB: 1 of the pictures that fit can be used"),
+        (["one", "out.zip"], "trainB: 1 of the images that fit can be used"),
         (["in", "out.zip", "--side", "0"], "give at least 8 pixels"),
         (["in", "out.zip", "--max-mb", "nan"], "between 0 and 4000 MB"),
-        (["in", "out.zip", "--max-mb", "0.0001"], "Two pictures of each folder take"),
-        (["in", "pack"], "pack is no name for a zip"),
+        (["in", "out.zip", "--max-mb", "0.0001"], "Two images of each folder take"),
+        (["in", "pack"], "pack is not a name for a zip"),
         (["in", "in/a/000.png/out.zip"], "out.zip cannot be written"),
     ):
         said = pack(tmp_path, *words, code=2)

@@ -79,7 +79,7 @@ def test_a_failure_is_named(failure: str, tmp_path: Path) -> None:
 def test_a_healthy_run_raises_no_alarm(kind: str, tmp_path: Path) -> None:
     assert run(tmp_path, *HEALTHY[kind]) == []
     said = doctor(tmp_path, code=0)
-    assert "No alarm." in said and "SUSPECT" not in said
+    assert "No alarms." in said and "SUSPECT" not in said
 
 
 def test_the_demonstration_raises_no_alarm(tmp_path: Path) -> None:

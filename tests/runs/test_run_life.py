@@ -139,12 +139,13 @@ def test_the_first_command_of_a_run_that_has_gone_further(
     assert train(*SHORT) == pytest.approx(result()["headline"])
     assert "runs/run is finished, at 0.006 kimg" in capsys.readouterr().out
     train(*SHORT, "train.kimg=0.006")
-    assert "runs/run is there already" in problem(*SHORT, "train.kimg=0.005")
+    assert "runs/run already exists" in problem(*SHORT, "train.kimg=0.005")
     assert content(done) == before
     (done / "result.json").unlink()  # as if stopped on the way
     told = problem(*SHORT)
-    assert "was begun with these settings, and has been gone on with since" in told
-    assert "train.kimg: 0.006 -> 0.004" in told and "gantrain resume=runs/run goes on" in told
+    assert "was started with these settings but later resumed with different ones" in told
+    assert "train.kimg: 0.006 -> 0.004" in told
+    assert "To continue with those: gantrain resume=runs/run" in told
     train(*SHORT, "resume=runs/run")
     assert result()["nimg"] == 6
 
@@ -167,7 +168,7 @@ def test_a_full_disk_ends_with_a_sentence_and_the_last_checkpoint(done: Path, ro
     config = check(*longer)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        with pytest.raises(ConfigError, match="Nothing more can be written") as caught:
+        with pytest.raises(ConfigError, match="Writing failed") as caught:
             run(config, longer, "shapes")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -217,7 +218,7 @@ def test_other_settings_are_refused_and_listed(done: Path, change: str, said: st
     with pytest.raises(ConfigError) as caught:
         check(*kept, change)
     text = caught.value.problems[0]
-    assert "runs/run is there already, with other settings" in text and said in text
+    assert "runs/run already exists, with other settings" in text and said in text
     assert "resume=runs/run" in text and "another name=" in text
     assert content(done) == before
 
@@ -242,7 +243,7 @@ def test_the_same_command_goes_on(tmp_path: Path) -> None:
     output = interrupt(start(tmp_path, *command), one, checkpoints=1, how=signal.SIGKILL)
     assert final_state(one)["nimg"] < 120, output
     output = gantrain(tmp_path, *command, "runtime.workers=1")
-    assert "runs/one was begun with these settings: going on with it." in output
+    assert "runs/one was started with these settings: resuming it." in output
     straight = tmp_path / "straight/one"
     ours, theirs = final_state(one), final_state(straight)
     assert ours.pop("note") != theirs.pop("note")  # out
@@ -265,7 +266,7 @@ def test_a_run_killed_before_it_began_begins(auto: list[str], left: tuple[str, .
 def test_a_folder_of_other_things_is_left_alone(auto: list[str]) -> None:
     HERE.mkdir(parents=True)
     (HERE / "thesis.txt").touch()
-    assert "runs/run is there already, but is not a run" in problem(*SHORT, *auto)
+    assert "runs/run already exists, but is not a run" in problem(*SHORT, *auto)
     assert os.listdir(HERE) == ["thesis.txt"]
 
 
@@ -385,7 +386,7 @@ def test_what_another_process_begins_meanwhile_is_not_touched(
 
     monkeypatch.setattr("gantrain.runs.summary.check_pairs", while_data_are_prepared)
     said = problem(*SHORT, "name=new")
-    assert "runs/new is there already" in said or "was begun by another process" in said
+    assert "runs/new already exists" in said or "was just started by another process" in said
     before = {k.name: v for k, v in content(done).items()}
     assert {k.name: v for k, v in content(Path("runs/new")).items()} == before
 
@@ -445,7 +446,7 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
     gan = build.make_gan(config, ImageSpec(channels, (32, 32), 0, config.train.batch or 1))
     watch = objective.watch(config, gan, build.make_plan(config, 8), 0)
     watch.scalars(settled - 1, {"y": 1.0})
-    with pytest.raises(ConfigError, match=r"reports no such number. It reports y, z\."):
+    with pytest.raises(ConfigError, match=r"reports no such value. It reports y, z\."):
         watch.scalars(settled, {"z": 1.0})
 
 
@@ -456,7 +457,7 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
         (["objective=pairs/l2"], "Those are pairs/l1, pairs/psnr"),
         (["objective=pairs/l1", "evaluation.test_images=0"], "give evaluation.test_images=100"),
         (["objective=pairs/l1", "model=dcgan"], "this model does not translate"),
-        (["objective=pairs/l1", "data=folder", "data.root=set"], "give data.test_pairs=true"),
+        (["objective=pairs/l1", "data=folder", "data.root=set"], "add data.test_pairs=true"),
     ],
 )
 def test_an_objective_that_cannot_be_is_refused_before_anything(

@@ -128,7 +128,7 @@ def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:
     ("argv", "said"),
     [
         ([], "such as gantrain compare sweeps/NAME. Sweeps here: sweeps/s."),
-        (["sweeps/t"], "sweeps/t is neither a sweep nor a run: it is not there."),
+        (["sweeps/t"], "sweeps/t is neither a sweep nor a run: it does not exist."),
         (["."], ". is neither a sweep nor a run: it has neither sweep.json nor config.yaml."),
         (["sweeps/s", "metrics=pairs/l2"], "Did you mean pairs/l1?"),
         (["sweeps/s", "sort=l1"], "sort: no run has l1"),

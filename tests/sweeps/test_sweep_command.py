@@ -136,7 +136,7 @@ def test_every_example_can_be_begun(
         (["resume=runs/a"], "remove resume"),
         (["model.lambda_cycle=interval(1,2)"], "list some, such as 1,2,3, or add sweep=optuna"),
         (["model.lambda_cycle=1,-1"], "model.lambda_cycle=-1 is out of range"),
-        (["--cfg", "job"], "--cfg shows what one run is made of"),
+        (["--cfg", "job"], "--cfg shows the config of a single run"),
         (["hydra.launcher.jobs=2"], "add launcher=local"),
         (["launcher=local", "hydra.launcher.job=2"], "Did you mean hydra.launcher.jobs?"),
         (["launcher=lokal"], "Did you mean launcher=local?"),
@@ -144,7 +144,7 @@ def test_every_example_can_be_begun(
         (["sweep=optuna", "model.ngf=int(interval(4,0))"], "model.ngf=0 is out of range"),
         (["sweep=optuna", "model.norm=choice(none,bach)"], "Did you mean model.norm=batch?"),
         (["sweep=optuna", "model=dcgan", "model.z_dim=1,2"], "objective=pairs/l1"),
-        (["launcher=slurm_detached", "sweep=optuna"], "take launcher=slurm"),
+        (["launcher=slurm_detached", "sweep=optuna"], "use launcher=slurm"),
     ],
 )
 def test_mistakes_of_sweeps(
@@ -160,7 +160,7 @@ def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[s
     Path("sweeps/seeds/seed-1").mkdir(parents=True)
     Path("sweeps/seeds/seed-1/notes.txt").touch()
     answer = gantrain(*SEEDS)
-    assert answer.code == 2 and "seed-1 is there already, but is not a run" in answer.err
+    assert answer.code == 2 and "seed-1 already exists, but is not a run" in answer.err
     assert trained == []
 
 

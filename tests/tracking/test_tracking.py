@@ -84,7 +84,7 @@ def test_runs_get_free_numbers_and_are_never_overwritten(tmp_path: Path) -> None
     for _ in range(2):  # an empty one is what a run leaves that was killed at once
         mine = RunDirectory.create(tmp_path, "mine", "gan-data")
     (mine.path / "notes.txt").touch()
-    with pytest.raises(ConfigError, match=r"mine is there already.*not a run"):
+    with pytest.raises(ConfigError, match=r"mine already exists.*not a run"):
         RunDirectory.create(tmp_path, "mine", "gan-data")
 
 

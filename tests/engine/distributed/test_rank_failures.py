@@ -72,9 +72,9 @@ def test_no_memory_left_is_a_sentence(tmp_path: Path, devices: int) -> None:
     assert "Traceback" not in output and output.count("Error: ") == 1
     images = 4 // devices
     assert (
-        "The memory of cpu does not suffice. CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 "
+        "Out of memory on cpu. CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 "
         "has a total capacity of 79.10 GiB of which 1.20 GiB is free. "
-        f"{images} images go through the networks at a time: resume with fewer, gantrain "
+        f"The microbatch is {images}: resume with less, gantrain "
         f"resume=runs/run train.microbatch={images // 2} or runtime.precision=bf16;"
     ) in output
     assert nobody_left(process.pid)

@@ -138,10 +138,10 @@ def test_resume_is_exact_and_with_other_numbers_of_ranks_goes_on(tmp_path: Path)
     assert rows(run) == rows(straight)
 
     said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.42", "runtime.devices=3")
-    assert "Saved by 2 ranks, going on with 3: the 12 images of its pools are dealt out" in said
+    assert "Saved by 2 ranks, resumed with 3. The 12 images of its pools are redistributed" in said
     assert [len(r["local"]["pool.b"]["images"]) for r in final_state(run)["ranks"]] == [2, 2, 2]
     said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.48", "runtime.devices=1")
-    assert "Saved by 3 ranks, going on with 1" in said
+    assert "Saved by 3 ranks, resumed with 1" in said
     [rank] = final_state(run)["ranks"]
     assert len(rank["local"]["pool.a"]["images"]) == 6
     assert [row["nimg"] for row in rows(run)][-1] == 480
@@ -182,6 +182,6 @@ def test_several_processes_that_would_each_start_ranks(tmp_path: Path) -> None:
     }  # fmt: skip
     command = [*CYCLEGAN, "train.batch=12", "runtime.devices=3"]
     output = gantrain(tmp_path, *command, code=2, environment=environment)
-    assert "torchrun started 2 ranks, 2 of them here, and runtime.devices=3" in output
+    assert "torchrun started 2 ranks, 2 of them on this machine, but runtime.devices=3" in output
     output = gantrain(tmp_path, *CYCLEGAN, code=2, environment={"RANK": "0"})
     assert "RANK set, but not WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT" in output
