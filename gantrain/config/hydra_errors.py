@@ -70,7 +70,12 @@ def to_sentences(
                 groups.append(text)
         else:
             keys.append(override)
-    if unfinished and unfinished[0] == overrides and all(_only_changes(key) for key in keys):
+    if (
+        unfinished
+        and not sweep
+        and unfinished[0] == overrides
+        and all(_only_changes(key) for key in keys)
+    ):
         problems += _problems_of(unfinished[1], source, command, keys)
     else:
         problems += _key_problems(source, command, [*groups, *swept_groups], keys)

@@ -113,7 +113,7 @@ def test_all_seeds_are_on_the_sheet(style: Path, capsys: pytest.CaptureFixture[s
     for i in range(32):
         cell = sheet[i // 8 * 98 :, i % 8 * 98 :][:96:6, :96:6]
         assert np.array_equal(cell, pixels(folder / f"seed{i:04d}.png"))
-    assert "seed s shows class s mod 3" in capsys.readouterr().out
+    assert "seed s gets class s mod 3" in capsys.readouterr().out
 
 
 def test_mean_picture(style: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
         ),
         (
             ["style_mixing.rows=0", "style_mixing.columns=1", "style_mixing.layers=4-9", "class=9"],
-            ["goes up to 9, and this generator has the layers 0 to 5", "class=9 is not a class"],
+            ["goes up to 9, but this generator has the layers 0 to 5", "class=9 is not a class"],
         ),
         (["seeds=3", "interpolation.frames=9"], ["interpolation needs two or more images"]),
     ],
@@ -290,11 +290,11 @@ def test_files_that_cannot_be_used(encoder: Path, photos: Path) -> None:
     text = refused(encoder, f"images={photos}")
     assert "a.png is unreadable" in text and "b.tif is in colour mode LAB" in text
     Path("empty").mkdir()
-    assert "images=empty has no pictures in it" in refused(encoder, "images=empty")
+    assert "images=empty contains no images" in refused(encoder, "images=empty")
     np.savez("v.npz", v=np.zeros((1, 6, 16)))
     assert "is not an .npz file with an array w" in refused(encoder, "w=v.npz")
     np.savez("w.npz", w=np.zeros((1, 8, 16)))
-    assert "has the shape [1, 8, 16], and this generator takes [N, 6, 16]" in refused(
+    assert "has the shape [1, 8, 16], and this generator needs [N, 6, 16]" in refused(
         encoder, "w=w.npz"
     )
     np.savez("nan.npz", w=np.full((1, 6, 16), np.nan))
