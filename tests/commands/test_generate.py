@@ -290,11 +290,11 @@ def test_files_that_cannot_be_used(encoder: Path, photos: Path) -> None:
     text = refused(encoder, f"images={photos}")
     assert "a.png is unreadable" in text and "b.tif is in colour mode LAB" in text
     Path("empty").mkdir()
-    assert "images=empty has no pictures in it" in refused(encoder, "images=empty")
+    assert "images=empty contains no images" in refused(encoder, "images=empty")
     np.savez("v.npz", v=np.zeros((1, 6, 16)))
     assert "is not an .npz file with an array w" in refused(encoder, "w=v.npz")
     np.savez("w.npz", w=np.zeros((1, 8, 16)))
-    assert "has the shape [1, 8, 16], and this generator takes [N, 6, 16]" in refused(
+    assert "has the shape [1, 8, 16], and this generator needs [N, 6, 16]" in refused(
         encoder, "w=w.npz"
     )
     np.savez("nan.npz", w=np.full((1, 6, 16), np.nan))
