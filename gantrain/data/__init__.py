@@ -1,1 +1,1 @@
-"""Image sets: where pictures come from, in which order, and how they become uint8 arrays."""
+"""Data sets: files, decoding, resizing, labels, order and batches of images."""

@@ -1,4 +1,4 @@
-"""Pictures inside a zip archive, used like paths."""
+"""Images inside a zip archive, used like paths."""
 
 import io
 import os
@@ -10,12 +10,17 @@ from pathlib import Path, PurePosixPath
 
 from gantrain.errors import ConfigError
 
-_LIMIT = 1 << 30  # bytes of one unpacked file: a small archive may claim to hold endlessly many
+_MAX_BYTES = 1 << 30  # of one unpacked file: a small archive can expand without end
 
 
 @dataclass(frozen=True)
 class Member:
-    """`name` inside `archive`; as text "photos.zip!/cats/1.png"."""
+    """A file inside a zip archive; as text "photos.zip!/cats/1.png".
+
+    Args:
+        archive: the zip file.
+        name: path of the file inside it.
+    """
 
     archive: Path
     name: str
@@ -24,114 +29,121 @@ class Member:
         return f"{self.archive}!/{self.name}"
 
     def stat(self) -> os.stat_result:
-        """Of the archive."""
+        """Return the status of the archive."""
         return self.archive.stat()
 
     def absolute(self) -> "Member":
-        """With the archive's absolute path."""
+        """Return the same file with the archive's absolute path."""
         return Member(self.archive.absolute(), self.name)
 
     def size(self) -> int:
-        """Bytes, unpacked."""
-        return _zip(self.archive).file.getinfo(self.name).file_size
+        """Return the unpacked size in bytes."""
+        return _open(self.archive).file.getinfo(self.name).file_size
 
     def read(self) -> bytes:
-        """The content. Raises OSError, whatever is wrong with the archive."""
+        """Return the unpacked content.
+
+        Raises:
+            OSError: the file or the archive cannot be read, for whatever reason.
+        """
         try:
-            if self.size() > _LIMIT:
-                raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than a picture takes")
-            return _zip(self.archive).read(self.name)
+            if self.size() > _MAX_BYTES:
+                raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than an image needs")
+            return _open(self.archive).read(self.name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(f"the archive is damaged: {error}") from error
-        except (KeyError, NotImplementedError, RuntimeError) as error:  # gone, unknown packing
+        except (KeyError, NotImplementedError, RuntimeError) as error:  # missing, or unsupported
             raise OSError(str(error)) from error
 
 
-Picture = Path | Member
+ImageFile = Path | Member
 
 
-def open_image(picture: Picture) -> Path | io.BytesIO:
-    """What Pillow can open."""
-    return io.BytesIO(picture.read()) if isinstance(picture, Member) else picture
+def open_image(file: ImageFile) -> Path | io.BytesIO:
+    """Return an object that Pillow can open."""
+    return io.BytesIO(file.read()) if isinstance(file, Member) else file
 
 
-def file_size(picture: Picture) -> int:
-    """Bytes of the picture's file, unpacked."""
-    return picture.size() if isinstance(picture, Member) else picture.stat().st_size
+def file_size(file: ImageFile) -> int:
+    """Return the size of an image file in bytes, unpacked."""
+    return file.size() if isinstance(file, Member) else file.stat().st_size
 
 
-def members(archive: Path) -> list[str]:
-    """The names of all files in it, sorted as in a folder, without hidden ones.
+def list_members(archive: Path) -> list[str]:
+    """Return the names of all files in an archive, sorted as in a folder, without hidden ones.
 
-    Raises ConfigError: no zip archive, or one with a password.
+    Raises:
+        ConfigError: the file is no zip archive, or has a password.
     """
-    cure = "download or pack it again, or give the unpacked folder."
     try:
-        _forget_changed(archive)
-        found = _zip(archive)
+        _close_if_changed(archive)
+        opened = _open(archive)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ConfigError(
-            f"data.root={archive} is no readable zip archive ({error}): {cure}"
+            f"data.root={archive} is no readable zip archive ({error}): download or pack it again, "
+            "or give the unpacked folder."
         ) from error
-    if found.locked:
-        raise ConfigError(f"data.root={archive} is locked by a password: give the unpacked folder.")
-    return list(found.names)
+    if opened.is_encrypted:
+        raise ConfigError(
+            f"data.root={archive} is protected by a password: give the unpacked folder."
+        )
+    return list(opened.names)
 
 
-class _Zip:
-    """An archive kept open; its methods may be called by several threads."""
+class _OpenArchive:
+    """An archive kept open; several threads may read from it."""
 
     def __init__(self, path: Path) -> None:
-        self.stamp = _stamp(path)
+        self.version = _version(path)
         self.file = zipfile.ZipFile(path)
         entries = [entry for entry in self.file.infolist() if not entry.is_dir()]
-        self.locked = any(entry.flag_bits & 1 for entry in entries)
-        shown = {e.filename for e in entries if not _is_hidden(PurePosixPath(e.filename))}
-        self.names = sorted(shown, key=lambda name: name.split("/"))
+        self.is_encrypted = any(entry.flag_bits & 1 for entry in entries)
+        visible = {e.filename for e in entries if not _is_hidden(PurePosixPath(e.filename))}
+        self.names = sorted(visible, key=lambda name: name.split("/"))
 
     def read(self, name: str) -> bytes:
-        with _lock:  # what is open is counted without a lock of its own
+        with _lock:  # ZipFile counts its open members without a lock
             member = self.file.open(name)
         try:
-            return member.read()  # locks the file position, and unpacks outside of the lock
+            return member.read()  # locks the file position itself; unpacking runs in parallel
         finally:
             with _lock:
                 member.close()
 
 
 _lock = threading.RLock()
-_kept: dict[Path, _Zip] = {}  # of this process
+_open_archives: dict[Path, _OpenArchive] = {}  # of this process
 
 
-def _zip(path: Path) -> _Zip:
+def _open(path: Path) -> _OpenArchive:
     with _lock:
-        if path not in _kept:
-            _kept[path] = _Zip(path)
-        return _kept[path]
+        if path not in _open_archives:
+            _open_archives[path] = _OpenArchive(path)
+        return _open_archives[path]
 
 
-def _forget_changed(path: Path) -> None:
+def _close_if_changed(path: Path) -> None:
     with _lock:
-        if path in _kept and _kept[path].stamp != _stamp(path):
-            del _kept[path]
+        if path in _open_archives and _open_archives[path].version != _version(path):
+            del _open_archives[path]
 
 
-def _forget_all() -> None:
-    """In a forked process: it would share its parent's file positions, and perhaps a held lock."""
+def _reset_after_fork() -> None:
+    """Open archives anew: file positions are shared with the parent, and its lock may be held."""
     global _lock
     _lock = threading.RLock()
-    _kept.clear()
+    _open_archives.clear()
 
 
 if hasattr(os, "register_at_fork"):  # Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    facts = path.stat()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+def _version(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_hidden(path: PurePosixPath) -> bool:
-    # Also what leads out of the archive ("..", "/"): names of results are made from these.
+    # Paths that lead out of the archive ("..", "/") count as hidden: results are named after these.
     return any(part.startswith((".", "/", "__MACOSX")) for part in path.parts)

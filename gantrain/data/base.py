@@ -17,12 +17,12 @@ Stack = np.ndarray  # uint8 [N, C, H, W]
 
 
 class Dataset(Protocol):
-    """What training, commands and metrics ask of a data set.
+    """The interface of a data set for training, commands and metrics.
 
     Its streams are "a" and "b" of an unpaired set, "image" of a set of single images; `label_dim`
-    above 0 adds the stream "label". Images are uint8, uint16 or float32 arrays [C, H, W], labels
-    float32 [label_dim]. Apart from `prepare`, nothing depends on more than the constructor's
-    arguments and the files.
+    above 0 adds the stream "label". Images are arrays [C, H, W], uint8, uint16 or float32 in
+    [-1, 1]; labels are float32 [label_dim]. Everything except `prepare` depends only on the
+    constructor's arguments and the files.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]]
@@ -42,15 +42,15 @@ class Dataset(Protocol):
         ...
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
-        """Check every image and fill the cache; images can be asked for afterwards.
+        """Check every image and fill the cache; images are available afterwards.
 
         Args:
-            batch: images that must have one size to be stacked.
-            multiple: the sides of images must be multiples of it.
+            batch: images per batch; above 1 all training images must have one size.
+            multiple: image sides must be multiples of it.
             log: receives one line of text at a time.
 
         Raises:
-            ConfigError: lists every fault of the files and of the settings.
+            ConfigError: lists all faults of the files and settings.
         """
         ...
 
@@ -70,11 +70,11 @@ class Dataset(Protocol):
         ...
 
     def held_count(self, stream: str) -> int:
-        """Return the number of test images that are not trained on, perhaps 0."""
+        """Return the number of test images that are not trained on, which may be 0."""
         ...
 
     def test_count(self, stream: str) -> int:
-        """Return the number of test images; of training images if there are no test images."""
+        """Return the number of test images; without any, that of training images."""
         ...
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
@@ -82,11 +82,11 @@ class Dataset(Protocol):
         ...
 
     def test_name(self, stream: str, index: int) -> str:
-        """Return a name for test image `index`, usable as a file name without an ending."""
+        """Return a name for test image `index`, usable as a file name without a suffix."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values for logs and snapshots; "fingerprint" changes with the images."""
+        """Return a description in plain values; "fingerprint" changes with the images."""
         ...
 
 
@@ -100,11 +100,15 @@ class FileDataset(Dataset, Protocol):
 
 
 class ImageDataset:
-    """A set of single pictures "image", perhaps with a "label"; training and test pictures.
+    """Base class of sets of single images with the streams "image" and perhaps "label".
 
     Subclasses set `channels`, `resolution`, `images_per_epoch` and `_labels` (None: unconditional)
-    in their constructor, and in `prepare` the labels' `_values` and the `_fingerprint`; they tell
-    their pictures by `_picture(split, index)` and `_size(split)` with split "train" or "test".
+    in their constructor, the labels' `_values` and the `_fingerprint` in `prepare`, and define
+    `_image(split, index)` and `_size(split)` for the splits "train" and "test".
+
+    Args:
+        seed: of order and mirroring.
+        flip: whether training images are mirrored at random.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "images"
@@ -118,7 +122,7 @@ class ImageDataset:
         self._labels: Labels | None = None
         self._values: dict[str, Values] = {}
         self._fingerprint = ""  # until `prepare`
-        self._pass: tuple[int, np.ndarray] | None = None  # number and permutation of the last one
+        self._epoch: tuple[int, np.ndarray] | None = None  # number and permutation of the last one
 
     @property
     def label_dim(self) -> int:
@@ -126,48 +130,48 @@ class ImageDataset:
         return self._labels.dim if self._labels else 0
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """ "image" uint8 [C, H, W] and, with labels, "label" float32 [label_dim] at `position`.
+        """Return the image (and label) at a position, as the protocol says.
 
-        A pure function of (seed, position): every picture once in each pass over the set.
+        Every image comes once per epoch, in a new random order.
         """
-        number, offset = divmod(position, self.images_per_epoch)
-        if self._pass is None or self._pass[0] != number:
-            self._pass = number, permutation(self.seed, ORDER_A, number, self.images_per_epoch)
-        index = int(self._pass[1][offset])
-        image = self._picture("train", index)
+        epoch, offset = divmod(position, self.images_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, permutation(self.seed, ORDER_A, epoch, self.images_per_epoch)
+        index = int(self._epoch[1][offset])
+        image = self._image("train", index)
         if self.flip and int(counter_random(self.seed, AUGMENT_A, position, 1)[0]) >> 63:
             image = image[:, :, ::-1]
-        found = {"image": np.ascontiguousarray(image)}
+        item = {"image": np.ascontiguousarray(image)}
         if self._labels:
-            found["label"] = self._labels.vector(self._values["train"][index])
-        return found
+            item["label"] = self._labels.vector(self._values["train"][index])
+        return item
 
     def train_count(self, stream: str = "image") -> int:
-        """The number of training pictures."""
+        """Return the number of training images."""
         return self._size("train")
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """Training picture `index`, "image" or "label", never mirrored."""
-        return self._of(stream, "train", index)
+        """Return training image (or "label") `index`, not mirrored."""
+        return self._get(stream, "train", index)
 
     def held_count(self, stream: str = "image") -> int:
-        """The number of test pictures that are not trained on, perhaps 0."""
+        """Return the number of test images that are not trained on, which may be 0."""
         return self._size("test")
 
     def test_count(self, stream: str = "image") -> int:
-        """The number of test pictures; of training pictures where the set has no test pictures."""
+        """Return the number of test images; without any, that of training images."""
         return self._size(self._test)
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """Test picture `index`: "image" uint8 [C, H, W] or "label" float32 [label_dim]."""
-        return self._of(stream, self._test, index)
+        """Return test image (or "label") `index`."""
+        return self._get(stream, self._test, index)
 
     def test_name(self, stream: str, index: int) -> str:
-        """A name for test picture `index`."""
+        """Return a name for test image `index`."""
         return f"{index:05d}"
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for logs and snapshots; `fingerprint` changes with the used pictures."""
+        """Return a description in plain values; "fingerprint" changes with the images."""
         return {
             "kind": type(self).__name__,
             "resolution": list(self.resolution),
@@ -179,22 +183,21 @@ class ImageDataset:
             "fingerprint": self._fingerprint,
         }
 
-    def _refuse_unless(self, multiple: int, cure: str = "") -> None:
-        """Raise ConfigError unless all sides are multiples of `multiple`; `cure`: what to do."""
+    def _check_multiple(self, multiple: int, fix: str = "") -> None:
+        """Raise ConfigError, with the fix, unless all sides are multiples of `multiple`."""
         if all(side % multiple == 0 for side in self.resolution):
             return
         height, width = (round_up(side, multiple) for side in self.resolution)
         raise ConfigError(
             f"data.resolution={format_size(self.resolution)} does not suit this model, whose "
-            "images need "
-            f"sides that are multiples of {multiple}: "
-            f"{cure or f'use {format_size((height, width))}'}."
+            f"images need sides that are multiples of {multiple}: "
+            f"{fix or f'use {format_size((height, width))}'}."
         )
 
-    def _of(self, stream: str, split: str, index: int) -> np.ndarray:
+    def _get(self, stream: str, split: str, index: int) -> np.ndarray:
         if stream == "label" and self._labels:
             return self._labels.vector(self._values[split][index])
-        return np.ascontiguousarray(self._picture(split, index))
+        return np.ascontiguousarray(self._image(split, index))
 
     @property
     def _test(self) -> str:
@@ -203,13 +206,18 @@ class ImageDataset:
     def _size(self, split: str) -> int:
         raise NotImplementedError
 
-    def _picture(self, split: str, index: int) -> np.ndarray:
-        """uint8 [C, H, W]."""
+    def _image(self, split: str, index: int) -> np.ndarray:
+        """Return image `index` of a split, [C, H, W]."""
         raise NotImplementedError
 
 
 class InMemoryDataset(ImageDataset):
-    """A set that is small enough to lie in memory as uint8 [N, C, H, W] per split."""
+    """Base class of small sets, kept in memory as uint8 [N, C, H, W] per split.
+
+    Args:
+        seed: of order and mirroring.
+        flip: whether training images are mirrored at random.
+    """
 
     _stacks: dict[str, Stack]
 
@@ -217,19 +225,21 @@ class InMemoryDataset(ImageDataset):
         super().__init__(seed, flip)
         self._stacks = {}
 
-    def _keep(self, images: dict[str, Stack], values: dict[str, Values], limit: int | None) -> None:
-        """Pictures and labels, once they are read; the first `limit` for training."""
+    def _set_data(
+        self, images: dict[str, Stack], values: dict[str, Values], limit: int | None
+    ) -> None:
+        """Set images and labels by split; only the first `limit` are trained on."""
         self._stacks = {"train": images["train"][:limit], "test": images["test"]}
         self._values = {"train": values["train"][:limit], "test": values["test"]}
         self.images_per_epoch = len(self._stacks["train"])
-        facts = hashlib.sha256(repr([s.shape for s in self._stacks.values()]).encode())
+        hasher = hashlib.sha256(repr([s.shape for s in self._stacks.values()]).encode())
         for split in ("train", "test"):
-            facts.update(np.ascontiguousarray(self._stacks[split]).data)
-            facts.update(np.ascontiguousarray(self._values[split]).data)
-        self._fingerprint = facts.hexdigest()[:16]
+            hasher.update(np.ascontiguousarray(self._stacks[split]).data)
+            hasher.update(np.ascontiguousarray(self._values[split]).data)
+        self._fingerprint = hasher.hexdigest()[:16]
 
     def _size(self, split: str) -> int:
         return len(self._stacks.get(split, ()))
 
-    def _picture(self, split: str, index: int) -> np.ndarray:
+    def _image(self, split: str, index: int) -> np.ndarray:
         return self._stacks[split][index]

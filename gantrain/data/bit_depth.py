@@ -1,6 +1,6 @@
-"""Pictures as arrays [H, W, C]: their depth, their channels, their size.
+"""Images as arrays [H, W, C]: bit depth, channels and size.
 
-uint8 and uint16 hold whole numbers up to 255 and 65535, float32 any numbers. C: 1 gray, 2 gray and
+uint8 and uint16 hold integers up to 255 and 65535, float32 any numbers. C: 1 grey, 2 grey and
 alpha, 3 RGB, 4 RGB and alpha.
 """
 
@@ -19,18 +19,20 @@ _DTYPES: dict[Depth, np.dtype] = {
     16: np.dtype(np.uint16),
     "float": np.dtype(np.float32),
 }
-_LUMA = np.array([19595, 38470, 7471])  # ITU-R 601 in 65536ths, as Pillow has it
+_LUMA = np.array([19595, 38470, 7471])  # ITU-R BT.601 in 65536ths, as in Pillow
 
 
 class ImageFault(Exception):
-    """Why one file cannot serve, as a phrase that follows the file's name."""
+    """A file that cannot be used; the message is a phrase that follows the file's name."""
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """What a data set makes of its files' numbers.
+    """The pixel format of a data set, to which the values of its files are converted.
 
-    depth: bits of a channel, or "float". low, high: of floats, what becomes -1 and 1.
+    Args:
+        depth: bits per channel, or "float".
+        low, high: of floats, the values that become -1 and 1.
     """
 
     depth: Depth = 8
@@ -39,54 +41,62 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the arrays while pictures are resized, cached and cut."""
+        """Dtype of images while they are resized, cached and cropped."""
         return _DTYPES[self.depth]
 
     def convert(self, x: np.ndarray) -> np.ndarray:
-        """A decoded picture in this depth, without loss. Raises ImageFault where that cannot be."""
+        """Convert a decoded image [H, W, C] to this format without loss.
+
+        Raises:
+            ImageFault: this is impossible.
+        """
         if x.dtype == np.float32:
-            return self._floats(x)
+            return self._check_floats(x)
         if self.depth == "float":
             if (self.low, self.high) != (0.0, 1.0):
                 raise ImageFault(
-                    f"holds whole numbers, which have no place in value_range=[{self.low:g},"
-                    f"{self.high:g}]: save it as floats"
+                    f"holds integers, which value_range=[{self.low:g},{self.high:g}] does not "
+                    "apply to: save it as floats"
                 )
             return x.astype(np.float32) / np.iinfo(x.dtype).max
         if x.dtype == np.uint16 and self.depth == 8:
             raise ImageFault(
-                "has 16 bits per channel: set data.depth=16, or save it as an 8-bit picture"
+                "has 16 bits per channel: set data.depth=16, or save it as an 8-bit image"
             )
         return x if x.dtype == self.dtype else x.astype(np.uint16) * 257
 
-    def _floats(self, x: np.ndarray) -> np.ndarray:
+    def _check_floats(self, x: np.ndarray) -> np.ndarray:
         if self.depth != "float":
             raise ImageFault(
                 "holds floats: set data.depth=float and data.value_range=[lowest,highest], or save "
                 "it with 8 or 16 bits"
             )
-        least, most = float(x.min()), float(x.max())
-        if not (self.low <= least and most <= self.high):  # NaN is neither
+        lowest, highest = float(x.min()), float(x.max())
+        if not (self.low <= lowest and highest <= self.high):  # also true for NaN
             raise ImageFault(
-                f"holds values from {least:g} to {most:g}, outside of value_range="
-                f"[{self.low:g},{self.high:g}]: widen it, or mend the picture"
+                f"holds values from {lowest:g} to {highest:g}, outside value_range="
+                f"[{self.low:g},{self.high:g}]: widen the range, or fix the image"
             )
         return x
 
     def to_output(self, x: np.ndarray) -> np.ndarray:
-        """As the picture leaves the data set: whole numbers as they are, floats in [-1, 1]."""
+        """Convert to the output of the data set: integers unchanged, floats scaled to [-1, 1]."""
         if self.depth != "float":
             return x
         return (x - np.float32(self.low)) * np.float32(2 / (self.high - self.low)) - np.float32(1)
 
 
 def pixel_format(depth: Depth, value_range: list[float] | None) -> PixelFormat:
-    """From the keys data.depth and data.value_range. Raises ConfigError."""
+    """Return the format for the settings data.depth and data.value_range.
+
+    Raises:
+        ConfigError: the range is not a range, or the depth has one of its own.
+    """
     if value_range is None:
         return PixelFormat(depth)
     if len(value_range) != 2 or not value_range[0] < value_range[1]:
         raise ConfigError(
-            f"data.value_range={value_range} is no range: give [lowest,highest], such as [0,1]."
+            f"data.value_range={value_range} is not a range: give [lowest,highest], such as [0,1]."
         )
     if depth != "float":
         raise ConfigError(
@@ -97,28 +107,34 @@ def pixel_format(depth: Depth, value_range: list[float] | None) -> PixelFormat:
 
 
 def white_level(dtype: np.dtype) -> float:
-    """The number that means white, or opaque."""
+    """Return the value of white, and of opaque in an alpha channel."""
     return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
 
 def to_channels(x: np.ndarray, channels: int) -> np.ndarray:
-    """[H, W, C] with another number of channels.
+    """Convert an image [H, W, C] to another number of channels.
 
-    Gray becomes RGB by repetition, RGB becomes gray by the ITU-R 601 luma weights, a missing alpha
-    is opaque and a wholly opaque alpha is dropped. Raises ImageFault for transparency that would
-    be lost.
+    Grey becomes RGB by repetition, RGB becomes grey by the luma weights of ITU-R BT.601, a missing
+    alpha becomes opaque and an opaque alpha is dropped.
+
+    Args:
+        x: uint8, uint16 or float32.
+        channels: 1 to 4.
+
+    Raises:
+        ImageFault: transparency would be lost.
     """
     alpha = x[..., -1:] if x.shape[-1] in (2, 4) else None
     colours = x if alpha is None else x[..., :-1]
-    wanted = 1 if channels < 3 else 3
-    if colours.shape[-1] < wanted:
+    colour_channels = 1 if channels < 3 else 3
+    if colours.shape[-1] < colour_channels:
         colours = np.repeat(colours, 3, axis=2)
-    elif colours.shape[-1] > wanted:
+    elif colours.shape[-1] > colour_channels:
         colours = _luma(colours)
     if channels in (1, 3):
         if alpha is not None and (alpha != white_level(x.dtype)).any():
             raise ImageFault(
-                f"has transparency, which {channels} channel{'s' * (channels > 1)} cannot hold: "
+                f"has transparency, which {channels} channel{'s' * (channels > 1)} cannot store: "
                 f"flatten it onto a background, or set its channels to {channels + 1}"
             )
         return colours
@@ -135,10 +151,15 @@ def _luma(x: np.ndarray) -> np.ndarray:
 
 
 def resize(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.ndarray:
-    """[H, W, C] with (height, width) `size`, by a filter of Pillow's; colours count by their alpha.
+    """Resize an image [H, W, C] with a filter of Pillow; colours are weighted by their alpha.
 
-    Deeper pictures than 8 bits go through Pillow channel by channel as floats; what a filter adds
-    beyond the lowest and highest value there can be is cut off.
+    Images of more than 8 bits are resized channel by channel as floats. Overshoots of the filter
+    are clipped: to the possible values of integers, to the image's own range for floats.
+
+    Args:
+        x: uint8, uint16 or float32.
+        size: (height, width).
+        by: the filter.
     """
     height, width = size
     if x.shape[:2] == (height, width):
@@ -158,7 +179,7 @@ def resize(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.nda
     values = np.stack(planes, axis=2)
     if has_alpha:
         alpha = values[..., -1:]
-        colours = np.zeros_like(values[..., :-1])  # where nothing is to be seen
+        colours = np.zeros_like(values[..., :-1])  # where the image is transparent
         np.divide(values[..., :-1], alpha, out=colours, where=alpha > 1e-6 * white_level(x.dtype))
         values = np.concatenate([colours, alpha], axis=2)
     if x.dtype == np.float32:

@@ -1,4 +1,4 @@
-"""Resized pictures kept as one run of bytes, in memory or in a memory-mapped file."""
+"""A cache of resized images: one block of bytes, in memory or in a memory-mapped file."""
 
 import contextlib
 import hashlib
@@ -14,19 +14,26 @@ from typing import Any, Literal
 import numpy as np
 import PIL
 
-from gantrain.data.archive import Picture
+from gantrain.data.archive import ImageFile
 from gantrain.errors import ConfigError
 
 CacheMode = Literal["auto", "memory", "disk", "none"]
 Shape = tuple[int, int, int]  # (height, width, channels)
 
-DISK_FACTOR = 8  # a disk cache may take so many times data.cache_gb
-_VERSION = 1  # of the files' layout; part of the key
+DISK_FACTOR = 8  # a disk cache may have this many times data.cache_gb
+_VERSION = 1  # of the layout of the files; part of the key
 
 
 @dataclass
 class Store:
-    """Pictures by number, read-only views into one block of bytes."""
+    """Images by index, as read-only views of one block of bytes.
+
+    Args:
+        source: the bytes, or the file that holds them.
+        offsets: first byte of each image.
+        shapes: of the images.
+        dtype: of the images.
+    """
 
     source: np.ndarray | Path
     offsets: list[int]
@@ -35,39 +42,52 @@ class Store:
     _bytes: np.ndarray | None = field(default=None, repr=False)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """[H, W, C] of picture `index`."""
+        """Return image `index`, [H, W, C]."""
         if self._bytes is None:
             source = self.source
-            self._bytes = _mapped(source) if isinstance(source, Path) else source
+            self._bytes = _map_file(source) if isinstance(source, Path) else source
         shape, start = self.shapes[index], self.offsets[index]
         size = shape[0] * shape[1] * shape[2] * self.dtype.itemsize
         return self._bytes[start : start + size].view(self.dtype).reshape(shape)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A spawned worker maps the file itself instead of receiving its bytes."""
+        """Leave out the bytes: a spawned worker maps the file itself."""
         return {**self.__dict__, "_bytes": None}
 
 
 class MemoryWriter:
-    """Collects pictures in one array of `total` bytes."""
+    """Collects images in one array of `total` bytes.
+
+    Args:
+        total: bytes.
+    """
 
     def __init__(self, total: int) -> None:
         self.source = np.empty(total, np.uint8)
 
     def write(self, offset: int, image: np.ndarray) -> None:
-        """Place `image` at byte `offset`."""
+        """Write an image at byte `offset`."""
         content = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
         self.source[offset : offset + content.size] = content
 
     def finish(self, index: dict[str, Any]) -> None:
-        """Nothing to do: memory is lost at the end anyway."""
+        """Do nothing; memory needs no index."""
 
     def abandon(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class DiskWriter:
-    """Collects pictures in `<folder>/<key>.bin`, which appears, complete, with `finish`."""
+    """Collects images in `<folder>/<key>.bin`, which appears when it is finished.
+
+    Args:
+        folder: of the cache; created if it is missing.
+        key: name of the cache.
+        total: bytes.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, key: str, total: int) -> None:
         self.source, self._index = folder / f"{key}.bin", folder / f"{key}.json"
@@ -80,7 +100,11 @@ class DiskWriter:
         self._file = os.fdopen(handle, "wb")
 
     def write(self, offset: int, image: np.ndarray) -> None:
-        """Place `image` at byte `offset`. Raises ConfigError when the disk refuses."""
+        """Write an image at byte `offset`.
+
+        Raises:
+            ConfigError: the disk is full or fails.
+        """
         try:
             self._file.seek(offset)
             self._file.write(np.ascontiguousarray(image).data)
@@ -88,37 +112,49 @@ class DiskWriter:
             raise _cannot_write(self.source.parent, error) from error
 
     def finish(self, index: dict[str, Any]) -> None:
-        """Make the pictures and then their index appear under their names."""
+        """Move the images and then their index to their final names.
+
+        Args:
+            index: plain values that `read_index` returns later.
+
+        Raises:
+            ConfigError: the disk is full or fails.
+        """
         try:
             self._file.truncate(self._total)
-            _settle(self._file, self._partial, self.source)
+            _move_into_place(self._file, self._partial, self.source)
             handle, partial = tempfile.mkstemp(suffix=".partial", dir=self.source.parent)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({"bytes": self._total, **index}, file)
-                _settle(file, partial, self._index)
+                _move_into_place(file, partial, self._index)
         except OSError as error:
             raise _cannot_write(self.source.parent, error) from error
 
     def abandon(self) -> None:
-        """Remove what was written so far."""
+        """Remove the unfinished file."""
         with contextlib.suppress(OSError):
             self._file.close()
         Path(self._partial).unlink(missing_ok=True)
 
 
 def cache_folder(cache_dir: str | None) -> Path:
-    """`cache_dir`, else $GANTRAIN_CACHE, else ~/.cache/gantrain; not created."""
+    """Return `cache_dir`, or $GANTRAIN_CACHE, or ~/.cache/gantrain, without creating it."""
     return Path(cache_dir or os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain").expanduser()
 
 
-def cache_key(settings: list[object], files: Sequence[Picture]) -> str:
-    """A name that changes with the settings, the files' paths, sizes and times, and Pillow."""
-    facts = [_VERSION, PIL.__version__, settings, [_file_facts(path) for path in files]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+def cache_key(settings: list[object], files: Sequence[ImageFile]) -> str:
+    """Return a key that changes with the settings, the files and the version of Pillow.
+
+    Args:
+        settings: plain values.
+        files: of which path, size and time of change count.
+    """
+    values = [_VERSION, PIL.__version__, settings, [_file_identity(path) for path in files]]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
 
 
 def read_index(folder: Path, key: str) -> dict[str, Any] | None:
-    """The index of a complete disk cache, or None."""
+    """Return the index of a complete disk cache, or None."""
     try:
         index = json.loads((folder / f"{key}.json").read_text("utf-8"))
         complete = (folder / f"{key}.bin").stat().st_size == index["bytes"]
@@ -128,11 +164,19 @@ def read_index(folder: Path, key: str) -> dict[str, Any] | None:
 
 
 def choose_mode(mode: CacheMode, total: int, cache_gb: float, folder: Path) -> CacheMode:
-    """Where `total` bytes go: "memory", "disk" or "none".
+    """Return where to cache images: "memory", "disk" or "none".
 
-    Memory takes up to `cache_gb` (1e9 bytes) and half of the memory that is free; disk up to
-    8 times `cache_gb` and half of the free space. Raises ConfigError when the one asked for
-    by name does not fit.
+    Memory may hold `cache_gb` and at most half of the free memory, a disk 8 times `cache_gb` and at
+    most half of its free space.
+
+    Args:
+        mode: the user's choice; "auto": memory if the images fit, else disk, else none.
+        total: bytes of the images.
+        cache_gb: 1e9 bytes.
+        folder: of a disk cache.
+
+    Raises:
+        ConfigError: the images do not fit where the user wants them.
     """
     limits: dict[CacheMode, float] = {
         "memory": min(cache_gb * 1e9, _free_memory() / 2),
@@ -141,32 +185,32 @@ def choose_mode(mode: CacheMode, total: int, cache_gb: float, folder: Path) -> C
     if mode == "none":
         return "none"
     if mode == "auto":
-        fitting: list[CacheMode] = [place for place in limits if total <= limits[place]]
+        fitting: list[CacheMode] = [name for name in limits if total <= limits[name]]
         return fitting[0] if fitting else "none"
     if total > limits[mode]:
         raise ConfigError(
-            f"The resized pictures take {total / 1e9:.2f} GB, but data.cache={mode} may take "
+            f"The resized images take {total / 1e9:.2f} GB, but data.cache={mode} may take "
             f"{limits[mode] / 1e9:.2f} GB here (data.cache_gb={cache_gb:g}, and half of what is "
-            "free): raise data.cache_gb, make room, or set data.cache=auto."
+            "free): raise data.cache_gb, free some space, or set data.cache=auto."
         )
     return mode
 
 
-def _file_facts(path: Picture) -> list[object]:
+def _file_identity(path: ImageFile) -> list[object]:
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError:
         return [str(path.absolute()), -1, -1]
-    return [str(path.absolute()), facts.st_size, facts.st_mtime_ns]
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _map_file(path: Path) -> np.ndarray:
     if os.path.getsize(path) == 0:  # an empty file cannot be mapped
         return np.empty(0, np.uint8)
     return np.asarray(np.memmap(path, np.uint8, mode="r"))  # a plain array slices much faster
 
 
-def _settle(file: Any, partial: str, final: Path) -> None:
+def _move_into_place(file: Any, partial: str, final: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
@@ -174,7 +218,7 @@ def _settle(file: Any, partial: str, final: Path) -> None:
 
 
 def _free_memory() -> float:
-    """Bytes that could be had without swapping; endless where the system does not say."""
+    """Return the bytes available without swapping; infinity if the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024.0 for line in lines if "MemAvailable" in line)
@@ -183,7 +227,7 @@ def _free_memory() -> float:
 
 
 def _free_disk(folder: Path) -> float:
-    """Free bytes where `folder` is or would be; 0 where nothing may be written."""
+    """Return the free bytes where `folder` is or would be; 0 without write permission."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -193,5 +237,5 @@ def _free_disk(folder: Path) -> float:
 def _cannot_write(folder: Path, error: OSError) -> ConfigError:
     return ConfigError(
         f"The image cache in {folder} cannot be written ({error.strerror or error}): "
-        "set data.cache_dir to a folder with room, or data.cache=memory or none."
+        "set data.cache_dir to a folder with enough space, or data.cache=memory or none."
     )

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 pictures of 32 x 32 pixels in ten classes."""
+"""CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 x 32 pixels in ten classes."""
 
 import tarfile
 from collections.abc import Callable
@@ -20,13 +20,25 @@ CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
-_LIMIT = 100 << 20  # bytes of a batch; the real ones have 30 MB
+_MAX_BYTES = 100 << 20  # of a batch; the real ones have 30 MB
 
 
 class CIFAR10(InMemoryDataset):
-    """The official python archive: `root` is it, or a folder that holds it or its contents.
+    """CIFAR-10 from the official archive of Python pickles.
 
-    `root` None: downloaded from `url` into the cache folder at the first use, 170 MB.
+    Args:
+        seed: of order and mirroring.
+        root: the archive, or a folder that holds it or its contents; None: `prepare` downloads it
+            (170 MB).
+        url: of the archive.
+        cache_dir: where downloads are kept; None: see `gantrain.data.cache.cache_folder`.
+        resolution: 32.
+        flip: whether training images are mirrored at random.
+        labels: whether images have class labels.
+        max_images: train on the first ones only; None: on all.
+
+    Raises:
+        ConfigError: there is no CIFAR-10 at `root`.
     """
 
     def __init__(
@@ -48,42 +60,44 @@ class CIFAR10(InMemoryDataset):
         self.images_per_epoch = min(50_000, max_images or 50_000)
         self._labels = Labels("class", CLASSES) if labels else None
         self._url, self._target = url, cache_folder(cache_dir) / ARCHIVE
-        self._place = None if root is None else _find(Path(root).expanduser())
+        self._path = None if root is None else _find(Path(root).expanduser())
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
-        """Read everything into memory (180 MB). Raises ConfigError."""
-        self._refuse_unless(multiple, "use data=folder with data.resolution, or another model")
+        """Read all images into memory (180 MB), downloading them first if necessary.
+
+        Raises:
+            ConfigError: the files are missing or damaged, or the model needs another resolution.
+        """
+        self._check_multiple(multiple, "use data=folder with data.resolution, or another model")
         official = self._url.endswith(f"toronto.edu/~kriz/{ARCHIVE}")
-        place = self._place or fetch(
+        path = self._path or fetch(
             RemoteFile([self._url], f"md5:{MD5}" if official else None),
             self._target,
             log,
-            f"fetch {ARCHIVE} on another machine and give data.root=FOLDER that holds it.",
+            f"download {ARCHIVE} on another machine and give data.root=FOLDER that holds it.",
         )
-        read = _from_folder(place) if place.is_dir() else _from_archive(place)
-        images, numbers = {}, {}
+        read = _folder_reader(path) if path.is_dir() else _archive_reader(path)
+        images, class_indices = {}, {}
         for split, names in FILES.items():
-            parts = [_batch(read(name), f"{place}: {name}") for name in names]
+            parts = [_parse_batch(read(name), f"{path}: {name}") for name in names]
             images[split] = np.concatenate([data for data, _ in parts]).reshape(-1, 3, 32, 32)
-            numbers[split] = np.concatenate([labels for _, labels in parts])
-        self._keep(images, numbers, self._limit)
-        log(
-            f"data: CIFAR-10, {self._size('train')} training and {self._size('test')} test pictures"
-        )
+            class_indices[split] = np.concatenate([labels for _, labels in parts])
+        self._set_data(images, class_indices, self._limit)
+        log(f"data: CIFAR-10, {self._size('train')} training and {self._size('test')} test images")
 
 
 def _find(root: Path) -> Path:
-    """The archive or the unpacked folder."""
-    for place in (root / FOLDER, root / ARCHIVE, root):
-        if place.is_file() or (place / "data_batch_1").is_file():
-            return place
+    """Return the archive or the unpacked folder."""
+    for path in (root / FOLDER, root / ARCHIVE, root):
+        if path.is_file() or (path / "data_batch_1").is_file():
+            return path
     raise ConfigError(
         f"data.root={root} is neither {ARCHIVE} nor a folder that holds it or {FOLDER}/: check the "
-        "path, or data.root=null to download it."
+        "path, or use data.root=null to download it."
     )
 
 
-def _from_folder(folder: Path) -> Callable[[str], bytes]:
+def _folder_reader(folder: Path) -> Callable[[str], bytes]:
     def read(name: str) -> bytes:
         try:
             return (folder / name).read_bytes()
@@ -96,37 +110,37 @@ def _from_folder(folder: Path) -> Callable[[str], bytes]:
     return read
 
 
-def _from_archive(file: Path) -> Callable[[str], bytes]:
-    wanted = {f"{FOLDER}/{name}": name for names in FILES.values() for name in names}
-    found: dict[str, bytes] = {}
+def _archive_reader(file: Path) -> Callable[[str], bytes]:
+    members = {f"{FOLDER}/{name}": name for names in FILES.values() for name in names}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(file) as archive:
-            for member in archive:  # in the order of the file: a tar.gz cannot be sought
-                name = wanted.get(member.name.removeprefix("./"))
+            for member in archive:  # in the file's order: a tar.gz has no random access
+                name = members.get(member.name.removeprefix("./"))
                 if name and member.isfile() and (content := archive.extractfile(member)):
-                    found[name] = content.read(_LIMIT)
-    except Exception as error:  # decompressors raise whatever damaged bytes lead them to
+                    contents[name] = content.read(_MAX_BYTES)
+    except Exception as error:  # damaged files raise almost anything
         raise ConfigError(
             f"{file} cannot be read ({error or type(error).__name__}): it should be {ARCHIVE}; "
-            "remove it and fetch it anew."
+            "remove it and download it again."
         ) from error
-    if missing := sorted(set(wanted.values()) - found.keys()):
+    if missing := sorted(set(members.values()) - contents.keys()):
         raise ConfigError(
-            f"{file} holds no {', '.join(missing)}: it is not {ARCHIVE}; fetch it anew."
+            f"{file} holds no {', '.join(missing)}: it is not {ARCHIVE}; download it again."
         )
-    return found.__getitem__
+    return contents.__getitem__
 
 
-def _batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures, uint8 [N, 3072], and class numbers, int64 [N]. Raises ConfigError."""
+def _parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return images, uint8 [N, 3072], and class indices, int64 [N]."""
     try:
-        found = unpickle(content)
-        data, labels = found[b"data"].array, found[b"labels"]
-        right = data.ndim == 2 and data.shape[1] == 3072 and 0 < len(data) == len(labels)
-        if not right or not all(type(n) is int and 0 <= n < len(CLASSES) for n in labels):
-            raise ValueError(f"{len(labels)} labels, pictures of shape {data.shape}")
-    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
+        batch = unpickle(content)
+        data, labels = batch[b"data"].array, batch[b"labels"]
+        is_valid = data.ndim == 2 and data.shape[1] == 3072 and 0 < len(data) == len(labels)
+        if not is_valid or not all(type(n) is int and 0 <= n < len(CLASSES) for n in labels):
+            raise ValueError(f"{len(labels)} labels, images of shape {data.shape}")
+    except Exception as error:  # a damaged pickle raises almost anything
         raise ConfigError(
-            f"{where} is no batch of CIFAR-10 ({error}): fetch {ARCHIVE} anew."
+            f"{name} is no batch of CIFAR-10 ({error}): download {ARCHIVE} again."
         ) from error
     return data, np.array(labels, np.int64)

@@ -1,4 +1,4 @@
-"""A picture file's numbers, all of them, or why they cannot be had."""
+"""Decode image files to exactly the values they hold, or say why this is impossible."""
 
 import importlib.util
 import io
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from gantrain.data.archive import Member, Picture, open_image
+from gantrain.data.archive import ImageFile, Member, open_image
 from gantrain.data.bit_depth import ImageFault
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
 _WIDTH, _HEIGHT, _BITS, _COLOUR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
 _ORIENTATION = 274  # of TIFF and EXIF
-_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+_ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -27,15 +27,16 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def decode(path: Picture) -> tuple[np.ndarray, str]:
-    """The upright picture, first frame only, and what had to be changed ("": nothing).
+def decode(path: ImageFile) -> tuple[np.ndarray, str]:
+    """Decode the first frame of an image, upright.
 
     Returns:
-        uint8, uint16 or float32 [H, W, C], C 1 to 4, as stored; palettes become RGB or RGBA. CMYK
-        becomes RGB by Pillow's plain formula, which the second value says.
+        The image, uint8, uint16 or float32 [H, W, C] with 1 to 4 channels, as stored (palettes
+        become RGB or RGBA); and a note: "CMYK" if it was converted to RGB by Pillow's formula,
+        without a colour profile, else "".
 
     Raises:
-        ImageFault: unreadable, or numbers that none of the three can hold.
+        ImageFault: the file is unreadable, or has values that none of the three dtypes can hold.
     """
     try:
         with Image.open(_source(path)) as image:
@@ -45,11 +46,11 @@ def decode(path: Picture) -> tuple[np.ndarray, str]:
             upright = ImageOps.exif_transpose(image)
     except ImageFault:
         raise
-    except Exception as error:  # decoders raise whatever a broken file leads them to
-        if _shape_of_tiff(path) is None:
+    except Exception as error:  # decoders raise almost anything for damaged files
+        if _tiff_size(path) is None:
             raise unreadable(error) from error
         try:
-            return _deep_tiff(path), ""  # floats in colour, which Pillow does not know
+            return _deep_tiff(path), ""  # such as float RGB, which Pillow cannot read
         except ImageFault:
             raise
         except Exception as second:
@@ -57,22 +58,27 @@ def decode(path: Picture) -> tuple[np.ndarray, str]:
     return _shallow(upright)
 
 
-def image_size(path: Picture) -> tuple[int, int]:
-    """(height, width) after EXIF rotation, from the header alone. Raises ImageFault."""
+def image_size(path: ImageFile) -> tuple[int, int]:
+    """Return (height, width) of the upright image from the header alone.
+
+    Raises:
+        ImageFault: the header is unreadable.
+    """
     try:
         with Image.open(open_image(path)) as image:
-            tags: Any = getattr(image, "tag_v2", {})  # some versions turn the size of TIFFs already
+            # Some versions of Pillow have already rotated the size of a TIFF; its tags are raw.
+            tags: Any = getattr(image, "tag_v2", {})
             width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            is_rotated = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception as error:
-        if (shape := _shape_of_tiff(path)) is None:
+        if (size := _tiff_size(path)) is None:
             raise unreadable(error) from error
-        return shape
-    return (width, height) if turned else (height, width)
+        return size
+    return (width, height) if is_rotated else (height, width)
 
 
-def holds_floats(path: Picture) -> bool:
-    """Whether it is a TIFF of floats, from the header alone; False if it cannot be read."""
+def holds_floats(path: ImageFile) -> bool:
+    """Return whether a file is a TIFF of floats; False also if it cannot be read."""
     name = path.name if isinstance(path, Member) else str(path)
     if not name.lower().endswith((".tif", ".tiff")):
         return False
@@ -84,14 +90,15 @@ def holds_floats(path: Picture) -> bool:
 
 
 def unreadable(error: Exception) -> ImageFault:
+    """Return the fault of a file that raised `error`."""
     return ImageFault(f"is unreadable ({str(error) or type(error).__name__})")
 
 
 def _shallow(image: Image.Image) -> tuple[np.ndarray, str]:
     note = ""
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        gray = image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info)
-        image = image.convert("LA" if gray else "RGBA")
+        is_grey = image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info)
+        image = image.convert("LA" if is_grey else "RGBA")
     elif image.mode == "CMYK":
         image, note = image.convert("RGB"), "CMYK"
     elif image.mode not in _PLAIN_MODES:
@@ -100,18 +107,18 @@ def _shallow(image: Image.Image) -> tuple[np.ndarray, str]:
         image = image.convert("L")
     else:
         image = image.convert("RGB")
-    array = np.array(image)  # a copy: Pillow's own may not be written to, which torch warns of
+    array = np.array(image)  # a copy: torch warns of Pillow's read-only array
     return array if array.ndim == 3 else array[..., None], note
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether an opened file stores over 8 bits, which Pillow's RGB mode would silently cut."""
+    """Return whether a file has more than 8 bits, which Pillow's RGB mode would drop silently."""
     if image.mode.startswith(("I", "F")):
         return True
     if image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(_BITS, (1,))
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
-    arguments = [tile[3] for tile in getattr(image, "tile", ())]  # what the decoder is told
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]  # of the decoder
     if image.format == "PNG":
         return any(isinstance(mode, str) and ";16" in mode for mode in arguments)
     if image.format == "PPM":  # (raw mode, largest value)
@@ -119,66 +126,66 @@ def _is_deep(image: Image.Image) -> bool:
     return False
 
 
-def _deep(path: Picture, image: Image.Image) -> np.ndarray:
+def _deep(path: ImageFile, image: Image.Image) -> np.ndarray:
     if image.format not in ("PNG", "TIFF"):
         raise ImageFault(
             f"is a {image.format} of more than 8 bits per channel: save it as PNG or TIFF"
         )
     if image.format == "TIFF" and not _is_simple(image):
         return _deep_tiff(path)
-    plain = image.format == "TIFF" or image.mode.startswith("I")
-    array = _gray(image) if plain else _deep_png(path, image)
-    # Asked for now: loading a TIFF may have turned it.
+    is_grey = image.format == "TIFF" or image.mode.startswith("I")
+    array = _deep_grey(image) if is_grey else _deep_png(path, image)
+    # Read only now: loading a TIFF may have rotated it and removed the tag.
     return _upright(array, image.getexif().get(_ORIENTATION, 1))
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    turn = _TURNS.get(orientation)
-    return np.ascontiguousarray(turn(array)) if turn else array
+    transform = _ORIENTATIONS.get(orientation)
+    return np.ascontiguousarray(transform(array)) if transform else array
 
 
 def _is_simple(image: Image.Image) -> bool:
-    """A TIFF of one channel that Pillow reads as it is."""
+    """Return whether Pillow reads a TIFF exactly: one channel of 16-bit integers or floats."""
     tags: Any = getattr(image, "tag_v2", {})
     kind = (tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))[0], tags.get(_FORMAT, (1,))[0])
-    faithful = kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
-    return faithful and tags.get(_COLOUR, 1) == 1  # black is 0
+    is_exact = kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
+    return is_exact and tags.get(_COLOUR, 1) == 1  # black is 0
 
 
-def _gray(image: Image.Image) -> np.ndarray:
-    """uint16 or float32 [H, W, 1] of what Pillow reads faithfully."""
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    """Return uint16 or float32 [H, W, 1] of an image that Pillow reads exactly."""
     if "transparency" in image.info:
-        raise ImageFault("marks one of its 16-bit grays as transparent: save it with alpha")
+        raise ImageFault("marks one of its 16-bit greys as transparent: save it with alpha")
     array = np.asarray(image)
-    dtype = np.float32 if image.mode == "F" else np.uint16  # in the order of this machine's bytes
+    dtype = np.float32 if image.mode == "F" else np.uint16  # in this machine's byte order
     return array.astype(dtype)[..., None]
 
 
-def _deep_png(path: Picture, image: Image.Image) -> np.ndarray:
+def _deep_png(path: ImageFile, image: Image.Image) -> np.ndarray:
     if "transparency" in image.info:
         raise ImageFault("marks one of its 16-bit colours as transparent: save it with alpha")
     codecs: Any = _library("imagecodecs")
     content = path.read() if isinstance(path, Member) else path.read_bytes()
-    return _checked(codecs.png_decode(content))
+    return _check_dtype(codecs.png_decode(content))
 
 
-def _deep_tiff(path: Picture) -> np.ndarray:
+def _deep_tiff(path: ImageFile) -> np.ndarray:
     library: Any = _library("tifffile")
     with library.TiffFile(_file(path)) as file:
         page = file.pages[0]
         if page.photometric.name not in ("MINISBLACK", "RGB"):
-            raise ImageFault(f"is in colour mode {page.photometric.name}: save it as RGB or gray")
+            raise ImageFault(f"is in colour mode {page.photometric.name}: save it as RGB or grey")
         array = page.asarray()
         if page.axes == "SYX":
             array = np.moveaxis(array, 0, 2)
         elif page.axes not in ("YX", "YXS"):
-            raise ImageFault(f"has the axes {page.axes}: save it as a plain picture")
+            raise ImageFault(f"has the axes {page.axes}: save it as a plain image")
         tag = page.tags.get(_ORIENTATION)
-    return _upright(_checked(array), int(tag.value) if tag else 1)
+    return _upright(_check_dtype(array), int(tag.value) if tag else 1)
 
 
-def _checked(array: np.ndarray) -> np.ndarray:
-    """[H, W, C] of a dtype that holds exactly what the file held."""
+def _check_dtype(array: np.ndarray) -> np.ndarray:
+    """Return the array as uint8, uint16 or float32 [H, W, C] without loss, or raise ImageFault."""
     array = array if array.ndim == 3 else array[..., None]
     if array.dtype == np.float64 or array.dtype == np.float16:
         single = array.astype(np.float32)
@@ -187,15 +194,15 @@ def _checked(array: np.ndarray) -> np.ndarray:
         array = single
     if array.dtype not in (np.uint8, np.uint16, np.float32):
         raise ImageFault(
-            f"holds {array.dtype} numbers: save it with 8 or 16 bits without sign, or as floats"
+            f"holds {array.dtype} values: save it with unsigned 8 or 16 bits, or as floats"
         )
     if array.shape[-1] > 4:
         raise ImageFault(f"has {array.shape[-1]} channels: save it with 1 to 4")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _shape_of_tiff(path: Picture) -> tuple[int, int] | None:
-    """(height, width) of a TIFF that Pillow does not know; None: no TIFF, or no library."""
+def _tiff_size(path: ImageFile) -> tuple[int, int] | None:
+    """Return (height, width) of a TIFF that Pillow cannot read; None: no TIFF, or no library."""
     if importlib.util.find_spec("tifffile") is None:
         return None
     try:
@@ -203,13 +210,13 @@ def _shape_of_tiff(path: Picture) -> tuple[int, int] | None:
             page = file.pages[0]
             height, width = int(page.imagelength), int(page.imagewidth)
             tag = page.tags.get(_ORIENTATION)
-            turned = tag is not None and int(tag.value) in (5, 6, 7, 8)
-            return (width, height) if turned else (height, width)
+            is_rotated = tag is not None and int(tag.value) in (5, 6, 7, 8)
+            return (width, height) if is_rotated else (height, width)
     except Exception:
         return None
 
 
-def _tiff_dtype(path: Picture) -> str:
+def _tiff_dtype(path: ImageFile) -> str:
     if importlib.util.find_spec("tifffile") is None:
         return ""
     try:
@@ -219,12 +226,12 @@ def _tiff_dtype(path: Picture) -> str:
         return ""
 
 
-def _file(path: Picture) -> Any:
+def _file(path: ImageFile) -> Any:
     return io.BytesIO(path.read()) if isinstance(path, Member) else path
 
 
-def _source(path: Picture) -> Any:
-    # Pillow (13.0) mixes up the sides of turned TIFFs that it maps into memory.
+def _source(path: ImageFile) -> Any:
+    # Pillow (13.0) mixes up the sides of rotated TIFFs that it maps into memory.
     if isinstance(path, Path) and path.suffix.lower() in (".tif", ".tiff"):
         return io.BytesIO(path.read_bytes())
     return open_image(path)
@@ -233,7 +240,7 @@ def _source(path: Picture) -> Any:
 def _library(name: str) -> Any:
     if importlib.util.find_spec(name) is None:
         raise ImageFault(
-            "has more than 8 bits per channel, and reading it takes packages more: "
+            "has more than 8 bits per channel, and reading it needs more packages: "
             "pip install 'gantrain[deep]'"
         )
     return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Writing a picture with the depth it has."""
+"""Encode images with their bit depth."""
 
 import importlib.util
 import io
@@ -15,25 +15,39 @@ _OPTIONS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
 
 
 def write_image(path: Path, x: np.ndarray) -> None:
-    """`encoded` by the name's ending, whole or not at all. Raises ImageFault, OSError."""
-    content = encoded(x, Image.registered_extensions()[path.suffix.lower()])
+    """Write an image file atomically, in the format of its suffix.
+
+    Args:
+        path: the file.
+        x: uint8, uint16 or float32 [H, W, C].
+
+    Raises:
+        ImageFault: the format cannot store the image, or a library is missing.
+        OSError: the file cannot be written.
+    """
+    content = encode_image(x, Image.registered_extensions()[path.suffix.lower()])
     with atomic_write(path) as file:
         file.write(content)
 
 
-def encoded(x: np.ndarray, kind: str) -> bytes:
-    """uint8, uint16 or float32 [H, W, C] in the format `kind`, by Pillow's names.
+def encode_image(x: np.ndarray, kind: str) -> bytes:
+    """Return the bytes of an image file.
 
-    Raises ImageFault where that format cannot hold it, or a library is missing.
+    Args:
+        x: uint8, uint16 or float32 [H, W, C].
+        kind: format by Pillow's name, such as "PNG".
+
+    Raises:
+        ImageFault: the format cannot store the image, or a library is missing.
     """
     if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
-        raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot hold")
+        raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
     if x.shape[-1] in (2, 4) and kind == "JPEG":
-        raise ImageFault("gets transparency, which JPEG cannot hold: leave out format=same")
+        raise ImageFault("gets transparency, which JPEG cannot store: leave out format=same")
     file = io.BytesIO()
     if x.dtype == np.uint8 or x.shape[-1] == 1:
-        plain = np.ascontiguousarray(x)
-        image = Image.fromarray(plain[..., 0] if x.shape[-1] == 1 else plain)
+        pixels = np.ascontiguousarray(x)
+        image = Image.fromarray(pixels[..., 0] if x.shape[-1] == 1 else pixels)
         image.save(file, format=kind, **_OPTIONS.get(kind, {}))
     else:
         _write_deep(file, kind, x)
@@ -44,7 +58,7 @@ def _write_deep(file: IO[bytes], kind: str, x: np.ndarray) -> None:
     name = "imagecodecs" if kind == "PNG" else "tifffile"
     if importlib.util.find_spec(name) is None:
         raise ImageFault(
-            "has more than 8 bits per channel, and writing it takes packages more: "
+            "has more than 8 bits per channel, and writing it needs more packages: "
             "pip install 'gantrain[deep]'"
         )
     library: Any = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""`folder`: two unpaired sets of picture files."""
+"""data=folder for unpaired translation: two sets of image files."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.layout import Folders, Names, find_files, find_folders, partner, stem
+from gantrain.data.layout import Folders, Names, find_files, find_folders, pair_key, stem
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.remote import RemoteArchive
 from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedSampler, counter_random
@@ -22,17 +22,33 @@ _STREAMS = {"a": AUGMENT_A, "b": AUGMENT_B}
 
 
 class UnpairedFolder:
-    """Pictures from `root`/trainA, trainB, testA, testB, or from `root_a` and `root_b`.
+    """Two domains of images in folders or zip archives, which are read recursively.
 
-    `root_a` and `root_b` are each a folder of pictures, or hold `train` and perhaps `test`. Folders
-    are read recursively; each may be a .zip. `load_size` and `preprocess` are explained at
-    `Preprocess`; with `_a` or `_b` after them they are of that domain alone. Sizes are one number
-    or [height, width]. `depth` and `value_range` are explained at `Pixels`. `held_out` makes so
-    many training pictures test pictures where there is no test folder; `max_images` takes the first
-    so many of each sorted training folder. With no root but a `url` (one or several to try)
-    the set is an archive that `prepare` downloads and unpacks into `cache_dir` if it is not there.
-    The constructor finds the folders and lists the files (raises ConfigError); images can be asked
-    for after `prepare`.
+    The constructor finds the folders and lists the files; images are available after `prepare`.
+
+    Args:
+        seed: of order, crops and mirroring.
+        root: holds trainA/, trainB/ and perhaps testA/, testB/.
+        root_a, root_b: instead of `root`, one per domain: images, or train/ and perhaps test/.
+        url, url_sha256, url_bytes: without a root: a zip archive (one or several urls to try) that
+            `prepare` downloads and unpacks into the cache folder.
+        resolution: a number or [height, width] in pixels.
+        load_size, preprocess: see `Preprocess`.
+        preprocess_a, preprocess_b, load_size_a, load_size_b: override these for one domain.
+        flip: whether training images are mirrored at random.
+        channels_a, channels_b: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        depth, value_range: see `PixelFormat`; value_range is [low, high].
+        pairing: see `UnpairedSampler`.
+        cache, cache_gb: see `gantrain.data.cache.choose_mode`.
+        cache_dir: of caches and downloads; None: see `gantrain.data.cache.cache_folder`.
+        on_bad_file: "skip" leaves out files that cannot be used.
+        test_pairs: whether test images of the same name are pairs (1_A and 1_B count as one name).
+        max_images: train on the first files of each domain only; None: on all.
+        held_out: number of training images used as test images if a domain has no test folder.
+        hint: an extra sentence for errors about a missing root.
+
+    Raises:
+        ConfigError: the folders do not exist or have another structure.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
@@ -74,11 +90,11 @@ class UnpairedFolder:
         self.pairing: Pairing = pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
         self.resolution = parse_size("resolution", resolution)
-        first: dict[str, PreprocessName | None] = {"a": preprocess_a, "b": preprocess_b}
-        load = {"a": load_size_a or load_size, "b": load_size_b or load_size}
+        names = (preprocess_a or preprocess, preprocess_b or preprocess)
+        load_sizes = (load_size_a or load_size, load_size_b or load_size)
         self._preprocess = {
-            domain: Preprocess(name or preprocess, self.resolution, _load(load[domain]), flip)
-            for domain, name in first.items()
+            domain: Preprocess(name, self.resolution, _parse_load_size(size), flip)
+            for domain, name, size in zip("ab", names, load_sizes, strict=True)
         }
         self._pixels = pixel_format(depth, value_range)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
@@ -86,27 +102,24 @@ class UnpairedFolder:
         self._folders: Folders = {}
         self._names: Names = {}
         self._max_images, self._held_out = max_images, held_out
-        self._online: RemoteArchive | None = None
+        self._remote: RemoteArchive | None = None
         if url and root is None and root_a is None and root_b is None:
             urls = (url,) if isinstance(url, str) else tuple(url)
-            self._online = RemoteArchive(urls, url_sha256, url_bytes, cache_folder(cache_dir))
-            found = self._online.find()
-            root = str(found) if found else None
+            self._remote = RemoteArchive(urls, url_sha256, url_bytes, cache_folder(cache_dir))
+            unpacked = self._remote.find()
+            root = str(unpacked) if unpacked else None
         self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
-        if self._online is None or root is not None:
-            self._find(find_folders(root, root_a, root_b, hint))
+        if self._remote is None or root is not None:
+            self._list_files(find_folders(root, root_a, root_b, hint))
 
     @property
     def images_per_epoch(self) -> int:
-        """The number of training pictures of the larger domain."""
+        """The number of training images of the larger domain."""
         return max(self._count("train_a"), self._count("train_b"))
 
     def prepare(self, *, batch: int, multiple: int, log: Callable[[str], None]) -> None:
-        """Check every picture and fill the cache. Raises ConfigError listing all faults.
-
-        `multiple`: what image sides must be multiples of; `batch`: images that must stack.
-        """
+        """Check every image and fill the cache, see `gantrain.data.base.Dataset`."""
         self._preprocess = {
             domain: replace(settings, multiple=multiple)
             for domain, settings in self._preprocess.items()
@@ -120,23 +133,28 @@ class UnpairedFolder:
             if settings.load_size is not None and settings.name in ("crop", "none"):
                 log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
         checked = preflight(self.sources(log), self._cache, self._skip, log)
-        faults = [*_few(checked), *_unequal(checked, self._preprocess, batch)]
+        faults = [*_count_faults(checked), *_size_faults(checked, self._preprocess, batch)]
         if faults:
             raise ConfigError(*faults)
-        self._keep(checked)
-        self._order = self._new_order()
-        self._fingerprint = self._hashed()
+        self._use(checked)
+        self._sampler = self._make_sampler()
+        self._fingerprint = self._digest()
         log(self._summary())
 
     def sources(self, log: Callable[[str], None]) -> dict[str, ImageSource]:
-        """The files of "train_a", "train_b" and, where there, "test_a", "test_b"; a set that is not
-        there yet is downloaded. Raises ConfigError."""
-        if self._online and not self._names:
-            self._find(find_folders(str(self._online.get(log)), None, None, None))
+        """Return the files of "train_a", "train_b" and, if any, "test_a", "test_b".
+
+        A published set is downloaded first.
+
+        Raises:
+            ConfigError: the download fails, or the archive has another structure.
+        """
+        if self._remote and not self._names:
+            self._list_files(find_folders(str(self._remote.get(log)), None, None, None))
         return {
             split: ImageSource(
                 names,
-                [self._folders[split].picture(name) for name in names],
+                [self._folders[split].image(name) for name in names],
                 self.channels[split[-1]],
                 self._preprocess[split[-1]],
                 self._pixels,
@@ -146,11 +164,8 @@ class UnpairedFolder:
         }
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """[C, H, W] of "a" and "b" at `position`: a pure function of (seed, position).
-
-        uint8 or uint16; float32 in [-1, 1] of floats.
-        """
-        indices = self._order(position)
+        """Return the augmented images of "a" and "b" at a position, as the protocol says."""
+        indices = self._sampler(position)
         return {
             domain: self._pixels.to_output(
                 self._preprocess[domain].augment(
@@ -162,31 +177,31 @@ class UnpairedFolder:
         }
 
     def train_count(self, stream: str) -> int:
-        """The number of training images of `stream`, "a" or "b"."""
+        """Return the number of training images of "a" or "b"."""
         return self._count(f"train_{stream}")
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """Training image `index` of "a" or "b" as `test_item` has one: not augmented."""
-        return self._middle(f"train_{stream}", index)
+        """Return training image `index` of "a" or "b", center-cropped and not mirrored."""
+        return self._center_crop(f"train_{stream}", index)
 
     def held_count(self, stream: str) -> int:
-        """The number of test images that are not trained on, perhaps 0."""
+        """Return the number of test images that are not trained on, which may be 0."""
         return self._count(f"test_{stream}")
 
     def test_count(self, stream: str) -> int:
-        """The number of test images of `stream`, "a" or "b"; training images where it has none."""
-        return self._count(self._test(stream))
+        """Return the number of test images of "a" or "b"; without any, of training images."""
+        return self._count(self._test_split(stream))
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """[C, H, W] as `item` has it: test image `index` of "a" or "b", cut from the middle."""
-        return self._middle(self._test(stream), index)
+        """Return test image `index` of "a" or "b", center-cropped."""
+        return self._center_crop(self._test_split(stream), index)
 
     def test_name(self, stream: str, index: int) -> str:
-        """The path of test image `index` below its folder, without the extension."""
-        return stem(self._names[self._test(stream)][index])
+        """Return the path of test image `index` below its folder, without the suffix."""
+        return stem(self._names[self._test_split(stream)][index])
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for logs and snapshots; `fingerprint`: the used files' names and sizes."""
+        """Return a description in plain values; "fingerprint": of the files' names and sizes."""
         settings = self._preprocess
         return {
             "kind": "folder",
@@ -204,91 +219,91 @@ class UnpairedFolder:
             "train": {domain: self._count(f"train_{domain}") for domain in "ab"},
             "test": {domain: self.test_count(domain) for domain in "ab"},
             "test_pairs": self.has_pairs,
-            "test_is_train": {domain: self._test(domain) == f"train_{domain}" for domain in "ab"},
+            "test_is_train": {
+                domain: self._test_split(domain) == f"train_{domain}" for domain in "ab"
+            },
             "folders": {name: str(path) for name, path in self._folders.items()},
             "fingerprint": self._fingerprint,
         }
 
-    def _find(self, folders: Folders) -> None:
+    def _list_files(self, folders: Folders) -> None:
         self._names = find_files(folders, self.has_pairs, self._max_images, self._held_out)
-        self._folders = {  # pictures that were kept aside lie where the others do
+        self._folders = {  # held-out images are in the training folder
             split: folders.get(split) or folders[f"train_{split[-1]}"] for split in self._names
         }
-        self._order = self._new_order()
+        self._sampler = self._make_sampler()
 
     def _count(self, split: str) -> int:
         return len(self._names.get(split, ()))
 
-    def _keep(self, checked: dict[str, ValidatedSource]) -> None:
-        """Go on with the usable pictures; of pairs with those whose partner is usable, too."""
+    def _use(self, checked: dict[str, ValidatedSource]) -> None:
+        """Use the usable images; of test pairs, those whose partner is usable as well."""
         names = {split: usable.names for split, usable in checked.items()}
         if self.has_pairs:
             tests = ("test_a", "test_b")
-            stems = {split: [partner(split, name) for name in names[split]] for split in tests}
-            both = set(stems["test_a"]) & set(stems["test_b"])
+            keys = {split: [pair_key(split, name) for name in names[split]] for split in tests}
+            complete = set(keys["test_a"]) & set(keys["test_b"])
             for split in tests:
-                kept = [number for number, one in enumerate(stems[split]) if one in both]
-                names[split] = [names[split][n] for n in kept]
-                checked = {**checked, split: checked[split].only(kept)}
+                indices = [i for i, key in enumerate(keys[split]) if key in complete]
+                names[split] = [names[split][i] for i in indices]
+                checked = {**checked, split: checked[split].only(indices)}
         self._names, self._checked = names, checked
 
-    def _test(self, domain: str) -> str:
+    def _test_split(self, domain: str) -> str:
         return f"test_{domain}" if f"test_{domain}" in self._names else f"train_{domain}"
 
-    def _new_order(self) -> UnpairedSampler:
+    def _make_sampler(self) -> UnpairedSampler:
         counts = self._count("train_a"), self._count("train_b")
         return UnpairedSampler(self.seed, *counts, self.pairing)
 
-    def _middle(self, split: str, index: int) -> np.ndarray:
+    def _center_crop(self, split: str, index: int) -> np.ndarray:
         image = self._checked[split].resized_for_test(index)
-        return self._pixels.to_output(self._preprocess[split[-1]].centre(image))
+        return self._pixels.to_output(self._preprocess[split[-1]].center_crop(image))
 
-    def _hashed(self) -> str:
-        facts = [
+    def _digest(self) -> str:
+        files = [
             [split, stem(name), size]
             for split, checked in self._checked.items()
-            for name, size in checked.facts()
+            for name, size in checked.names_and_sizes()
         ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
     def _summary(self) -> str:
         parts = []
         for domain in "ab":
-            split = self._test(domain)
+            split = self._test_split(domain)
             test = f"{self._count(split)} test" if split.startswith("test") else "no test folder"
-            parts.append(
-                f"{self._count(f'train_{domain}')} training and {test} pictures in {domain}"
-            )
+            parts.append(f"{self._count(f'train_{domain}')} training and {test} images in {domain}")
         return "data: " + ", ".join(parts)
 
 
-def _load(value: int | list[int] | None) -> Size | None:
+def _parse_load_size(value: int | list[int] | None) -> Size | None:
     return None if value is None else parse_size("load_size", value)
 
 
-def _few(checked: dict[str, ValidatedSource]) -> list[str]:
-    """Domains of which too little is left after skipping bad files."""
+def _count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
+    """Return a sentence for each split with too few images after skipping bad files."""
     return [
-        f"Only {len(found)} usable picture(s) left in {name}: repair the files listed above."
-        for name, found in checked.items()
-        if len(found) < (2 if name.startswith("train") else 1)
+        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
+        for name, usable in checked.items()
+        if len(usable) < (2 if name.startswith("train") else 1)
     ]
 
 
-def _unequal(
+def _size_faults(
     checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
 ) -> list[str]:
-    """Domains whose training images cannot be stacked to a batch."""
+    """Return a sentence for each domain whose training images cannot be stacked to a batch."""
     faults = []
     for domain, settings in preprocess.items():
         name = f"train_{domain}"
         sizes = Counter(checked[name].sizes)
         if batch > 1 and not settings.crops and len(sizes) > 1:
-            odd = min(sizes, key=lambda size: sizes[size])
-            example = checked[name].files[checked[name].sizes.index(odd)]
+            rarest = min(sizes, key=lambda size: sizes[size])
+            example = checked[name].files[checked[name].sizes.index(rarest)]
             faults.append(
                 f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
-                f"(such as {odd[1]} x {odd[0]} of {example}), which train.batch={batch} cannot "
-                "stack: use train.batch=1 or data.preprocess=resize_and_crop."
+                f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "
+                "cannot stack: use train.batch=1 or data.preprocess=resize_and_crop."
             )
     return faults

@@ -1,11 +1,11 @@
-"""Finding image files, and what a data set makes of each."""
+"""Find image files, and read them in the pixel format of a data set."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
-from gantrain.data.archive import Picture
+from gantrain.data.archive import ImageFile
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode
 from gantrain.errors import ConfigError
@@ -15,39 +15,52 @@ PLAIN = PixelFormat()  # 8 bits
 
 
 def list_images(folder: Path) -> list[Path]:
-    """All image files below `folder`, sorted by their path relative to it.
+    """Return all image files below a folder, sorted by their path relative to it.
 
-    Linked folders are followed (each once); names starting with a dot are skipped.
+    Linked folders are followed, each once; names that start with a dot are skipped.
     """
-    found: list[Path] = []
-    seen: set[str] = set()
+    files: list[Path] = []
+    visited: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:  # a link back to a folder above
+        real_path = os.path.realpath(parent)
+        if real_path in visited:  # a link to a folder above
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real_path)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if is_image(name)]
-    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+        files += [Path(parent, name) for name in names if is_image(name)]
+    return sorted(files, key=lambda path: path.relative_to(folder).parts)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name is taken for a picture."""
+    """Return whether a file name is that of an image."""
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
-def load_image(path: Picture, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
-    """The upright picture [H, W, channels] of the depth that `pixels` names; first frame only.
+def load_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
+    """Read the first frame of an image, upright.
 
-    Raises ImageFault for an unreadable file and for what depth and channels cannot hold.
+    Args:
+        path: the file.
+        channels: 1 to 4.
+        pixels: format of the result.
+
+    Returns:
+        [H, W, channels].
+
+    Raises:
+        ImageFault: the file is unreadable, or cannot be converted without loss.
     """
     array, _ = decode(path)
     return to_channels(pixels.convert(array), channels)
 
 
-def reload_image(path: Picture, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
-    """`load_image` of a picture that was usable before. Raises ConfigError when it no longer is."""
+def reload_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
+    """Call `load_image` for a file that was usable before.
+
+    Raises:
+        ConfigError: it no longer is.
+    """
     try:
         return load_image(path, channels, pixels)
     except ImageFault as fault:

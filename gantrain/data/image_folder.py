@@ -1,4 +1,4 @@
-"""`folder` for generation: single pictures from a folder or a zip archive, perhaps with labels."""
+"""data=folder for generation: single images from a folder or a zip archive, perhaps labelled."""
 
 import hashlib
 import json
@@ -16,25 +16,40 @@ from gantrain.data.location import (
     LABEL_FILE,
     ResolvedRoot,
     held_out_indices,
-    no_pictures,
+    no_images_message,
     resolve_root,
 )
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.errors import ConfigError
 
-Names = dict[str, list[str]]  # the pictures of "train" and perhaps "test", below their folder
+Names = dict[str, list[str]]  # paths of images below their folder, by split
 
 
 class ImageFolder(ImageDataset):
-    """Pictures below `root`: a folder or a .zip, read recursively, or one holding train/ and test/.
+    """Images in a folder or a zip archive, which is read recursively.
 
-    `labels`: from dataset.json at the top or in train/ and test/ (the StyleGAN tools' format), else
-    from the names of the first sub-folders. `resize` and `filter` are explained at `Fit`.
-    `depth` and `value_range` are explained at `Pixels`. `held_out` makes so many training pictures
-    test pictures where there is no test/; `max_images` takes the first so many training pictures in
-    the order of their names. The constructor lists the files and reads the labels (raises
-    ConfigError); pictures can be asked for after `prepare`.
+    The constructor lists the files and reads the labels; images are available after `prepare`.
+
+    Args:
+        seed: of order and mirroring.
+        root: holds the images, or train/ and perhaps test/.
+        resolution: a number or [height, width] in pixels.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        depth, value_range: see `PixelFormat`; value_range is [low, high].
+        resize, filter: see `FitResize`.
+        flip: whether training images are mirrored at random.
+        labels: whether images have labels: from dataset.json at the top or in train/ and test/ (the
+            format of the StyleGAN tools), or from the names of the first sub-folders.
+        cache, cache_gb: see `gantrain.data.cache.choose_mode`.
+        cache_dir: of caches; None: see `gantrain.data.cache.cache_folder`.
+        on_bad_file: "skip" leaves out files that cannot be used.
+        max_images: train on the first ones only, by name; None: on all.
+        held_out: number of training images used as test images if there is no test/.
+        hint: an extra sentence for errors about a missing root.
+
+    Raises:
+        ConfigError: there are no images at `root`, or their labels cannot be read.
     """
 
     def __init__(
@@ -65,49 +80,48 @@ class ImageFolder(ImageDataset):
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._found = resolve_root(root, hint)
-        self._names: Names = {split: place.names() for split, place in self._found.splits.items()}
+        self._root = resolve_root(root, hint)
+        self._names: Names = {split: folder.names() for split, folder in self._root.splits.items()}
         if empty := [split for split, names in self._names.items() if not names]:
-            raise ConfigError(*[no_pictures(self._found.splits[split]) for split in empty])
-        if labels:  # of all pictures, so that what a label is does not depend on max_images
-            self._labels, self._values = _read_labels(self._found, self._names)
+            raise ConfigError(*[no_images_message(self._root.splits[split]) for split in empty])
+        if labels:  # of all images: the meaning of a label must not depend on max_images
+            self._labels, self._values = _read_labels(self._root, self._names)
         if held_out and "test" not in self._names:
-            self._keep_aside(held_out_indices(self._size("train"), held_out))
+            self._hold_out(held_out_indices(self._size("train"), held_out))
         self._names["train"] = self._names["train"][:max_images]
         self._checked: dict[str, ValidatedSource] = {}
         self.images_per_epoch = self._size("train")
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
-        """Check every picture and fill the cache. Raises ConfigError listing all faults."""
-        self._refuse_unless(multiple)
-        if self._found.beside:
+        """Check every image and fill the cache, see `gantrain.data.base.Dataset`."""
+        self._check_multiple(multiple)
+        if self._root.unused:
             log(
-                f"data: warning: training pictures come from {self._found.splits['train']} only, "
-                f"not from what lies beside it: {join_limited(self._found.beside)}"
+                f"data: warning: training images come from {self._root.splits['train']} only, "
+                f"not from the folders beside it: {join_limited(self._root.unused)}"
             )
         sources = self.sources(log)
         self._checked = preflight(sources, self._cache, self._skip, log)
-        for split, found in self._checked.items():
-            self._names[split] = found.names
+        for split, usable in self._checked.items():
+            self._names[split] = usable.names
             if self._labels:
-                self._values[split] = self._values[split][found.numbers]
+                self._values[split] = self._values[split][usable.numbers]
         self.images_per_epoch = self._size("train")
-        if spoilt := [str(self._found.splits[split]) for split in sources if not self._size(split)]:
+        if empty := [str(self._root.splits[split]) for split in sources if not self._size(split)]:
             raise ConfigError(
-                f"No usable picture is left in {' and '.join(spoilt)}: repair the files listed "
-                "above."
+                f"No usable image is left in {' and '.join(empty)}: repair the files listed above."
             )
-        self._fingerprint = self._hashed()
+        self._fingerprint = self._digest()
         test = f"{self._size('test')} test" if self._size("test") else "no test"
-        told = f", with labels of {self.label_dim} entries" if self._labels else ""
-        log(f"data: {self._size('train')} training and {test} pictures{told}")
+        labels = f", with labels of {self.label_dim} entries" if self._labels else ""
+        log(f"data: {self._size('train')} training and {test} images{labels}")
 
     def sources(self, log: Log) -> dict[str, ImageSource]:
-        """The files of "train" and perhaps "test"."""
+        """Return the files of "train" and perhaps "test"."""
         return {
             split: ImageSource(
                 names,
-                [self._found.splits[split].picture(name) for name in names],
+                [self._root.splits[split].image(name) for name in names],
                 self.channels["image"],
                 self._fit,
                 self._pixels,
@@ -117,69 +131,70 @@ class ImageFolder(ImageDataset):
         }
 
     def label_files(self) -> dict[str, bytes]:
-        """dataset.json of the top ("") and of "train" and "test", where there."""
-        places = {"": self._found.top, **self._found.splits}
-        if self._found.top == self._found.splits["train"]:
-            del places[""]
-        return {name: content for name, place in places.items() if (content := place.label_file())}
+        """Return the contents of dataset.json, at the top ("") and in "train" and "test"."""
+        folders = {"": self._root.top, **self._root.splits}
+        if self._root.top == self._root.splits["train"]:
+            del folders[""]
+        contents = {name: folder.label_file() for name, folder in folders.items()}
+        return {name: content for name, content in contents.items() if content}
 
     def test_name(self, stream: str, index: int) -> str:
-        """The path of test picture `index` below its folder, without the extension."""
+        """Return the path of test image `index` below its folder, without the suffix."""
         return str(PurePosixPath(self._names[self._test][index]).with_suffix(""))
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for logs and snapshots; `fingerprint`: the used files' names and sizes."""
+        """Return a description in plain values; "fingerprint": of the files' names and sizes."""
         return {
             **super().describe(),
             "kind": "folder",
             "depth": self._pixels.depth,
             "value_range": [self._pixels.low, self._pixels.high],
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
-            "folders": {split: str(place) for split, place in self._found.splits.items()},
+            "folders": {split: str(folder) for split, folder in self._root.splits.items()},
         }
 
-    def _keep_aside(self, numbers: list[int]) -> None:
-        """Make test pictures of some training pictures."""
-        rest = sorted({*range(self._size("train"))} - {*numbers})
+    def _hold_out(self, indices: list[int]) -> None:
+        """Turn some training images into test images."""
+        train = sorted({*range(self._size("train"))} - {*indices})
         names = self._names["train"]
-        self._names = {"train": [names[n] for n in rest], "test": [names[n] for n in numbers]}
+        self._names = {"train": [names[i] for i in train], "test": [names[i] for i in indices]}
         if self._labels:
             values = self._values["train"]
-            self._values = {"train": values[rest], "test": values[numbers]}
-        place = self._found.splits["train"]
-        self._found = replace(self._found, splits={"train": place, "test": place})
+            self._values = {"train": values[train], "test": values[indices]}
+        folder = self._root.splits["train"]
+        self._root = replace(self._root, splits={"train": folder, "test": folder})
 
     def _size(self, split: str) -> int:
         return len(self._names.get(split, ()))
 
-    def _picture(self, split: str, index: int) -> np.ndarray:
+    def _image(self, split: str, index: int) -> np.ndarray:
         return self._pixels.to_output(self._checked[split].resized(index)).transpose(2, 0, 1)
 
-    def _hashed(self) -> str:
-        facts = [
+    def _digest(self) -> str:
+        files = [
             [split, name, size]
             for split, checked in self._checked.items()
-            for name, size in checked.facts()
+            for name, size in checked.names_and_sizes()
         ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
-def _read_labels(found: ResolvedRoot, names: Names) -> tuple[Labels, dict[str, Values]]:
-    """What the labels are, and those of every split, from dataset.json or the folders' names."""
-    top = found.top.label_file()
+def _read_labels(root: ResolvedRoot, names: Names) -> tuple[Labels, dict[str, Values]]:
+    """Return the kind of the labels and their values by split, from dataset.json or folders."""
+    top = root.top.label_file()
     raw: dict[str, list[Any]] = {}
-    for split, place in found.splits.items():
-        own = place.label_file()
+    for split, folder in root.splits.items():
+        own = folder.label_file()
         if own is not None:
-            raw[split] = read_json(own, names[split], f"{place}/{LABEL_FILE}")
+            raw[split] = read_json(own, names[split], f"{folder}/{LABEL_FILE}")
         elif top is not None:
-            inside = [f"{split}/{name}" for name in names[split]]
-            raw[split] = read_json(top, inside, f"{found.top}/{LABEL_FILE}")
+            paths = [f"{split}/{name}" for name in names[split]]
+            raw[split] = read_json(top, paths, f"{root.top}/{LABEL_FILE}")
     if not raw:
         return from_folders(names)
-    if lacking := [str(place) for split, place in found.splits.items() if split not in raw]:
+    if missing := [str(folder) for split, folder in root.splits.items() if split not in raw]:
         raise ConfigError(
-            f"data.labels=true, but {lacking[0]} has no {LABEL_FILE}, which the other pictures' "
-            "labels are from: add it, or set data.labels=false."
+            f"data.labels=true, but {missing[0]} has no {LABEL_FILE}, from which the other images' "
+            "labels come: add it, or set data.labels=false."
         )
     return from_values(raw, names)

@@ -1,4 +1,4 @@
-"""Batches of uint8 tensors from any data set with `item(position)`, in worker processes or not."""
+"""Load batches from a data set, with or without worker processes."""
 
 import atexit
 import signal
@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Indexable(Protocol):
-    """What `batches` asks of a data set."""
+    """The part of a data set that `batches` needs."""
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """uint8 [C, H, W] per domain; a pure function of the position."""
+        """Return one item per stream, a pure function of the position."""
         ...
 
 
@@ -39,11 +39,25 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches, uint8 [batch / world, C, H, W] per domain; close() ends the workers.
+    """Yield batches without end; close() stops the workers.
 
-    Global batch k holds positions `start + k * batch ...`, of which rank r gets the r-th
-    contiguous part. The values do not depend on `workers`, and no global random state is read.
-    Raises ValueError when `world` does not divide `batch`.
+    Global batch k holds the positions from start + k * batch on, of which rank r gets the r-th
+    contiguous part. The values do not depend on `workers`, and no global random state is used.
+
+    Args:
+        data: the data set.
+        start: first position.
+        batch: items per batch of all ranks.
+        workers: processes; 0: items are loaded in this process.
+        pin_memory: whether batches are in pinned memory, for asynchronous copies to a GPU.
+        rank: number of this rank.
+        world: number of ranks.
+
+    Returns:
+        An iterator over {stream: [batch / world, ...]}, of the data set's dtypes.
+
+    Raises:
+        ValueError: `world` does not divide `batch`.
     """
     if batch % world:
         raise ValueError(f"batch={batch} cannot be split evenly over {world} processes.")
@@ -57,42 +71,42 @@ def _iterate(
     if workers:
         options = {"prefetch_factor": 4, "worker_init_fn": _init_worker}
         if "fork" in torch.multiprocessing.get_all_start_methods():
-            options["multiprocessing_context"] = "fork"  # shares the image cache, copies nothing
+            options["multiprocessing_context"] = "fork"  # shares the image cache without a copy
     loader = DataLoader(
         _Positions(data),
-        batch_sampler=_spans(start, batch, rank, world),  # pyright: ignore[reportArgumentType]
+        batch_sampler=_positions(start, batch, rank, world),  # pyright: ignore[reportArgumentType]
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # else it would draw from the global generator
+        generator=torch.Generator(),  # keeps it from drawing from the global generator
         **options,
     )
     with warnings.catch_warnings():
-        # Python 3.12 warns of a fork beside other threads, since their locks stay locked in the
-        # child. A worker needs none of them: it reads pictures and puts them into a pipe.
+        # Python 3.12 warns of a fork of a process with threads, whose locks stay locked in the
+        # child. A worker needs none of them: it reads images and writes them to a pipe.
         warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
         source = iter(loader)
     if not workers:
         yield from source
         return
-    # At exit Python sends unfinished workers SIGTERM, which they ignore, and waits for them for
-    # ever; so whoever does not come to close() needs this. It runs before Python's own.
-    end = atexit.register(partial(_end_workers, source))
+    # At exit Python sends workers SIGTERM, which they ignore, and waits for them for ever. If
+    # close() was never called, this handler stops them; it runs before Python's own.
+    stop = atexit.register(partial(_stop_workers, source))
     try:
         yield from source
     finally:
-        end()
-        atexit.unregister(end)
+        stop()
+        atexit.unregister(stop)
 
 
-def _end_workers(source: Any) -> None:
+def _stop_workers(source: Any) -> None:
     source._shutdown_workers()  # as DataLoader does when its iterator is collected
     for worker in source._workers:
         if worker.is_alive():  # stuck in a read
             worker.kill()
 
 
-def _spans(start: int, batch: int, rank: int, world: int) -> Iterator[list[int]]:
+def _positions(start: int, batch: int, rank: int, world: int) -> Iterator[list[int]]:
     share = batch // world
     first = start + rank * share
     while True:
@@ -105,8 +119,10 @@ def _collate(items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
 
 
 def _init_worker(worker: int) -> None:
-    """The parent decides when to stop; a Ctrl-C, or a terminal that is closed, must not kill the
-    data under its last step."""
+    """Ignore signals in a worker: the parent decides when to stop.
+
+    Ctrl-C or a closed terminal must not end the workers before the parent's last step.
+    """
     torch.set_num_threads(1)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks some

@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al. 1998): 60,000 + 10,000 grey pictures of digits, 28 x 28 pixels."""
+"""MNIST (LeCun et al. 1998): 60,000 + 10,000 grey images of digits, 28 x 28 pixels."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ from gantrain.errors import ConfigError
 from gantrain.io.download import RemoteFile, fetch
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-FILES = {  # name: MD5 of the published .gz
+FILES = {  # name to MD5 of the published .gz
     "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
@@ -24,15 +24,25 @@ FILES = {  # name: MD5 of the published .gz
 }
 PREFIX = {"train": "train", "test": "t10k"}
 PARTS = ("images-idx3", "labels-idx1")
-_ANEW = "remove it and fetch it anew."
-_LIMIT = 64 << 20  # bytes of an unpacked file; the largest has 47 MB
+_FIX = "remove it and download it again."
+_MAX_BYTES = 64 << 20  # of an unpacked file; the largest has 47 MB
 
 
 class MNIST(InMemoryDataset):
-    """The idx files, packed (.gz) or not, in the folder `root`.
+    """MNIST from its idx files.
 
-    `root` None: downloaded from `url` into the cache folder at the first use, 12 MB. `resolution`
-    32 adds a black border, as the StyleGAN tools do.
+    Args:
+        seed: of order and mirroring.
+        root: folder of the files, packed (.gz) or not; None: `prepare` downloads them (12 MB).
+        url: of the folder of the packed files.
+        cache_dir: where downloads are kept; None: see `gantrain.data.cache.cache_folder`.
+        resolution: 28, or 32 with a black border, as in the StyleGAN tools.
+        flip: whether training images are mirrored at random.
+        labels: whether images have class labels.
+        max_images: train on the first ones only; None: on all.
+
+    Raises:
+        ConfigError: files are missing at `root`.
     """
 
     def __init__(
@@ -57,8 +67,12 @@ class MNIST(InMemoryDataset):
         self._files: dict[str, Path] = {} if root is None else _find(Path(root).expanduser())
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
-        """Read everything into memory (70 MB). Raises ConfigError."""
-        self._refuse_unless(multiple, "use data.resolution=32, or another model")
+        """Read all images into memory (70 MB), downloading them first if necessary.
+
+        Raises:
+            ConfigError: the files are missing or damaged, or the model needs another resolution.
+        """
+        self._check_multiple(multiple, "use data.resolution=32, or another model")
         official = self._url.rstrip("/") == MIRROR.rstrip("/")
         files = self._files or {
             name: fetch(
@@ -67,53 +81,53 @@ class MNIST(InMemoryDataset):
                 ),
                 self._folder / f"{name}.gz",
                 log,
-                "fetch the four files on another machine and give data.root=FOLDER.",
+                "download the four files on another machine and give data.root=FOLDER.",
             )
             for name, md5 in FILES.items()
         }
         border = (self.resolution[0] - 28) // 2
-        images, numbers = {}, {}
+        images, digits = {}, {}
         for split, prefix in PREFIX.items():
-            pictures, labels = (files[f"{prefix}-{part}-ubyte"] for part in PARTS)
-            stack, numbers[split] = _idx(pictures, 3), _idx(labels, 1)
+            image_file, label_file = (files[f"{prefix}-{part}-ubyte"] for part in PARTS)
+            stack, digits[split] = _read_idx(image_file, 3), _read_idx(label_file, 1)
             if stack.shape[1:] != (28, 28) or len(stack) == 0:
-                raise ConfigError(f"{pictures} holds no pictures of 28 x 28 pixels: {_ANEW}")
-            if len(numbers[split]) != len(stack) or numbers[split].max() > 9:
+                raise ConfigError(f"{image_file} holds no images of 28 x 28 pixels: {_FIX}")
+            if len(digits[split]) != len(stack) or digits[split].max() > 9:
                 raise ConfigError(
-                    f"{labels} does not hold a digit for each of the {len(stack)} pictures in "
-                    f"{pictures}: {_ANEW}"
+                    f"{label_file} does not hold a digit for each of the {len(stack)} images in "
+                    f"{image_file}: {_FIX}"
                 )
             images[split] = np.pad(stack, ((0, 0), (border, border), (border, border)))[:, None]
-        self._keep(images, numbers, self._limit)
-        log(f"data: MNIST, {self._size('train')} training and {self._size('test')} test pictures")
+        self._set_data(images, digits, self._limit)
+        log(f"data: MNIST, {self._size('train')} training and {self._size('test')} test images")
 
 
 def _find(root: Path) -> dict[str, Path]:
-    found = {
-        name: place
+    files = {
+        name: path
         for name in FILES
-        for place in (root / f"{name}.gz", root / name.replace("-idx", ".idx"), root / name)
-        if place.is_file()
+        for path in (root / f"{name}.gz", root / name.replace("-idx", ".idx"), root / name)
+        if path.is_file()
     }
-    if missing := [name for name in FILES if name not in found]:
+    if missing := [name for name in FILES if name not in files]:
         raise ConfigError(
             f"data.root={root} lacks {', '.join(missing)} (or the same with .gz): check the path, "
             "or use data.root=null to download them."
         )
-    return found
+    return files
 
 
-def _idx(file: Path, dimensions: int) -> np.ndarray:
-    """uint8 array of an idx file. Raises ConfigError."""
+def _read_idx(file: Path, dimensions: int) -> np.ndarray:
+    """Return the uint8 array of an idx file, or raise ConfigError."""
     try:
         content = file.read_bytes()
         if content[:2] == b"\x1f\x8b":
-            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_LIMIT)
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_MAX_BYTES)
         magic, *shape = struct.unpack_from(f">{1 + dimensions}I", content)
         if magic != 0x0800 + dimensions:
             raise ValueError(f"it begins with {magic:#x}")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise ConfigError(
-            f"{file} is no idx file of {dimensions} dimensions ({error}): {_ANEW}"
+            f"{file} is no idx file of {dimensions} dimensions ({error}): {_FIX}"
         ) from error

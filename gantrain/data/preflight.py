@@ -1,4 +1,4 @@
-"""Every picture is decoded once before the first step, and all faults are told at once."""
+"""Decode every image once before the first step, and report all faults together."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache
-from gantrain.data.archive import Picture, file_size
+from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
@@ -20,19 +20,25 @@ from gantrain.errors import ConfigError
 
 Log = Callable[[str], None]
 
-_CHUNK = 64  # pictures decoded ahead of the one that is being stored
+_CHUNK = 64  # images decoded at once
 _LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """The files of one domain's training or test images, and how they are resized.
+    """The files of one split, and how they are read and resized.
 
-    names: the files' paths below their folder.
+    Args:
+        names: paths of the files below their folder.
+        files: the files.
+        channels: channels of the images.
+        resize: resizes the images.
+        pixels: format of the images.
+        test: whether they are test images, which are not cached.
     """
 
     names: Sequence[str]
-    files: Sequence[Picture]
+    files: Sequence[ImageFile]
     channels: int
     resize: Preprocess | FitResize
     pixels: PixelFormat
@@ -41,7 +47,13 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """The data.cache* keys."""
+    """The settings data.cache*.
+
+    Args:
+        mode: see `gantrain.data.cache.choose_mode`.
+        gb: 1e9 bytes, see there.
+        folder: of disk caches.
+    """
 
     mode: cache.CacheMode
     gb: float
@@ -54,7 +66,7 @@ class ValidatedSource:
 
     Args:
         source: all files, usable or not, and how they are read.
-        numbers: the usable ones, as positions in `source.files`.
+        numbers: indices of the usable ones in `source.files`.
         sizes: (height, width) after the resize, of each usable file.
         store: the resized images of the usable files; None for test sources and without a cache.
     """
@@ -70,18 +82,18 @@ class ValidatedSource:
     @property
     def names(self) -> list[str]:
         """Paths of the usable files below their folder."""
-        return [self.source.names[number] for number in self.numbers]
+        return [self.source.names[i] for i in self.numbers]
 
     @property
-    def files(self) -> list[Picture]:
+    def files(self) -> list[ImageFile]:
         """The usable files."""
-        return [self.source.files[number] for number in self.numbers]
+        return [self.source.files[i] for i in self.numbers]
 
-    def only(self, kept: list[int]) -> "ValidatedSource":
-        """Return some files of a source without a store, by their position among the usable."""
+    def only(self, indices: list[int]) -> "ValidatedSource":
+        """Return some of the usable files, by index, of a source without a store."""
         assert self.store is None
-        numbers, sizes = [self.numbers[n] for n in kept], [self.sizes[n] for n in kept]
-        return replace(self, numbers=numbers, sizes=sizes)
+        numbers = [self.numbers[i] for i in indices]
+        return replace(self, numbers=numbers, sizes=[self.sizes[i] for i in indices])
 
     def resized(self, index: int) -> np.ndarray:
         """Return the resized image [h, w, C] of usable file `index`, from the cache if any.
@@ -92,27 +104,29 @@ class ValidatedSource:
         return self.store[index] if self.store is not None else self._read(index, self.source.test)
 
     def resized_for_test(self, index: int) -> np.ndarray:
-        """Return the same image [h, w, C] with the resize of test images, which may be another."""
+        """Return usable image `index`, resized as a test image, [h, w, C]."""
         return self._read(index, test=True)
 
     def _read(self, index: int, test: bool) -> np.ndarray:
         source, file = self.source, self.source.files[self.numbers[index]]
         return source.resize.resize(reload_image(file, source.channels, source.pixels), test)
 
-    def facts(self) -> list[tuple[str, int]]:
-        """Return path and size in bytes of each usable file: they tell one set from another."""
+    def names_and_sizes(self) -> list[tuple[str, int]]:
+        """Return the name and the size in bytes of each usable file, to identify the set."""
         pairs = zip(self.names, self.files, strict=True)
         return [(name, file_size(file)) for name, file in pairs]
 
 
 @dataclass(frozen=True)
 class _Job:
+    """One file; the fields are stored in the index of disk caches."""
+
     source: str
-    path: Picture
+    path: ImageFile
     shape: cache.Shape = (0, 0, 0)  # after the resize
     offset: int = 0  # in the cache
-    fault: str = ""  # empty: usable
-    note: str = ""  # what had to be changed
+    fault: str = ""  # "": usable
+    note: str = ""  # see `decode`
 
 
 def preflight(
@@ -121,26 +135,37 @@ def preflight(
     skip: bool,
     log: Log,
 ) -> dict[str, ValidatedSource]:
-    """Decode every file once, cache the resized training pictures; the usable files by source.
+    """Decode every file once, cache the resized training images, and return the usable files.
 
-    A disk cache of exactly these files and settings answers instead, without decoding. Raises
-    ConfigError listing all faulty files unless `skip`, which leaves them out and logs them; also
-    when a cache asked for by name does not fit or cannot be written.
+    If there is a disk cache of the same files and settings, it is used and nothing is decoded.
+
+    Args:
+        sources: the files, by split.
+        settings: of the cache.
+        skip: whether to leave out files that cannot be used, and log them.
+        log: receives one line of text at a time.
+
+    Returns:
+        The usable files, by split.
+
+    Raises:
+        ConfigError: lists all files that cannot be used; or the cache does not fit or cannot be
+            written.
     """
     key = _key(sources)
     index = cache.read_index(settings.folder, key) if settings.mode in ("auto", "disk") else None
     if index is not None:
-        log(f"data: pictures checked and resized on an earlier start, kept in {settings.folder}")
-        jobs = _remembered(index["jobs"], sources)
+        log(f"data: images checked and resized on an earlier start, kept in {settings.folder}")
+        jobs = _cached_jobs(index["jobs"], sources)
         _report(jobs, skip, log)
-        return _checked(sources, jobs, settings.folder / f"{key}.bin")
+        return _validated(sources, jobs, settings.folder / f"{key}.bin")
     jobs = _read_headers(sources)
     total = jobs[-1].offset + _stored_bytes(jobs[-1], sources) if jobs else 0
     mode = cache.choose_mode(settings.mode, total, settings.gb, settings.folder)
     if mode == "none":
         jobs = _decode_all(jobs, sources, None, log)
         _report(jobs, skip, log)
-        return _checked(sources, jobs, None)
+        return _validated(sources, jobs, None)
     writer = (
         cache.MemoryWriter(total)
         if mode == "memory"
@@ -154,13 +179,13 @@ def preflight(
         writer.abandon()
         raise
     where = f"on disk in {settings.folder}" if mode == "disk" else "in memory"
-    log(f"data: resized pictures cached {where}, {total / 1e6:.0f} MB")
-    return _checked(sources, jobs, writer.source)
+    log(f"data: resized images cached {where}, {total / 1e6:.0f} MB")
+    return _validated(sources, jobs, writer.source)
 
 
-def _remembered(values: list[dict[str, Any]], sources: dict[str, ImageSource]) -> list[_Job]:
-    # The files' order is part of the key. Their paths are today's: an earlier start may have named
-    # them relative to another folder.
+def _cached_jobs(values: list[dict[str, Any]], sources: dict[str, ImageSource]) -> list[_Job]:
+    # The order of the files is part of the key. The stored paths may be relative to the working
+    # directory of an earlier start, so the current ones are used.
     paths = [path for source in sources.values() for path in source.files]
     return [
         _Job(**{**job, "path": path, "shape": tuple(job["shape"])})
@@ -171,27 +196,27 @@ def _remembered(values: list[dict[str, Any]], sources: dict[str, ImageSource]) -
 def _key(sources: dict[str, ImageSource]) -> str:
     settings: list[object] = []
     for name, source in sources.items():
-        wanted: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
-        del wanted["flip"]
+        resize: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
+        del resize["flip"]
         pixels = source.pixels.__dict__
-        settings.append([name, source.channels, source.test, len(source.files), wanted, pixels])
+        settings.append([name, source.channels, source.test, len(source.files), resize, pixels])
     files = [path for source in sources.values() for path in source.files]
     return cache.cache_key(settings, files)
 
 
 def _read_headers(sources: dict[str, ImageSource]) -> list[_Job]:
-    """One job a file, with the size it will have and its place in the cache."""
+    """Return one job per file, with the resized shape and the offset in the cache."""
     jobs = [_Job(name, path) for name, source in sources.items() for path in source.files]
     with ThreadPoolExecutor(_threads()) as pool:
-        jobs = list(pool.map(lambda job: _measured(job, sources[job.source]), jobs))
+        jobs = list(pool.map(lambda job: _read_header(job, sources[job.source]), jobs))
     offset = 0
-    for number, job in enumerate(jobs):
-        jobs[number] = replace(job, offset=offset)
+    for i, job in enumerate(jobs):
+        jobs[i] = replace(job, offset=offset)
         offset += _stored_bytes(job, sources)
     return jobs
 
 
-def _measured(job: _Job, source: ImageSource) -> _Job:
+def _read_header(job: _Job, source: ImageSource) -> _Job:
     try:
         size = image_size(job.path)
     except ImageFault as fault:
@@ -208,20 +233,20 @@ def _decode_all(
     writer: cache.MemoryWriter | cache.DiskWriter | None,
     log: Log,
 ) -> list[_Job]:
-    """The jobs with the faults that only decoding shows; usable training pictures are written."""
+    """Decode all files, write the usable training images, and return the jobs with all faults."""
     done: list[_Job] = []
-    told = time.monotonic()
-    for job, image in _decoded(jobs, sources):
+    last_log = time.monotonic()
+    for job, image in _decode_in_threads(jobs, sources):
         done.append(job)
         if writer is not None and image is not None:
             writer.write(job.offset, image)
-        if time.monotonic() - told > _LOG_SECONDS:
-            told = time.monotonic()
-            log(f"data: checked {len(done)} of {len(jobs)} pictures")
+        if time.monotonic() - last_log > _LOG_SECONDS:
+            last_log = time.monotonic()
+            log(f"data: checked {len(done)} of {len(jobs)} images")
     return done
 
 
-def _decoded(
+def _decode_in_threads(
     jobs: list[_Job], sources: dict[str, ImageSource]
 ) -> Iterator[tuple[_Job, np.ndarray | None]]:
     with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
@@ -231,55 +256,55 @@ def _decoded(
 
 
 def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
-    """The job with what decoding shows, and what is to be stored of it."""
+    """Return the job with the result of decoding, and the resized image to be cached."""
     try:
         array, note = decode(job.path)
-        picture = to_channels(source.pixels.convert(array), source.channels)
+        image = to_channels(source.pixels.convert(array), source.channels)
     except ImageFault as fault:
-        # What is wrong inside a file matters more than its size.
+        # A fault of the content is more important than one of the size.
         return replace(job, fault=str(fault)), None
     job = replace(job, note=note)
     if job.fault or source.test:
         return job, None
-    image = source.resize.resize(picture)
-    if image.shape != job.shape:
-        return replace(job, fault="is not as large as its header says: save it anew"), None
-    return job, image
+    resized = source.resize.resize(image)
+    if resized.shape != job.shape:
+        return replace(job, fault="has another size than its header says: save it again"), None
+    return job, resized
 
 
 def _report(jobs: list[_Job], skip: bool, log: Log) -> None:
-    if printed := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
+    if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
         log(
-            f"data: warning: {len(printed)} pictures are in CMYK, such as {printed[0]}: their "
-            "colours became RGB by a plain formula, without a colour profile"
+            f"data: warning: {len(cmyk)} images are in CMYK, such as {cmyk[0]}: their colours are "
+            "converted to RGB by a simple formula, without a colour profile"
         )
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
     if not lines:
         return
     if not skip:
         raise ConfigError(
-            f"{len(lines)} of {len(jobs)} pictures cannot be used; repair or remove them, or leave "
+            f"{len(lines)} of {len(jobs)} images cannot be used; repair or remove them, or leave "
             "them out with data.on_bad_file=skip:",
             *lines,
         )
-    log(f"data: left out {len(lines)} of {len(jobs)} pictures (data.on_bad_file=skip):")
+    log(f"data: left out {len(lines)} of {len(jobs)} images (data.on_bad_file=skip):")
     for line in lines:
         log(line)
 
 
-def _checked(
-    sources: dict[str, ImageSource], jobs: list[_Job], kept: np.ndarray | Path | None
+def _validated(
+    sources: dict[str, ImageSource], jobs: list[_Job], cached: np.ndarray | Path | None
 ) -> dict[str, ValidatedSource]:
     result = {}
     for name, source in sources.items():
-        own = [job for job in jobs if job.source == name]
-        numbers = [number for number, job in enumerate(own) if not job.fault]
-        good = [own[number] for number in numbers]
+        source_jobs = [job for job in jobs if job.source == name]
+        numbers = [i for i, job in enumerate(source_jobs) if not job.fault]
+        usable = [source_jobs[i] for i in numbers]
         store = None
-        if kept is not None and not source.test:
-            places, shapes = [j.offset for j in good], [j.shape for j in good]
-            store = cache.Store(kept, places, shapes, source.pixels.dtype)
-        sizes = [(job.shape[0], job.shape[1]) for job in good]
+        if cached is not None and not source.test:
+            offsets, shapes = [job.offset for job in usable], [job.shape for job in usable]
+            store = cache.Store(cached, offsets, shapes, source.pixels.dtype)
+        sizes = [(job.shape[0], job.shape[1]) for job in usable]
         result[name] = ValidatedSource(source, numbers, sizes, store)
     return result
 

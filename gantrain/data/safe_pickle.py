@@ -1,4 +1,4 @@
-"""Reading pickles that hold numpy arrays of bytes, without running what else they may say."""
+"""Read pickles of uint8 numpy arrays without executing anything else in them."""
 
 import io
 import pickle
@@ -8,33 +8,41 @@ import numpy as np
 
 
 def unpickle(content: bytes) -> Any:
-    """Lists, dicts, numbers, bytes and `Uint8Array` out of a pickle, as Python 2 or 3 wrote it.
+    """Load a pickle of Python 2 or 3 that consists of plain values and uint8 arrays.
 
-    Raises pickle.UnpicklingError for anything else, or whatever damaged bytes lead to.
+    Args:
+        content: the bytes of the pickle.
+
+    Returns:
+        Lists, dicts, numbers, bytes, and `Uint8Array` in place of numpy arrays.
+
+    Raises:
+        pickle.UnpicklingError: the pickle contains anything else.
+        Exception: of any type, for damaged bytes.
     """
     return _OnlyArrays(io.BytesIO(content), encoding="bytes").load()
 
 
 class Uint8Array:
-    """Stands for an uint8 numpy.ndarray in the pickle: `array`."""
+    """Stand-in for numpy.ndarray while unpickling; the attribute `array` is the result."""
 
     array: np.ndarray
 
-    # numpy's own state is not safe to load: it may declare any bytes to be pointers.
+    # numpy's own __setstate__ is not safe: it may interpret any bytes as pointers.
     def __setstate__(self, state: tuple[int, tuple[int, ...], object, bool, bytes]) -> None:
         _, shape, _, fortran, content = state
         self.array = np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
 
 
 class _Uint8:
-    """Stands for numpy.dtype, and is uint8 or nothing."""
+    """Stand-in for numpy.dtype that accepts uint8 only."""
 
     def __init__(self, name: bytes | str, *_: object) -> None:
         if name not in (b"u1", "u1"):
             raise pickle.UnpicklingError(f"an array of {name!r} is not allowed")
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and the like: nothing that a byte could need."""
+        """Ignore the state, such as the byte order, which does not matter for bytes."""
 
 
 def _reconstruct(*_: object) -> Uint8Array:
@@ -42,7 +50,7 @@ def _reconstruct(*_: object) -> Uint8Array:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")  # how Python 3 writes bytes into a pickle of protocol 2
+    return text.encode("latin1")  # Python 3 writes bytes this way in pickles of protocol 2
 
 
 _STAND_INS: dict[tuple[str, str], Any] = {

@@ -1,7 +1,7 @@
-"""Which images meet at a position: a pure function of (seed, position), so any can be sought.
+"""The order of images: a pure function of (seed, position), so a run can resume anywhere.
 
-Only the raw bits of Philox are used, whose stream numpy promises to keep; its shuffles and
-integers may change between numpy versions, and a resumed run must not.
+Only the raw bits of Philox are used, whose stream numpy guarantees; its shuffles and integers may
+change between versions of numpy, and a resumed run must not.
 """
 
 from typing import Literal
@@ -15,31 +15,43 @@ _WORD = 2**64 - 1
 
 
 def counter_random(seed: int, stream: int, index: int, count: int) -> np.ndarray:
-    """uint64 [count]: the random words number `index` of `stream`; no state is kept."""
+    """Return random words, uint64 [count], as a pure function of the arguments.
+
+    Args:
+        seed: of the run.
+        stream: independent streams have different numbers.
+        index: independent draws of a stream have different numbers.
+        count: number of words.
+    """
     counter = [0, 0, index & _WORD, 0]  # the low words count within this draw
     key = [seed & _WORD, stream]
     return np.random.Philox(key=key, counter=counter).random_raw(count)
 
 
 def permutation(seed: int, stream: int, number: int, count: int) -> np.ndarray:
-    """Permutation `number` of 0 .. count - 1 in `stream`."""
+    """Return permutation `number` of 0 ... count - 1, as a pure function of the arguments."""
     return np.argsort(counter_random(seed, stream, number, count), kind="stable")
 
 
 class UnpairedSampler:
-    """Maps a position (images since the start, from 0 without end) to `(index_a, index_b)`.
+    """Maps a position (images since the start) to the indices (index_a, index_b) of its images.
 
-    shuffle: each domain is an endless sequence of fresh permutations of itself.
-    replacement: as the CycleGAN reference: a permutation of max(count_a, count_b) positions,
-    a = it modulo count_a, b = drawn uniformly with replacement.
-    serial: position modulo the count, in both.
+    Args:
+        seed: of the order.
+        count_a: images of domain a.
+        count_b: images of domain b.
+        pairing: "shuffle": new permutations of each domain, one after another. "replacement": as in
+            the CycleGAN reference, index_a from a permutation of max(count_a, count_b) modulo
+            count_a, index_b drawn uniformly with replacement. "serial": the position modulo the
+            count in both domains.
     """
 
     def __init__(self, seed: int, count_a: int, count_b: int, pairing: Pairing = "shuffle") -> None:
         self.seed, self.counts, self.pairing = seed, (count_a, count_b), pairing
-        self._last: dict[int, tuple[int, np.ndarray]] = {}  # stream -> (pass, its permutation)
+        self._last: dict[int, tuple[int, np.ndarray]] = {}  # stream to (epoch, permutation)
 
     def __call__(self, position: int) -> tuple[int, int]:
+        """Return (index_a, index_b) for a position from 0 on."""
         count_a, count_b = self.counts
         if self.pairing == "serial":
             return position % count_a, position % count_b
@@ -52,7 +64,7 @@ class UnpairedSampler:
         )
 
     def _permuted(self, stream: int, position: int, count: int) -> int:
-        number, offset = divmod(position, count)
-        if stream not in self._last or self._last[stream][0] != number:
-            self._last[stream] = (number, permutation(self.seed, stream, number, count))
+        epoch, offset = divmod(position, count)
+        if stream not in self._last or self._last[stream][0] != epoch:
+            self._last[stream] = (epoch, permutation(self.seed, stream, epoch, count))
         return int(self._last[stream][1][offset])

@@ -1,4 +1,4 @@
-"""`shapes` for generation: the procedural pictures one by one, labelled by what they show."""
+"""data=shapes for generation: the procedural images one by one, labelled by their shapes."""
 
 from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.labels import Labels
@@ -7,9 +7,19 @@ from gantrain.errors import ConfigError
 
 
 class ShapeImages(InMemoryDataset):
-    """Plain circles, squares and triangles on a textured ground; see `gantrain.data.shapes`.
+    """Circles, squares and triangles on textured ground, see `gantrain.data.shapes`.
 
-    A label has an entry for each kind of shape: 1 if the picture shows it, else 0.
+    Args:
+        seed: of order and mirroring; the images do not depend on it.
+        resolution: side in pixels, a multiple of 4 from 16 on.
+        train_images: number of training images.
+        test_images: number of test images.
+        max_images: upper bound of the training images; None: none.
+        flip: whether training images are mirrored at random.
+        labels: whether images have labels, with an entry of 1 or 0 for each kind of shape.
+
+    Raises:
+        ConfigError: a number is out of range.
     """
 
     def __init__(
@@ -40,10 +50,14 @@ class ShapeImages(InMemoryDataset):
         self._labels = Labels("multi", CLASSES) if labels else None
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
-        """Draw all images. Raises ConfigError when the sides are no multiple of `multiple`."""
-        self._refuse_unless(multiple)
-        side, images, shown = self.resolution[0], {}, {}
-        images["train"], shown["train"] = draw_labelled("train", self.images_per_epoch, side)
-        images["test"], shown["test"] = draw_labelled("test", self._test_images, side)
-        self._keep(images, shown, None)
+        """Draw all images.
+
+        Raises:
+            ConfigError: the model needs another resolution.
+        """
+        self._check_multiple(multiple)
+        side, images, labels = self.resolution[0], {}, {}
+        images["train"], labels["train"] = draw_labelled("train", self.images_per_epoch, side)
+        images["test"], labels["test"] = draw_labelled("test", self._test_images, side)
+        self._set_data(images, labels, None)
         log(f"data: drew {self.images_per_epoch} training and {self._test_images} test images")

@@ -1,9 +1,9 @@
-"""`shapes`: a small procedural unpaired set whose true translation is known.
+"""data=shapes for translation: a small procedural unpaired set with known ground truth.
 
-Domain a: plain circles (red), squares (blue) and triangles (yellow), one to three a picture, on a
-textured ground. Domain b: the same world with stripes: in rows with y % 4 < 2 a shape keeps its
-colour, in the other rows it is white. Colours belong to the shape and stripes to the pixel rows,
-so the translation has no hidden dice: it can be learnt without pairs and checked exactly.
+Domain a: circles (red), squares (blue) and triangles (yellow), one to three per image, on textured
+ground. Domain b: the same scenes with stripes: in rows with y % 4 < 2 a shape keeps its colour, in
+the other rows it is white. Colours follow from shapes and stripes from pixel rows, so the
+translation is deterministic: it can be learnt without pairs and checked exactly.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,17 +17,27 @@ from gantrain.errors import ConfigError
 CLASSES = ("circle", "square", "triangle")
 COLOURS = np.array([[214, 54, 48], [44, 92, 206], [238, 184, 36]], np.uint8)  # by shape class
 WHITE = 245
-_WORLD = 20170330  # the pictures' own seed: the user's seed orders them, but never redraws them
+_SCENE_SEED = 20170330  # of the images, which must not depend on the user's seed
 _TRAIN_A, _TRAIN_B, _TEST = range(3)
 
 Stack = np.ndarray
 
 
 class UnpairedShapes:
-    """Procedural images of `resolution` x `resolution` pixels; the test images are true pairs.
+    """Procedural images of two domains with paired test images.
 
-    Every image depends only on its split, its number and `resolution`, never on `seed`, which
-    decides the order and the flips of training. `max_images` limits the training images.
+    An image depends on its split, its index and the resolution only.
+
+    Args:
+        seed: of order and mirroring.
+        resolution: side in pixels, a multiple of 4 from 16 on.
+        train_images: number of training images per domain.
+        test_images: number of test pairs.
+        max_images: upper bound of the training images; None: none.
+        flip: whether training images are mirrored at random.
+
+    Raises:
+        ConfigError: a number is out of range.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
@@ -59,18 +69,22 @@ class UnpairedShapes:
         self.images_per_epoch = min(train_images, max_images or train_images)
         self.has_pairs = True
         self._test_images = test_images
-        self._order = UnpairedSampler(seed, self.images_per_epoch, self.images_per_epoch)
-        self._pictures: dict[str, np.ndarray] = {}
+        self._sampler = UnpairedSampler(seed, self.images_per_epoch, self.images_per_epoch)
+        self._images: dict[str, np.ndarray] = {}
 
     def prepare(self, *, batch: int, multiple: int, log: Callable[[str], None]) -> None:
-        """Draw all images. Raises ConfigError when the sides are no multiple of `multiple`."""
+        """Draw all images.
+
+        Raises:
+            ConfigError: the model needs another resolution.
+        """
         side, train, test = self.resolution[0], self.images_per_epoch, self._test_images
         if side % multiple:
             raise ConfigError(
                 f"data.resolution={side} does not suit this model, whose images need sides that "
                 f"are multiples of {multiple}: use {-(-side // multiple) * multiple}."
             )
-        self._pictures = {
+        self._images = {
             "train_a": draw("a", _TRAIN_A, train, side),
             "train_b": draw("b", _TRAIN_B, train, side),
             "test_a": draw("a", _TEST, test, side),
@@ -79,39 +93,39 @@ class UnpairedShapes:
         log(f"data: drew {train} + {train} training and {test} paired test images, {side} px")
 
     def item(self, position: int) -> dict[str, np.ndarray]:
-        """uint8 [3, H, W] of "a" and "b" at `position`: a pure function of (seed, position)."""
-        a, b = self._order(position)
+        """Return the images of "a" and "b" at a position, uint8 [3, H, W], mirrored at random."""
+        a, b = self._sampler(position)
         return {
-            "a": self._flipped("train_a", a, AUGMENT_A, position),
-            "b": self._flipped("train_b", b, AUGMENT_B, position),
+            "a": self._mirror_at_random("train_a", a, AUGMENT_A, position),
+            "b": self._mirror_at_random("train_b", b, AUGMENT_B, position),
         }
 
     def train_count(self, stream: str) -> int:
-        """The number of training images of `stream`, "a" or "b" (the same)."""
+        """Return the number of training images, the same for "a" and "b"."""
         return self.images_per_epoch
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """uint8 [3, H, W]: training image `index` of "a" or "b", never mirrored."""
-        return self._pictures[f"train_{stream}"][index]
+        """Return training image `index` of "a" or "b", uint8 [3, H, W], not mirrored."""
+        return self._images[f"train_{stream}"][index]
 
     def held_count(self, stream: str) -> int:
-        """The number of test images, none of which is trained on."""
+        """Return the number of test images, none of which is trained on."""
         return self._test_images
 
     def test_count(self, stream: str) -> int:
-        """The number of test images of `stream`, "a" or "b" (the same)."""
+        """Return the number of test images, the same for "a" and "b"."""
         return self._test_images
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """uint8 [3, H, W]: test scene `index` as domain "a" or "b" shows it."""
-        return self._pictures[f"test_{stream}"][index]
+        """Return test scene `index` in domain "a" or "b", uint8 [3, H, W]."""
+        return self._images[f"test_{stream}"][index]
 
     def test_name(self, stream: str, index: int) -> str:
-        """A name for test scene `index`, the same in both domains."""
+        """Return a name for test scene `index`, the same in both domains."""
         return f"scene{index:04d}"
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for logs and snapshots."""
+        """Return a description in plain values."""
         train, test = self.images_per_epoch, self._test_images
         return {
             "kind": "shapes",
@@ -123,15 +137,15 @@ class UnpairedShapes:
             "test_pairs": True,
         }
 
-    def _flipped(self, split: str, index: int, stream: int, position: int) -> np.ndarray:
-        image = self._pictures[split][index]
+    def _mirror_at_random(self, split: str, index: int, stream: int, position: int) -> np.ndarray:
+        image = self._images[split][index]
         if self.flip and counter_random(self.seed, stream, position, 1)[0] >> np.uint64(63):
             return np.ascontiguousarray(image[:, :, ::-1])
         return image
 
 
 def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
-    """uint8 [count, 3, side, side]: the scenes of `split` as `domain` "a" or "b" shows them."""
+    """Return the scenes of a split in domain "a" or "b", uint8 [count, 3, side, side]."""
     images = np.empty((count, 3, side, side), np.uint8)
     for start, ground, classes in _scenes(split, count, side):
         images[start : start + 64] = _paint(domain, ground, classes)
@@ -139,32 +153,42 @@ def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
 
 
 def draw_labelled(split: Literal["train", "test"], count: int, side: int) -> tuple[Stack, Stack]:
-    """Domain a's scenes, uint8 [count, 3, side, side], and which of CLASSES each shows, float32
-    [count, 3] of 0 and 1."""
+    """Return the scenes of a split in domain a, and their labels.
+
+    Args:
+        split: "train" or "test".
+        count: number of scenes.
+        side: in pixels.
+
+    Returns:
+        Images, uint8 [count, 3, side, side], and labels, float32 [count, 3]: 1 for each of CLASSES
+        that the scene contains, else 0.
+    """
     images = np.empty((count, 3, side, side), np.uint8)
-    shown = np.empty((count, len(CLASSES)), np.float32)
-    number = _TRAIN_A if split == "train" else _TEST
-    for start, ground, classes in _scenes(number, count, side):
+    labels = np.empty((count, len(CLASSES)), np.float32)
+    split_number = _TRAIN_A if split == "train" else _TEST
+    for start, ground, classes in _scenes(split_number, count, side):
         images[start : start + 64] = _paint("a", ground, classes)
         for kind in range(len(CLASSES)):
-            shown[start : start + 64, kind] = (classes == kind).any((1, 2))
-    return images, shown
+            labels[start : start + 64, kind] = (classes == kind).any((1, 2))
+    return images, labels
 
 
 def _scenes(split: int, count: int, side: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(number of the first, ground, classes) of up to 64 scenes: small blocks suit the cache.
+    """Yield (index of the first, ground, classes) of up to 64 scenes; small blocks fit the cache.
 
-    Whole blocks are drawn, so that a scene does not depend on how many are asked for.
+    Whole blocks are drawn, so that a scene does not depend on `count`.
     """
     for start in range(0, count, 64):
-        rng = np.random.Generator(np.random.Philox(key=[_WORLD, split], counter=[0, 0, start, 0]))
+        philox = np.random.Philox(key=[_SCENE_SEED, split], counter=[0, 0, start, 0])
+        rng = np.random.Generator(philox)
         ground, classes = _ground(rng, 64, side), _shape_map(rng, 64, side)
         yield start, ground[: count - start], classes[: count - start]
 
 
 def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """uint8 [N, 3, S, S] from the ground (the same) and `classes` [N, S, S] (-1: ground)."""
-    palette = np.concatenate([COLOURS, np.zeros((1, 3), np.uint8)])  # -1 reads the last, unused
+    """Return images, uint8 [N, 3, S, S], of ground [N, 3, S, S] and classes [N, S, S]."""
+    palette = np.concatenate([COLOURS, np.zeros((1, 3), np.uint8)])  # the last is for -1, ground
     shapes = palette[classes].transpose(0, 3, 1, 2).copy()
     if domain == "b":
         shapes[:, :, np.arange(shapes.shape[2]) % 4 >= 2] = WHITE
@@ -172,7 +196,7 @@ def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def _ground(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
-    """uint8 [count, 3, side, side]: two muted tones mixed by smooth noise and a soft weave."""
+    """Draw textured ground, uint8 [count, 3, side, side]: two tones mixed by noise and a weave."""
     noise = _smooth(rng.random((count, 9, 9), np.float32), side)
     axis = np.arange(side, dtype=np.float32) * (2 * np.pi / 16)
     phase = rng.random((2, count, 1, 1), np.float32) * 2 * np.pi
@@ -186,19 +210,19 @@ def _ground(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
 
 
 def _smooth(knots: np.ndarray, side: int) -> np.ndarray:
-    """[N, side, side]: bilinear interpolation of `knots` [N, K, K]."""
-    place = np.linspace(0, knots.shape[-1] - 1, side, dtype=np.float32)
-    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots.shape[-1])))
+    """Interpolate knots [N, K, K] bilinearly, [N, side, side]."""
+    position = np.linspace(0, knots.shape[-1] - 1, side, dtype=np.float32)
+    weights = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(knots.shape[-1])))
     weights = weights.astype(np.float32)
     return weights @ knots @ weights.T
 
 
 def _shape_map(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
-    """int64 [count, side, side]: 0 circle, 1 square, 2 triangle, -1 ground.
+    """Draw the classes of pixels, int64 [count, side, side]; -1: ground.
 
-    Each shape has a quarter of the picture to itself, so shapes never overlap or leave it.
+    Each shape has a quarter of the image to itself, so shapes never overlap or leave it.
     """
-    shown = rng.random((count, 4)).argsort(1) < rng.integers(1, 4, (count, 1))
+    is_present = rng.random((count, 4)).argsort(1) < rng.integers(1, 4, (count, 1))
     kinds = rng.integers(0, 3, (count, 4))
     radius = side * rng.uniform(0.15, 0.22, (count, 4))
     centre = radius + 1 + rng.random((2, count, 4)) * (side / 2 - 2 - 2 * radius)
@@ -218,5 +242,5 @@ def _shape_map(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
                 (np.abs(dx) < (dy + r) / 2) & (dy < r),
             ),
         )
-        classes = np.where(inside & shown[:, slot, None, None], kind, classes)
+        classes = np.where(inside & is_present[:, slot, None, None], kind, classes)
     return classes

@@ -1,4 +1,4 @@
-"""What a data set holds and what is odd about it: every picture is decoded once."""
+"""Statistics of a data set, and warnings about it: every image is decoded once."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gantrain.data.archive import Picture, file_size
+from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
@@ -19,52 +19,76 @@ from gantrain.data.preflight import ImageSource
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
 DEPTHS = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}
-FEW = 100  # training pictures: below, a discriminator learns them by heart soon
-UNEVEN = 4  # times as many pictures in one domain or class as in another
+FEW = 100  # training images, below which a discriminator soon memorises them
+UNEVEN = 4  # ratio between the sizes of domains or classes
 _CHUNK = 64
 _LOG_EVERY = 1000
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One picture: where it belongs, what it is, why it cannot serve ("": it can)."""
+    """One image of a data set.
+
+    Args:
+        split: such as "train".
+        name: path below its folder.
+        file: the file.
+        fault: why it cannot be used; "": it can.
+        size: (height, width), or (0, 0) if it is unreadable.
+        kind: such as "RGB, 8 bit".
+        bytes: size of the file.
+        content: digest of the pixels.
+    """
 
     split: str
     name: str
-    file: Picture
+    file: ImageFile
     fault: str
-    size: tuple[int, int] = (0, 0)  # (height, width)
-    kind: str = ""  # "RGB, 8 bit"
+    size: tuple[int, int] = (0, 0)
+    kind: str = ""
     bytes: int = 0
-    content: str = ""  # a hash of the pixels
+    content: str = ""
 
 
 def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
-    """Every file of the set."""
-    found: list[ImageRecord] = []
+    """Decode every file of a data set and return a record of each.
+
+    Args:
+        sources: the files, by split.
+        log: receives one line of text at a time.
+    """
+    records: list[ImageRecord] = []
     total = sum(len(source.files) for source in sources.values())
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         for split, source in sources.items():
             for start in range(0, len(source.files), _CHUNK):
-                numbers = range(start, min(start + _CHUNK, len(source.files)))
-                found += pool.map(lambda n, s=split, src=source: _seen(s, src, n), numbers)
-                if len(found) // _LOG_EVERY > (len(found) - len(numbers)) // _LOG_EVERY:
-                    log(f"data: looked at {len(found)} of {total} pictures")
-    return found
+                indices = range(start, min(start + _CHUNK, len(source.files)))
+                records += pool.map(lambda i, s=split, src=source: _record(s, src, i), indices)
+                if len(records) // _LOG_EVERY > (len(records) - len(indices)) // _LOG_EVERY:
+                    log(f"data: scanned {len(records)} of {total} images")
+    return records
 
 
-def _seen(split: str, source: ImageSource, number: int) -> ImageRecord:
-    name, file = source.names[number], source.files[number]
+def _record(split: str, source: ImageSource, index: int) -> ImageRecord:
+    name, file = source.names[index], source.files[index]
     try:
         array, note = decode(file)
         size = (array.shape[0], array.shape[1])
         fault = _fault(source, array, size)
     except ImageFault as error:
         return ImageRecord(split, name, file, str(error))
-    kind = "CMYK" if note == "CMYK" else MODES[array.shape[2]]
-    print_ = hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes())
-    facts = (size, f"{kind}, {DEPTHS[array.dtype.name]}", file_size(file), print_.hexdigest())
-    return ImageRecord(split, name, file, fault, *facts)
+    mode = "CMYK" if note == "CMYK" else MODES[array.shape[2]]
+    hasher = hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    return ImageRecord(
+        split=split,
+        name=name,
+        file=file,
+        fault=fault,
+        size=size,
+        kind=f"{mode}, {DEPTHS[array.dtype.name]}",
+        bytes=file_size(file),
+        content=hasher.hexdigest(),
+    )
 
 
 def _fault(source: ImageSource, array: np.ndarray, size: tuple[int, int]) -> str:
@@ -75,94 +99,110 @@ def _fault(source: ImageSource, array: np.ndarray, size: tuple[int, int]) -> str
     return source.resize.size_fault(size, source.test)
 
 
-def summarize(seen: list[ImageRecord], classes: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Plain values: counts, sizes, kinds, bytes, faults, duplicates and warnings.
+def summarize(
+    records: list[ImageRecord], classes: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Summarise the records of a data set in plain values.
 
-    classes: training pictures by label, if there are labels.
+    Args:
+        records: from `scan`.
+        classes: number of training images by class; None: no labels.
+
+    Returns:
+        Counts, sizes, kinds and bytes by split; faults, duplicates, classes and warnings.
     """
-    splits = {split: _of_split([*group]) for split, group in groupby(seen, lambda s: s.split)}
-    twins = list(_duplicates(seen))
+    splits = {split: _summarize([*group]) for split, group in groupby(records, lambda r: r.split)}
+    duplicates = list(_duplicates(records))
     return {
         "splits": splits,
-        "faults": [{"file": str(s.file), "why": s.fault} for s in seen if s.fault],
-        "duplicates": [[f"{s.split}/{s.name}" for s in group] for group in twins],
+        "faults": [{"file": str(r.file), "why": r.fault} for r in records if r.fault],
+        "duplicates": [[f"{r.split}/{r.name}" for r in group] for group in duplicates],
         "classes": dict(classes or {}),
-        "warnings": [*_warnings(splits, twins, classes or {})],
+        "warnings": [*_warnings(splits, duplicates, classes or {})],
     }
 
 
-def _of_split(seen: list[ImageRecord]) -> dict[str, Any]:
-    good = [s for s in seen if s.size[0]]
-    sizes = Counter(s.size for s in good)
+def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
+    """Summarise one split; the keys are those of `gantrain prepare`'s report."""
+    readable = [r for r in records if r.size[0]]
+    sizes = Counter(r.size for r in readable)
     common = sizes.most_common(1)[0][0] if sizes else (0, 0)
-    heights, widths = [s.size[0] for s in good] or [0], [s.size[1] for s in good] or [0]
+    heights = [r.size[0] for r in readable] or [0]
+    widths = [r.size[1] for r in readable] or [0]
     return {
-        "pictures": len(seen),
-        "usable": sum(not s.fault for s in seen),
-        "bytes": sum(s.bytes for s in good),
+        "pictures": len(records),
+        "usable": sum(not r.fault for r in records),
+        "bytes": sum(r.bytes for r in readable),
         "sizes": len(sizes),
         "smallest": [min(heights), min(widths)],
         "largest": [max(heights), max(widths)],
         "most_common": list(common),
-        "kinds": dict(Counter(s.kind for s in good).most_common()),
-        "formats": dict(Counter(_ending(s.name) for s in good).most_common()),
+        "kinds": dict(Counter(r.kind for r in readable).most_common()),
+        "formats": dict(Counter(_file_format(r.name) for r in readable).most_common()),
     }
 
 
-def _ending(name: str) -> str:
-    ending = name.rpartition(".")[2].lower()
-    return {"jpeg": "jpg", "tiff": "tif"}.get(ending, ending)
+def _file_format(name: str) -> str:
+    suffix = name.rpartition(".")[2].lower()
+    return {"jpeg": "jpg", "tiff": "tif"}.get(suffix, suffix)
 
 
-def _duplicates(seen: list[ImageRecord]) -> Iterator[list[ImageRecord]]:
-    """Groups of pictures with the same pixels."""
+def _duplicates(records: list[ImageRecord]) -> Iterator[list[ImageRecord]]:
+    """Yield groups of images with the same pixels."""
     groups: dict[str, list[ImageRecord]] = {}
-    for one in seen:
-        if one.content:
-            groups.setdefault(one.content, []).append(one)
+    for record in records:
+        if record.content:
+            groups.setdefault(record.content, []).append(record)
     yield from (group for group in groups.values() if len(group) > 1)
 
 
 def _warnings(
-    splits: dict[str, dict[str, Any]], twins: list[list[ImageRecord]], classes: Mapping[str, int]
+    splits: dict[str, dict[str, Any]],
+    duplicates: list[list[ImageRecord]],
+    classes: Mapping[str, int],
 ) -> Iterator[str]:
-    train = {name: facts["usable"] for name, facts in splits.items() if name.startswith("train")}
-    leaked = [g for g in twins if any(s.split[:4] == "test" for s in g)]
-    leaked = [g for g in leaked if any(s.split[:5] == "train" for s in g)]
-    if leaked:
-        first = sorted(leaked[0], key=lambda s: s.split[:5] != "train")
-        yield (
-            f"{len(leaked)} pictures are both in training and in test, such as {first[0].split}/"
-            f"{first[0].name} and {first[-1].split}/{first[-1].name}: numbers of the test set will "
-            "flatter; remove them from one."
-        )
-    within = [g for g in twins if g not in leaked]
-    if within:
-        g = within[0]
-        yield (
-            f"{len(within)} pictures occur more than once, such as {g[0].split}/{g[0].name} and "
-            f"{g[1].split}/{g[1].name}: they count as often; remove them if that is not meant."
-        )
+    train = {name: split["usable"] for name, split in splits.items() if name.startswith("train")}
+    yield from _duplicate_warnings(duplicates)
     for name, count in train.items():
         if count < FEW:
             yield (
-                f"{name} has {count} usable pictures: with fewer than {FEW} a discriminator "
-                "learns them by heart; collect more, or watch for copies."
+                f"{name} has {count} usable images: with fewer than {FEW} a discriminator soon "
+                "memorises them; collect more, or watch for copies."
             )
-    pairs = (
-        ("domains", train, "pictures of the small one come round more often"),
+    groups = (
+        ("domains", train, "images of the small one are repeated more often"),
         ("classes", classes, "the rare ones will be learnt worse"),
     )
-    for what, counts, follows in pairs:
+    for kind, counts, consequence in groups:
         if counts and (most := max(counts.values())) > UNEVEN * (least := min(counts.values())):
-            names = {n: c for n, c in counts.items() if c in (most, least)}
-            told = ", ".join(f"{n} {c}" for n, c in sorted(names.items(), key=lambda e: -e[1])[:4])
-            yield f"The {what} are uneven ({told}): {follows}."
-    formats = {name: set(facts["formats"]) for name, facts in splits.items() if name in train}
-    lossy = {name: bool(found & {"jpg", "webp"}) for name, found in formats.items()}
-    if len(set(lossy.values())) > 1:
-        packed = [name for name, is_lossy in lossy.items() if is_lossy]
+            extremes = {name: count for name, count in counts.items() if count in (most, least)}
+            by_count = sorted(extremes.items(), key=lambda entry: -entry[1])
+            examples = ", ".join(f"{name} {count}" for name, count in by_count[:4])
+            yield f"The {kind} are uneven ({examples}): {consequence}."
+    formats = {name: set(split["formats"]) for name, split in splits.items() if name in train}
+    is_lossy = {name: bool(used & {"jpg", "webp"}) for name, used in formats.items()}
+    if len(set(is_lossy.values())) > 1:
+        lossy = [name for name, value in is_lossy.items() if value]
         yield (
-            f"Only {packed[0]} holds JPEG or WebP: its traces tell the domains apart, and "
-            "generators learn to paint them; save both alike."
+            f"Only {lossy[0]} holds JPEG or WebP: its artefacts tell the domains apart, and "
+            "generators learn to imitate them; save both domains in the same format."
+        )
+
+
+def _duplicate_warnings(duplicates: list[list[ImageRecord]]) -> Iterator[str]:
+    leaked = [group for group in duplicates if any(r.split[:4] == "test" for r in group)]
+    leaked = [group for group in leaked if any(r.split[:5] == "train" for r in group)]
+    if leaked:
+        group = sorted(leaked[0], key=lambda r: r.split[:5] != "train")
+        yield (
+            f"{len(leaked)} images are both in training and in test, such as {group[0].split}/"
+            f"{group[0].name} and {group[-1].split}/{group[-1].name}: metrics of the test set will "
+            "be too good; remove them from one."
+        )
+    repeated = [group for group in duplicates if group not in leaked]
+    if repeated:
+        first, second = repeated[0][:2]
+        yield (
+            f"{len(repeated)} images occur more than once, such as {first.split}/{first.name} and "
+            f"{second.split}/{second.name}: each copy counts; remove them if this is not intended."
         )

@@ -26,17 +26,25 @@ _LOAD_RATIO = 286 / 256  # the reference's margin for the random crop
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a picture becomes a training or test image.
+    """Resize, crop and mirroring of an unpaired set; resizes are bicubic.
 
-    resize_and_crop: bicubic to `load_size`, ignoring the aspect; random crop of `resolution`.
-    crop: random crop of `resolution` from the picture as it is.
-    scale_width: width becomes `load_size`, the height follows the aspect but is at least
-    `resolution`'s, rounded to `multiple`; no crop.
-    scale_width_and_crop: the same, then a random crop of `resolution`.
-    none: the picture as it is, its sides rounded to `multiple`; no crop.
+    resize_and_crop: resize to `load_size` without keeping the aspect ratio, random crop.
+    crop: random crop of the image at its own size.
+    scale_width: resize to the width of `load_size`, keeping the aspect ratio, with at least the
+    height of `resolution`, rounded to `multiple`; no crop.
+    scale_width_and_crop: the same without rounding, then a random crop.
+    none: sides rounded to `multiple`; no crop.
 
-    `load_size` None: resolution * 286 / 256 with a resize and a crop, `resolution` for scale_width.
-    Test images: resize_and_crop resizes straight to `resolution`, a crop is central, no flip.
+    Test images are not mirrored, their crop is central, and resize_and_crop resizes them to
+    `resolution` directly.
+
+    Args:
+        name: one of the above.
+        resolution: (height, width) of the crop.
+        load_size: (height, width) of the resize; None: resolution * 286 / 256 with a crop,
+            `resolution` without.
+        flip: whether training images are mirrored at random.
+        multiple: image sides must be multiples of it.
     """
 
     name: PreprocessName
@@ -47,12 +55,12 @@ class Preprocess:
 
     @property
     def crops(self) -> bool:
-        """Whether every result has the sides of `resolution`."""
+        """Whether images are cropped to `resolution`."""
         return self.name in _CROPPING
 
     @property
     def load(self) -> Size:
-        """`load_size`, or what it is when not given."""
+        """`load_size` or its default."""
         if self.load_size is not None:
             return self.load_size
         if self.name in ("resize_and_crop", "scale_width_and_crop"):
@@ -61,7 +69,7 @@ class Preprocess:
         return self.resolution
 
     def resized(self, size: Size, test: bool = False) -> Size:
-        """The size that `resize` gives a picture of `size`."""
+        """Return (height, width) of an image of `size` after `resize`."""
         if self.name == "resize_and_crop":
             return self.resolution if test else self.load
         if self.name == "crop":
@@ -73,38 +81,47 @@ class Preprocess:
         return (height, width) if self.crops else (self._rounded(height), width)
 
     def size_fault(self, size: Size, test: bool = False) -> str:
-        """What is wrong with a picture of `size`: a phrase that follows its name; "": nothing."""
+        """Return why an image of `size` cannot be used, a phrase that follows its name, or ""."""
         height, width = self.resized(size, test)
-        wanted = self.resolution
-        if not self.crops or (height >= wanted[0] and width >= wanted[1]):
+        crop = self.resolution
+        if not self.crops or (height >= crop[0] and width >= crop[1]):
             return ""
         return (
-            f"is {size[1]} x {size[0]} pixels, smaller than the crop of {wanted[1]} x {wanted[0]}: "
+            f"is {size[1]} x {size[0]} pixels, smaller than the crop of {crop[1]} x {crop[0]}: "
             "use data.preprocess=resize_and_crop or a smaller data.resolution"
         )
 
     def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
-        """A picture [H, W, C] resized by Pillow's bicubic filter; the same every time."""
+        """Resize an image [H, W, C]; deterministic, so the result can be cached."""
         size = self.resized((image.shape[0], image.shape[1]), test)
         return resize(image, size, Image.Resampling.BICUBIC)
 
     def augment(self, image: np.ndarray, bits: np.ndarray) -> np.ndarray:
-        """[C, h, w] from a resized [H, W, C]; `bits`: 3 random words (top, left, flip)."""
+        """Crop and mirror a resized image at random.
+
+        Args:
+            image: [H, W, C].
+            bits: 3 random words: top, left, mirroring.
+
+        Returns:
+            [C, h, w].
+        """
         if self.crops:
-            room = image.shape[0] - self.resolution[0] + 1, image.shape[1] - self.resolution[1] + 1
-            image = self._cut(image, int(bits[0]) % room[0], int(bits[1]) % room[1])
+            height, width = self.resolution
+            tops, lefts = image.shape[0] - height + 1, image.shape[1] - width + 1
+            image = self._crop(image, int(bits[0]) % tops, int(bits[1]) % lefts)
         if self.flip and int(bits[2]) >> 63:
             image = image[:, ::-1]
         return _channels_first(image)
 
-    def centre(self, image: np.ndarray) -> np.ndarray:
-        """[C, h, w]: the central crop of a resized [H, W, C], for tests."""
+    def center_crop(self, image: np.ndarray) -> np.ndarray:
+        """Return the central crop [C, h, w] of a resized image [H, W, C]."""
         if self.crops:
             height, width = self.resolution
-            image = self._cut(image, (image.shape[0] - height) // 2, (image.shape[1] - width) // 2)
+            image = self._crop(image, (image.shape[0] - height) // 2, (image.shape[1] - width) // 2)
         return _channels_first(image)
 
-    def _cut(self, image: np.ndarray, top: int, left: int) -> np.ndarray:
+    def _crop(self, image: np.ndarray, top: int, left: int) -> np.ndarray:
         height, width = self.resolution
         return image[top : top + height, left : left + width]
 
@@ -114,10 +131,14 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class FitResize:
-    """To `resolution` (h, w), with Pillow's filters, which average when they shrink.
+    """Resize of a set of single images, with Pillow's filters, which average when downsampling.
 
-    crop: the largest central part of the right aspect, resized. stretch: the whole picture.
-    none: nothing; pictures must have the size already.
+    Args:
+        name: "crop": center crop to the aspect ratio of `resolution`, then resize. "stretch":
+            resize without keeping the aspect ratio. "none": images must have the size already.
+        filter: of the resize.
+        resolution: (height, width).
+        flip: whether training images are mirrored at random.
     """
 
     name: Resize
@@ -127,36 +148,36 @@ class FitResize:
 
     @property
     def load(self) -> Size:
-        """The size of the result."""
+        """(height, width) of the result."""
         return self.resolution
 
     def resized(self, size: Size, test: bool = False) -> Size:
-        """The size that `resize` gives a picture of `size`."""
+        """Return (height, width) of an image of `size` after `resize`."""
         return size if self.name == "none" else self.resolution
 
     def size_fault(self, size: Size, test: bool = False) -> str:
-        """What is wrong with a picture of `size`: a phrase that follows its name; "": nothing."""
+        """Return why an image of `size` cannot be used, a phrase that follows its name, or ""."""
         if self.name != "none" or size == self.resolution:
             return ""
         height, width = self.resolution
         return (
             f"is {size[1]} x {size[0]} pixels, not {width} x {height}: use data.resize=crop or "
-            "stretch, or its data.resolution"
+            "stretch, or set data.resolution to its size"
         )
 
     def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
-        """[h, w, C] of a picture [H, W, C]."""
+        """Resize an image [H, W, C] to [h, w, C]."""
         height, width = self.resolution
         if self.name == "none":
             return image
         if self.name == "crop":
-            left, top, right, bottom = _central(image.shape[:2], width / height)
+            left, top, right, bottom = _central_box(image.shape[:2], width / height)
             image = np.ascontiguousarray(image[top:bottom, left:right])
         return resize(image, (height, width), FILTERS[self.filter])
 
 
-def _central(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the largest centred box of width / height = aspect."""
+def _central_box(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the largest centred box with width / height = aspect."""
     height, width = size
     w = max(min(width, round(height * aspect)), 1)
     h = max(min(height, round(width / aspect)), 1)
@@ -165,7 +186,7 @@ def _central(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:
 
 
 def setting_faults(preprocess: Preprocess) -> list[str]:
-    """What is wrong with the sizes, whatever the pictures: sentences with the fix."""
+    """Return a sentence for each size in the settings that cannot work, whatever the images."""
     name, (height, width), multiple = preprocess.name, preprocess.resolution, preprocess.multiple
     load_height, load_width = preprocess.load
     faults = []
@@ -195,20 +216,28 @@ def _channels_first(image: np.ndarray) -> np.ndarray:
 
 
 def round_up(side: int, multiple: int) -> int:
-    """The next multiple of `multiple` from `side` on."""
+    """Return the smallest multiple of `multiple` that is not below `side`."""
     return -(-side // multiple) * multiple
 
 
 def parse_size(key: str, value: int | list[int]) -> Size:
-    """(height, width) of data.`key`, a number or [height, width]. Raises ConfigError."""
-    given = [value, value] if isinstance(value, int) else list(value)
-    if len(given) != 2 or any(side < 1 for side in given):
+    """Return (height, width) of a setting.
+
+    Args:
+        key: name of the setting without "data.".
+        value: a number or [height, width].
+
+    Raises:
+        ConfigError: the value is neither.
+    """
+    sides = [value, value] if isinstance(value, int) else list(value)
+    if len(sides) != 2 or any(side < 1 for side in sides):
         raise ConfigError(
-            f"data.{key}={value} is no image size: give a positive number or [height,width]."
+            f"data.{key}={value} is not an image size: give a positive number or [height,width]."
         )
-    return given[0], given[1]
+    return sides[0], sides[1]
 
 
 def format_size(size: Size) -> str:
-    """As a user writes it: "64" or "[48,64]"."""
+    """Return a size as a user writes it: "64" or "[48,64]"."""
     return str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"

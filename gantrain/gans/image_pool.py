@@ -27,7 +27,7 @@ class ImagePool(RankLocal):
         super().__init__()
         self.size = self.total = size
         self.images: list[Tensor] = []
-        self.register_buffer("anchor", torch.empty(0), persistent=False)  # tells the device
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # to know the device
 
     def forward(self, images: Tensor) -> Tensor:
         """Swap some of the images [N, C, H, W] (detached) for earlier ones of the same shape.

@@ -250,12 +250,12 @@ class LazyFeatureMap:
         ranges.reverse()
         x = self.source(*ranges[0]).to(self.context.precision.device)
         x = x.contiguous(memory_format=torch.channels_last)
-        for op, h, given, result in zip(self.ops, self.heights, ranges, ranges[1:], strict=False):
+        for op, h, source, result in zip(self.ops, self.heights, ranges, ranges[1:], strict=False):
             if op.layer is self.context.float32_layer:  # outside autocast, as in the network
-                x = op.apply(x.float(), given[0], *result, h)
+                x = op.apply(x.float(), source[0], *result, h)
                 continue
             with self.context.precision.autocast():
-                x = op.apply(x, given[0], *result, h)
+                x = op.apply(x, source[0], *result, h)
         return x
 
     def channels(self) -> int:

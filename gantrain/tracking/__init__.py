@@ -1,1 +1,1 @@
-"""What a person sees of a run: numbers, pictures, terminal, TensorBoard."""
+"""Reports of a run: metrics, sample grids, terminal, TensorBoard."""

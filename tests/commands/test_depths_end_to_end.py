@@ -78,7 +78,7 @@ def test_a_value_range_for_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     said = gantrain(
         tmp_path, *command, "value_range=[0,1]", "output=no", environment=PLUGIN, code=1
     )
-    assert "outside of value_range=[0,1]" in said
+    assert "outside value_range=[0,1]" in said
     said = gantrain(tmp_path, *command, "value_range=[1]", "output=no", environment=PLUGIN, code=2)
     assert "value_range=[1] is not a range" in said
 
@@ -164,7 +164,7 @@ def test_two_domains_in_an_archive_through_the_command_line(tmp_path: Path) -> N
                 file.writestr(f"set/{split}/{number}.png", deep_pictures.png(x))
     command = ["name=run", "data=folder", "data.root=set.zip", "data.resolution=16", *SMALL]
     said = gantrain(tmp_path, *command, "train.kimg=0.004", "runtime.workers=2")
-    assert "3 training and no test folder pictures in a" in said
+    assert "3 training and no test folder images in a" in said
 
 
 def test_cmyk_is_told_of(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_cmyk_is_told_of(tmp_path: Path) -> None:
             )
     command = ["name=run", "data=folder", "data.root=set", "data.resolution=16", *SMALL]
     said = gantrain(tmp_path, *command, "train.kimg=0.002")
-    assert "warning: 2 pictures are in CMYK, such as set/trainB/0.jpg" in said
+    assert "warning: 2 images are in CMYK, such as set/trainB/0.jpg" in said
     command = ["translate", "run=runs/run", "input=set/trainB/1.jpg", "output=out"]
     said = gantrain(tmp_path, *command)
     assert "Warning: set/trainB/1.jpg is in CMYK" in said.replace(f"{tmp_path.resolve()}/", "")
@@ -190,7 +190,7 @@ def test_a_16_bit_picture_of_a_set_of_8_bits_is_told_before_the_first_step(tmp_p
     domain(tmp_path / "set/trainB", 3, np.uint16, ".png")
     command = ["name=run", "data=folder", "data.root=set", "data.resolution=16", *SMALL]
     said = gantrain(tmp_path, *command, "train.kimg=0.002", code=2)
-    assert "4 of 8 pictures cannot be used" in said
+    assert "4 of 8 images cannot be used" in said
     assert "set/trainB/0.png has 16 bits per channel: set data.depth=16" in said
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.data import archive
-from gantrain.data.archive import Member, file_size, members, open_image
+from gantrain.data.archive import Member, file_size, list_members, open_image
 from gantrain.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def packed(request, tmp_path):
 
 
 def test_members_read_like_files(packed):
-    assert members(packed) == sorted(CONTENT)
+    assert list_members(packed) == sorted(CONTENT)
     for name, content in CONTENT.items():
         member = Member(packed, name)
         source = open_image(member)
@@ -50,21 +50,21 @@ def test_the_order_is_that_of_a_folder(tmp_path):
     """A folder comes before what begins with its name and a space."""
     names = ["a b/1.png", "a/2.png", "a/10.png", "a.png"]
     packed = write_zip(tmp_path / "set.zip", dict.fromkeys(names, b""))
-    assert members(packed) == sorted(names, key=lambda name: Path(name).parts)
-    assert members(packed) != sorted(names)
+    assert list_members(packed) == sorted(names, key=lambda name: Path(name).parts)
+    assert list_members(packed) != sorted(names)
 
 
 def test_hidden_and_outward_names_are_left_out(tmp_path):
     bad = ["__MACOSX/a.png", ".x/a.png", "b/.a.png", "../up.png", "/etc/root.png", "empty/"]
     packed = write_zip(tmp_path / "set.zip", dict.fromkeys([*bad, "good/a.png"], b""))
-    assert members(packed) == ["good/a.png"]
+    assert list_members(packed) == ["good/a.png"]
 
 
 def test_a_name_that_occurs_twice_is_one_picture(tmp_path):
     packed = write_zip(tmp_path / "set.zip", {"a.png": b"old"})
     with zipfile.ZipFile(packed, "a") as target, pytest.warns(UserWarning):
         target.writestr("a.png", b"new")
-    assert members(packed) == ["a.png"] and Member(packed, "a.png").read() == b"new"
+    assert list_members(packed) == ["a.png"] and Member(packed, "a.png").read() == b"new"
 
 
 def test_threads_read_the_right_bytes(packed):
@@ -108,16 +108,16 @@ def test_forked_processes_share_neither_file_position_nor_lock(packed):
 
 def test_a_replaced_archive_is_read_anew(tmp_path):
     packed = write_zip(tmp_path / "set.zip", {"a.png": b"old"})
-    assert members(packed) == ["a.png"]
+    assert list_members(packed) == ["a.png"]
     write_zip(tmp_path / "new", {"b.png": b"new!"}).replace(packed)
-    assert members(packed) == ["b.png"] and Member(packed, "b.png").read() == b"new!"
+    assert list_members(packed) == ["b.png"] and Member(packed, "b.png").read() == b"new!"
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + bytes(100)])
 def test_no_archive(tmp_path, content):
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(ConfigError, match=r"no readable zip archive .*: download"):
-        members(tmp_path / "set.zip")
+        list_members(tmp_path / "set.zip")
 
 
 def flagged(packed: Path, bit: int) -> None:
@@ -135,7 +135,7 @@ def test_a_password_is_told(tmp_path):
     packed = write_zip(tmp_path / "set.zip", {"a.png": b"secret"})
     flagged(packed, 1)
     with pytest.raises(ConfigError, match=r"password: give the unpacked folder"):
-        members(packed)
+        list_members(packed)
 
 
 def test_damage_is_an_oserror(tmp_path, monkeypatch):
@@ -146,6 +146,6 @@ def test_damage_is_an_oserror(tmp_path, monkeypatch):
         Member(packed, "a.png").read()
     with pytest.raises(OSError, match=r"gone\.png"):
         Member(packed, "gone.png").read()
-    monkeypatch.setattr(archive, "_LIMIT", 99)
-    with pytest.raises(OSError, match="more than a picture"):
+    monkeypatch.setattr(archive, "_MAX_BYTES", 99)
+    with pytest.raises(OSError, match="more than an image"):
         Member(packed, "a.png").read()

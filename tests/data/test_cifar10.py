@@ -100,7 +100,7 @@ class Harmful:
 def test_code_in_a_batch_does_not_run(root, tmp_path, archive):
     write_batch(root, data=Harmful(tmp_path / "made"))
     place = packed(root, tmp_path / ARCHIVE) if archive else root
-    with pytest.raises(ConfigError, match=r"data_batch_3 is no batch .*not allowed.*fetch"):
+    with pytest.raises(ConfigError, match=r"data_batch_3 is no batch .*not allowed.*download"):
         ready(place)
     assert not (tmp_path / "made").exists()
 
@@ -153,7 +153,7 @@ def test_a_damaged_archive(root, tmp_path, damage):
             "empty": b"",
         }[damage]
     )
-    with pytest.raises(ConfigError, match=r"fetch it anew|fetch cifar.* anew"):
+    with pytest.raises(ConfigError, match=r"download it again|download cifar.* again"):
         ready(archive)
 
 

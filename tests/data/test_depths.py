@@ -189,7 +189,7 @@ def test_depths_that_do_not_fit_are_refused(tmp_path):
     assert "16 bits per channel: set data.depth=16" in fault(tmp_path / "0.tif", 3, PixelFormat())
     told = "set data.depth=float and data.value_range=[lowest,highest]"
     assert told in fault(tmp_path / "1.tif", 3, PixelFormat()) and told in fault(tmp_path / "1.tif")
-    assert "holds whole numbers" in fault(tmp_path / "0.tif", 3, PixelFormat("float", -5, 5))
+    assert "holds integers" in fault(tmp_path / "0.tif", 3, PixelFormat("float", -5, 5))
     for name, most in (("0.tif", 65535), ("2.tif", 255)):
         found = load_image(tmp_path / name, 3, PixelFormat("float"))
         assert found.dtype == np.float32
@@ -201,7 +201,7 @@ def test_floats_outside_of_the_range_are_named(tmp_path, value):
     x = deep_pictures.random_pixels(8, (4, 4, 1), np.float32)
     x[1, 2] = value
     deep_pictures.write(tmp_path / "x.tif", x)
-    assert "outside of value_range=[0,1]: widen it" in fault(
+    assert "outside value_range=[0,1]: widen the range" in fault(
         tmp_path / "x.tif", 1, PixelFormat("float")
     )
 
@@ -210,7 +210,7 @@ def test_numbers_that_nothing_holds_are_refused(tmp_path):
     x = np.arange(16).reshape(4, 4)
     for name, dtype in (("a", np.int16), ("b", np.uint32), ("c", np.int32)):
         tifffile.imwrite(tmp_path / f"{name}.tif", x.astype(dtype))
-        assert "numbers: save it with 8 or 16 bits" in fault(tmp_path / f"{name}.tif")
+        assert "values: save it with unsigned 8 or 16 bits" in fault(tmp_path / f"{name}.tif")
     tifffile.imwrite(tmp_path / "d.tif", x / 3)
     assert "64-bit floats that 32 bits cannot" in fault(tmp_path / "d.tif", 1, PixelFormat("float"))
     tifffile.imwrite(tmp_path / "e.tif", x / 16)
@@ -258,19 +258,19 @@ def test_without_the_libraries_a_sentence_says_what_to_install(tmp_path, monkeyp
 
 
 def test_formats_that_cannot_hold_it_are_not_written(tmp_path):
-    with pytest.raises(ImageFault, match="more than 8 bits per channel, which JPEG cannot hold"):
+    with pytest.raises(ImageFault, match="more than 8 bits per channel, which JPEG cannot store"):
         write_image(tmp_path / "x.jpg", np.zeros((2, 2, 1), np.uint16))
-    with pytest.raises(ImageFault, match="which PNG cannot hold"):
+    with pytest.raises(ImageFault, match="which PNG cannot store"):
         write_image(tmp_path / "x.png", np.zeros((2, 2, 1), np.float32))
-    with pytest.raises(ImageFault, match="transparency, which JPEG cannot hold"):
+    with pytest.raises(ImageFault, match="transparency, which JPEG cannot store"):
         write_image(tmp_path / "x.jpg", np.zeros((2, 2, 4), np.uint8))
 
 
 def test_value_range_is_checked():
     assert pixel_format("float", [-2, 3]) == PixelFormat("float", -2.0, 3.0)
     for depth, limits, told in (
-        ("float", [1, 1], "is no range"),
-        ("float", [1], "is no range"),
+        ("float", [1, 1], "is not a range"),
+        ("float", [1], "is not a range"),
         (16, [0, 1], "is for floats, and data.depth=16 has its own"),
     ):
         with pytest.raises(ConfigError, match=told):

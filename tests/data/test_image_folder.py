@@ -187,7 +187,7 @@ def test_skipped_pictures_take_their_labels_along(root, tmp_path):
         ]
     for name in CATS + DOGS:
         (root / name).write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"No usable picture is left in .*set"):
+    with pytest.raises(ConfigError, match=r"No usable image is left in .*set"):
         ready(root, on_bad_file="skip")
 
 
@@ -317,12 +317,12 @@ def test_a_broken_link_is_listed(root):
 
 
 def test_faults_of_the_settings(root):
-    with pytest.raises(ConfigError, match=r"data\.resolution=\[1, 2, 3\] is no image size"):
+    with pytest.raises(ConfigError, match=r"data\.resolution=\[1, 2, 3\] is not an image size"):
         images(root, resolution=[1, 2, 3])
     with pytest.raises(ConfigError, match=r"data\.resolution=\[30,48\] .* use \[32,48\]"):
         ready(root, resolution=[30, 48])
     (root / "cat" / "loose").mkdir()
-    with pytest.raises(ConfigError, match=r"loose holds no pictures \(jpg jpeg png .*: add some"):
+    with pytest.raises(ConfigError, match=r"loose holds no images \(jpg jpeg png .*: add some"):
         images(root / "cat" / "loose")
 
 
@@ -361,5 +361,5 @@ def test_a_set_with_test_pictures_keeps_none_aside(tmp_path):
 
 
 def test_keeping_too_many_aside(root):
-    with pytest.raises(ConfigError, match=r"data\.held_out=6 of 7 pictures leaves 1 to train on"):
+    with pytest.raises(ConfigError, match=r"data\.held_out=6 of 7 images leaves 1 to train on"):
         images(root, held_out=6)

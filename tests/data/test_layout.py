@@ -64,7 +64,7 @@ def test_empty_and_one_image_domains_are_told_together(root):
     for path in (root / "testB").iterdir():
         path.unlink()
     problems = refused(where=root)
-    words = ["trainA holds no pictures", "trainB holds one picture only, p00.png", "testB holds no"]
+    words = ["trainA holds no images", "trainB holds only one image, p00.png", "testB holds no"]
     assert len(problems) == 3
     assert all(word in problem for word, problem in zip(words, problems, strict=True))
 

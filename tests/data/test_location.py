@@ -30,7 +30,7 @@ def test_all_pictures_below(rooted):
 def test_train_and_test(rooted):
     root = rooted("train/c/1.png", "test/2.png", "val/3.png", "4.png")
     assert names(root) == {"train": ["c/1.png"], "test": ["2.png"]}
-    assert resolve_root(root, None).beside == ["val"]
+    assert resolve_root(root, None).unused == ["val"]
 
 
 def test_train_alone(rooted):
@@ -60,7 +60,7 @@ def test_test_pictures_are_not_trained_on(rooted):
 
 def test_two_domains_are_not_mixed(rooted):
     root = rooted("trainA/1.png", "trainB/2.png", "testA/3.png")
-    with pytest.raises(ConfigError, match=r"pictures of two domains"):
+    with pytest.raises(ConfigError, match=r"images of two domains"):
         resolve_root(root, None)
 
 

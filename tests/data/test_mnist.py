@@ -114,7 +114,9 @@ def idx(*shape: int, magic: int | None = None) -> bytes:
 )
 def test_damaged_files_are_named(root, name, content):
     (root / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=r"train-(images|labels).*remove it and fetch it anew\."):
+    with pytest.raises(
+        ConfigError, match=r"train-(images|labels).*remove it and download it again\."
+    ):
         ready(root)
 
 

@@ -31,7 +31,7 @@ def test_pictures_in_no_folder_are_named():
 
 
 def test_a_class_of_test_pictures_only_is_refused():
-    with pytest.raises(ConfigError, match=r"classes Cat have no training pictures"):
+    with pytest.raises(ConfigError, match=r"classes Cat have no training images"):
         from_folders({"train": ["cat/1.png"], "test": ["cat/2.png", "Cat/3.png"]})
 
 
@@ -109,13 +109,13 @@ def test_every_label_of_another_kind_is_named(good, odd):
 
 @pytest.mark.parametrize("value", [None, -1, [], "cat", 0.5])
 def test_the_first_label_may_be_the_odd_one(value):
-    with pytest.raises(ConfigError, match=r"Mend those of a\.png"):
+    with pytest.raises(ConfigError, match=r"Fix those of a\.png"):
         from_values({"train": [value]}, {"train": ["a.png"]})
 
 
 def test_a_class_number_of_test_pictures_only_is_refused():
     names = {"train": ["a.png", "b.png"], "test": ["c.png", "d.png"]}
-    with pytest.raises(ConfigError, match=r"Mend those of d\.png \(3\)"):
+    with pytest.raises(ConfigError, match=r"Fix those of d\.png \(3\)"):
         from_values({"train": [0, 2], "test": [1, 3]}, names)
 
 

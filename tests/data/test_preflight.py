@@ -76,7 +76,7 @@ def test_skipped_pictures_do_not_shift_the_cached_ones(root, tmp_path):
 def test_too_few_left_after_skipping(root):
     for path in sorted((root / "trainA").iterdir())[1:]:
         path.write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"Only 1 usable picture.* train_a"):
+    with pytest.raises(ConfigError, match=r"Only 1 usable image.* train_a"):
         prepared(folder(root, on_bad_file="skip"))
 
 

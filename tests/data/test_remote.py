@@ -119,7 +119,7 @@ def test_the_cache_variable(server, zebras, tmp_path, monkeypatch):
 def test_without_network_the_error_says_how_to_place_it(tmp_path):
     url = "http://127.0.0.1:9/zebras.zip"
     data = picture_sets.folder(None, url=url, url_sha256="0" * 64, cache_dir=str(tmp_path))
-    told = rf"fetch {url} on another machine and put it at {tmp_path}/zebras\.zip, or unpack it"
+    told = rf"download {url} on another machine and put it at {tmp_path}/zebras\.zip, or unpack it"
     with pytest.raises(ConfigError, match=told):
         picture_sets.prepared(data)
 
@@ -187,21 +187,21 @@ def lying(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "told"),
     [
-        (evil((entry("../out.png"), b"x")), "leads out of its folder"),
-        (evil((entry("set/../../out.png"), b"x")), "leads out of its folder"),
-        (evil((entry("/tmp/out.png"), b"x")), "leads out of its folder"),
-        (evil((entry("C:/out.png"), b"x")), "leads out of its folder"),
-        (evil((entry("..\\out.png"), b"x")), "leads out of its folder"),
+        (evil((entry("../out.png"), b"x")), "a path outside its folder"),
+        (evil((entry("set/../../out.png"), b"x")), "a path outside its folder"),
+        (evil((entry("/tmp/out.png"), b"x")), "a path outside its folder"),
+        (evil((entry("C:/out.png"), b"x")), "a path outside its folder"),
+        (evil((entry("..\\out.png"), b"x")), "a path outside its folder"),
         (evil((entry("set/link", stat.S_IFLNK | 0o777), b"/etc")), "a link or a device"),
         (evil((entry("set/pipe", stat.S_IFIFO | 0o666), b"")), "a link or a device"),
-        (evil((entry("bomb.png"), bytes(40_000_000))), "says to hold 0.0 GB, far more"),
+        (evil((entry("bomb.png"), bytes(40_000_000))), "claims to hold 0.0 GB, far more"),
         (evil(*((entry(f"{i}.png"), b"") for i in range(30))), "holds 31 files"),
-        (lying, "no readable zip archive|holds far more than it says"),
+        (lying, "no readable zip archive|holds far more than it claims"),
         (lambda path: path.write_bytes(b"PK" + bytes(100)), "no readable zip archive"),
     ],
 )
 def test_malicious_archives_write_nothing(tmp_path, monkeypatch, write, told):
-    monkeypatch.setattr(remote, "_SPARE", 100_000)
+    monkeypatch.setattr(remote, "_EXTRA_BYTES", 100_000)
     monkeypatch.setattr(remote, "MAX_FILES", 20)
     cache = tmp_path / "deep" / "cache"
     cache.mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_a_locked_or_torn_archive(tmp_path, zebras):
     for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         locked[locked.index(mark) + place] |= 1
     torn.write_bytes(locked)
-    with pytest.raises(ConfigError, match="locked by a password"):
+    with pytest.raises(ConfigError, match="protected by a password"):
         remote.unpack(torn, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 

@@ -19,7 +19,7 @@ def result(name, size, test=False, **settings):
     preprocess = Preprocess(name, **{"resolution": (32, 32), "multiple": 4, **settings})
     image = preprocess.resize(array(picture(0, *size)), test)
     assert image.shape[:2] == preprocess.resized(size, test)
-    out = preprocess.centre(image) if test else preprocess.augment(image, bits())
+    out = preprocess.center_crop(image) if test else preprocess.augment(image, bits())
     assert out.dtype == np.uint8 and out.flags.c_contiguous
     return out.shape
 
@@ -54,7 +54,7 @@ def test_resize_and_crop_is_pillows_bicubic_and_a_window_of_it():
         preprocess.resize(array(image)), bits(top=9 + 5, left=5 + 2)
     )  # modulo
     assert (window == whole[5:37, 2:34].transpose(2, 0, 1)).all()
-    tested = preprocess.centre(preprocess.resize(array(image), test=True))
+    tested = preprocess.center_crop(preprocess.resize(array(image), test=True))
     straight = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))
     assert (tested == straight.transpose(2, 0, 1)).all()  # the whole picture, not a crop of 40 x 36
 
@@ -84,7 +84,7 @@ def test_flip_mirrors_left_and_right():
 
 def test_test_crops_are_central():
     image = picture(3, 40, 36)
-    window = Preprocess("crop", (32, 32)).centre(np.asarray(image))
+    window = Preprocess("crop", (32, 32)).center_crop(np.asarray(image))
     assert (window == np.asarray(image)[4:36, 2:34].transpose(2, 0, 1)).all()
 
 

@@ -197,7 +197,7 @@ def test_gantrain_generates_from_a_pack(tmp_path: Path) -> None:
         "data.labels=true", "train.batch=2", "train.kimg=0.004", "train.epochs=null",
         "tracking.tensorboard=false", *narrow,
     )  # fmt: skip
-    assert "6 training and no test pictures, with labels of 2 entries" in said
+    assert "6 training and no test images, with labels of 2 entries" in said
 
 
 @pytest.mark.multi
@@ -209,4 +209,4 @@ def test_gantrain_translates_with_a_pack(tmp_path: Path) -> None:
         tmp_path, "model=cyclegan", "data=folder", "data.root=out.zip", "data.resolution=16",
         "train.kimg=0.002", *small,
     )  # fmt: skip
-    assert "5 training and 3 test pictures in a, 7 training and 3 test pictures in b" in said
+    assert "5 training and 3 test images in a, 7 training and 3 test images in b" in said

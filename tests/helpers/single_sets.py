@@ -45,7 +45,7 @@ def check_order(data: ImageDataset, same: ImageDataset, other: ImageDataset) -> 
     count = data.images_per_epoch
     data.flip = same.flip = other.flip = False
     passes = [[content(data.item(p)) for p in range(n * count, (n + 1) * count)] for n in range(3)]
-    pictures = {content({"image": data._picture("train", index)}) for index in range(count)}
+    pictures = {content({"image": data._image("train", index)}) for index in range(count)}
     for one in passes:
         assert {image for image, _ in one} == {image for image, _ in pictures}
         assert len(one) == count
