@@ -214,6 +214,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> int:
+    """Write or check the pages; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     old = [

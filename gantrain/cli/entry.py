@@ -80,6 +80,7 @@ class CommandTask:
         self.error: ConfigError | None = None
 
     def __call__(self, cfg: DictConfig) -> float | None:
+        """Check a composed config and run the command; returns the objective of a training."""
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 

@@ -38,6 +38,7 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        """Compose as Hydra does, and remember what there was if an override of a key fails."""
         self.unfinished = self._composed = None
         try:
             return super().load_configuration(
