@@ -74,8 +74,6 @@ def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -
         device = _gpu_of_rank(process.local_rank) if process else torch.device("cuda", index)
         torch.cuda.init()  # `seeding` seeds a GPU only once CUDA is initialized, ...
         torch.cuda.set_device(device)  # ... and only the current one
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
     # The next line and torch.optim import it; it is as large as torch itself.
     startup.import_without_gc("torch._dynamo")
     torch.use_deterministic_algorithms(runtime.deterministic)

@@ -11,6 +11,7 @@ from torch import Tensor
 from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import DoctorConfig
 from gantrain.data.base import Dataset
+from gantrain.engine.threads import available_threads
 from gantrain.errors import ConfigError
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.health.memorization import (
@@ -44,6 +45,8 @@ def main(config: DoctorConfig) -> None:
     target = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
     budget = f" of {run.total_kimg:g}" if run.total_kimg else ""
     print(f"{run.path}: {target}, {run.status}, {run.kimg:g}{budget} kimg")
+    if threads := run.config.get("derived", {}).get("threads"):
+        print(_describe_threads(threads, run.config.get("runtime", {}).get("threads")))
     has_findings = _print_alarms(run)
     if config.samples:
         if any((run.path / "snapshots").glob("snapshot-*.pt")):
@@ -52,6 +55,13 @@ def main(config: DoctorConfig) -> None:
             print("No snapshot yet: there are no samples to compare with training images.")
     if has_findings:
         raise SystemExit(1)
+
+
+def _describe_threads(threads: int, wanted: int | None) -> str:
+    """Say how many CPU threads a training uses, and why."""
+    count = f"{threads} CPU thread{'s' * (threads > 1)} of torch"
+    reason = "runtime.threads" if wanted else "by the size of the work; runtime.threads=N sets it"
+    return f"Trained with {count} per process ({reason}); {available_threads()} are available here."
 
 
 def _print_alarms(run: Run) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from gantrain.config import derived as auto
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
-from gantrain.engine import memory, seeding
+from gantrain.engine import memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
 from gantrain.engine.distributed.world import RankLost, World, process_group
@@ -137,6 +138,7 @@ def _run(
     gan, data, config = _gan_and_data(config, unprepared_data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
+    threads.use_threads(gan.G, plan.microbatch, data.resolution, config.runtime.threads)
 
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
@@ -349,7 +351,7 @@ def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     }
     # JSON converts tuples and paths to types that YAML's safe subset has.
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
-    plain["model"] = gan.derived()
+    plain |= {"model": gan.derived(), "threads": torch.get_num_threads()}
     return json.loads(json.dumps(plain, default=str))
 
 

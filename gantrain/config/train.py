@@ -119,7 +119,7 @@ class RuntimeConfig:
         devices: how many processes to start, one device each.
         timeout: seconds after which a rank that does not answer is reported as hung.
         workers: data loader processes; None: see `gantrain.build.data_workers`.
-        threads: CPU threads per process; None: torch's default.
+        threads: CPU threads per process; None: see `gantrain.engine.threads`.
     """
 
     device: str

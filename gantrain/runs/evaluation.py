@@ -15,6 +15,7 @@ from gantrain.data.base import Dataset
 from gantrain.data.cache import cache_folder
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.threads import all_threads
 from gantrain.engine.trainer import Evaluate
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
@@ -111,7 +112,8 @@ def make_evaluator(
 
     def evaluate(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
         model = Model(directory.path, networks_of(generator, "G"), meta, precision)
-        values = _evaluate(generator, model, data, networks, request)
+        with all_threads():  # the networks that judge are large
+            values = _evaluate(generator, model, data, networks, request)
         append_evaluations(directory.evaluations, values, {"nimg": nimg, "training": True})
         score = _score(values, best)
         if not history or score < min(history):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 from gantrain.engine.plan import TrainingPlan
@@ -33,7 +34,10 @@ def introduction_lines(
     def millions(net: nn.Module) -> str:
         return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
 
-    device = precision.device.type if size > 1 else precision.device
+    device = precision.device.type if size > 1 else str(precision.device)
+    if precision.device.type == "cpu":
+        count = torch.get_num_threads()
+        device += f" ({count} thread{'s' * (count > 1)})"
     per_rank = f"{plan.batch // size} on each of {size} ranks, " if size > 1 else ""
     grids = f", a grid every {plan.grid_every / 1000:g}" if plan.grid_every else ""
     lines = [

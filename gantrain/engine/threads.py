@@ -1,0 +1,71 @@
+"""Choose how many CPU threads share the work of an operation.
+
+Threads that are done wait for the next operation by spinning. Where operations are small they wait
+most of the time: they gain little on an idle machine, and on a busy one they take the core that the
+others need. So the size of the work decides. The load of the machine does not: sums are rounded
+differently with another number of threads, and a resumed run would no longer be exact.
+"""
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import nn
+
+WORK_PER_THREAD = 20e6  # multiply-adds of an operation that are worth one thread
+PIXELS_PER_POSITION = 16  # most layers of an image network work at a quarter of the image's sides
+
+
+def choose_threads(
+    network: nn.Module, images: int, resolution: tuple[int, int], available: int
+) -> int:
+    """Return how many threads the typical layer of a network keeps busy.
+
+    Args:
+        network: the generator; the median of its weights tells the size of a layer.
+        images: how many images pass at a time.
+        resolution: (height, width) in pixels.
+        available: the largest result.
+    """
+    weights = [p.numel() for p in network.parameters() if p.dim() > 1]
+    if not weights:
+        return available
+    positions = images * resolution[0] * resolution[1] / PIXELS_PER_POSITION
+    work = statistics.median(weights) * positions
+    return min(max(round(work / WORK_PER_THREAD), 1), available)
+
+
+@cache
+def available_threads() -> int:
+    """Return torch's own number of threads: the cores of this process, or OMP_NUM_THREADS."""
+    return torch.get_num_threads()
+
+
+def use_threads(
+    network: nn.Module, images: int, resolution: tuple[int, int], wanted: int | None = None
+) -> int:
+    """Set the number of threads of this process, and return it.
+
+    Args:
+        network: see `choose_threads`, as are images and resolution.
+        images: the microbatch.
+        resolution: (height, width) in pixels.
+        wanted: the number that the user asked for; None: by the size of the work.
+    """
+    available = available_threads()  # before this process changes it
+    threads = wanted or choose_threads(network, images, resolution, available)
+    torch.set_num_threads(threads)
+    return threads
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """Use every available thread, for work that is large whatever is trained."""
+    before, available = torch.get_num_threads(), available_threads()
+    torch.set_num_threads(available)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
