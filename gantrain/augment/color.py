@@ -56,7 +56,7 @@ def recolor(images: Tensor, matrix: Tensor) -> Tensor:
             f"Colour augmentation needs images with 1 to 4 channels, and these have {channels}: "
             "use augmentations without colour, for example model.augment_spec=bg."
         )
-    if torch.equal(matrix, _EYE.expand_as(matrix)):
+    if torch.equal(matrix, _EYE.expand_as(matrix)):  # on the CPU, so it waits for no device
         return images
     gain, offset = matrix[:, :3, :3], matrix[:, :3, 3:]
     color_channels = 1 if channels < 3 else 3

@@ -47,12 +47,12 @@ def _rotate90(params: RandomParameters, _: Size) -> Tensor:
 
 
 def _xint(params: RandomParameters, size: Size) -> Tensor:
-    shift = params.select(params.signed(0.125, 2), 0)
+    shift = params.select(params.signed(0.125, 2), 0)  # share of width and height
     return _translation(-torch.round(shift * _width_height(size)))
 
 
 def _scale(params: RandomParameters, _: Size) -> Tensor:
-    factor = params.select(torch.exp2(params.normal(0.2)), 1)
+    factor = params.select(torch.exp2(params.normal(0.2)), 1)  # log-normal
     return _scaling((1 / factor)[:, None].expand(-1, 2))
 
 

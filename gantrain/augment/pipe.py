@@ -75,7 +75,7 @@ class AugmentPipe(nn.Module):
         """
         if not 0 <= p <= 1:
             raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
-        images = at_least_float32(images)
+        images = at_least_float32(images)  # resampling in half precision would show banding
         if p == 0 or not self.transforms:
             return images
         with without_autocast(images):
@@ -83,6 +83,7 @@ class AugmentPipe(nn.Module):
 
     def _augment(self, images: Tensor, params: RandomParameters) -> Tensor:
         size = (images.shape[2], images.shape[3])
+        # All geometric transforms are one resampling, so that images are blurred only once.
         images = warp(images, inverse_matrix(self.transforms, params, size))
         if not self.transforms.isdisjoint(_COLOR):
             images = recolor(images, color_matrix(self.transforms, params))

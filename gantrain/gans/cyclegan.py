@@ -117,6 +117,7 @@ class CycleGAN(GAN):
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """
         w = self.weights(step.nimg)
+        # Translations whose losses have no weight are not computed at all.
         images = self.translate(self.G, batch, cycle=w.cycle > 0, identity=w.identity > 0)
         losses = {}
         for domain in ("b", "a"):
@@ -135,13 +136,14 @@ class CycleGAN(GAN):
         """L_D = 1/2 [real(D(x)) + fake(D(pool(G(y))))] (+ gp_weight * penalty), for each domain."""
         for domain in ("b", "a"):
             D, real = self.D[domain], batch[domain]
+            # The fakes are those of this step's G phase, before G was updated.
             fake = self.pool[domain](batch[f"fake_{domain}"])
             if self.batched and real.shape == fake.shape:
                 real_logits, fake_logits = D(torch.cat([real, fake])).chunk(2)
             else:
                 real_logits, fake_logits = D(real), D(fake)
             adversarial = self.loss.real(real_logits) + self.loss.fake(fake_logits)
-            losses = {domain: 0.5 * adversarial}
+            losses = {domain: 0.5 * adversarial}  # slows D down relative to G (section 7.1)
             if self.gp_weight > 0:
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
             yield losses
@@ -162,6 +164,7 @@ class CycleGAN(GAN):
         out: Batch = {}
         for src, dst in (("a", "b"), ("b", "a")):
             generator, source, target = G[src + dst], batch[src], batch[dst]
+            # One pass over both inputs; per-image norms keep their results independent.
             if identity and self.batched and source.shape == target.shape:
                 both = generator(torch.cat([source, target]))
                 out[f"fake_{dst}"], out[f"identity_{dst}"] = both.chunk(2)

@@ -64,8 +64,9 @@ class DCGAN(GAN):
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)."""
         c = batch.get("label")
-        with torch.no_grad():
+        with torch.no_grad():  # G is not updated in this phase
             fake = self.sample_fakes(self.G, batch)
+        # Separate passes: batch norm must not mix the statistics of real and fake images.
         yield {
             "real": self.loss.real(self.D(batch["image"], c)),
             "fake": self.loss.fake(self.D(fake, c)),
@@ -73,7 +74,7 @@ class DCGAN(GAN):
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_G = BCE(D(G(z)), 1)."""
-        fake = self.sample_fakes(self.G, batch)
+        fake = self.sample_fakes(self.G, batch)  # new z, not those of D's phase
         yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:

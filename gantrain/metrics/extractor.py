@@ -162,7 +162,7 @@ def _to_rgb(images: Tensor) -> Tensor:
             f"Features need images with 1 or 3 channels, and these have {images.shape[1]}: "
             "train on grey or RGB images to use these metrics."
         )
-    return images.expand(-1, 3, -1, -1)
+    return images.expand(-1, 3, -1, -1)  # grey becomes RGB without a copy
 
 
 def _random_network() -> nn.Sequential:

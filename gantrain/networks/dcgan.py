@@ -52,7 +52,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.resolution, self.channels = (resolution[0], resolution[1]), channels
         self.z_dim, self.label_dim = z_dim, label_dim
-        self.start = (width, resolution[0] // 4, resolution[1] // 4)
+        self.start = (width, resolution[0] // 4, resolution[1] // 4)  # doubled twice below
         size = self.start[0] * self.start[1] * self.start[2]
         self.project = nn.Linear(z_dim + label_dim, size)
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
@@ -66,6 +66,7 @@ class DCGANGenerator(nn.Module):
             assert c is not None
             z = torch.cat([z, c], dim=1)
         x = self.project(z).unflatten(1, self.start)
+        # The image is computed in float32: bfloat16 would show banding.
         return in_float32(self.out, self.body(self.norm(x)))
 
 

@@ -38,6 +38,7 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     Instance norm has neither parameters nor state, so train() and eval() agree.
     """
     if norm == "instance":
+        # torch's defaults, as in the reference: no affine parameters, no running statistics.
         return nn.InstanceNorm2d(channels)
     if norm == "batch":
         return nn.BatchNorm2d(channels)
@@ -74,13 +75,15 @@ def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> n
                 nn.init.normal_(module.weight, 0.0, gain)
             elif init == "xavier":
                 nn.init.xavier_normal_(module.weight, gain)
-            elif init == "kaiming":
+            elif (
+                init == "kaiming"
+            ):  # a=0: for ReLU, although D has leaky ReLUs, as in the reference
                 nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
             else:
                 nn.init.orthogonal_(module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d):  # instance norm has nothing to initialise
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
     return net

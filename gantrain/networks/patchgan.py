@@ -22,11 +22,12 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
+        # No norm after the first convolution, as in the paper.
         modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = ndf
         for n in range(1, layers + 1):
             wider = ndf * min(2**n, 8)
-            stride = 2 if n < layers else 1
+            stride = 2 if n < layers else 1  # the last layers only widen the receptive field
             modules += [
                 nn.Conv2d(width, wider, 4, stride, 1, bias=bias),
                 make_norm(norm, wider),

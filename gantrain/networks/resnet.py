@@ -76,10 +76,12 @@ class ResnetGenerator(nn.Module):
             layers += with_norm_and_relu(down, 2 * width)
         layers += [ResnetBlock(4 * ngf, norm, dropout) for _ in range(blocks)]
         for width in (4 * ngf, 2 * ngf):
+            # output_padding 1 makes the size exactly twice that of the input.
             up = nn.ConvTranspose2d(
                 width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias
             )
             layers += with_norm_and_relu(up, width // 2)
+        # No norm here: it would fix the brightness and contrast of the image.
         layers += [ReflectionPad(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 

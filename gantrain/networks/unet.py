@@ -29,7 +29,7 @@ class UnetLevel(nn.Module):
         # The innermost map can be 1x1, which a per-image norm would erase: no norm on the way down.
         down_norm = [] if below is None else [make_norm(norm, inner)]
         middle = [] if below is None else [below]
-        from_below = inner if below is None else 2 * inner
+        from_below = inner if below is None else 2 * inner  # with the skip connection of `below`
         self.model = nn.Sequential(
             nn.LeakyReLU(0.2),
             nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias),
@@ -93,6 +93,7 @@ class UnetGenerator(nn.Module):
         super().__init__()
         if downs < 5:
             raise ValueError(f"UnetGenerator needs downs >= 5, not {downs}")
+        # Built from the innermost level outwards, since each level contains the one below.
         level = UnetLevel(8 * ngf, 8 * ngf, None, norm, dropout=False)
         for _ in range(downs - 5):
             level = UnetLevel(8 * ngf, 8 * ngf, level, norm, dropout)

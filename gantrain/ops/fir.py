@@ -56,6 +56,7 @@ def upfirdn2d(
     up, down = _pair(up), _pair(down)
     pad = (padding,) * 4 if isinstance(padding, int) else padding
     taps = taps.detach().to(x) * gain  # scaling the few taps is cheaper than scaling the image
+    # A long separable filter: one pass over rows, one over columns; the gain only once.
     if taps.ndim == 1 and len(taps) >= _SEPARABLE_FROM:
         row = taps[None, :]
         x = _resample(x, row, _Plan(up[0], 1, down[0], 1, pad[0], pad[1], 0, 0), flip)
@@ -169,6 +170,7 @@ class _Resample(torch.autograd.Function):
         y = _compute(x, taps, plan, flip)
         ctx.save_for_backward(taps)
         ctx.flip = flip
+        # The gradient needs neither x nor y, only their sizes.
         ctx.adjoint = plan.adjoint((x.shape[2], x.shape[3]), (y.shape[2], y.shape[3]), taps)
         return y
 
@@ -179,6 +181,7 @@ class _Resample(torch.autograd.Function):
 
 
 def _compute(x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
+    # conv2d correlates and conv_transpose2d convolves, hence the opposite flips.
     if plan.up_x == 1 and plan.up_y == 1:
         return _filter_and_drop(x, taps if flip else taps.flip(0, 1), plan)
     return _insert_and_filter(x, taps.flip(0, 1) if flip else taps, plan)

@@ -41,12 +41,12 @@ def modulated_conv2d(
     """
     if demodulate and x.dtype in (torch.float16, torch.bfloat16):
         weight, styles = _normalize(weight, styles)
-    if weight.shape[-1] == 1 and not demodulate and noise is None:
+    if weight.shape[-1] == 1 and not demodulate and noise is None:  # ToRGB
         return _pointwise(x, weight[:, :, 0, 0], styles)
     y = _convolve(x * _channels(styles, x), weight.to(x.dtype), up, taps)
     if not demodulate:
         return y if noise is None else y + noise.to(y.dtype)
-    d = _channels(demodulation(weight, styles), y)
+    d = _channels(demodulation(weight, styles), y)  # computed before it is rounded to y's dtype
     return y * d if noise is None else torch.addcmul(noise.to(y.dtype), y, d)
 
 

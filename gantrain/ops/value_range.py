@@ -10,6 +10,7 @@ def to_float(x: Tensor) -> Tensor:
     """Convert uint8 [0, 255] or uint16 [0, 65535] to float32 [-1, 1]; floats stay unchanged."""
     if x.is_floating_point():
         return x
+    # In place on the new float tensor: batches are large.
     return x.to(torch.float32).div_(MAX_VALUE[x.dtype] / 2).sub_(1.0)
 
 

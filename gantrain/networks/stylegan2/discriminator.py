@@ -88,6 +88,7 @@ class StyleGAN2Discriminator(nn.Module):
         Raises:
             ValueError: the network is conditional and `c` is missing or has another width.
         """
+        # Blocks choose their dtype themselves: only some resolutions run in half precision.
         half = half_dtype(image)
         with without_autocast(image):
             image = at_least_float32(image)
@@ -95,6 +96,7 @@ class StyleGAN2Discriminator(nn.Module):
             if not self.label_dim:
                 return x[:, 0]
             embedding = self.mapping(require_labels(c, self.label_dim, image))
+            # The root keeps the variance of the projection independent of its dimension.
             return (x * embedding).sum(dim=1) / embedding.shape[1] ** 0.5
 
 
@@ -117,6 +119,8 @@ def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
         )
     for layer in layers[:count]:
         for name, parameter in list(layer.named_parameters()):
+            # As buffers of the same names they stay in the state dict but leave the optimizer.
             delattr(layer, name)
             layer.register_buffer(name, parameter.detach())
+        # Constant: they need not be averaged between ranks and microbatches.
         layer.constant_buffers = (*layer.constant_buffers, *dict(layer.named_buffers()))

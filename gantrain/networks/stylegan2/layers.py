@@ -46,6 +46,8 @@ class FullyConnected(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
+        # Stored 1 / lr_multiplier times as large and scaled back at run time: a step of Adam, whose
+        # size does not depend on the gradient's, changes them lr_multiplier times as much.
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
         self.bias = nn.Parameter(torch.full((out_features,), bias_init))
         self.activation: Activation = activation
@@ -92,7 +94,7 @@ class ConvLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.activation: Activation = activation
         self.up, self.down, self.conv_clamp = up, down, conv_clamp
-        self.scale = 1 / (in_channels * kernel**2) ** 0.5
+        self.scale = 1 / (in_channels * kernel**2) ** 0.5  # He et al. 2015, applied at run time
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
@@ -108,6 +110,7 @@ class ConvLayer(nn.Module):
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         pointwise = weight.shape[-1] == 1
         if self.down == 2 and not pointwise:
+            # Filter against aliasing, then let the stride drop every second sample.
             x = fir.upfirdn2d(x, self.resample_filter, padding=2)
             return F.conv2d(x, weight, stride=2)
         # A 1x1 convolution and the filter commute: convolve at the lower resolution.
@@ -141,10 +144,12 @@ class SynthesisLayer(nn.Module):
         conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
+        # A bias of 1: before training, styles are around 1 and leave the weights unchanged.
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
+        # No runtime scale: demodulation normalises the weights anyway.
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.noise_strength = nn.Parameter(torch.zeros([]))  # noise fades in during training
         self.register_buffer("noise_const", torch.randn(size))
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.up, self.size, self.conv_clamp = up, size, conv_clamp
@@ -190,7 +195,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Features [N, in_channels, H, W], w [N, w_dim] -> [N, out_channels, H, W]."""
-        styles = self.affine(w) * self.scale
+        styles = self.affine(w) * self.scale  # instead of scaling the weights, without demodulation
         x = modulated_conv.modulated_conv2d(x, self.weight, styles, demodulate=False)
         clamp = clamp_in_half(x, self.conv_clamp)
         return bias_act.bias_act(x, self.bias.to(x.dtype), "linear", clamp=clamp)

@@ -90,9 +90,9 @@ class MappingNetwork(nn.Module):
         Raises:
             ValueError: the network is conditional and `c` is missing or has another width.
         """
-        with without_autocast(z):
+        with without_autocast(z):  # small matrices, and w must not be rounded
             w = _run_layers(self, self._input(at_least_float32(z), c), self.layers)
-            if update_w_avg:
+            if update_w_avg:  # before the truncation, which would bias the mean
                 self._update_w_avg(w)
             ws = w[:, None].repeat(1, self.num_ws, 1)
             if truncation_psi == 1:
@@ -106,6 +106,7 @@ class MappingNetwork(nn.Module):
         if not self.label_dim:
             return normalize_2nd_moment(z)
         labels = require_labels(c, self.label_dim, z)
+        # Both halves are normalised, so that neither dominates.
         return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gantrain.errors import ConfigError
 
-_SMALLEST_BASE, _LARGEST_BASE = 4, 16
+_SMALLEST_BASE, _LARGEST_BASE = 4, 16  # sides of the first block in pixels
 
 
 class BlockSize(NamedTuple):
@@ -58,6 +58,7 @@ def block_sizes(
             f"{_SMALLEST_BASE} to {_LARGEST_BASE} times the same power of 2 (at least 2); "
             f"use {nearest}."
         )
+    # The base (nominal 4) never runs in half precision, nor do the statistics of the batch there.
     lowest_half = max(2 ** (doublings + 3 - half_resolutions), 8)
     sizes = []
     for i in range(doublings + 1):

@@ -88,7 +88,7 @@ class SynthesisBlock(nn.Module):
             Features [N, channels, H, W] and, if there is one so far, the image
             [N, image_channels, H, W] in full precision.
         """
-        w = iter(ws)
+        w = iter(ws)  # in the order of the layers
         full = ws[0].dtype
         dtype = half if half is not None and self.may_be_half else full
         if self.first:
@@ -98,7 +98,7 @@ class SynthesisBlock(nn.Module):
         else:
             assert x is not None
             features = self._double(x.to(dtype), w, noise_mode)
-        if image is not None:
+        if image is not None:  # the sum of the `ToRGB`s below
             image = fir.upsample2d(image, self.resample_filter)
         if self.makes_image:
             # The last `ToRGB` runs in full precision: an image computed in bfloat16 shows banding.
@@ -109,7 +109,7 @@ class SynthesisBlock(nn.Module):
     def _double(self, x: Tensor, w: Iterator[Tensor], noise_mode: NoiseMode) -> Tensor:
         if self.architecture != "resnet":
             return self.conv1(self.conv0(x, next(w), noise_mode), next(w), noise_mode)
-        shortcut = self.skip(x, RESIDUAL_GAIN)
+        shortcut = self.skip(x, RESIDUAL_GAIN)  # with conv1's gain, the sum keeps the variance
         x = self.conv0(x, next(w), noise_mode)
         return shortcut + self.conv1(x, next(w), noise_mode, RESIDUAL_GAIN)
 

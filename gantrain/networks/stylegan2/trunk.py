@@ -67,6 +67,7 @@ class DownBlock(nn.Module):
         Returns:
             Features [N, out_channels, H/2, W/2] and the image, downsampled only for "skip".
         """
+        # Each block converts its input: its neighbour may run in another precision.
         dtype = half if half is not None and self.may_be_half else image.dtype
         x = None if x is None else x.to(dtype)
         if self.reads_image:
@@ -154,7 +155,7 @@ class Epilogue(nn.Module):
         """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features]."""
         if self.reads_image:
             x = x + self.fromrgb(image)
-        if self.mbstd_channels:
+        if self.mbstd_channels:  # lets D see how varied the batch is, against mode collapse
             x = minibatch_stddev(x, self.mbstd_group, self.mbstd_channels)
         return self.out(self.fc(self.conv(x).flatten(1)))
 
