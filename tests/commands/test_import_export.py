@@ -52,7 +52,7 @@ def test_it_translates(home: Path) -> None:
 def test_it_is_measured_on_pictures_that_one_names(home: Path) -> None:
     data = write_set(home / "theirs_too", train=3, test=6)
     said = gantrain(home, "evaluate", "run=runs/taken", "extractor=random", "device=cpu", code=2)
-    assert "does not say what data the run had" in said and "data_root=DIR" in said
+    assert "does not name the data of the run" in said and "data_root=DIR" in said
     options = ["extractor=random", "metrics=[kid]", "device=cpu", f"data_root={data}"]
     said = gantrain(home, "evaluate", "run=runs/taken", *options)
     assert "kid6_random-conv-64/ab" in said and "kid6_random-conv-64/ba" in said
