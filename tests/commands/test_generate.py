@@ -113,7 +113,7 @@ def test_all_seeds_are_on_the_sheet(style: Path, capsys: pytest.CaptureFixture[s
     for i in range(32):
         cell = sheet[i // 8 * 98 :, i % 8 * 98 :][:96:6, :96:6]
         assert np.array_equal(cell, pixels(folder / f"seed{i:04d}.png"))
-    assert "seed s shows class s mod 3" in capsys.readouterr().out
+    assert "seed s gets class s mod 3" in capsys.readouterr().out
 
 
 def test_mean_picture(style: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
         ),
         (
             ["style_mixing.rows=0", "style_mixing.columns=1", "style_mixing.layers=4-9", "class=9"],
-            ["goes up to 9, and this generator has the layers 0 to 5", "class=9 is not a class"],
+            ["goes up to 9, but this generator has the layers 0 to 5", "class=9 is not a class"],
         ),
         (["seeds=3", "interpolation.frames=9"], ["interpolation needs two or more images"]),
     ],

@@ -66,7 +66,7 @@ def test_training_goes_on_from_it_as_the_import_says(home: Path) -> None:
     tiny = [text for text in TINY if not text.startswith("model.")]
     words += ["data.resolution=64", "train.kimg=0.002", "name=on"]
     said = gantrain(home, *tiny, *words)
-    assert "Weights of G.ab, G.ba, D.a, D.b from runs/taken." in said
+    assert "Loaded the weights of G.ab, G.ba, D.a, D.b from runs/taken." in said
 
 
 def test_mistakes(home: Path) -> None:
