@@ -24,7 +24,7 @@ from gantrain.inference.translation import input_channels
 
 
 def make_data(config: RunConfig) -> Dataset:
-    """The data set, not yet prepared."""
+    """Return the data set, not yet prepared."""
     cls, settings = targets.resolve(config.data)
     return cls(seed=config.seed, **settings)
 
@@ -214,9 +214,15 @@ def preview_batch(data: Dataset, count: int) -> dict[str, Tensor]:
 
 
 def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
-    """The data set of a run directory or one of its snapshots, not yet prepared.
+    """Return the data set of a run, not yet prepared.
 
-    root: where it is now; None: where it was. Raises ConfigError.
+    Args:
+        run: the run directory, or a snapshot in it.
+        root: the current location of the data; None: unchanged.
+        model: the snapshot, whose networks determine the data if the run does not.
+
+    Raises:
+        ConfigError: the run does not name its data and `root` is None, or the data are missing.
     """
     run = run if run.is_dir() else run.parent.parent
     try:
@@ -224,22 +230,22 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         if not root:
             raise ConfigError(
-                f"{run / 'config.yaml'} does not say what data the run had ({error}): give run= a "
-                "run directory, or a snapshot in the snapshots folder of one; or data_root=DIR, "
-                "which holds trainA/ and trainB/ (of single pictures: any folder)."
+                f"{run / 'config.yaml'} does not name the data of the run ({error}): set run= to a "
+                "run directory or to a snapshot in its snapshots folder; or add data_root=DIR, a "
+                "folder with trainA/ and trainB/ (for single images: any folder)."
             ) from None
-        section = _foreign(model)
+        section = _folder_section(model)
     if root:
         section["root"] = root
-    made, keys = targets.resolve(section)
-    return made(seed=0, **keys)
+    data_class, settings = targets.resolve(section)
+    return data_class(seed=0, **settings)
 
 
-def _foreign(model: Model) -> dict[str, Any]:
-    """A folder for networks that were not trained here, as an imported snapshot has them."""
+def _folder_section(model: Model) -> dict[str, Any]:
+    """Return a data section, of a folder, that fits the networks, such as imported ones."""
     if set(model.networks) <= {"ab", "ba"}:
         kind = "gantrain.data.folder.UnpairedFolder"
-        channels = {f"channels_{way[0]}": input_channels(g) for way, g in model.networks.items()}
+        channels = {f"channels_{name[0]}": input_channels(g) for name, g in model.networks.items()}
         return {"_target_": kind, **{key: x for key, x in channels.items() if x}}
     G = model.generator
     size = {"resolution": list(G.resolution), "channels": G.channels, "labels": G.label_dim > 0}

@@ -59,11 +59,11 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
     if config.metrics is None:
         return ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
-    problems = unsupported_metrics(
+    unsupported = unsupported_metrics(
         config.metrics, model.algorithm, translates=translates, pairs=pairs, has_w=has_w
     )
-    if problems:
-        raise ConfigError(*(f"metrics: {problem}" for problem in problems))
+    if problems := [f"metrics: {problem}" for problem in unsupported]:
+        raise ConfigError(*problems)
     return list(dict.fromkeys(config.metrics))
 
 

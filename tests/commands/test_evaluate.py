@@ -214,7 +214,7 @@ def test_enough_is_enough(tmp_path: Path) -> None:
     options = ["name=run", *SMALL, *WATCHED, "evaluation.metrics=[ssim]", "optimizer.lr=0.00000001"]
     options += ["evaluation.patience=2", "train.kimg=0.1"]
     said = gantrain(tmp_path, *options)
-    assert "that is enough" in said
+    assert "stopping early" in said
     result = json.loads((tmp_path / "runs/run/result.json").read_text())
     assert result["enough"] and result["nimg"] < 100
     assert "is finished" in gantrain(tmp_path, *options)

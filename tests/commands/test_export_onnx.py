@@ -44,7 +44,7 @@ def test_both_directions_of_a_cyclegan(tmp_path: Path) -> None:
     refused = gantrain(
         tmp_path, "export", "run=runs/z", "output=o", "format=onnx", "truncation_psi=0.5", code=2
     )
-    assert "truncation_psi needs StyleGAN's w" in refused and not (tmp_path / "o").exists()
+    assert "truncation_psi needs StyleGAN's latent w" in refused and not (tmp_path / "o").exists()
 
 
 @pytest.mark.ci

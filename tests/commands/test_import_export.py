@@ -52,7 +52,7 @@ def test_it_translates(home: Path) -> None:
 def test_it_is_measured_on_pictures_that_one_names(home: Path) -> None:
     data = write_set(home / "theirs_too", train=3, test=6)
     said = gantrain(home, "evaluate", "run=runs/taken", "extractor=random", "device=cpu", code=2)
-    assert "does not say what data the run had" in said and "data_root=DIR" in said
+    assert "does not name the data of the run" in said and "data_root=DIR" in said
     options = ["extractor=random", "metrics=[kid]", "device=cpu", f"data_root={data}"]
     said = gantrain(home, "evaluate", "run=runs/taken", *options)
     assert "kid6_random-conv-64/ab" in said and "kid6_random-conv-64/ba" in said
@@ -66,7 +66,7 @@ def test_training_goes_on_from_it_as_the_import_says(home: Path) -> None:
     tiny = [text for text in TINY if not text.startswith("model.")]
     words += ["data.resolution=64", "train.kimg=0.002", "name=on"]
     said = gantrain(home, *tiny, *words)
-    assert "Weights of G.ab, G.ba, D.a, D.b from runs/taken." in said
+    assert "Loaded the weights of G.ab, G.ba, D.a, D.b from runs/taken." in said
 
 
 def test_mistakes(home: Path) -> None:

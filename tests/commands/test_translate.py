@@ -104,7 +104,7 @@ def test_what_is_there_is_not_made_again(cyclegan: Path, tmp_path: Path) -> None
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.txt").write_text("mine")
     said = gantrain(tmp_path, *command, "output=full", code=2)
-    assert "output=full holds other files and is not touched" in said
+    assert "output=full holds other files and is left alone" in said
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_through_the_command_line(tmp_path: Path) -> None:
     output = gantrain(
         tmp_path, *TINY, "name=new", "train.kimg=0.001", "init_from=runs/old", "optimizer.lr=1e-12"
     )
-    assert "Weights of G.ab, G.ba, D.a, D.b from runs/old." in output
+    assert "Loaded the weights of G.ab, G.ba, D.a, D.b from runs/old." in output
     old, new = (final_state(tmp_path / "runs" / name) for name in ("old", "new"))
     assert new["nimg"] == 1 and new["optimizers"]["G"]["state"][0]["step"] == 1
     torch.testing.assert_close(new["gan"]["G.ab.model.1.weight"], old["gan"]["G.ab.model.1.weight"])
