@@ -64,6 +64,6 @@ def test_a_snapshot_has_the_same_metrics(home: Path, name: str) -> None:
 def test_a_sweep_is_completed(home: Path) -> None:
     command = json.loads((home / "sweeps/sweep/sweep.json").read_text())["command"]
     said = gantrain(home, *command)
-    assert "seed-0: done already" in said and "2 done" in said
+    assert "seed-0: already done" in said and "2 done" in said
     assert (home / "sweeps/sweep/seed-1/result.json").is_file()
     assert "2 done" in gantrain(home, "compare", "sweeps/sweep")
