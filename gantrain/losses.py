@@ -86,6 +86,7 @@ def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
         logits = discriminator(x)
         # A patch discriminator gives many scores per image: the score of the image is their mean.
         score = logits.reshape(len(logits), -1).mean(1).sum()
+        # create_graph: the penalty is itself differentiated, in the parameters of D.
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -100,6 +101,7 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
     Returns:
         [N], differentiable in D's parameters (second-order).
     """
+    # The sum of the logits: one backward pass gives the gradients of all images.
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
@@ -115,5 +117,6 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     Returns:
         [N], differentiable in G's parameters (second-order).
     """
+    # J_w^T y = grad_w <G(w), y>, so the Jacobian itself is never computed (section 3.2).
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     return gradient.square().sum(2).mean(1).sqrt()

@@ -24,6 +24,7 @@ class RandomParameters:
 
     def uniform(self, *size: int) -> Tensor:
         """Draw [n, *size], uniform in [0, 1)."""
+        # float64 on the host whatever the images are: rounding must not depend on their dtype.
         if self.percentile is None:
             return torch.rand(self.n, *size, dtype=torch.float64)
         return torch.full((self.n, *size), self.percentile, dtype=torch.float64)
@@ -56,6 +57,7 @@ class RandomParameters:
             neutral: value for images that are not selected: that of the identity.
             p: probability of a selection; None: that of the constructor.
         """
+        # All values have been drawn already: which images are selected does not shift later draws.
         selected = torch.rand(self.n, dtype=torch.float64) < (self.p if p is None else p)
         return torch.where(selected.view(-1, *[1] * (values.ndim - 1)), values, neutral)
 

@@ -84,6 +84,7 @@ class GAN(nn.Module):
             x: images in [-1, 1].
             batch: may hold their labels, "label" [N, label_dim].
         """
+        # A network without labels takes images only.
         c = batch.get("label")
         return self.D(x) if c is None else self.D(x, c)
 

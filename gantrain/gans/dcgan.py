@@ -46,7 +46,7 @@ class DCGAN(GAN):
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)
-        self.loss = ADVERSARIAL[loss]
+        self.loss = ADVERSARIAL[loss]  # D returns logits: the sigmoid is part of the loss
 
     def phases(self) -> list[Phase]:
         """Return D's phase, then G's: one step of each, as in the paper."""

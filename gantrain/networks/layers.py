@@ -75,9 +75,8 @@ def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> n
                 nn.init.normal_(module.weight, 0.0, gain)
             elif init == "xavier":
                 nn.init.xavier_normal_(module.weight, gain)
-            elif (
-                init == "kaiming"
-            ):  # a=0: for ReLU, although D has leaky ReLUs, as in the reference
+            elif init == "kaiming":
+                # a=0 is the gain of a ReLU: the reference uses it for D's leaky ReLUs too.
                 nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
             else:
                 nn.init.orthogonal_(module.weight, gain)

@@ -79,6 +79,7 @@ def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
     """
     left, top = ((k + 1) // 2 for k in _sides(taps))
     right, bottom = ((k - 2) // 2 for k in _sides(taps))
+    # Three of four samples are inserted zeros: without the gain of 4 the image would be darker.
     return upfirdn2d(x, taps, up=2, padding=(left, right, top, bottom), gain=4.0)
 
 
@@ -139,6 +140,7 @@ class _Plan(NamedTuple):
         with up and down exchanged, the flipped filter and n - 1 - left zeros in front.
         """
         kw, kh = _sides(taps)
+        # Zeros in front as in the docstring; those at the end make the size come out right.
         left, top = kw - 1 - self.left, kh - 1 - self.top
         right = size[1] * self.up_x - self.up_x + kw - out[1] * self.down_x - left
         bottom = size[0] * self.up_y - self.up_y + kh - out[0] * self.down_y - top
@@ -177,6 +179,7 @@ class _Resample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (taps,) = ctx.saved_tensors
+        # Through `_Resample` again, so this gradient has a gradient of its own.
         return _Resample.apply(grads[0], taps, ctx.adjoint, not ctx.flip), None, None, None
 
 
@@ -193,6 +196,7 @@ def _filter_and_drop(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
     x_pad, y_pad = min(plan.left, plan.right), min(plan.top, plan.bottom)
     x_pad, y_pad = max(x_pad, 0), max(y_pad, 0)
     x = _pad(x, plan.left - x_pad, plan.right - x_pad, plan.top - y_pad, plan.bottom - y_pad)
+    # Depthwise: every channel has the same filter, and expanding it copies nothing.
     weight = kernel.expand(x.shape[1], 1, *kernel.shape)
     stride = (plan.down_y, plan.down_x)
     return F.conv2d(x, weight, stride=stride, padding=(y_pad, x_pad), groups=x.shape[1])

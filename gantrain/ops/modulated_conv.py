@@ -86,6 +86,7 @@ def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor
     assert up == 2 and taps is not None
     # The stored weight is not flipped: sample (i, j) is spread over the outputs (2i.., 2j..).
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    # The gain of 4 makes up for the zeros that the stride inserts.
     return fir.upfirdn2d(y, taps, padding=1, gain=4.0)
 
 

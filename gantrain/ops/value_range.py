@@ -19,6 +19,7 @@ def to_integers(x: Tensor, dtype: torch.dtype) -> Tensor:
 
     The inverse of `to_float` for all values (truncating instead would shift 63 of 256).
     """
+    # Rounded before the clamp; a conversion alone would truncate and wrap around.
     max_value = MAX_VALUE[dtype]
     return x.detach().float().add(1.0).mul(max_value / 2).round_().clamp_(0, max_value).to(dtype)
 

@@ -61,6 +61,7 @@ class StyleGAN2Discriminator(nn.Module):
         self.resolution, self.channels = (sizes[-1].height, sizes[-1].width), channels
         self.label_dim, features = label_dim, sizes[0].channels
         blocks = down_blocks(sizes, channels, architecture, conv_clamp)
+        # The blocks are direct children ("b256", "b128", ...), as in the checkpoints.
         self.names = list(blocks)
         for name, block in blocks.items():
             self.add_module(name, block)

@@ -25,6 +25,7 @@ def resample_filter() -> Tensor:
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
     """Scale every row of [N, F] to a mean square of 1."""
+    # 1e-8 keeps an all-zero row (the embedding of an all-zero label) finite.
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
@@ -95,6 +96,7 @@ class ConvLayer(nn.Module):
         self.activation: Activation = activation
         self.up, self.down, self.conv_clamp = up, down, conv_clamp
         self.scale = 1 / (in_channels * kernel**2) ** 0.5  # He et al. 2015, applied at run time
+        # A buffer, to follow the module to its device; not saved, because it is a constant.
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
@@ -102,6 +104,7 @@ class ConvLayer(nn.Module):
         x = self._convolve(x, self.weight.to(x.dtype))
         bias = None if self.bias is None else self.bias.to(x.dtype)
         total_gain = _GAIN[self.activation] * gain
+        # The clamp comes after the gain, so its bound is scaled by it too.
         clamp = clamp_in_half(x, self.conv_clamp, gain)
         return bias_act.bias_act(
             x, bias, self.activation, scale=self.scale, gain=total_gain, clamp=clamp
@@ -175,6 +178,7 @@ class SynthesisLayer(nn.Module):
             return None
         if mode == "const":
             return (self.noise_const * self.noise_strength)[None, None]
+        # In the dtype of the parameters: the draws do not depend on the precision of the block.
         strength = self.noise_strength
         noise = torch.randn(n, 1, *self.size, device=strength.device, dtype=strength.dtype)
         return noise * strength
@@ -187,6 +191,7 @@ class ToRGB(nn.Module):
         self, in_channels: int, out_channels: int, w_dim: int, conv_clamp: float | None = None
     ) -> None:
         super().__init__()
+        # Styles around 1 at first, as in `SynthesisLayer`.
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))

@@ -60,6 +60,7 @@ class MappingNetwork(nn.Module):
         self.z_dim, self.label_dim, self.w_dim, self.num_ws = z_dim, label_dim, w_dim, num_ws
         self.layers, self.w_avg_beta = layers, w_avg_beta
         if label_dim:
+            # At the full learning rate, as in the reference, unlike the layers after it.
             self.embed = FullyConnected(label_dim, w_dim)
         _add_layers(self, z_dim + (w_dim if label_dim else 0), w_dim, layers)
         self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -94,6 +95,7 @@ class MappingNetwork(nn.Module):
             w = _run_layers(self, self._input(at_least_float32(z), c), self.layers)
             if update_w_avg:  # before the truncation, which would bias the mean
                 self._update_w_avg(w)
+            # One w per layer already here: truncation and style mixing treat layers differently.
             ws = w[:, None].repeat(1, self.num_ws, 1)
             if truncation_psi == 1:
                 return ws
@@ -111,6 +113,7 @@ class MappingNetwork(nn.Module):
 
     @torch.no_grad()
     def _update_w_avg(self, w: Tensor) -> None:
+        # In place: the averaging over microbatches and ranks holds on to this tensor.
         self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
 
 
