@@ -24,7 +24,6 @@ class RandomParameters:
 
     def uniform(self, *size: int) -> Tensor:
         """Draw [n, *size], uniform in [0, 1)."""
-        # float64 on the host whatever the images are: rounding must not depend on their dtype.
         if self.percentile is None:
             return torch.rand(self.n, *size, dtype=torch.float64)
         return torch.full((self.n, *size), self.percentile, dtype=torch.float64)

@@ -35,8 +35,7 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
         return images
     size = (images.shape[2], images.shape[3])
     if images.device.type != "cpu":
-        # Common margins: copying which images need which would make the host wait, and every new
-        # shape costs a kernel choice.
+        # One launch for all: image by image, an accelerator would mostly wait for launches.
         return _resample(images, inverse, required_margins(inverse, size, bucket=_BUCKET))
     results = []
     for x, matrix, warped in zip(images.split(1), inverse.split(1), is_warped, strict=True):

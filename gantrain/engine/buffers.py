@@ -33,6 +33,7 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     Raises:
         ValueError: the sequences differ in length.
     """
+    # Grouped, because _foreach_copy_ falls back to one kernel per tensor for mixed dtypes.
     by_type: defaultdict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(
         lambda: ([], [])
     )

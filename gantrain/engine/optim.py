@@ -23,6 +23,7 @@ def build_optimizers(
         optimizer: called as `optimizer(parameters, **settings)`.
         settings: the same for all players, such as {"lr": 2e-4}.
     """
+    # In order of the phases; a set would have no order, and checkpoints would differ.
     players = dict.fromkeys(phase.player for phase in gan.phases())
     return {
         name: optimizer(
@@ -39,6 +40,7 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
     It is k / (k + 1) with one penalty every k steps. A penalty (`full_precision`) at every step
     does not count as a main step, so k = 1 gives 1 / 2.
     """
+    # A phase every k steps counts 1 / k.
     own_phases = [phase for phase in phases if phase.player == player]
     main_steps = sum(phase.interval == 1 and not phase.full_precision for phase in own_phases)
     return main_steps / sum(1 / phase.interval for phase in own_phases) if main_steps else 1.0
@@ -55,6 +57,7 @@ def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any
         ratio: c, see `main_step_ratio`.
     """
     corrected: dict[str, Any] = {}
+    # Not every optimizer has both: SGD, for example, has no betas.
     if ratio != 1:
         corrected = {"lr": settings["lr"] * ratio} if "lr" in settings else {}
         if "betas" in settings:
@@ -94,6 +97,7 @@ class LearningRate:
         if self.schedule == "constant":
             return 1.0
         if self.epoch_images:
+            # Rounded down to the start of the epoch.
             nimg = nimg // self.epoch_images * self.epoch_images
         if self.schedule == "step":
             return self.step_factor ** (nimg // self.step_images) if self.step_images else 1.0
@@ -107,6 +111,7 @@ class LearningRate:
             return min(max(0.0, (nimg - start) / max(1, self.total - start)), 1.0)
         epochs = math.ceil(self.total / self.epoch_images)
         decay_epochs = round(epochs * self.decay)
+        # + 1: the epoch that has just begun counts as well.
         k = nimg // self.epoch_images + 1 - (epochs - decay_epochs) + (self.compat == 2020)
         return min(max(0, k) / (decay_epochs + 1), 1.0)
 
@@ -126,8 +131,10 @@ def set_lr(optimizer: Optimizer, factor: float) -> float:
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`."""
+    # load_state_dict would also bring back the saved lr and betas, which the new config may change.
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, configured in zip(optimizer.param_groups, settings, strict=True):
+        # It belongs to the saved lr; `set_lr` sets it anew.
         group.pop("initial_lr", None)
         group.update(configured)

@@ -21,6 +21,8 @@ def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:
         slot: where in the global batch a microbatch begins, in images. Draws depend on this
             position and not on the rank, so they are the same for any number of ranks.
     """
+    # A hash: neighbouring steps and slots must not give related seeds. Python's own differs from
+    # process to process.
     digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{slot}".encode(), digest_size=8).digest()
     value = int.from_bytes(digest, "little")
     torch.default_generator.manual_seed(value)

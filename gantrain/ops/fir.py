@@ -98,13 +98,6 @@ def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
     return upfirdn2d(x, taps, down=2, padding=(left, right, top, bottom))
 
 
-def filter2d(x: Tensor, taps: Tensor) -> Tensor:
-    """Filter images [N, C, H, W] with `taps` [k] or [kh, kw] and keep their size."""
-    left, top = (k // 2 for k in _sides(taps))
-    right, bottom = ((k - 1) // 2 for k in _sides(taps))
-    return upfirdn2d(x, taps, padding=(left, right, top, bottom))
-
-
 def _pair(factor: int | tuple[int, int]) -> tuple[int, int]:
     return (factor, factor) if isinstance(factor, int) else factor
 
