@@ -61,7 +61,12 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Return mean |x - y| as a scalar, computed in at least float32."""
+    """Return mean |x - y| as a scalar, computed in at least float32.
+
+    Args:
+        x: any shape and floating-point dtype.
+        y: of the same shape.
+    """
     return (at_least_float32(x) - at_least_float32(y)).abs().mean()
 
 

@@ -32,6 +32,10 @@ def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
     """Compute `sample_bilinear` slower, by four look-ups with a deterministic gradient.
 
     CUDA's gradient of grid_sample adds in no fixed order; that of gather has a deterministic mode.
+
+    Args:
+        images: [N, C, H, W].
+        grid: [N, h, w, 2], see `sample_bilinear`.
     """
     n, c, height, width = images.shape
     # From [-1, 1], edge to edge, to pixel indices: align_corners=False.

@@ -62,5 +62,10 @@ class RandomParameters:
 
 
 def to_device_like(values: Tensor, images: Tensor) -> Tensor:
-    """Convert `values` to the dtype and device of `images`, without waiting for the device."""
+    """Convert `values` to the dtype and device of `images`, without waiting for the device.
+
+    Args:
+        values: parameters, float64 on the CPU.
+        images: the batch they are applied to.
+    """
     return values.to(images.dtype).to(images.device, non_blocking=True)

@@ -78,7 +78,12 @@ def downsample_2x(x: Tensor) -> Tensor:
 
 
 def upsample_2x_by_filter(images: Tensor, margins: Margins) -> Tensor:
-    """Compute `upsample_2x` with the filter of the paper, on any device."""
+    """Compute `upsample_2x` with the filter of the paper, on any device.
+
+    Args:
+        images: [N, C, H, W].
+        margins: pixels to reflect, each less than the size of the image.
+    """
     # Reflected before the upsampling, at a quarter of the pixels.
     x = reflect_pad_sides(images, *margins)
     return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)

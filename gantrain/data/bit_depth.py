@@ -89,6 +89,11 @@ class PixelFormat:
 def pixel_format(depth: Depth, value_range: list[float] | None) -> PixelFormat:
     """Return the format for the settings data.depth and data.value_range.
 
+    Args:
+        depth: 8, 16 or "float".
+        value_range: [lowest, highest] of the files' floats, which become -1 and 1; None: that of
+            the depth.
+
     Raises:
         ConfigError: the range is not a range, or the depth has one of its own.
     """

@@ -90,7 +90,12 @@ def stem(name: str) -> str:
 
 
 def pair_key(split: str, name: str) -> str:
-    """Return what the names of a pair share: the stem without "_A" in domain a and "_B" in b."""
+    """Return what the names of a pair share: the stem without "_A" in domain a and "_B" in b.
+
+    Args:
+        split: name of the folder, which ends with the domain: "trainA".
+        name: path of the image below it.
+    """
     return stem(name).removesuffix(f"_{split[-1].upper()}")
 
 

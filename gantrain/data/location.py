@@ -102,6 +102,10 @@ class ResolvedRoot:
 def held_out_indices(total: int, count: int) -> list[int]:
     """Return `count` evenly spaced indices of `total` images, to be used as test images.
 
+    Args:
+        total: images of the set.
+        count: images to hold out.
+
     Raises:
         ConfigError: fewer than 2 images would be left to train on.
     """

@@ -145,7 +145,14 @@ class UnpairedShapes:
 
 
 def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
-    """Return the scenes of a split in domain "a" or "b", uint8 [count, 3, side, side]."""
+    """Return the scenes of a split in domain "a" or "b", uint8 [count, 3, side, side].
+
+    Args:
+        domain: "a" or "b": how the scenes are painted.
+        split: number of the split: different splits have different scenes.
+        count: number of scenes.
+        side: in pixels.
+    """
     images = np.empty((count, 3, side, side), np.uint8)
     for start, ground, classes in _scenes(split, count, side):
         images[start : start + 64] = _paint(domain, ground, classes)

@@ -30,6 +30,10 @@ def _moving(module: nn.Module) -> Iterator[Tensor]:
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy every source to its target, with one kernel launch per dtype instead of one per tensor.
 
+    Args:
+        targets: tensors to overwrite, on one device.
+        sources: of the same shapes and dtypes, in the same order.
+
     Raises:
         ValueError: the sequences differ in length.
     """

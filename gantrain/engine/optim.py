@@ -39,6 +39,13 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
 
     It is k / (k + 1) with one penalty every k steps. A penalty (`full_precision`) at every step
     does not count as a main step, so k = 1 gives 1 / 2.
+
+    Args:
+        phases: those of the GAN, of both players.
+        player: "G" or "D".
+
+    Returns:
+        In (0, 1]; 1 for a player without main steps.
     """
     # A phase every k steps counts 1 / k.
     own_phases = [phase for phase in phases if phase.player == player]
@@ -119,6 +126,10 @@ class LearningRate:
 def set_lr(optimizer: Optimizer, factor: float) -> float:
     """Set every group to its configured learning rate times `factor`.
 
+    Args:
+        optimizer: changed in place.
+        factor: see `LearningRate.factor`, in [0, 1].
+
     Returns:
         The learning rate of the first group.
     """
@@ -130,7 +141,12 @@ def set_lr(optimizer: Optimizer, factor: float) -> float:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`."""
+    """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`.
+
+    Args:
+        optimizer: as configured for this start.
+        state: its state dict from a checkpoint.
+    """
     # load_state_dict would also bring back the saved lr and betas, which the new config may change.
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)

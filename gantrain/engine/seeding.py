@@ -34,7 +34,13 @@ def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:
 
 @contextmanager
 def stream(seed: int, name: str, step: int = 0) -> Iterator[None]:
-    """Run a block in its own random stream, then restore the state of torch's generators."""
+    """Run a block in its own random stream, then restore the state of torch's generators.
+
+    Args:
+        seed: the seed of the run.
+        name: of the stream, such as `PREVIEW`.
+        step: index of the optimizer step; 0 gives the same numbers at every step.
+    """
     generators = [g for g in (torch.default_generator, _gpu_generator()) if g]
     states = [generator.get_state() for generator in generators]
     try:

@@ -128,7 +128,12 @@ class RankLocal(nn.Module):
 
 
 def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
-    """Return a player's networks: the children of a ModuleDict, else {name: player}."""
+    """Return a player's networks: the children of a ModuleDict, else {name: player}.
+
+    Args:
+        player: `gan.G` or `gan.D`.
+        name: "G" or "D", the name of a network that is not in a ModuleDict.
+    """
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
 
 

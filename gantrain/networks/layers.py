@@ -36,6 +36,10 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     """Return the normalisation for [N, channels, H, W].
 
     Instance norm has neither parameters nor state, so train() and eval() agree.
+
+    Args:
+        norm: "instance", "batch" or "none".
+        channels: features to normalise.
     """
     if norm == "instance":
         # torch's defaults, as in the reference: no affine parameters, no running statistics.
@@ -92,6 +96,10 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
     """Run output layers outside autocast, in float32 or wider.
 
     bfloat16 near +-1 has steps of half an 8-bit level: images computed in it show banding.
+
+    Args:
+        layers: the last layers of a network.
+        x: their input, [N, C, H, W] or [N, F].
     """
     with without_autocast(x):
         return layers(at_least_float32(x))

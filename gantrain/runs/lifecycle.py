@@ -54,7 +54,12 @@ def recorded_config(config: RunConfig, existing: ExistingRun | None) -> RunConfi
 
 
 def check_ranks(config: RunConfig, process: ProcessInfo | None) -> None:
-    """Raise ConfigError if each of several ranks would start ranks of its own."""
+    """Raise ConfigError if each of several ranks would start ranks of its own.
+
+    Args:
+        config: the checked config, with runtime.devices.
+        process: this process among ranks that torchrun or srun started; None: it is alone.
+    """
     devices = config.runtime.devices
     if process is None or devices in (1, process.local_size):
         return
@@ -80,7 +85,13 @@ def check_same_checkpoint(nimgs: list[int], directory: RunDirectory) -> None:
 
 
 def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
-    """Raise ConfigError if a checkpoint does not fit the model, before anything is written."""
+    """Raise ConfigError if a checkpoint does not fit the model, before anything is written.
+
+    Args:
+        directory: named in the message.
+        state: the content of the checkpoint.
+        gan: the model as configured.
+    """
     if mismatches := shape_mismatches(state, gan):
         suffix = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise ConfigError(

@@ -47,7 +47,12 @@ def finish(
 
 
 def reprint_result(existing: ExistingRun, config: RunConfig) -> float | None:
-    """Print the summary of a finished run again, and return the value of its objective."""
+    """Print the summary of a finished run again, and return the value of its objective.
+
+    Args:
+        existing: the finished run.
+        config: names the objective.
+    """
     result = dict(existing.result or {})
     metrics = objective.metrics(result.get("metrics", {}), result["pairs"])
     # The repeated command may have another objective

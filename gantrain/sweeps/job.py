@@ -86,14 +86,26 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
 
 
 def job_config(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
-    """Return the checked settings of `cfg` with the job's directory."""
+    """Return the checked settings of `cfg` with the job's directory.
+
+    Args:
+        sweep: its folder takes the runs.
+        job: its name becomes that of the run.
+        cfg: as composed; changed in place.
+    """
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
     return train_config.load(cfg)
 
 
 def existing_outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
-    """Return the outcome of a job that need not run, else None."""
+    """Return the outcome of a job that need not run, else None.
+
+    Args:
+        sweep: the sweep.
+        job: the job.
+        config: see `job_config`.
+    """
     existing = resume.find_resumable(config)
     if existing and existing.result:
         return finished_outcome(sweep, job, config.objective, "already done")

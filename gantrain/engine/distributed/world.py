@@ -289,6 +289,11 @@ def process_group(
     """Join the other ranks for the duration of a block; the arguments are those of `World.join`.
 
     After RankLost the connections are left as they are, because closing broken ones could block.
+
+    Args:
+        process: this process among the ranks; None: it is alone.
+        device: where the tensors of collectives are.
+        timeout: seconds that a rank may be behind the others within a step.
     """
     world = World.join(process, device, timeout)
     try:

@@ -100,7 +100,12 @@ class ConvLayer(nn.Module):
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down]."""
+        """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down].
+
+        Args:
+            x: in full or half precision, which the result shares.
+            gain: factor of the result, besides that of the activation.
+        """
         x = self._convolve(x, self.weight.to(x.dtype))
         bias = None if self.bias is None else self.bias.to(x.dtype)
         total_gain = _GAIN[self.activation] * gain
@@ -160,7 +165,14 @@ class SynthesisLayer(nn.Module):
     def forward(
         self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random", gain: float = 1.0
     ) -> Tensor:
-        """Features [N, in_channels, H, W], w [N, w_dim] -> `gain` * [N, out_channels, *size]."""
+        """Features [N, in_channels, H, W], w [N, w_dim] -> `gain` * [N, out_channels, *size].
+
+        Args:
+            x: in full or half precision, which the result shares.
+            w: in full precision.
+            noise_mode: see `SynthesisNetwork.forward`.
+            gain: factor of the result, besides that of the activation.
+        """
         x = modulated_conv.modulated_conv2d(
             x,
             self.weight,
@@ -207,6 +219,12 @@ class ToRGB(nn.Module):
 
 
 def clamp_in_half(x: Tensor, clamp: float | None, gain: float = 1.0) -> float | None:
-    """Return the bound of a layer's output, or None: only half precision might overflow."""
+    """Return the bound of a layer's output, or None: only half precision might overflow.
+
+    Args:
+        x: the output of the layer; its dtype decides.
+        clamp: bound at a gain of 1; None: no limit.
+        gain: factor of the output, and so of the bound.
+    """
     is_half = x.dtype in (torch.float16, torch.bfloat16)
     return clamp * gain if is_half and clamp is not None else None

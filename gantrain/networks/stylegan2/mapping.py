@@ -120,6 +120,11 @@ class MappingNetwork(nn.Module):
 def require_labels(c: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
     """Return the labels in the dtype of `like`.
 
+    Args:
+        c: [N, label_dim] of any dtype, or None.
+        label_dim: entries of a label.
+        like: a tensor of the dtype that the network computes in.
+
     Raises:
         ValueError: the labels are missing or not [N, label_dim].
     """

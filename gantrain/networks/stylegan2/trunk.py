@@ -89,7 +89,14 @@ def down_blocks(
     architecture: DiscriminatorArchitecture,
     conv_clamp: float | None,
 ) -> dict[str, DownBlock]:
-    """Return the blocks by name, from the highest resolution to the one above the base."""
+    """Return the blocks by name, from the highest resolution to the one above the base.
+
+    Args:
+        sizes: the blocks, from the base up.
+        image_channels: channels of the image.
+        architecture: see `DownBlock`.
+        conv_clamp: see `ConvLayer`.
+    """
     blocks = {}
     # Pairs of neighbours from the top; the base itself is the `Epilogue`.
     for size, below in zip(sizes[:0:-1], sizes[-2::-1], strict=True):
@@ -156,7 +163,12 @@ class Epilogue(nn.Module):
         self.out = FullyConnected(channels, out_features)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features]."""
+        """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features].
+
+        Args:
+            x: in full precision.
+            image: at the size of the base; read with architecture="skip" only.
+        """
         if self.reads_image:
             x = x + self.fromrgb(image)
         if self.mbstd_channels:  # lets D see how varied the batch is, against mode collapse

@@ -64,7 +64,12 @@ class OwnLauncher(Launcher, ABC):
         return outcomes
 
     def existing_outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
-        """Return the outcome of a job that need not run, else None."""
+        """Return the outcome of a job that need not run, else None.
+
+        Args:
+            job: the job.
+            cfg: as composed; changed in place, see `job_config`.
+        """
         return task.existing_outcome(self.sweep, job, task.job_config(self.sweep, job, cfg))
 
     def print_status(self, job: Job, text: str) -> None:
@@ -86,7 +91,13 @@ def print_line(text: str) -> None:
 
 
 def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -> JobReturn:
-    """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure."""
+    """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure.
+
+    Args:
+        overrides: of the job.
+        cfg: as composed.
+        value: of the objective, or None.
+    """
     result = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
     result.return_value = value
     return result

@@ -81,6 +81,10 @@ class Local(OwnLauncher):
     ) -> Sequence[JobReturn]:
         """Run all jobs.
 
+        Args:
+            job_overrides: the overrides of each job.
+            initial_job_idx: number of the first job; later batches of a sweeper continue counting.
+
         Raises:
             SystemExit: 75 when stopped.
             ConfigError: there are too few devices.

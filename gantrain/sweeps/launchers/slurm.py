@@ -95,6 +95,10 @@ class Slurm(OwnLauncher):
     ) -> Sequence[JobReturn]:
         """Submit the jobs, and wait for them if `waits`.
 
+        Args:
+            job_overrides: the overrides of each job.
+            initial_job_idx: number of the first job.
+
         Raises:
             ConfigError: Slurm rejects the jobs.
             SystemExit: 75 when interrupted while waiting.
