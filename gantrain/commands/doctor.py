@@ -21,9 +21,9 @@ from gantrain.health.memorization import (
     assess_memorization,
     embed,
 )
-from gantrain.inference import model as sampling
 from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import translate
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.runs.health import ada_p_bound
@@ -109,7 +109,7 @@ class _Case:
 
 def _check_memorization(config: DoctorConfig, run: Run) -> bool:
     """Compare samples with training images, and return whether some look memorized."""
-    model = sampling.load(config.run, config.device, say=print)
+    model = load_model(config.run, config.device, say=print)
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))

@@ -15,9 +15,9 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
-from gantrain.inference import model as sampling
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.rendering import ImageWriter
 from gantrain.inference.seeds import read_numbers
 from gantrain.io.files import atomic_write
@@ -31,7 +31,7 @@ def main(config: GenerateConfig) -> None:
     Raises:
         ConfigError: a setting does not fit the snapshot, or a file cannot be used.
     """
-    model = sampling.load(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=print)
     if model_problems := problems(config, model):
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from torch import Tensor, nn
 
 from gantrain import build
-from gantrain.config import derived as auto
+from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
@@ -211,7 +211,7 @@ def _gan_and_data(
     """Return the GAN with its initial weights, the prepared data set, and the completed config."""
     say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
     data = world.run_on_all(lambda: unprepared_data or build.make_data(config))
-    full = world.run_on_all(lambda: auto.fill_in(config, data.resolution, world.size))
+    full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)

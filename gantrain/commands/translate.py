@@ -16,9 +16,9 @@ from gantrain.data.decode import image_size
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.inference import image_io
-from gantrain.inference import model as sampling
 from gantrain.inference.inputs import TranslationTask, find_tasks
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
 from gantrain.io.files import atomic_write, remove_leftovers
@@ -37,7 +37,7 @@ def main(config: TranslateConfig) -> None:
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
     tasks = find_tasks(config.input, config.format == "same")
-    model = sampling.load(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
         raise ConfigError(
@@ -60,8 +60,8 @@ def main(config: TranslateConfig) -> None:
             advance(len(batch))
     _exit_if_stopped(signals)
     if config.gallery:
-        shown = [task for task in tasks if task.source not in faults][: config.gallery]
-        page = write_gallery(output, shown, model, config.direction, channels, value_range)
+        translated = [task for task in tasks if task.source not in faults][: config.gallery]
+        page = write_gallery(output, translated, model, config.direction, channels, value_range)
         print(f"Page: {page}")
     print(f"{len(tasks) - len(faults)} images in {output}")
     if faults:

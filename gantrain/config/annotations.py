@@ -30,14 +30,14 @@ def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
     """
     if accepts(value, annotation):
         return None
-    shown = f"{key}={format_value(value)}"
+    setting = f"{key}={format_value(value)}"
     choices = _choices(annotation)
     if choices and not isinstance(value, (list, dict)):
         close = nearest(format_value(value), [format_value(choice) for choice in choices])
         hint = f"Did you mean {key}={close}? " if close else ""
-        return f"{shown} is not a choice. {hint}Choices: {', '.join(map(format_value, choices))}."
+        return f"{setting} is not a choice. {hint}Choices: {', '.join(map(format_value, choices))}."
     reason = "is out of range" if accepts(value, annotation, ranged=False) else "is not allowed"
-    return f"{shown} {reason}: {key} must be {describe(annotation)}."
+    return f"{setting} {reason}: {key} must be {describe(annotation)}."
 
 
 def accepts(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.config import train as train_config
 from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
@@ -95,7 +95,7 @@ def job_config(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
     """
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
-    return train_config.load(cfg)
+    return load_run_config(cfg)
 
 
 def existing_outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:

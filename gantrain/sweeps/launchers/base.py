@@ -12,9 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import Outcome
+from gantrain.sweeps.job import Outcome, existing_outcome, job_config, label
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -70,11 +69,11 @@ class OwnLauncher(Launcher, ABC):
             job: the job.
             cfg: as composed; changed in place, see `job_config`.
         """
-        return task.existing_outcome(self.sweep, job, task.job_config(self.sweep, job, cfg))
+        return existing_outcome(self.sweep, job, job_config(self.sweep, job, cfg))
 
     def print_status(self, job: Job, text: str) -> None:
         """Print a line about a job."""
-        print_line(f"{task.label(self.sweep, job)}: {text}")
+        print_line(f"{label(self.sweep, job)}: {text}")
 
     def failure_outcome(self, job: Job) -> Outcome:
         """Return the outcome of a job with a recorded failure: the last line of its reason."""
