@@ -15,7 +15,7 @@ def build_optimizers(
 ) -> dict[str, Optimizer]:
     """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
 
-    A player with lazily regularised phases takes more than one optimizer step per training step,
+    A player with lazily regularized phases takes more than one optimizer step per training step,
     so its learning rate and betas are corrected (`lazy_reg_correction`).
 
     Args:

@@ -52,7 +52,7 @@ class Phase:
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
     player: str  # "G" or "D": attribute of the GAN and key of its optimizer
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
-    interval: int = 1  # > 1: lazy regularisation; the engine multiplies the loss by it
+    interval: int = 1  # > 1: lazy regularization; the engine multiplies the loss by it
     double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
     full_precision: bool = False  # a penalty: the engine runs it outside autocast
 

@@ -36,7 +36,7 @@ class CycleGAN(GAN):
         blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
             paper.
         discriminator, d_layers, ndf: see `gantrain.networks.translation`.
-        init, init_gain: weight initialisation, see `gantrain.networks.layers.init_weights`.
+        init, init_gain: weight initialization, see `gantrain.networks.layers.init_weights`.
         loss: adversarial loss, see `gantrain.losses`.
         gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
         lambda_adversarial, lambda_cycle: weights of these losses, constants or schedules.

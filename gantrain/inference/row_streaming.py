@@ -120,7 +120,7 @@ def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
 
 
 class Normalize(nn.Module):
-    """Normalisation with given statistics.
+    """Normalization with given statistics.
 
     Args:
         mean: [C].

@@ -66,7 +66,7 @@ def is_intact(path: Path) -> bool:
     """Return whether a file of torch.save (a zip) is complete: all records match their CRC-32."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch would read uninitialised memory for a record that is marked as a folder.
+            # torch would read uninitialized memory for a record that is marked as a folder.
             all_files = all(record.external_attr == 0 for record in archive.infolist())
             return all_files and archive.testzip() is None
     # RuntimeError, zlib.error: a flipped bit can mark a record as encrypted or compressed.

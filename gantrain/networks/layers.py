@@ -1,4 +1,4 @@
-"""Building blocks shared by the networks: norms, padding, weight initialisation, precision."""
+"""Building blocks shared by the networks: norms, padding, weight initialization, precision."""
 
 from typing import Literal
 
@@ -33,13 +33,13 @@ class ReflectionPad(nn.Module):
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Return the normalisation for [N, channels, H, W].
+    """Return the normalization for [N, channels, H, W].
 
     Instance norm has neither parameters nor state, so train() and eval() agree.
 
     Args:
         norm: "instance", "batch" or "none".
-        channels: features to normalise.
+        channels: features to normalize.
     """
     if norm == "instance":
         # torch's defaults, as in the reference: no affine parameters, no running statistics.
@@ -59,7 +59,7 @@ def uses_bias(norm: Norm) -> bool:
 
 @torch.no_grad()
 def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> nn.Module:
-    """Initialise a network in place as CycleGAN's reference does.
+    """Initialize a network in place as CycleGAN's reference does.
 
     Weights of convolutions and linear layers are drawn by `init`, biases are 0, batch norm's
     scales are drawn from N(1, gain).
@@ -86,7 +86,7 @@ def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> n
                 nn.init.orthogonal_(module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):  # instance norm has nothing to initialise
+        elif isinstance(module, nn.BatchNorm2d):  # instance norm has nothing to initialize
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
     return net

@@ -21,7 +21,7 @@ def bias_act(
 ) -> Tensor:
     """Return clamp(gain * act(scale * x + bias)).
 
-    `scale` takes a layer's equalised learning rate: scaling its output costs nothing here, scaling
+    `scale` takes a layer's equalized learning rate: scaling its output costs nothing here, scaling
     its weights would cost a copy of them in every forward and backward pass.
 
     Args:

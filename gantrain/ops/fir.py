@@ -17,7 +17,7 @@ _SEPARABLE_FROM = 8
 
 
 def fir_taps(taps: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalised to sum 1."""
+    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalized to sum 1."""
     tensor = torch.tensor(taps, dtype=torch.float32)
     return tensor / tensor.sum()
 

@@ -29,7 +29,7 @@ def modulated_conv2d(
     Args:
         x: [N, I, H, W], any range. Its dtype is that of the result and of the convolution.
         weight: [O, I, k, k], k odd; k = 3 for upsampling.
-        styles: [N, I]. In half precision weights and styles are normalised first, which the
+        styles: [N, I]. In half precision weights and styles are normalized first, which the
             demodulation cancels.
         demodulate: whether to divide by the norm of the modulated weights.
         up: 1, or 2: a transposed convolution of stride 2, smoothed by a filter.

@@ -1,4 +1,4 @@
-"""Layers with an equalised learning rate: weights ~ N(0, 1), scaled at run time.
+"""Layers with an equalized learning rate: weights ~ N(0, 1), scaled at run time.
 
 Karras et al. 2018, "Progressive growing of GANs", section 4.1 (arXiv 1710.10196).
 """
@@ -154,7 +154,7 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         # A bias of 1: before training, styles are around 1 and leave the weights unchanged.
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
-        # No runtime scale: demodulation normalises the weights anyway.
+        # No runtime scale: demodulation normalizes the weights anyway.
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))  # noise fades in during training

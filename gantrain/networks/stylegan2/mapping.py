@@ -108,7 +108,7 @@ class MappingNetwork(nn.Module):
         if not self.label_dim:
             return normalize_2nd_moment(z)
         labels = require_labels(c, self.label_dim, z)
-        # Both halves are normalised, so that neither dominates.
+        # Both halves are normalized, so that neither dominates.
         return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
 
     @torch.no_grad()

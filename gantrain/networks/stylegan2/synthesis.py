@@ -158,7 +158,7 @@ class SynthesisNetwork(nn.Module):
         self.num_ws = 2 * len(sizes)
 
     def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
-        """Synthesise images.
+        """Synthesize images.
 
         Args:
             ws: [N, num_ws, w_dim].
