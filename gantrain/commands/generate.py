@@ -1,7 +1,6 @@
 """gantrain generate: images, style mixes and videos from a trained generator."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.rendering import ImageWriter
 from gantrain.inference.seeds import read_numbers
-from gantrain.io.files import atomic_write
+from gantrain.io.files import atomic_write, write_json
 from gantrain.runs.directory import RunDirectory
 
 
@@ -186,8 +185,7 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
         "versions": packages,
         "files": writer.descriptions,
     }
-    with atomic_write(writer.folder / "generate.json") as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(writer.folder / "generate.json", record)
     count = "1 file" if len(writer.descriptions) == 1 else f"{len(writer.descriptions)} files"
     print(f"{count} in {writer.folder}; the settings are in generate.json.")
 

@@ -21,7 +21,7 @@ from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
-from gantrain.io.files import atomic_write, remove_leftovers
+from gantrain.io.files import remove_leftovers, write_json
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -181,8 +181,7 @@ def _prepare_output(output: Path, config: TranslateConfig, model: Model) -> None
             raise ConfigError(
                 f"output={output} holds other files and is left alone: give a new or empty folder."
             )
-        with atomic_write(output / RECORD_FILE) as file:
-            file.write((json.dumps(record, indent=2) + "\n").encode())
+        write_json(output / RECORD_FILE, record)
     except (OSError, ValueError) as error:
         raise ConfigError(f"output={output} cannot be used ({error}): give another.") from None
 

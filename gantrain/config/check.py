@@ -73,6 +73,20 @@ def plain_settings(settings: Any) -> dict[str, Any]:
     return {key.rstrip("_"): value for key, value in dataclasses.asdict(settings).items()}
 
 
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested settings; a section without keys yields nothing.
+
+    Args:
+        node: nested dicts, or a single value.
+        prefix: the dotted key of `node` itself; "": it is the whole config.
+    """
+    if not isinstance(node, dict):
+        yield prefix, node
+        return
+    for key, value in node.items():
+        yield from flatten(value, f"{prefix}.{key}" if prefix else key)
+
+
 def typed(kind: type[T], plain: dict[str, Any]) -> T:
     """Turn checked plain values into an instance of `kind`, including sections and floats.
 

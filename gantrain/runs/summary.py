@@ -9,6 +9,7 @@ from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
+from gantrain.io.files import write_json
 from gantrain.runs import objective, resume
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.resume import ExistingRun
@@ -40,7 +41,7 @@ def finish(
     selected = objective.select_objective(config.objective, metrics)
     result = {"nimg": trainer.nimg, "pairs": pairs, "headline": mean_l1(pairs)}
     result |= {"metrics": metrics, "objective": selected, "enough": trainer.early_stopped}
-    directory.write_json(directory.result, result)
+    write_json(directory.result, result)
     for line in summary_lines(directory, result, config):
         tracker.say(line)
     return objective.objective_value(config.objective, selected["value"])
