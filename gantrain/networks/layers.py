@@ -118,4 +118,5 @@ def half_dtype(x: Tensor) -> torch.dtype | None:
     device = x.device.type
     if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return None
+    # For blocks that leave autocast and cast by themselves, some of them to this dtype.
     return torch.get_autocast_dtype(device)

@@ -85,6 +85,7 @@ def is_rank_zero(environ: Mapping[str, str] | None = None) -> bool:
 def _from_srun(env: Mapping[str, str]) -> ProcessInfo | None:
     # SLURM_NTASKS is no help: a batch script has it too, but is a single process.
     size = int(env.get("SLURM_STEP_NUM_TASKS", "1"))
+    # A step of one task is an ordinary process.
     if size < 2:
         return None
     if "SLURM_PROCID" not in env or "SLURM_LOCALID" not in env:

@@ -80,6 +80,7 @@ def _doublings(height: int, width: int) -> int:
 def _fits(height: int, width: int) -> bool:
     doublings = _doublings(height, width)
     base = max(height, width) >> doublings
+    # At least one doubling: a network of the base alone would have no blocks.
     return doublings >= 1 and base <= _LARGEST_BASE
 
 
