@@ -98,7 +98,7 @@ def test_grey_is_red_green_and_blue_alike() -> None:
     assert (expected - expected.mean(1, keepdim=True)).abs().max() < 1e-12  # and stays grey
 
 
-@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("colors", [1, 3])
 def test_alpha_has_no_color(colors: int) -> None:
     images = torch.randn(4, colors + 1, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, RandomParameters(4, 1))
