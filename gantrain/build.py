@@ -30,7 +30,7 @@ def make_data(config: RunConfig) -> Dataset:
 
 
 def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
-    """Return the GAN on the CPU, with weights initialised from torch's current random state.
+    """Return the GAN on the CPU, with weights initialized from torch's current random state.
 
     Args:
         config: the checked config.

@@ -61,7 +61,12 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Return mean |x - y| as a scalar, computed in at least float32."""
+    """Return mean |x - y| as a scalar, computed in at least float32.
+
+    Args:
+        x: any shape and floating-point dtype.
+        y: of the same shape.
+    """
     return (at_least_float32(x) - at_least_float32(y)).abs().mean()
 
 
@@ -86,6 +91,7 @@ def gradient_penalty(discriminator: Loss, real: Tensor, fake: Tensor) -> Tensor:
         logits = discriminator(x)
         # A patch discriminator gives many scores per image: the score of the image is their mean.
         score = logits.reshape(len(logits), -1).mean(1).sum()
+        # create_graph: the penalty is itself differentiated, in the parameters of D.
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -100,6 +106,7 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
     Returns:
         [N], differentiable in D's parameters (second-order).
     """
+    # The sum of the logits: one backward pass gives the gradients of all images.
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
@@ -115,5 +122,6 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     Returns:
         [N], differentiable in G's parameters (second-order).
     """
+    # J_w^T y = grad_w <G(w), y>, so the Jacobian itself is never computed (section 3.2).
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     return gradient.square().sum(2).mean(1).sqrt()

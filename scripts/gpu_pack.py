@@ -246,8 +246,8 @@ def convert(target: str, path: Path, side: int) -> PackedImage:
 
 def _over_white(x: np.ndarray) -> np.ndarray:
     """Composite an image with alpha, uint8 [H, W, 2 or 4], over white, uint8 [H, W, 1 or 3]."""
-    colours, alpha = x[..., :-1].astype(np.uint32), x[..., -1:].astype(np.uint32)
-    return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    colors, alpha = x[..., :-1].astype(np.uint32), x[..., -1:].astype(np.uint32)
+    return ((colors * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _check_domains(groups: list[Group], usable: dict[str, PackedImage]) -> None:

@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from gantrain import build
 from gantrain.config import paths
-from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -22,8 +23,8 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> train_config.RunConfig:
-    return train_config.load(compose("train", list(overrides)), typed_keys=[])
+def load(*overrides: str) -> RunConfig:
+    return load_run_config(compose("train", list(overrides)), typed_keys=[])
 
 
 @pytest.mark.parametrize(

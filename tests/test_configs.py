@@ -11,7 +11,7 @@ from PIL import Image
 
 from gantrain.commands.train import run
 from gantrain.config import paths
-from gantrain.config import train as train_config
+from gantrain.config.train import load as load_run_config
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import final_state, rows
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
@@ -65,7 +65,7 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train(*overrides: str) -> None:
-    config = train_config.load(compose("train", list(overrides)), typed_keys=[])
+    config = load_run_config(compose("train", list(overrides)), typed_keys=[])
     run(config, list(overrides), "data")
 
 
@@ -101,7 +101,7 @@ NEEDS_CUDA = ("runtime=gpu",)
 
 @pytest.mark.parametrize("choice", NEEDS_CUDA)
 def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
-    config = train_config.load(compose("train", [choice]), typed_keys=[])
+    config = load_run_config(compose("train", [choice]), typed_keys=[])
     assert config.runtime.device == "cuda"
 
 

@@ -55,7 +55,9 @@ class ADA(nn.Module):
             return
         sums = self._read_host_copy()
         if sums is not None and sums[1] > 0:
+            # A ratio: that `seen` is averaged over microbatches and ranks scales both sums alike.
             error = sums[0] / sums[1] - self.target
+            # The sign alone: p moves at a constant speed, however far r_t is from its target.
             sign = (error > 0) - (error < 0)
             p = self.p + sign * batch * self.interval / (self.kimg * 1000)
             self.p = min(max(p, 0.0), self.max_p)
@@ -65,6 +67,7 @@ class ADA(nn.Module):
         if on_cuda:
             self._copied = torch.cuda.Event()
             self._copied.record(torch.cuda.current_stream(self.seen.device))
+        # Queued behind the copy, so it cannot overtake it.
         self.seen.zero_()
 
     def _read_host_copy(self) -> list[float] | None:
@@ -76,6 +79,7 @@ class ADA(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return p and the sums of the last interval for the state dict."""
+        # Waits for the copy: a resumed run has to adjust p by the same sums.
         return {"p": self.p, "arriving": self._read_host_copy()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:

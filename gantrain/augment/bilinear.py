@@ -32,8 +32,13 @@ def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
     """Compute `sample_bilinear` slower, by four look-ups with a deterministic gradient.
 
     CUDA's gradient of grid_sample adds in no fixed order; that of gather has a deterministic mode.
+
+    Args:
+        images: [N, C, H, W].
+        grid: [N, h, w, 2], see `sample_bilinear`.
     """
     n, c, height, width = images.shape
+    # From [-1, 1], edge to edge, to pixel indices: align_corners=False.
     x = ((grid[..., 0] + 1) * width - 1) / 2
     y = ((grid[..., 1] + 1) * height - 1) / 2
     left, top = x.floor(), y.floor()
@@ -41,6 +46,7 @@ def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
     for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         weight = (1 - (x - column).abs()) * (1 - (y - row).abs()) * inside
+        # Clamped to be a valid index; outside the image its weight is 0.
         index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         index = index.long().flatten(1)[:, None].expand(-1, c, -1)
         result = result + weight.flatten(1)[:, None] * images.flatten(2).gather(2, index)
@@ -57,6 +63,7 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
+        # A function of its own, because the gradient has to be differentiable again.
         return _SampleAdjoint.apply(grads[0], grid, ctx.size), None
 
 

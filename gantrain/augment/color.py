@@ -58,6 +58,7 @@ def recolor(images: Tensor, matrix: Tensor) -> Tensor:
         )
     if torch.equal(matrix, _EYE.expand_as(matrix)):  # on the CPU, so it waits for no device
         return images
+    # One affine map per image, whatever transforms it is the product of.
     gain, offset = matrix[:, :3, :3], matrix[:, :3, 3:]
     color_channels = 1 if channels < 3 else 3
     if color_channels == 1:  # the mean of the results for r, g and b
@@ -100,6 +101,7 @@ def _saturation(params: RandomParameters) -> Tensor:
     return _EYE + (factor - 1) * _OFF_LUMA
 
 
+# In the order in which they are drawn and applied.
 _TRANSFORMS: dict[str, Callable[[RandomParameters], Tensor]] = {
     "brightness": _brightness,
     "contrast": _contrast,

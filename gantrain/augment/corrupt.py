@@ -21,6 +21,7 @@ def add_noise(images: Tensor, std: Tensor) -> Tensor:
         images: [N, C, H, W].
         std: [N], standard deviation of the noise in each image.
     """
+    # `std` is on the CPU: asking it waits for no device.
     if not std.any():
         return images
     return images + torch.randn_like(images) * to_device_like(std, images).view(-1, 1, 1, 1)
@@ -44,6 +45,7 @@ def cut_out(images: Tensor, centre: Tensor) -> Tensor:
     height, width = images.shape[2:]
     in_columns = _covered(centre[:, 0], width)[:, None, None, :]
     in_rows = _covered(centre[:, 1], height)[:, None, :, None]
+    # A product instead of an assignment: differentiable, and the same for all images.
     return images * (1 - to_device_like(in_rows, images) * to_device_like(in_columns, images))
 
 

@@ -56,10 +56,16 @@ class RandomParameters:
             neutral: value for images that are not selected: that of the identity.
             p: probability of a selection; None: that of the constructor.
         """
+        # All values have been drawn already: which images are selected does not shift later draws.
         selected = torch.rand(self.n, dtype=torch.float64) < (self.p if p is None else p)
         return torch.where(selected.view(-1, *[1] * (values.ndim - 1)), values, neutral)
 
 
 def to_device_like(values: Tensor, images: Tensor) -> Tensor:
-    """Convert `values` to the dtype and device of `images`, without waiting for the device."""
+    """Convert `values` to the dtype and device of `images`, without waiting for the device.
+
+    Args:
+        values: parameters, float64 on the CPU.
+        images: the batch they are applied to.
+    """
     return values.to(images.dtype).to(images.device, non_blocking=True)

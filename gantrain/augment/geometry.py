@@ -30,6 +30,7 @@ def inverse_matrix(transforms: Collection[str], params: RandomParameters, size: 
         [n, 3, 3] homogeneous float64 matrices on the CPU; exactly the identity for an image without
         a selected transform.
     """
+    # Multiplied from the right: the inverse of a product has the factors in reverse order.
     matrix = _scaling(torch.ones(params.n, 2, dtype=torch.float64))
     for name, inverse in _INVERSES:
         if name in transforms:
@@ -48,6 +49,7 @@ def _rotate90(params: RandomParameters, _: Size) -> Tensor:
 
 def _xint(params: RandomParameters, size: Size) -> Tensor:
     shift = params.select(params.signed(0.125, 2), 0)  # share of width and height
+    # Rounded: by whole pixels, an image moves without being blurred.
     return _translation(-torch.round(shift * _width_height(size)))
 
 
@@ -75,6 +77,7 @@ def _xfrac(params: RandomParameters, size: Size) -> Tensor:
     return _translation(-params.select(params.normal(0.125, 2), 0) * _width_height(size))
 
 
+# A list, because a rotation comes twice; the order is that of the transforms.
 _INVERSES: list[tuple[str, Callable[[RandomParameters, Size], Tensor]]] = [
     ("xflip", _xflip),
     ("rotate90", _rotate90),
@@ -89,6 +92,7 @@ _INVERSES: list[tuple[str, Callable[[RandomParameters, Size], Tensor]]] = [
 
 def _rotation_probability(p: float) -> float:
     """Return the probability of each of two rotations, so that at least one has probability p."""
+    # 1 - (1 - q)^2 = p, solved for q.
     return 1 - sqrt(1 - p)
 
 

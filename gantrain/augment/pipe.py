@@ -78,6 +78,7 @@ class AugmentPipe(nn.Module):
         images = at_least_float32(images)  # resampling in half precision would show banding
         if p == 0 or not self.transforms:
             return images
+        # Autocast would run the matrix products of the resampling in half precision.
         with without_autocast(images):
             return self._augment(images, RandomParameters(len(images), p, percentile))
 
@@ -85,6 +86,7 @@ class AugmentPipe(nn.Module):
         size = (images.shape[2], images.shape[3])
         # All geometric transforms are one resampling, so that images are blurred only once.
         images = warp(images, inverse_matrix(self.transforms, params, size))
+        # The order is also that of the draws: another one would change the augmentations of a seed.
         if not self.transforms.isdisjoint(_COLOR):
             images = recolor(images, color_matrix(self.transforms, params))
         if "filter" in self.transforms:

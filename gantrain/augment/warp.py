@@ -35,6 +35,7 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
         return images
     size = (images.shape[2], images.shape[3])
     if images.device.type != "cpu":
+        # One launch for all: image by image, an accelerator would mostly wait for launches.
         return _resample(images, inverse, required_margins(inverse, size, bucket=_BUCKET))
     results = []
     for x, matrix, warped in zip(images.split(1), inverse.split(1), is_warped, strict=True):
@@ -54,13 +55,16 @@ def required_margins(inverse: Tensor, size: tuple[int, int], bucket: int = 1) ->
         Margins of at most the image's size - 1.
     """
     height, width = size
+    # The centres of the corner pixels, relative to the centre of the image.
     x, y = (width - 1) / 2, (height - 1) / 2
     corners = torch.tensor([[-x, x, x, -x], [-y, -y, y, y], [1, 1, 1, 1]], dtype=inverse.dtype)
     positions = inverse[:, :2] @ corners
     low, high = positions.amin((0, 2)).tolist(), positions.amax((0, 2)).tolist()
 
     def margin(overshoot: float, limit: int) -> int:
+        # Twice: the upsampling and the downsampling each read that much more.
         pixels = ceil(overshoot + 2 * REACH)
+        # One reflection reaches no further than the size - 1; an image that fits needs no margin.
         return min(max(bucket * ceil(pixels / bucket), 0), limit)
 
     return Margins(
@@ -96,6 +100,7 @@ def lookup_matrix(inverse: Tensor, size: tuple[int, int], margins: Margins) -> T
     dtype = inverse.dtype
     padded = [width + margins.left + margins.right, height + margins.top + margins.bottom]
     centre = torch.tensor([width + 2 * margins.left, height + 2 * margins.top], dtype=dtype)
+    # The last row of a homogeneous matrix is (0, 0, 1) and not needed from here on.
     matrix = inverse[:, :2].clone()
     matrix[:, :, 2] = 2 * matrix[:, :, 2] - 0.5 + centre  # up-pixels from the upper left corner
     matrix /= torch.tensor(padded, dtype=dtype)[:, None]

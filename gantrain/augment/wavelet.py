@@ -54,8 +54,10 @@ def upsample_2x(images: Tensor, margins: Margins) -> Tensor:
     height, width = images.shape[2:]
     rows = _upsampling_matrix(height, images.dtype)
     columns = _upsampling_matrix(width, images.dtype)
+    # One cached matrix has the widest margins; smaller ones are a slice of it.
     rows = rows[:, _within_margins(height, margins.top, margins.bottom)]
     columns = columns[:, _within_margins(width, margins.left, margins.right)]
+    # The filter is separable: one product over columns, one over rows.
     return rows.mT @ (images @ columns)
 
 
@@ -76,7 +78,13 @@ def downsample_2x(x: Tensor) -> Tensor:
 
 
 def upsample_2x_by_filter(images: Tensor, margins: Margins) -> Tensor:
-    """Compute `upsample_2x` with the filter of the paper, on any device."""
+    """Compute `upsample_2x` with the filter of the paper, on any device.
+
+    Args:
+        images: [N, C, H, W].
+        margins: pixels to reflect, each less than the size of the image.
+    """
+    # Reflected before the upsampling, at a quarter of the pixels.
     x = reflect_pad_sides(images, *margins)
     return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
 
@@ -107,6 +115,7 @@ def _planes(y: Tensor, x: Tensor) -> Tensor:
 @torch.inference_mode(False)
 def _upsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
     """Return `upsample_2x` of a line with the widest margins, [size, 2 (3 size - 2)]."""
+    # The matrix of a linear map is what it makes of the unit vectors.
     lines = torch.eye(size, dtype=torch.float64)[None, None]
     lines = reflect_pad_sides(lines, size - 1, size - 1, 0, 0)
     before, after = len(SYM6) // 2, len(SYM6) // 2 - 1

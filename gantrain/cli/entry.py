@@ -85,9 +85,9 @@ class CommandTask:
         from hydra.types import RunMode
 
         if self.sweep:
-            from gantrain.sweeps import job as task
+            from gantrain.sweeps.job import run as run_job
 
-            return task.run(self.sweep, self._start, cfg)
+            return run_job(self.sweep, self._start, cfg)
         try:
             return self._main(cfg)
         except ConfigError as error:
@@ -247,8 +247,8 @@ def _drop_null_choices(overrides: list[str]) -> None:
     for group in ("experiment", "debug", "launcher", "sweep"):
         if f"{group}=null" in overrides:
             last = len(overrides) - overrides[::-1].index(f"{group}=null")
-            kept = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
-            overrides[:last] = kept
+            remaining = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
+            overrides[:last] = remaining
 
 
 def _prepare_completion(arguments: Arguments) -> None:

@@ -51,6 +51,6 @@ def _runs_near(folder: Path) -> str:
         runs = [file.parent for file in home.glob(f"*/{SAVED}")]
         if runs:
             runs.sort(key=lambda run: (run / SAVED).stat().st_mtime, reverse=True)
-            more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
-            return f"Runs in {home}: {', '.join(run.name for run in runs[:10])}{more}."
+            suffix = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
+            return f"Runs in {home}: {', '.join(run.name for run in runs[:10])}{suffix}."
     return "There are no runs in runs/ either: start one with name=NAME."

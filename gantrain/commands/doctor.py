@@ -12,7 +12,6 @@ from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import DoctorConfig
 from gantrain.data.base import Dataset
 from gantrain.engine.threads import available_threads
-from gantrain.errors import ConfigError
 from gantrain.health.alarms import AlarmMonitor
 from gantrain.health.memorization import (
     MemorizationResult,
@@ -21,10 +20,11 @@ from gantrain.health.memorization import (
     assess_memorization,
     embed,
 )
-from gantrain.inference import model as sampling
 from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import translate
+from gantrain.io.files import unwritable_as_config_error
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.runs.health import ada_p_bound
 from gantrain.runs.status import Run, read_run
@@ -109,7 +109,7 @@ class _Case:
 
 def _check_memorization(config: DoctorConfig, run: Run) -> bool:
     """Compare samples with training images, and return whether some look memorized."""
-    model = sampling.load(config.run, config.device, say=print)
+    model = load_model(config.run, config.device, say=print)
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))
@@ -127,12 +127,8 @@ def _check_memorization(config: DoctorConfig, run: Run) -> bool:
         columns |= _pairs(case, samples, result)
         is_suspect |= result.suspect
     target = Path(config.output) if config.output else run.path / "doctor.png"
-    try:
+    with unwritable_as_config_error("output", target):
         save_png(target, compose_grid(columns))
-    except OSError as error:
-        raise ConfigError(
-            f"output={target} cannot be written ({error.strerror or error}): give another file."
-        ) from error
     print(f"Nearest pairs, the most suspicious first: {target}")
     return is_suspect
 

@@ -11,9 +11,9 @@ from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import EvaluateConfig
 from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
-from gantrain.inference import model as sampling
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
 from gantrain.runs.evaluation import MIN_IMAGES, append_evaluations, make_metric_networks
 from gantrain.tracking.console import progress_bar
@@ -28,7 +28,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     Raises:
         ConfigError: there is no such run or data, weights are missing, or metrics do not apply.
     """
-    model = sampling.load(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=print)

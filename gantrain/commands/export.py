@@ -11,8 +11,8 @@ from torch import nn
 from gantrain import __version__
 from gantrain.config.tools import ExportConfig
 from gantrain.errors import ConfigError
-from gantrain.inference import model as sampling
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import input_channels
 from gantrain.io.files import atomic_write
 
@@ -27,7 +27,7 @@ def main(config: ExportConfig) -> None:
         ConfigError: the networks have no such format, a file exists, or the results of an ONNX
             network differ from those of torch.
     """
-    model = sampling.load(config.run, say=print)
+    model = load_model(config.run, say=print)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not set(networks) <= set(REFERENCE_NAMES):
         raise ConfigError(

@@ -1,7 +1,6 @@
 """gantrain generate: images, style mixes and videos from a trained generator."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
-from gantrain.inference import model as sampling
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.rendering import ImageWriter
 from gantrain.inference.seeds import read_numbers
-from gantrain.io.files import atomic_write
+from gantrain.io.files import atomic_write, write_json
 from gantrain.runs.directory import RunDirectory
 
 
@@ -31,7 +30,7 @@ def main(config: GenerateConfig) -> None:
     Raises:
         ConfigError: a setting does not fit the snapshot, or a file cannot be used.
     """
-    model = sampling.load(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=print)
     if model_problems := problems(config, model):
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
@@ -186,8 +185,7 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
         "versions": packages,
         "files": writer.descriptions,
     }
-    with atomic_write(writer.folder / "generate.json") as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(writer.folder / "generate.json", record)
     count = "1 file" if len(writer.descriptions) == 1 else f"{len(writer.descriptions)} files"
     print(f"{count} in {writer.folder}; the settings are in generate.json.")
 

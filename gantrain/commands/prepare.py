@@ -18,7 +18,7 @@ from gantrain.data.pack import pack
 from gantrain.data.preflight import ImageSource
 from gantrain.data.statistics import ImageRecord, scan, summarize
 from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write
+from gantrain.io.files import unwritable_as_config_error, write_json
 
 MAX_FAULTS = 20  # printed on the terminal
 
@@ -45,7 +45,9 @@ def main(config: PrepareConfig) -> None:
     report = summarize(records, _class_counts(data, sources))
     _print_report(report)
     if config.report:
-        _write(Path(config.report), json.dumps(report, indent=2) + "\n")
+        target = Path(config.report)
+        with unwritable_as_config_error("report", target):
+            write_json(target, report)
         print(f"Full report: {config.report}")
     if config.pack:
         _pack(config, data, sources, records)
@@ -148,13 +150,3 @@ def _pack(
             "pack=."
         ) from error
     print(f"{count} images, {target.stat().st_size / 1e6:.1f} MB: data=folder data.root={target}")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise ConfigError(
-            f"report={path} cannot be written ({error.strerror or error}): give another file."
-        ) from error

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from gantrain.config.tools import ReportConfig
-from gantrain.errors import ConfigError
-from gantrain.io.files import atomic_write
+from gantrain.io.files import unwritable_as_config_error, write_text
 from gantrain.pages import report
 from gantrain.runs.status import read_run
 
@@ -18,11 +17,6 @@ def main(config: ReportConfig) -> None:
     run = Path(config.run)
     target = Path(config.output) if config.output else run / "report.html"
     text = report.page(read_run(run))
-    try:
-        with atomic_write(target) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise ConfigError(
-            f"output={target} cannot be written ({error.strerror or error}): give another file."
-        ) from error
+    with unwritable_as_config_error("output", target):
+        write_text(target, text)
     print(f"Page: {target} ({len(text) / 1e6:.1f} MB)")

@@ -13,7 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from torch import Tensor, nn
 
 from gantrain import build
-from gantrain.config import derived as auto
+from gantrain.config.check import flatten
+from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
@@ -155,7 +156,7 @@ def _run(
             directory.truncate_metrics(resumed_at)
     tracker = Tracker([], directory.grids)  # for the other ranks, which report nothing
     if world.is_rank_zero:
-        is_live, flat = sys.stdout.isatty(), _flatten(settings)
+        is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
         tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
         for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
@@ -211,7 +212,7 @@ def _gan_and_data(
     """Return the GAN with its initial weights, the prepared data set, and the completed config."""
     say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
     data = world.run_on_all(lambda: unprepared_data or build.make_data(config))
-    full = world.run_on_all(lambda: auto.fill_in(config, data.resolution, world.size))
+    full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
@@ -353,14 +354,3 @@ def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
     plain |= {"model": gan.derived(), "threads": torch.get_num_threads()}
     return json.loads(json.dumps(plain, default=str))
-
-
-def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

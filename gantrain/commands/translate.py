@@ -16,12 +16,12 @@ from gantrain.data.decode import image_size
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.inference import image_io
-from gantrain.inference import model as sampling
 from gantrain.inference.inputs import TranslationTask, find_tasks
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
-from gantrain.io.files import atomic_write, remove_leftovers
+from gantrain.io.files import remove_leftovers, write_json
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -37,7 +37,7 @@ def main(config: TranslateConfig) -> None:
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
     tasks = find_tasks(config.input, config.format == "same")
-    model = sampling.load(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
         raise ConfigError(
@@ -60,8 +60,8 @@ def main(config: TranslateConfig) -> None:
             advance(len(batch))
     _exit_if_stopped(signals)
     if config.gallery:
-        shown = [task for task in tasks if task.source not in faults][: config.gallery]
-        page = write_gallery(output, shown, model, config.direction, channels, value_range)
+        translated = [task for task in tasks if task.source not in faults][: config.gallery]
+        page = write_gallery(output, translated, model, config.direction, channels, value_range)
         print(f"Page: {page}")
     print(f"{len(tasks) - len(faults)} images in {output}")
     if faults:
@@ -181,8 +181,7 @@ def _prepare_output(output: Path, config: TranslateConfig, model: Model) -> None
             raise ConfigError(
                 f"output={output} holds other files and is left alone: give a new or empty folder."
             )
-        with atomic_write(output / RECORD_FILE) as file:
-            file.write((json.dumps(record, indent=2) + "\n").encode())
+        write_json(output / RECORD_FILE, record)
     except (OSError, ValueError) as error:
         raise ConfigError(f"output={output} cannot be used ({error}): give another.") from None
 

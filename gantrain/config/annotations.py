@@ -21,17 +21,23 @@ NAMES = {
 
 
 def explain_mismatch(key: str, value: Any, annotation: Any) -> str | None:
-    """Return a sentence about `key=value` if it does not fit `annotation`, else None."""
+    """Return a sentence about `key=value` if it does not fit `annotation`, else None.
+
+    Args:
+        key: the dotted key, for the sentence.
+        value: a plain value.
+        annotation: a type, a Literal, a union of them, or one of these in `Annotated[..., Range]`.
+    """
     if accepts(value, annotation):
         return None
-    shown = f"{key}={format_value(value)}"
+    setting = f"{key}={format_value(value)}"
     choices = _choices(annotation)
     if choices and not isinstance(value, (list, dict)):
         close = nearest(format_value(value), [format_value(choice) for choice in choices])
         hint = f"Did you mean {key}={close}? " if close else ""
-        return f"{shown} is not a choice. {hint}Choices: {', '.join(map(format_value, choices))}."
+        return f"{setting} is not a choice. {hint}Choices: {', '.join(map(format_value, choices))}."
     reason = "is out of range" if accepts(value, annotation, ranged=False) else "is not allowed"
-    return f"{shown} {reason}: {key} must be {describe(annotation)}."
+    return f"{setting} {reason}: {key} must be {describe(annotation)}."
 
 
 def accepts(
@@ -94,7 +100,12 @@ def _are_points(value: Any, bounds: tuple[Range, ...]) -> bool:
 
 
 def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
-    """Describe the annotation in words, such as "an integer of at least 1 or null"."""
+    """Describe the annotation in words, such as "an integer of at least 1 or null".
+
+    Args:
+        annotation: see `explain_mismatch`.
+        bounds: the ranges that apply to its numbers.
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     limits = "".join(f" {bound}" for bound in bounds if str(bound))
     if origin is Annotated:

@@ -73,8 +73,27 @@ def plain_settings(settings: Any) -> dict[str, Any]:
     return {key.rstrip("_"): value for key, value in dataclasses.asdict(settings).items()}
 
 
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested settings; a section without keys yields nothing.
+
+    Args:
+        node: nested dicts, or a single value.
+        prefix: the dotted key of `node` itself; "": it is the whole config.
+    """
+    if not isinstance(node, dict):
+        yield prefix, node
+        return
+    for key, value in node.items():
+        yield from flatten(value, f"{prefix}.{key}" if prefix else key)
+
+
 def typed(kind: type[T], plain: dict[str, Any]) -> T:
-    """Turn checked plain values into an instance of `kind`, including sections and floats."""
+    """Turn checked plain values into an instance of `kind`, including sections and floats.
+
+    Args:
+        kind: a dataclass; a field with a trailing underscore is the key without it.
+        plain: values by key, sections as dicts. Missing keys keep their defaults.
+    """
     values: dict[str, Any] = {}
     for field, hint in get_type_hints(kind).items():
         if (key := field.rstrip("_")) not in plain:
@@ -89,7 +108,12 @@ def typed(kind: type[T], plain: dict[str, Any]) -> T:
 
 
 def as_texts(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
-    """Convert values that YAML read as another type: name=7 to "7", and a single item to a list."""
+    """Convert values that YAML read as another type: name=7 to "7", and a single item to a list.
+
+    Args:
+        kind: the dataclass whose annotations say what is text.
+        plain: values by key; not changed.
+    """
     converted = dict(plain)
     for field, hint in get_type_hints(kind).items():
         key = field.rstrip("_")
@@ -108,7 +132,12 @@ def as_texts(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_fields(kind: type, plain: dict[str, Any]) -> Iterator[str]:
-    """Yield one sentence for each key of `plain` that does not fit the dataclass `kind`."""
+    """Yield one sentence for each key of `plain` that does not fit the dataclass `kind`.
+
+    Args:
+        kind: a dataclass; fields that are dataclasses are sections.
+        plain: values by key, sections as dicts.
+    """
     top = {field.rstrip("_"): hint for field, hint in annotations_of(kind).items()}
     sections = {
         key: annotations_of(hint) for key, hint in top.items() if dataclasses.is_dataclass(hint)

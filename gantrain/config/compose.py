@@ -74,6 +74,12 @@ def compose(
 ) -> DictConfig:
     """Compose the config of one job, including its `hydra` node.
 
+    Args:
+        source: from `config_loader`.
+        command: name of the command, which is that of its YAML.
+        overrides: of one job, in Hydra's grammar.
+        mode: whether the hydra node is that of a single run or of a sweep.
+
     Raises:
         HydraException, OmegaConfBaseException: the overrides do not compose.
     """
@@ -82,6 +88,11 @@ def compose(
 
 def task_config(source: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig:
     """Compose the config as the command sees it, without the `hydra` node.
+
+    Args:
+        source: from `config_loader`.
+        command: name of the command.
+        overrides: of one job, in Hydra's grammar.
 
     Raises:
         HydraException, OmegaConfBaseException: the overrides do not compose.
@@ -95,6 +106,11 @@ def check_sweep(command: str, overrides: list[str], config_dir: str | None) -> N
 
     (For train, see `gantrain.sweeps.plan`.) Sweepers other than Hydra's basic one choose jobs as
     they go, so each of their jobs is checked when it starts.
+
+    Args:
+        command: name of the command.
+        overrides: as typed, with the values of all jobs.
+        config_dir: of --config-dir; None: only the package's configs.
 
     Raises:
         ConfigError: lists the problems of all jobs.

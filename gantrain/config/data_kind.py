@@ -35,7 +35,16 @@ def match_data(model: Section, data: Section) -> tuple[Section, dict[str, str], 
 
 
 def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:
-    """Do `match_data` for a model called `name` that takes the kind `takes`."""
+    """Do `match_data` for a model called `name` that takes the kind `takes`.
+
+    Args:
+        takes: "unpaired" or "images".
+        name: of the model's class, for sentences.
+        data: see `match_data`.
+
+    Returns:
+        See `match_data`.
+    """
     target = data.get("_target_")
     if not isinstance(target, dict):
         kind = class_attribute(target, "kind")
@@ -57,6 +66,10 @@ def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[st
 
 def class_attribute(target: Any, name: str) -> str | None:
     """Return the class attribute `name` of the class a `_target_` names, read from its source.
+
+    Args:
+        target: a `_target_`, of any type.
+        name: of a constant in the body of the class.
 
     Returns:
         None if the class cannot be read or has no such constant.

@@ -26,7 +26,12 @@ def directory_problems(path: str) -> Iterator[str]:
 
 
 def device_problems(device: str, precision: str = "fp32") -> Iterator[str]:
-    """Yield a sentence for a device that does not exist, or cannot compute in `precision`."""
+    """Yield a sentence for a device that does not exist, or cannot compute in `precision`.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: a name as in runtime.precision.
+    """
     if not re.fullmatch(DEVICES, device):
         yield f"device={device} is not a device: use auto, cpu, cuda, cuda:N or mps."
     elif precision == "tf32" and device in ("cpu", "mps"):

@@ -95,7 +95,12 @@ def unknown_key(key: str, value: Any, known: Collection[str]) -> str:
 
 
 def suggest(key: str, known: Collection[str]) -> str | None:
-    """Return the known key most likely meant, by full name, last part or alias; None: no idea."""
+    """Return the known key most likely meant, by full name, last part or alias; None: no idea.
+
+    Args:
+        key: the dotted key as typed.
+        known: all dotted keys of the config.
+    """
     last = key.rpartition(".")[2]
     same = [name for name in known if "." in name and name.rpartition(".")[2] == last]
     if len(same) == 1:

@@ -66,7 +66,15 @@ class Dataset(Protocol):
         ...
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """Return training image (or "label") `index`, not augmented."""
+        """Return training image (or "label") `index`, not augmented.
+
+        Args:
+            stream: "a" or "b" of an unpaired set, "image" or "label" of single images.
+            index: from 0, below the count of the stream.
+
+        Returns:
+            An image [C, H, W], or a label, float32 [label_dim].
+        """
         ...
 
     def held_count(self, stream: str) -> int:
@@ -78,7 +86,15 @@ class Dataset(Protocol):
         ...
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """Return test image (or "label") `index`, not augmented."""
+        """Return test image (or "label") `index`, not augmented.
+
+        Args:
+            stream: "a" or "b" of an unpaired set, "image" or "label" of single images.
+            index: from 0, below the count of the stream.
+
+        Returns:
+            An image [C, H, W], or a label, float32 [label_dim].
+        """
         ...
 
     def test_name(self, stream: str, index: int) -> str:
@@ -151,7 +167,12 @@ class ImageDataset:
         return self._size("train")
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """Return training image (or "label") `index`, not mirrored."""
+        """Return training image (or "label") `index`, not mirrored.
+
+        Args:
+            stream: "image" or "label".
+            index: from 0, below `train_count`.
+        """
         return self._get(stream, "train", index)
 
     def held_count(self, stream: str = "image") -> int:
@@ -163,7 +184,12 @@ class ImageDataset:
         return self._size(self._test)
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """Return test image (or "label") `index`."""
+        """Return test image (or "label") `index`.
+
+        Args:
+            stream: "image" or "label".
+            index: from 0, below `test_count`.
+        """
         return self._get(stream, self._test, index)
 
     def test_name(self, stream: str, index: int) -> str:

@@ -89,6 +89,11 @@ class PixelFormat:
 def pixel_format(depth: Depth, value_range: list[float] | None) -> PixelFormat:
     """Return the format for the settings data.depth and data.value_range.
 
+    Args:
+        depth: 8, 16 or "float".
+        value_range: [lowest, highest] of the files' floats, which become -1 and 1; None: that of
+            the depth.
+
     Raises:
         ConfigError: the range is not a range, or the depth has one of its own.
     """
@@ -125,22 +130,22 @@ def to_channels(x: np.ndarray, channels: int) -> np.ndarray:
         ImageFault: transparency would be lost.
     """
     alpha = x[..., -1:] if x.shape[-1] in (2, 4) else None
-    colours = x if alpha is None else x[..., :-1]
-    colour_channels = 1 if channels < 3 else 3
-    if colours.shape[-1] < colour_channels:
-        colours = np.repeat(colours, 3, axis=2)
-    elif colours.shape[-1] > colour_channels:
-        colours = _luma(colours)
+    colors = x if alpha is None else x[..., :-1]
+    color_channels = 1 if channels < 3 else 3
+    if colors.shape[-1] < color_channels:
+        colors = np.repeat(colors, 3, axis=2)
+    elif colors.shape[-1] > color_channels:
+        colors = _luma(colors)
     if channels in (1, 3):
         if alpha is not None and (alpha != white_level(x.dtype)).any():
             raise ImageFault(
                 f"has transparency, which {channels} channel{'s' * (channels > 1)} cannot store: "
                 f"flatten it onto a background, or set its channels to {channels + 1}"
             )
-        return colours
+        return colors
     if alpha is None:
-        alpha = np.full_like(colours[..., :1], white_level(x.dtype))
-    return np.concatenate([colours, alpha], axis=2)
+        alpha = np.full_like(colors[..., :1], white_level(x.dtype))
+    return np.concatenate([colors, alpha], axis=2)
 
 
 def _luma(x: np.ndarray) -> np.ndarray:
@@ -179,9 +184,9 @@ def resize(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.nda
     values = np.stack(planes, axis=2)
     if has_alpha:
         alpha = values[..., -1:]
-        colours = np.zeros_like(values[..., :-1])  # where the image is transparent
-        np.divide(values[..., :-1], alpha, out=colours, where=alpha > 1e-6 * white_level(x.dtype))
-        values = np.concatenate([colours, alpha], axis=2)
+        colors = np.zeros_like(values[..., :-1])  # where the image is transparent
+        np.divide(values[..., :-1], alpha, out=colors, where=alpha > 1e-6 * white_level(x.dtype))
+        values = np.concatenate([colors, alpha], axis=2)
     if x.dtype == np.float32:
         return np.clip(values, x.min(axis=(0, 1)), x.max(axis=(0, 1)))
     return np.clip(np.rint(values), 0, 65535).astype(np.uint16)

@@ -66,7 +66,12 @@ class MemoryWriter:
         self.source = np.empty(total, np.uint8)
 
     def write(self, offset: int, image: np.ndarray) -> None:
-        """Write an image at byte `offset`."""
+        """Write an image at byte `offset`.
+
+        Args:
+            offset: where the image begins, in bytes.
+            image: its bytes are copied.
+        """
         content = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
         self.source[offset : offset + content.size] = content
 
@@ -101,6 +106,10 @@ class DiskWriter:
 
     def write(self, offset: int, image: np.ndarray) -> None:
         """Write an image at byte `offset`.
+
+        Args:
+            offset: where the image begins, in bytes.
+            image: its bytes are written.
 
         Raises:
             ConfigError: the disk is full or fails.
@@ -154,7 +163,12 @@ def cache_key(settings: list[object], files: Sequence[ImageFile]) -> str:
 
 
 def read_index(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the index of a complete disk cache, or None."""
+    """Return the index of a complete disk cache, or None.
+
+    Args:
+        folder: that of the cache.
+        key: see `cache_key`.
+    """
     try:
         index = json.loads((folder / f"{key}.json").read_text("utf-8"))
         complete = (folder / f"{key}.bin").stat().st_size == index["bytes"]

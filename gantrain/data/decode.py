@@ -14,7 +14,7 @@ from gantrain.data.bit_depth import ImageFault
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
-_WIDTH, _HEIGHT, _BITS, _COLOUR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
+_WIDTH, _HEIGHT, _BITS, _COLOR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
 _ORIENTATION = 274  # of TIFF and EXIF
 _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda x: x[:, ::-1],
@@ -149,7 +149,7 @@ def _is_simple(image: Image.Image) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
     kind = (tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))[0], tags.get(_FORMAT, (1,))[0])
     is_exact = kind in ((1, 16, 1), (1, 32, 3)) and image.mode in ("I;16", "I;16B", "F")
-    return is_exact and tags.get(_COLOUR, 1) == 1  # black is 0
+    return is_exact and tags.get(_COLOR, 1) == 1  # black is 0
 
 
 def _deep_grey(image: Image.Image) -> np.ndarray:

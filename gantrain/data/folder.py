@@ -181,7 +181,12 @@ class UnpairedFolder:
         return self._count(f"train_{stream}")
 
     def train_item(self, stream: str, index: int) -> np.ndarray:
-        """Return training image `index` of "a" or "b", center-cropped and not mirrored."""
+        """Return training image `index` of "a" or "b", center-cropped and not mirrored.
+
+        Args:
+            stream: "a" or "b".
+            index: from 0.
+        """
         return self._center_crop(f"train_{stream}", index)
 
     def held_count(self, stream: str) -> int:
@@ -193,7 +198,12 @@ class UnpairedFolder:
         return self._count(self._test_split(stream))
 
     def test_item(self, stream: str, index: int) -> np.ndarray:
-        """Return test image `index` of "a" or "b", center-cropped."""
+        """Return test image `index` of "a" or "b", center-cropped.
+
+        Args:
+            stream: "a" or "b".
+            index: from 0.
+        """
         return self._center_crop(self._test_split(stream), index)
 
     def test_name(self, stream: str, index: int) -> str:

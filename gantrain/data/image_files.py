@@ -58,6 +58,14 @@ def load_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> n
 def reload_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
     """Call `load_image` for a file that was usable before.
 
+    Args:
+        path: the file, or the member of an archive.
+        channels: 1 to 4.
+        pixels: depth and range of the set.
+
+    Returns:
+        [H, W, C].
+
     Raises:
         ConfigError: it no longer is.
     """

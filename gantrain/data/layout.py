@@ -1,16 +1,17 @@
 """Find and check the folders and files of an unpaired set."""
 
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from gantrain.data.image_files import EXTENSIONS
-from gantrain.data.location import ImageLocation, held_out_indices
+from gantrain.data.location import ImageLocation, held_out_indices, open_root
 from gantrain.errors import ConfigError
 
 Folders = dict[str, ImageLocation]  # of "train_a", "train_b" and, if any, "test_a", "test_b"
 Names = dict[str, list[str]]  # paths of the images below each folder
 
 _BELOW_ROOT = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
+_NO_FOLDER = "give the folder, and extract it first if it is another archive"
 
 
 def find_folders(
@@ -29,13 +30,14 @@ def find_folders(
     """
     if root_a is not None or root_b is not None:
         return _explicit(root, root_a, root_b)
+    hints = [hint] if hint else []
     if root is None:
-        raise _missing(
+        raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip with trainA/ and trainB/ in it, "
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
-            hint,
+            *hints,
         )
-    base = _open_root("data.root", root, hint)
+    base = open_root("data.root", root, hints, _NO_FOLDER)
     subfolders, has_files = base.content()
     # Archives often hold one folder with everything in it.
     if base.prefix is not None and len(subfolders) == 1 and not has_files:
@@ -46,7 +48,7 @@ def find_folders(
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in folders
     ]
     if missing:
-        raise _missing(_explain_wrong_root(base, missing), hint)
+        raise ConfigError(_explain_wrong_root(base, missing), *hints)
     return folders
 
 
@@ -90,7 +92,12 @@ def stem(name: str) -> str:
 
 
 def pair_key(split: str, name: str) -> str:
-    """Return what the names of a pair share: the stem without "_A" in domain a and "_B" in b."""
+    """Return what the names of a pair share: the stem without "_A" in domain a and "_B" in b.
+
+    Args:
+        split: name of the folder, which ends with the domain: "trainA".
+        name: path of the image below it.
+    """
     return stem(name).removesuffix(f"_{split[-1].upper()}")
 
 
@@ -108,7 +115,7 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
         )
     folders: Folders = {}
     for domain, value in (("a", root_a), ("b", root_b)):
-        base = _open_root(f"data.root_{domain}", value, None)
+        base = open_root(f"data.root_{domain}", value, [], _NO_FOLDER)
         subfolders, _ = base.content()
         has_train, has_test = "train" in subfolders, "test" in subfolders
         if has_test and not has_train:
@@ -126,25 +133,6 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
             "the other, which mixes the domains: give each domain its own folder."
         )
     return dict(sorted(folders.items(), key=lambda entry: list(_BELOW_ROOT).index(entry[0])))
-
-
-def _open_root(key: str, value: str, hint: str | None) -> ImageLocation:
-    path = Path(value).expanduser()
-    if path.is_dir():
-        return ImageLocation(path)
-    if path.is_file() and path.suffix.lower() == ".zip":
-        return ImageLocation(path, "")
-    if path.exists():
-        raise ConfigError(
-            f"{key}={value} is a file, but a folder of images or a .zip is expected: give the "
-            "folder, and extract it first if it is another archive."
-        )
-    where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-    raise _missing(f"{key}={value} does not exist{where}: check the path.", hint)
-
-
-def _missing(problem: str, hint: str | None) -> ConfigError:
-    return ConfigError(problem, hint) if hint else ConfigError(problem)
 
 
 def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Locations of images: folders and zip archives, perhaps with train/ and test/ in them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,10 @@ class ResolvedRoot:
 def held_out_indices(total: int, count: int) -> list[int]:
     """Return `count` evenly spaced indices of `total` images, to be used as test images.
 
+    Args:
+        total: images of the set.
+        count: images to hold out.
+
     Raises:
         ConfigError: fewer than 2 images would be left to train on.
     """
@@ -123,7 +128,12 @@ def resolve_root(root: str | None, hint: str | None) -> ResolvedRoot:
     Raises:
         ConfigError: there are no images of one domain there.
     """
-    top = _open_root(root, [hint] if hint else [])
+    hints = [hint] if hint else []
+    if root is None:
+        raise ConfigError(
+            "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
+        )
+    top = open_root("data.root", root, hints)
     folders, has_files = top.content()
     while len(folders) == 1 and not has_files and folders[0] not in ("train", "test"):
         top = top.below(folders[0])
@@ -162,20 +172,28 @@ def no_images_message(folder: ImageLocation) -> str:
     return f"{folder} holds no images ({suffixes}): add some, or check data.root."
 
 
-def _open_root(root: str | None, hints: list[str]) -> ImageLocation:
-    if root is None:
-        raise ConfigError(
-            "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
-        )
-    path = Path(root).expanduser()
+def open_root(
+    setting: str, value: str, hints: Sequence[str], instead: str = "extract it first"
+) -> ImageLocation:
+    """Return the folder or zip archive that a setting names.
+
+    Args:
+        setting: the dotted key, for sentences.
+        value: the path; "~" is expanded.
+        hints: extra sentences for the error about a missing path.
+        instead: what to do about a file that is no zip archive.
+
+    Raises:
+        ConfigError: there is no folder or zip archive of this name.
+    """
+    path = Path(value).expanduser()
     if path.is_dir():
         return ImageLocation(path)
     if path.is_file() and path.suffix.lower() == ".zip":
         return ImageLocation(path, "")
     if path.exists():
         raise ConfigError(
-            f"data.root={root} is a file, but a folder of images or a .zip is expected: extract "
-            "it first."
+            f"{setting}={value} is a file, but a folder of images or a .zip is expected: {instead}."
         )
     where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-    raise ConfigError(f"data.root={root} does not exist{where}: check the path.", *hints)
+    raise ConfigError(f"{setting}={value} does not exist{where}: check the path.", *hints)

@@ -29,7 +29,14 @@ def counter_random(seed: int, stream: int, index: int, count: int) -> np.ndarray
 
 
 def permutation(seed: int, stream: int, number: int, count: int) -> np.ndarray:
-    """Return permutation `number` of 0 ... count - 1, as a pure function of the arguments."""
+    """Return permutation `number` of 0 ... count - 1, as a pure function of the arguments.
+
+    Args:
+        seed: of the order.
+        stream: one independent stream for each purpose, such as `ORDER_A`.
+        number: which permutation of the stream: the epoch.
+        count: length of the permutation.
+    """
     return np.argsort(counter_random(seed, stream, number, count), kind="stable")
 
 

@@ -15,7 +15,7 @@ from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, UnpairedSampler, counter
 from gantrain.errors import ConfigError
 
 CLASSES = ("circle", "square", "triangle")
-COLOURS = np.array([[214, 54, 48], [44, 92, 206], [238, 184, 36]], np.uint8)  # by shape class
+COLORS = np.array([[214, 54, 48], [44, 92, 206], [238, 184, 36]], np.uint8)  # by shape class
 WHITE = 245
 _SCENE_SEED = 20170330  # of the images, which must not depend on the user's seed
 _TRAIN_A, _TRAIN_B, _TEST = range(3)
@@ -145,7 +145,14 @@ class UnpairedShapes:
 
 
 def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:
-    """Return the scenes of a split in domain "a" or "b", uint8 [count, 3, side, side]."""
+    """Return the scenes of a split in domain "a" or "b", uint8 [count, 3, side, side].
+
+    Args:
+        domain: "a" or "b": how the scenes are painted.
+        split: number of the split: different splits have different scenes.
+        count: number of scenes.
+        side: in pixels.
+    """
     images = np.empty((count, 3, side, side), np.uint8)
     for start, ground, classes in _scenes(split, count, side):
         images[start : start + 64] = _paint(domain, ground, classes)
@@ -188,7 +195,7 @@ def _scenes(split: int, count: int, side: int) -> Iterator[tuple[int, np.ndarray
 
 def _paint(domain: str, ground: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return images, uint8 [N, 3, S, S], of ground [N, 3, S, S] and classes [N, S, S]."""
-    palette = np.concatenate([COLOURS, np.zeros((1, 3), np.uint8)])  # the last is for -1, ground
+    palette = np.concatenate([COLORS, np.zeros((1, 3), np.uint8)])  # the last is for -1, ground
     shapes = palette[classes].transpose(0, 3, 1, 2).copy()
     if domain == "b":
         shapes[:, :, np.arange(shapes.shape[2]) % 4 >= 2] = WHITE

@@ -19,7 +19,7 @@ from gantrain.data.preflight import ImageSource
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
 DEPTHS = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}
-FEW = 100  # training images, below which a discriminator soon memorises them
+FEW = 100  # training images, below which a discriminator soon memorizes them
 UNEVEN = 4  # ratio between the sizes of domains or classes
 _CHUNK = 64
 _LOG_EVERY = 1000
@@ -102,7 +102,7 @@ def _fault(source: ImageSource, array: np.ndarray, size: tuple[int, int]) -> str
 def summarize(
     records: list[ImageRecord], classes: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """Summarise the records of a data set in plain values.
+    """Summarize the records of a data set in plain values.
 
     Args:
         records: from `scan`.
@@ -123,7 +123,7 @@ def summarize(
 
 
 def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
-    """Summarise one split; the keys are those of `gantrain prepare`'s report."""
+    """Summarize one split; the keys are those of `gantrain prepare`'s report."""
     readable = [r for r in records if r.size[0]]
     sizes = Counter(r.size for r in readable)
     common = sizes.most_common(1)[0][0] if sizes else (0, 0)
@@ -167,7 +167,7 @@ def _warnings(
         if count < FEW:
             yield (
                 f"{name} has {count} usable images: with fewer than {FEW} a discriminator soon "
-                "memorises them; collect more, or watch for copies."
+                "memorizes them; collect more, or watch for copies."
             )
     groups = (
         ("domains", train, "images of the small one are repeated more often"),

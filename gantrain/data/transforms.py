@@ -69,7 +69,12 @@ class Preprocess:
         return self.resolution
 
     def resized(self, size: Size, test: bool = False) -> Size:
-        """Return (height, width) of an image of `size` after `resize`."""
+        """Return (height, width) of an image of `size` after `resize`.
+
+        Args:
+            size: (height, width) in pixels.
+            test: whether it is a test image, which is not cropped at random.
+        """
         if self.name == "resize_and_crop":
             return self.resolution if test else self.load
         if self.name == "crop":
@@ -92,7 +97,15 @@ class Preprocess:
         )
 
     def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
-        """Resize an image [H, W, C]; deterministic, so the result can be cached."""
+        """Resize an image [H, W, C]; deterministic, so the result can be cached.
+
+        Args:
+            image: [H, W, C].
+            test: see `resized`.
+
+        Returns:
+            [h, w, C] in the dtype of the image.
+        """
         size = self.resized((image.shape[0], image.shape[1]), test)
         return resize(image, size, Image.Resampling.BICUBIC)
 
@@ -216,7 +229,12 @@ def _channels_first(image: np.ndarray) -> np.ndarray:
 
 
 def round_up(side: int, multiple: int) -> int:
-    """Return the smallest multiple of `multiple` that is not below `side`."""
+    """Return the smallest multiple of `multiple` that is not below `side`.
+
+    Args:
+        side: in pixels.
+        multiple: in pixels.
+    """
     return -(-side // multiple) * multiple
 
 

@@ -30,9 +30,14 @@ def _moving(module: nn.Module) -> Iterator[Tensor]:
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy every source to its target, with one kernel launch per dtype instead of one per tensor.
 
+    Args:
+        targets: tensors to overwrite, on one device.
+        sources: of the same shapes and dtypes, in the same order.
+
     Raises:
         ValueError: the sequences differ in length.
     """
+    # Grouped, because _foreach_copy_ falls back to one kernel per tensor for mixed dtypes.
     by_type: defaultdict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(
         lambda: ([], [])
     )

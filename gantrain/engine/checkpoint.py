@@ -24,6 +24,7 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
+        # An interrupted write leaves a file as large as a checkpoint.
         remove_leftovers(folder)
 
     def save(self, nimg: int, state: dict[str, Any]) -> Path:
@@ -42,7 +43,9 @@ class CheckpointStore:
         path = self.folder / f"checkpoint-{kimg_label(nimg)}.pt"
         with atomic_write(path) as file:
             torch.save(state, file)
+        # Only now, with the new file complete, may older ones go.
         paths = self.paths()
+        # Names sort by image: what comes after `path` are checkpoints of more images.
         end = paths.index(path) + 1
         for old in paths[: max(0, end - self.keep)] + paths[end:]:
             old.unlink(missing_ok=True)
@@ -61,6 +64,7 @@ class CheckpointStore:
             ConfigError: checkpoints exist, but all of them are damaged.
         """
         paths = self.paths()
+        # A damaged file costs the images since the previous one, not the run.
         for path in reversed(paths):
             if (state := _read(path)) is not None:
                 return path, state
@@ -85,6 +89,7 @@ def shape_mismatches(state: dict[str, Any], gan: GAN) -> list[str]:
         for key in dict.fromkeys([*saved, *own])
         if saved.get(key) != own.get(key)
     ]
+    # Equal shapes are not enough: frozen layers keep their names, but have no moments.
     for player, optimizer in state["optimizers"].items():
         trained = sum(len(group["params"]) for group in optimizer["param_groups"])
         trained_now = len(list(getattr(gan, player).parameters()))
@@ -101,6 +106,7 @@ def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the content on the CPU, or None if the file is damaged."""
+    # Altered weights need not make a file unreadable, so the CRC-32 is compared first.
     if not is_intact(path):
         return None
     try:

@@ -41,9 +41,11 @@ class EMA:
             seen: the number of images before the step.
         """
         ramp = self.half_life if self.rampup is None else seen * self.rampup
+        # 1e-8: with a ramp the first half-life is 0, and the average becomes the source.
         half_life = max(min(self.half_life, ramp), 1e-8)
         weight = 1 - 0.5 ** (nimg / half_life)
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]
         torch._foreach_lerp_(average, current, weight)
+        # Copied, not averaged: w_avg and batch norm's statistics are running means already.
         copy_all(moving_buffers(self.network), moving_buffers(source))

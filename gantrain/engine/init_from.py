@@ -35,6 +35,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
     }
+    # A snapshot has no discriminators: a part of the networks is enough, but not none.
     shared = [name for name in own if name in saved]
     problems = [text for name in shared for text in _mismatches(name, own[name], saved[name])]
     if not shared:
@@ -43,6 +44,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
             f"{', '.join(own)}."
         ]
     if problems:
+        # Before the first copy, so that a refused file changes nothing.
         raise ConfigError(*problems)
     for name in shared:
         own[name].load_state_dict(saved[name])
@@ -53,6 +55,7 @@ def _find_file(path: Path) -> Path:
     """Return the file to read: `path` itself, or the best one of a run directory."""
     if path.is_file():
         return path
+    # Checkpoints first: only they hold discriminators, and weights without averaging.
     for pattern in ("checkpoints/checkpoint-*.pt", "weights.pt", "snapshots/snapshot-*.pt"):
         intact = [file for file in sorted(path.glob(pattern)) if is_intact(file)]
         if intact:
@@ -87,6 +90,8 @@ def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
         player, _, rest = key.partition(".")
         name, _, parameter = rest.partition(".")
         if player in ("G", "D") and isinstance(value, Tensor):
+            # The first part of a key is a network of a ModuleDict, or a child of a single network;
+            # both readings are offered, and `load_weights` takes the one that the model has.
             networks.setdefault(f"{player}.{name}", {})[parameter] = value  # ModuleDict players
             if not any(other.startswith(f"{player}.{player}.") for other in state):
                 networks.setdefault(f"{player}.{player}", {})[rest] = value  # a single network
@@ -105,6 +110,7 @@ def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
         tensors = value.items() if isinstance(value, dict) else [("", value)]
         for name, tensor in tensors:
             if isinstance(tensor, Tensor):
+                # Both forms end up with the same names; a tensor at the top has no second part.
                 flat[f"{key}.{name}".rstrip(".")] = tensor
     networks: dict[str, Weights] = {}
     for prefix, network in (("G_ema.", "G.G"), ("G.", "G.G"), ("D.", "D.D")):

@@ -18,6 +18,7 @@ _NOT_COMPUTED = ("empty", "new_empty", "full", "new_full", "fill", "scalar_tenso
 
 def save_buffers(gan: GAN) -> Callable[[], None]:
     """Save the small buffers (running means, mostly), and return a function that restores them."""
+    # Large buffers are constants, see `running_buffers.SMALL`; copying them would cost time.
     buffers = [b for b in gan.buffers() if b.numel() < SMALL]
     before = [b.detach().clone() for b in buffers]
 
@@ -84,6 +85,7 @@ class NonFiniteWatch(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        # Only the first one is of interest: what is computed from it is not finite either.
         if not self.origin and not func.overloadpacket.__name__.startswith(_NOT_COMPUTED):
             bad = [
                 x
@@ -100,6 +102,7 @@ class NonFiniteWatch(TorchDispatchMode):
         kind = "NaN" if bool(result.isnan().any()) else "infinity"
         module = self._forward_stack[-1] if self._forward_stack else self._backward_module
         where = f"in {module}" if module else "in the loss itself"
+        # A double backward runs a forward pass during the backward pass: the forward wins.
         backward = self._backward_module and not self._forward_stack
         direction = " in the backward pass" if backward else ""
         maxima = [
@@ -116,6 +119,8 @@ class NonFiniteWatch(TorchDispatchMode):
         """Watch the operations in the block and track which module runs them."""
         handles = []
         for name, module in self._gan.named_modules():
+            # Not the GAN itself nor its augmentations: an operation there is reported as "the
+            # loss".
             if name.partition(".")[0] in ("G", "D") and not isinstance(module, nn.ModuleDict):
                 label = f"{name} ({type(module).__name__})"
                 handles += [

@@ -15,7 +15,7 @@ def build_optimizers(
 ) -> dict[str, Optimizer]:
     """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
 
-    A player with lazily regularised phases takes more than one optimizer step per training step,
+    A player with lazily regularized phases takes more than one optimizer step per training step,
     so its learning rate and betas are corrected (`lazy_reg_correction`).
 
     Args:
@@ -23,6 +23,7 @@ def build_optimizers(
         optimizer: called as `optimizer(parameters, **settings)`.
         settings: the same for all players, such as {"lr": 2e-4}.
     """
+    # In order of the phases; a set would have no order, and checkpoints would differ.
     players = dict.fromkeys(phase.player for phase in gan.phases())
     return {
         name: optimizer(
@@ -38,7 +39,15 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
 
     It is k / (k + 1) with one penalty every k steps. A penalty (`full_precision`) at every step
     does not count as a main step, so k = 1 gives 1 / 2.
+
+    Args:
+        phases: those of the GAN, of both players.
+        player: "G" or "D".
+
+    Returns:
+        In (0, 1]; 1 for a player without main steps.
     """
+    # A phase every k steps counts 1 / k.
     own_phases = [phase for phase in phases if phase.player == player]
     main_steps = sum(phase.interval == 1 and not phase.full_precision for phase in own_phases)
     return main_steps / sum(1 / phase.interval for phase in own_phases) if main_steps else 1.0
@@ -55,6 +64,7 @@ def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any
         ratio: c, see `main_step_ratio`.
     """
     corrected: dict[str, Any] = {}
+    # Not every optimizer has both: SGD, for example, has no betas.
     if ratio != 1:
         corrected = {"lr": settings["lr"] * ratio} if "lr" in settings else {}
         if "betas" in settings:
@@ -94,6 +104,7 @@ class LearningRate:
         if self.schedule == "constant":
             return 1.0
         if self.epoch_images:
+            # Rounded down to the start of the epoch.
             nimg = nimg // self.epoch_images * self.epoch_images
         if self.schedule == "step":
             return self.step_factor ** (nimg // self.step_images) if self.step_images else 1.0
@@ -107,12 +118,17 @@ class LearningRate:
             return min(max(0.0, (nimg - start) / max(1, self.total - start)), 1.0)
         epochs = math.ceil(self.total / self.epoch_images)
         decay_epochs = round(epochs * self.decay)
+        # + 1: the epoch that has just begun counts as well.
         k = nimg // self.epoch_images + 1 - (epochs - decay_epochs) + (self.compat == 2020)
         return min(max(0, k) / (decay_epochs + 1), 1.0)
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> float:
     """Set every group to its configured learning rate times `factor`.
+
+    Args:
+        optimizer: changed in place.
+        factor: see `LearningRate.factor`, in [0, 1].
 
     Returns:
         The learning rate of the first group.
@@ -125,9 +141,16 @@ def set_lr(optimizer: Optimizer, factor: float) -> float:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`."""
+    """Load moments and step counts, but keep the settings (lr, betas, ...) of `optimizer`.
+
+    Args:
+        optimizer: as configured for this start.
+        state: its state dict from a checkpoint.
+    """
+    # load_state_dict would also bring back the saved lr and betas, which the new config may change.
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, configured in zip(optimizer.param_groups, settings, strict=True):
+        # It belongs to the saved lr; `set_lr` sets it anew.
         group.pop("initial_lr", None)
         group.update(configured)

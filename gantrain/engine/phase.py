@@ -101,6 +101,7 @@ class PhaseRunner:
     def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
         for name in self.optimizers:  # the graph of a phase must not reach the other player
             getattr(self.gan, name).requires_grad_(name == phase.player)
+        # None instead of 0: the first backward pass stores the gradient instead of adding it.
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         restore = nan_tracing.save_state(self.gan) if self.check_immediately else None
         inputs = [*microbatches[0]]  # before the phase adds entries of its own
@@ -109,6 +110,7 @@ class PhaseRunner:
         if bad_ranks is None or restore is None:
             return
         if self.on_nonfinite == "halt" or self._traces < _MAX_TRACES:
+            # From the same state and with the same seeds, so that the same value appears again.
             restore()
             origin = self._trace(phase, microbatches, step, inputs)
             if self.on_nonfinite == "halt":
@@ -120,7 +122,9 @@ class PhaseRunner:
         """Accumulate the gradient of this rank's microbatches, each weighted by its share."""
         own_images = sum(_image_count(batch) for batch in microbatches)
         all_images = own_images * self.world.size
+        # Where this rank begins in the global batch; random draws depend on it and not on the rank.
         slot = own_images * self.world.rank
+        # A whole batch in one pass needs no averaging of buffers.
         is_split = len(microbatches) * self.world.size > 1
         if is_split:
             self._running_buffers.begin()
@@ -141,6 +145,7 @@ class PhaseRunner:
         stance = "force_eager" if phase.double_backward or self._tracing else "default"
         while True:
             with torch.compiler.set_stance(stance), self._context(phase):
+                # The code between two yields runs here, under the autocast of its phase.
                 terms = next(losses, None)
             if terms is None:
                 return
@@ -151,6 +156,9 @@ class PhaseRunner:
                 self.stats.add(f"{kind}/{phase.name}/{name}", value, share)
             with_gradient = [value for value in terms.values() if value.requires_grad]
             if with_gradient:
+                # Every k-th step times k, so that a lazy phase has the same weight over time.
+                # Weighted by its share, the sum over microbatches and ranks is the mean over the
+                # batch.
                 (torch.stack(with_gradient).sum() * (share * phase.interval)).backward()
 
     def _context(self, phase: Phase) -> AbstractContextManager[Any]:
@@ -167,12 +175,15 @@ class PhaseRunner:
         ]
         if not gradients:
             return None
+        # One number stands for all: a norm is finite only if every entry is.
         norm, bad_ranks = self._reduce(gradients)
         finite = torch.isfinite(norm)
         if self.check_immediately:
             if self.on_nonfinite == "skip":
+                # `not finite` waits for the device, and so for a rank that hangs.
                 self.world.check_alive()
             if not finite:
+                # The optimizer is not called at all: its moments stay as they are.
                 self.skipped += self.on_nonfinite == "skip"
                 return bad_ranks
         else:

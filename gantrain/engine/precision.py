@@ -30,12 +30,14 @@ class Precision:
         self.name: PrecisionName = (
             ("tf32" if _has_tf32(device) else "fp32") if name == "auto" else name
         )
+        # For bf16 as well: what autocast leaves in float32 may use TF32.
         allow_tf32(self.name != "fp32")
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context for forward passes. Losses and backward stay outside or in float32."""
         if self.name != "bf16":
             return nullcontext()
+        # bfloat16 has the range of float32, so losses need no scaling.
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def without_autocast(self) -> "Precision":

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from gantrain.engine.buffers import copy_all, moving_buffers
 from gantrain.engine.distributed.world import World
 
-SMALL = (
-    2**16
-)  # numbers; a larger buffer is taken for a constant, even if its module does not say so
+# Numbers; a larger buffer is taken for a constant, even if its module does not say so.
+SMALL = 2**16
 
 
 class RunningBufferAverager:
@@ -32,6 +31,7 @@ class RunningBufferAverager:
 
     def begin(self) -> None:
         """Save the buffers before the first microbatch of a phase."""
+        # Collected anew each time: moving the module to a device replaces its buffers.
         small = [b for b in moving_buffers(self.module) if 0 < b.numel() < SMALL]
         self._floats = [b for b in small if b.is_floating_point()]
         self._integers = [b for b in small if not b.is_floating_point()]
@@ -48,6 +48,7 @@ class RunningBufferAverager:
             last: whether it is the last one of this rank.
         """
         if self._floats:
+            # One kernel for all buffers: they are many and tiny.
             changes = torch._foreach_sub(self._floats, self._floats_before)
             torch._foreach_mul_(changes, share)
             if self._changes:
@@ -63,4 +64,5 @@ class RunningBufferAverager:
         """Apply the mean change over all ranks after the last microbatch. Call it on every rank."""
         self.world.all_reduce_sum(self._changes)
         if self._changes:
+            # Before + mean change, in place, because modules and phases hold these tensors.
             copy_all(self._floats, torch._foreach_add(self._floats_before, self._changes))

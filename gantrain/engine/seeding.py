@@ -21,6 +21,8 @@ def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:
         slot: where in the global batch a microbatch begins, in images. Draws depend on this
             position and not on the rank, so they are the same for any number of ranks.
     """
+    # A hash: neighbouring steps and slots must not give related seeds. Python's own differs from
+    # process to process.
     digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{slot}".encode(), digest_size=8).digest()
     value = int.from_bytes(digest, "little")
     torch.default_generator.manual_seed(value)
@@ -32,7 +34,13 @@ def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:
 
 @contextmanager
 def stream(seed: int, name: str, step: int = 0) -> Iterator[None]:
-    """Run a block in its own random stream, then restore the state of torch's generators."""
+    """Run a block in its own random stream, then restore the state of torch's generators.
+
+    Args:
+        seed: the seed of the run.
+        name: of the stream, such as `PREVIEW`.
+        step: index of the optimizer step; 0 gives the same numbers at every step.
+    """
     generators = [g for g in (torch.default_generator, _gpu_generator()) if g]
     states = [generator.get_state() for generator in generators]
     try:

@@ -20,6 +20,7 @@ def import_without_gc(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     finally:
+        # Before collections are allowed again: the first one would visit all of torch.
         gc.freeze()
         if was_enabled:
             gc.enable()

@@ -33,6 +33,7 @@ def choose_threads(
     if not weights:
         return available
     positions = images * resolution[0] * resolution[1] / PIXELS_PER_POSITION
+    # The median: a few large layers would otherwise decide for the many small ones.
     work = statistics.median(weights) * positions
     return min(max(round(work / WORK_PER_THREAD), 1), available)
 

@@ -31,10 +31,18 @@ class Throughput:
             "progress/img_per_sec": (nimg - self._nimg) / seconds,
             "progress/data_wait": self._waited / seconds,
         }
+        # Every row covers its own tick only.
         self.restart(nimg)
         return values
 
 
 def crossed(before: int, after: int, every: int) -> bool:
-    """Return whether a multiple of `every` images (0: never) lies in (before, after]."""
+    """Return whether a multiple of `every` images (0: never) lies in (before, after].
+
+    Args:
+        before: images trained on before the step.
+        after: images trained on after it.
+        every: images between two events.
+    """
+    # Not after % every == 0: a batch may jump over the multiple.
     return every > 0 and after // every > before // every

@@ -103,6 +103,7 @@ class Trainer:
         self.runner = PhaseRunner(
             gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
         )
+        # No saved states yet: this sets each rank's share of the pools.
         self._scatter_states([])
         self.evaluate, self.probe = evaluate, probe
         self.last_evaluation: dict[str, float] = {}
@@ -134,6 +135,8 @@ class Trainer:
         Raises:
             NonFiniteGradient: with its origin, where that can be found.
         """
+        # Where gradients are not checked at once, a bad step is traced by going back to a saved
+        # state; before the first checkpoint this copy is it.
         if self.nimg == 0 and not self.runner.check_immediately:
             self._initial_state = _to_cpu(self.state_dict(), copy=True)
         try:
@@ -149,12 +152,14 @@ class Trainer:
         Raises:
             NonFiniteGradient: with its origin, if the gradient is not finite again.
         """
+        # On all ranks, so that a damaged folder is an error of all and leaves nobody waiting.
         newest = self.world.run_on_all(self.checkpoints.newest)
         state = newest[1] if newest else self._initial_state
         if state is None:
             return
         self.tracker.say(f"{error} Going back to {state['nimg'] / 1000:g} kimg to find its origin.")
         self.load_state_dict(state)
+        # From here on the bad step itself raises, with its inputs still at hand.
         self.runner.check_immediately = True
         stream = self.batches(self.nimg)
         while self.index <= error.index and not self.world.all_reduce_max(poll_action()):
@@ -164,10 +169,13 @@ class Trainer:
         stream = self.batches(self.nimg)
         if self.nimg == 0:
             self._show_grid()
+        # After the grid, which is not training time.
         self._throughput.restart(self.nimg)
         action = Action.CONTINUE
         try:
             while self.nimg < self.plan.total and not self.early_stopped:
+                # A vote: a signal may have reached one rank only, and all must stop at the same
+                # step.
                 action = Action(self.world.all_reduce_max(poll_action()))
                 if action is Action.SAVE:
                     self._save()
@@ -176,10 +184,12 @@ class Trainer:
                 with self._throughput.waiting():
                     images = next(stream)
                 self._step(self._to_device(images))
+                # From the images before the step, because cadences fire when a multiple is crossed.
                 self._maintain(self.nimg - self.plan.batch, self.nimg)
                 self.world.end_warmup()
         finally:
             if isinstance(stream, Generator):
+                # Ends the data workers now; otherwise they would live until the garbage collection.
                 stream.close()
         is_done = self.nimg >= self.plan.total or self.early_stopped
         # A resumed run that was done before has a checkpoint of these images: report only once
@@ -197,6 +207,7 @@ class Trainer:
 
     def _step(self, images: Batch) -> None:
         for optimizer in self.optimizers.values():
+            # A pure function of nimg: a resumed run needs no state of a scheduler.
             set_lr(optimizer, self.plan.rate.factor(self.nimg))
         size = self.plan.microbatch
         microbatches = [
@@ -206,6 +217,7 @@ class Trainer:
         step = Step(self.index, self.nimg)
         self.runner.step(microbatches, step)
         if self.ema:
+            # Before nimg grows: the ramp counts the images before this step.
             self.ema.update(self.gan.G, self.plan.batch, self.nimg)
         self.gan.adapt(step)
         self.nimg += self.plan.batch
@@ -231,15 +243,18 @@ class Trainer:
             self._save()
 
     def _report(self, with_probe: bool) -> None:
+        # Before anything of this tick is shown or stored: it may come from a bad gradient.
         self.runner.check()
         averages = means(self.world.gather(self.runner.stats.totals()))
         values = {**self.gan.report()}
         values |= {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         values["progress/skipped_steps"] = float(self.runner.skipped)
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
+        # Evaluations have a cadence of their own; their values wait for the next row.
         values |= self._unreported
         self._unreported = {}
         for index, phase, origin in self.runner.nonfinite_origins:
+            # At the images of the step, although it is reported later.
             alarm = nonfinite_alarm(phase, index, origin, skipped=True)
             self.tracker.event(index * self.plan.batch, asdict(alarm))
         self.runner.nonfinite_origins.clear()
@@ -249,6 +264,7 @@ class Trainer:
 
     def _run_probe(self) -> dict[str, float]:
         def probe() -> dict[str, float]:
+            # A stream of its own: training draws the same numbers with or without probes.
             with seeding.stream(self.plan.seed, seeding.HEALTH, self.index):
                 return self.probe() if self.probe else {}
 
@@ -271,6 +287,7 @@ class Trainer:
         self.runner.check()
         if self.world.is_rank_zero:
             self.snapshot(self.nimg, self.generator)
+        # The others wait: a rank that went ahead would time out in the next vote.
         self.world.barrier()
 
     def _show_grid(self) -> None:
@@ -281,6 +298,7 @@ class Trainer:
     def _draw_grid(self, preview: Batch) -> None:
         G = self.generator
         training = G.training
+        # The same draws for every grid, so that grids can be compared.
         with seeding.stream(self.plan.seed, seeding.PREVIEW), torch.no_grad():
             G.eval()  # batch norm must neither use nor collect statistics of these images
             with self.precision.autocast():
@@ -292,7 +310,9 @@ class Trainer:
     def _save(self) -> None:
         self.runner.check()
         if self._saved_nimg != self.nimg:
+            # Ranks that have drifted apart must not overwrite the last good state.
             self.world.check_equal(self.gan)
+            # All ranks take part in it; only rank 0 writes.
             state = self.state_dict()
             if self.world.is_rank_zero:
                 self.checkpoints.save(self.nimg, state)
@@ -302,6 +322,7 @@ class Trainer:
     def _to_device(self, images: dict[str, Tensor]) -> Batch:
         """Move a batch to the device, with images as floats in [-1, 1]."""
         device = self.precision.device
+        # As uint8, a quarter of the bytes; the device makes floats of them.
         moved = {name: x.to(device, non_blocking=True) for name, x in images.items()}
         return {
             name: to_float(x).contiguous(memory_format=self.layout) if x.dim() == 4 else x
@@ -348,6 +369,7 @@ class Trainer:
         Optimizer settings (lr, betas) stay as configured. The number of ranks may differ.
         """
         ranks = state["ranks"]
+        # Any rank's will do here: strict loading wants the keys, `_scatter_states` the content.
         local = {f"{name}._extra_state": x for name, x in ranks[0]["local"].items()}
         self.gan.load_state_dict({**state["gan"], **local})
         if self.ema:
@@ -363,6 +385,7 @@ class Trainer:
         if len(ranks) == self.world.size:
             stats = ranks[self.world.rank]["stats"]
             self.runner.stats.load_state_dict(stats, self.precision.device)
+        # On another number of ranks, rank 0 carries the sums of all.
         elif self.world.is_rank_zero:
             stats = merge_states([state["stats"] for state in ranks])
             self.runner.stats.load_state_dict(stats, self.precision.device)

@@ -52,7 +52,7 @@ class Phase:
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
     player: str  # "G" or "D": attribute of the GAN and key of its optimizer
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
-    interval: int = 1  # > 1: lazy regularisation; the engine multiplies the loss by it
+    interval: int = 1  # > 1: lazy regularization; the engine multiplies the loss by it
     double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
     full_precision: bool = False  # a penalty: the engine runs it outside autocast
 
@@ -84,6 +84,7 @@ class GAN(nn.Module):
             x: images in [-1, 1].
             batch: may hold their labels, "label" [N, label_dim].
         """
+        # A network without labels takes images only.
         c = batch.get("label")
         return self.D(x) if c is None else self.D(x, c)
 
@@ -127,7 +128,12 @@ class RankLocal(nn.Module):
 
 
 def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
-    """Return a player's networks: the children of a ModuleDict, else {name: player}."""
+    """Return a player's networks: the children of a ModuleDict, else {name: player}.
+
+    Args:
+        player: `gan.G` or `gan.D`.
+        name: "G" or "D", the name of a network that is not in a ModuleDict.
+    """
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
 
 

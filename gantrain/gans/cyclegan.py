@@ -36,7 +36,7 @@ class CycleGAN(GAN):
         blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
             paper.
         discriminator, d_layers, ndf: see `gantrain.networks.translation`.
-        init, init_gain: weight initialisation, see `gantrain.networks.layers.init_weights`.
+        init, init_gain: weight initialization, see `gantrain.networks.layers.init_weights`.
         loss: adversarial loss, see `gantrain.losses`.
         gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
         lambda_adversarial, lambda_cycle: weights of these losses, constants or schedules.
@@ -99,12 +99,14 @@ class CycleGAN(GAN):
 
     def phases(self) -> list[Phase]:
         """Return G's phase, then D's on the fakes that G has left in the batch."""
+        # The gradient penalty differentiates D twice, which compiled code does not support.
         D = Phase("D", "D", self.discriminator_losses, double_backward=self.gp_weight > 0)
         return [Phase("G", "G", self.generator_losses), D]
 
     def weights(self, nimg: int) -> LossWeights:
         """Return the weights after `nimg` images; that of identity includes lambda_cycle."""
         adversarial = value_at(self.lambda_adversarial, nimg)
+        # No cycle, and hence no identity, during the first of two stages.
         cycle = value_at(self.lambda_cycle, nimg) * (nimg >= self.adversarial_nimg)
         identity = value_at(self.lambda_identity, nimg)
         return LossWeights(adversarial, cycle, cycle * identity)
@@ -146,6 +148,7 @@ class CycleGAN(GAN):
             losses = {domain: 0.5 * adversarial}  # slows D down relative to G (section 7.1)
             if self.gp_weight > 0:
                 losses[f"gp_{domain}"] = self.gp_weight * gradient_penalty(D, real, fake)
+            # One backward pass per domain: the graph of one D is freed before the next is built.
             yield losses
 
     def translate(self, G: nn.ModuleDict, batch: Batch, cycle: bool, identity: bool) -> Batch:

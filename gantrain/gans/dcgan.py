@@ -46,7 +46,7 @@ class DCGAN(GAN):
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)
-        self.loss = ADVERSARIAL[loss]
+        self.loss = ADVERSARIAL[loss]  # D returns logits: the sigmoid is part of the loss
 
     def phases(self) -> list[Phase]:
         """Return D's phase, then G's: one step of each, as in the paper."""
@@ -56,7 +56,12 @@ class DCGAN(GAN):
         ]
 
     def sample_fakes(self, G: nn.Module, batch: Batch) -> Tensor:
-        """Return G(z, c) [N, C, H, W] with the size and the labels of the batch."""
+        """Return G(z, c) [N, C, H, W] with the size and the labels of the batch.
+
+        Args:
+            G: the generator, or its moving average.
+            batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
+        """
         x = batch["image"]
         z = torch.randn(len(x), self.G.z_dim, device=x.device)  # pyright: ignore
         return G(z, batch.get("label"))
@@ -78,6 +83,11 @@ class DCGAN(GAN):
         yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        """Return the real images, then six columns of samples with the same labels."""
+        """Return the real images, then six columns of samples with the same labels.
+
+        Args:
+            G: the generator, or its moving average.
+            batch: see `sample_fakes`.
+        """
         samples = {f"sample {i}": self.sample_fakes(G, batch) for i in range(1, 7)}
         return {"real": batch["image"], **samples}

@@ -37,6 +37,7 @@ class LatentCycle:
             channel_base: width of the layers, as in `StyleGAN2Generator`.
             channel_max: upper bound of that width.
         """
+        # Without a term nothing would train E; it would only cost memory and time.
         if not (self.lambda_latent or self.lambda_image):
             return {}
         encoder = StyleGAN2Encoder(
@@ -68,9 +69,11 @@ class LatentCycle:
         if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.start_nimg:
             return losses
         if self.lambda_latent:
+            # Detached: through the target, the mapping could lower the loss by shrinking w.
             error = at_least_float32(G["E"](fake)) - at_least_float32(ws).detach()
             losses["cycle_latent"] = self.lambda_latent * error.square().mean()
         if self.lambda_image:
+            # Constant noise: with a random one, no w could reconstruct the image exactly.
             reconstruction = generator_of(G).synthesis(G["E"](real), noise_mode="const")
             losses["cycle_image"] = self.lambda_image * l1(reconstruction, real)
         return losses

@@ -36,9 +36,11 @@ def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: floa
         [count, num_ws, w_dim].
     """
     device, c = batch["image"].device, batch.get("label")
+    # Labels of real images: D sees fakes and real images under the same distribution of labels.
     c = None if c is None else c[:count]
     ws = G.mapping(sample_z(count, G.z_dim, device), c, update_w_avg=True)
     if mixing_prob > 0 and G.num_ws > 1:
+        # From 1 on, so that at least the first layer keeps its own w.
         cutoff = int(torch.randint(1, G.num_ws, ()))
         if torch.rand(()) < mixing_prob:
             other = G.mapping(sample_z(count, G.z_dim, device), c)
@@ -57,6 +59,7 @@ def preview_columns(G: nn.Module, batch: Batch) -> Batch:
         Columns by name, each [N, C, H, W] about [-1, 1].
     """
     real, c, generator = batch["image"], batch.get("label"), generator_of(G)
+    # Constant noise below: between two grids of a run only the training makes a difference.
     columns = {"real": real}
     if isinstance(G, nn.ModuleDict) and "E" in G:
         columns["G(E(real))"] = generator.synthesis(G["E"](real), noise_mode="const")

@@ -151,7 +151,7 @@ class StyleGAN(GAN):
         ws, fake = self.sample_fakes(batch, share=2)  # half a batch is enough, as in the reference
         y = torch.randn_like(fake) / sqrt(fake.shape[2] * fake.shape[3])
         lengths = path_lengths(fake, ws, y)
-        a = torch.lerp(self.pl_mean, lengths.mean(), PL_DECAY)
+        a = torch.lerp(self.pl_mean, lengths.mean(), PL_DECAY)  # with this batch's gradient
         # A step that is skipped because it is not finite must leave the running mean alone.
         self.pl_mean.copy_(torch.where(a.isfinite(), a.detach(), self.pl_mean))
         penalty = self.pl.weight * (lengths - a).square().mean()
@@ -177,7 +177,7 @@ class StyleGAN(GAN):
 
     def r1_penalty(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]."""
-        x = batch["image"].detach().requires_grad_(True)
+        x = batch["image"].detach().requires_grad_(True)  # the gradient passes through A
         logits = self.judge(x, batch)
         self.ada.observe(logits)
         penalty = self.r1.weight / 2 * squared_gradient(logits, x).mean()

@@ -17,7 +17,7 @@ INVERTED_LUMA = -0.3
 COPY = 0.03
 HIDDEN = 3.0
 DATA_WAIT = 0.3  # share of the time
-INITIAL_NIMG = 2000  # images: until then outputs reflect the initialisation
+INITIAL_NIMG = 2000  # images: until then outputs reflect the initialization
 PROBES, REPORTS = 3, 10  # in a row before an alarm, for health probes and for other values
 
 
@@ -205,7 +205,7 @@ class AlarmMonitor:
         if self._raises(f"d_too_strong/{probe}", too_strong, PROBES):
             yield Alarm(
                 "d_too_strong", "critical", _direction(probe),
-                f"The discriminator{_in_words(probe)} recognises every fake (loss {loss:.2g}): the "
+                f"The discriminator{_in_words(probe)} recognizes every fake (loss {loss:.2g}): the "
                 "generator learns next to nothing from it.",
                 "Make D narrower (model.ndf, model.d_width), add a gradient penalty "
                 "(model.loss=wgan_gp, a higher model.r1_gamma), or add images.",
@@ -215,7 +215,7 @@ class AlarmMonitor:
         if self._raises(f"overfit/{probe}", is_overfit, PROBES):
             yield Alarm(
                 "overfit", "warning", _direction(probe),
-                f"The discriminator{_in_words(probe)} has memorised its training images: unseen "
+                f"The discriminator{_in_words(probe)} has memorized its training images: unseen "
                 f"real images score {overfit:.0%} of the way towards fakes.",
                 "Add images, flip them (data.flip=true), use model.augment=ada if the model has "
                 "it, or stop here: from now on samples become copies.",

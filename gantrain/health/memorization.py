@@ -106,7 +106,7 @@ class MemorizationResult:
 
     @property
     def suspect(self) -> bool:
-        """Whether memorisation is suspected: by single samples, or by all ratios together."""
+        """Whether memorization is suspected: by single samples, or by all ratios together."""
         by_count = self.count >= SUSPECT_SHARE * self.total and self.chance < SUSPECT_CHANCE
         by_rank = self.rank >= SUSPECT_RANK and self.sigmas >= SUSPECT_SIGMAS
         return by_count or by_rank

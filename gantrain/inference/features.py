@@ -142,7 +142,12 @@ class FeatureCache:
 
 
 def update_digest(hasher: Any, images: Tensor) -> None:
-    """Add images [N, C, H, W] on the CPU to a hasher of hashlib, one by one with their shapes."""
+    """Add images [N, C, H, W] on the CPU to a hasher of hashlib, one by one with their shapes.
+
+    Args:
+        hasher: an object of hashlib, changed in place.
+        images: of a dtype that numpy has.
+    """
     for image in images.numpy():
         hasher.update(str(image.shape).encode() + image.tobytes())
 

@@ -176,7 +176,12 @@ def concat(batches: Iterable[LatentBatch]) -> LatentBatch:
 
 
 def split(latents: LatentBatch, batch: int) -> Iterator[LatentBatch]:
-    """Split latents into batches of at most `batch`; the inverse of `concat`."""
+    """Split latents into batches of at most `batch`; the inverse of `concat`.
+
+    Args:
+        latents: all latents.
+        batch: latents per batch; the last batch may be smaller.
+    """
     for start in range(0, len(latents.names), batch):
         part = slice(start, start + batch)
         yield LatentBatch(

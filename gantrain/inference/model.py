@@ -289,7 +289,14 @@ class Model:
     def mapping(
         self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
-        """Map z [N, z_dim] and labels c [N, label_dim] to ws [N, num_ws, w_dim]."""
+        """Map z [N, z_dim] and labels c [N, label_dim] to ws [N, num_ws, w_dim].
+
+        Args:
+            z: standard normal, on the device.
+            c: None: the network is unconditional.
+            psi: truncation: 1 leaves w unchanged, 0 gives the mean w.
+            cutoff: only the first ws are truncated; None: all of them.
+        """
         return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
 
     def synthesis(

@@ -43,7 +43,16 @@ class RowOp:
         return h * s if self.kind == "up" else (h + 2 * (p + self.reflect) - k) // s + 1
 
     def input_rows(self, a: int, b: int, h: int) -> Rows:
-        """Return the input rows, of `h` rows in all, that output rows a to b depend on."""
+        """Return the input rows, of `h` rows in all, that output rows a to b depend on.
+
+        Args:
+            a: first output row.
+            b: output row after the last.
+            h: rows of the whole input.
+
+        Returns:
+            (first input row, row after the last), within 0 and h.
+        """
         if self.kind == "each":
             return a, b
         k, s, p = self._geometry()
@@ -111,7 +120,7 @@ def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
 
 
 class Normalize(nn.Module):
-    """Normalisation with given statistics.
+    """Normalization with given statistics.
 
     Args:
         mean: [C].
@@ -142,13 +151,23 @@ class FeatureMapFile:
         self._file = open(path, "w+b")  # noqa: SIM115  # closed by TiledTranslator's stack
 
     def write(self, a: int, rows: Tensor) -> None:
-        """Write [1, C, n, W] as the rows from a on."""
+        """Write [1, C, n, W] as the rows from a on.
+
+        Args:
+            a: first row.
+            rows: on any device.
+        """
         c, _, w = self.shape
         self._file.seek(a * c * w * 4)
         self._file.write(rows[0].permute(1, 2, 0).float().contiguous().cpu().numpy().data)
 
     def read(self, a: int, b: int) -> Tensor:
-        """Read rows a to b, [1, C, b - a, W]."""
+        """Read rows a to b, [1, C, b - a, W].
+
+        Args:
+            a: first row.
+            b: row after the last.
+        """
         c, _, w = self.shape
         values = np.empty((1, b - a, w, c), np.float32)
         self._file.seek(a * c * w * 4)
@@ -242,7 +261,12 @@ class LazyFeatureMap:
             yield a, min(a + step, self.height)
 
     def rows(self, a: int, b: int) -> Tensor:
-        """Compute rows a to b of the map, [1, C, b - a, W], on the device."""
+        """Compute rows a to b of the map, [1, C, b - a, W], on the device.
+
+        Args:
+            a: first row.
+            b: row after the last.
+        """
         # The rows of each layer's input and of the last layer's output, found from the top down.
         ranges = [(a, b)]
         for op, h in zip(reversed(self.ops), reversed(self.heights[:-1]), strict=True):

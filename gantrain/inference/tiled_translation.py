@@ -2,7 +2,7 @@
 
 Instance norm needs statistics of the whole feature map, so independent tiles would show seams. Here
 the layers are evaluated one after another, each over all bands: first the statistics of a layer's
-output, then the next layer, which normalises with them. Feature maps of a quarter of the image's
+output, then the next layer, which normalizes with them. Feature maps of a quarter of the image's
 size or less are stored in files. Larger ones would take too much space and are recomputed when they
 are needed, with as many extra rows around a band as the layers' receptive field requires. The
 result equals that of the network on the whole image.

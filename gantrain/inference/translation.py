@@ -94,7 +94,12 @@ def evaluate_pairs(
 
 
 def pair_problems(data: Dataset, limit: int) -> list[str]:
-    """Return a sentence for each of the first `limit` test pairs that cannot be compared."""
+    """Return a sentence for each of the first `limit` test pairs that cannot be compared.
+
+    Args:
+        data: a data set whose test images form pairs.
+        limit: pairs to look at.
+    """
     problems = []
     for i in range(min(limit, data.test_count("a"), data.test_count("b"))):
         (ha, wa), (hb, wb) = (data.test_item(domain, i).shape[-2:] for domain in "ab")

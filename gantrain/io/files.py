@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from gantrain.errors import ConfigError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
@@ -66,7 +68,7 @@ def is_intact(path: Path) -> bool:
     """Return whether a file of torch.save (a zip) is complete: all records match their CRC-32."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch would read uninitialised memory for a record that is marked as a folder.
+            # torch would read uninitialized memory for a record that is marked as a folder.
             all_files = all(record.external_attr == 0 for record in archive.infolist())
             return all_files and archive.testzip() is None
     # RuntimeError, zlib.error: a flipped bit can mark a record as encrypted or compressed.
@@ -79,10 +81,31 @@ def kimg_label(nimg: int) -> str:
     return f"{nimg // 1000:06d}.{nimg % 1000:03d}"
 
 
+@contextmanager
+def unwritable_as_config_error(setting: str, path: Path) -> Iterator[None]:
+    """Raise a ConfigError that names the setting if a file cannot be written inside the block.
+
+    Args:
+        setting: the key that names the file.
+        path: the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}={path} cannot be written ({error.strerror or error}): give another file."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -58,12 +58,14 @@ class DCGANGenerator(nn.Module):
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.body = nn.Sequential(_up_block(width, width // 2), _up_block(width // 2, width // 4))
         self.out = nn.Sequential(nn.Conv2d(width // 4, channels, 3, padding=1), nn.Tanh())
+        # N(0, 0.02), as in the paper.
         init_weights(self)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Latents [N, z_dim], labels c [N, label_dim] -> images [N, channels, H, W] in [-1, 1]."""
         if self.label_dim:
             assert c is not None
+            # The label is simply more latent: the first layer learns its embedding.
             z = torch.cat([z, c], dim=1)
         x = self.project(z).unflatten(1, self.start)
         # The image is computed in float32: bfloat16 would show banding.

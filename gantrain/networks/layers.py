@@ -1,4 +1,4 @@
-"""Building blocks shared by the networks: norms, padding, weight initialisation, precision."""
+"""Building blocks shared by the networks: norms, padding, weight initialization, precision."""
 
 from typing import Literal
 
@@ -33,9 +33,13 @@ class ReflectionPad(nn.Module):
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Return the normalisation for [N, channels, H, W].
+    """Return the normalization for [N, channels, H, W].
 
     Instance norm has neither parameters nor state, so train() and eval() agree.
+
+    Args:
+        norm: "instance", "batch" or "none".
+        channels: features to normalize.
     """
     if norm == "instance":
         # torch's defaults, as in the reference: no affine parameters, no running statistics.
@@ -55,7 +59,7 @@ def uses_bias(norm: Norm) -> bool:
 
 @torch.no_grad()
 def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> nn.Module:
-    """Initialise a network in place as CycleGAN's reference does.
+    """Initialize a network in place as CycleGAN's reference does.
 
     Weights of convolutions and linear layers are drawn by `init`, biases are 0, batch norm's
     scales are drawn from N(1, gain).
@@ -75,15 +79,14 @@ def init_weights(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> n
                 nn.init.normal_(module.weight, 0.0, gain)
             elif init == "xavier":
                 nn.init.xavier_normal_(module.weight, gain)
-            elif (
-                init == "kaiming"
-            ):  # a=0: for ReLU, although D has leaky ReLUs, as in the reference
+            elif init == "kaiming":
+                # a=0 is the gain of a ReLU: the reference uses it for D's leaky ReLUs too.
                 nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
             else:
                 nn.init.orthogonal_(module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):  # instance norm has nothing to initialise
+        elif isinstance(module, nn.BatchNorm2d):  # instance norm has nothing to initialize
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
     return net
@@ -93,6 +96,10 @@ def in_float32(layers: nn.Module, x: Tensor) -> Tensor:
     """Run output layers outside autocast, in float32 or wider.
 
     bfloat16 near +-1 has steps of half an 8-bit level: images computed in it show banding.
+
+    Args:
+        layers: the last layers of a network.
+        x: their input, [N, C, H, W] or [N, F].
     """
     with without_autocast(x):
         return layers(at_least_float32(x))
@@ -111,4 +118,5 @@ def half_dtype(x: Tensor) -> torch.dtype | None:
     device = x.device.type
     if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return None
+    # For blocks that leave autocast and cast by themselves, some of them to this dtype.
     return torch.get_autocast_dtype(device)

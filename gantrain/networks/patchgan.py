@@ -34,6 +34,7 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
             width = wider
+        # No sigmoid: the losses take logits.
         self.model = nn.Sequential(*modules, nn.Conv2d(width, 1, 4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ class PixelDiscriminator(nn.Module):
             nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
             make_norm(norm, 2 * ndf),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),  # depends on the norm, as in the reference
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
 
+# 2^7 = 128: at its nominal size, the innermost feature map is a single pixel.
 _UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
 
 
@@ -46,4 +47,5 @@ def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm:
 
 def size_multiple(generator: str) -> int:
     """Return the number of pixels that the sides of images must be multiples of."""
+    # The residual generator downsamples twice.
     return 2 ** _UNET_DOWNS.get(generator, 2)

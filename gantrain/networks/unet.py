@@ -43,6 +43,7 @@ class UnetLevel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, outer, H, W] -> [N, 2 * outer, H, W]."""
+        # x first: this is the order of input channels in the weights of the reference.
         return torch.cat([x, self.model(x)], dim=1)
 
 
@@ -60,6 +61,7 @@ class _Outermost(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        # One by one, because only the last convolution and the tanh leave autocast.
         down, below, relu, last, tanh = self.model
         return tanh(in_float32(last, relu(below(down(x)))))
 

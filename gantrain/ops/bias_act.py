@@ -21,7 +21,7 @@ def bias_act(
 ) -> Tensor:
     """Return clamp(gain * act(scale * x + bias)).
 
-    `scale` takes a layer's equalised learning rate: scaling its output costs nothing here, scaling
+    `scale` takes a layer's equalized learning rate: scaling its output costs nothing here, scaling
     its weights would cost a copy of them in every forward and backward pass.
 
     Args:
@@ -37,6 +37,7 @@ def bias_act(
     """
     y = _affine(x, bias, scale * gain, gain)  # gain > 0, so it may go in front of the activation
     if act == "lrelu":
+        # In place unless y is the caller's x: the gradient needs only the sign, which y keeps.
         y = F.leaky_relu(y, SLOPE, inplace=y is not x)
     return y if clamp is None else y.clamp(-clamp, clamp)
 

@@ -17,7 +17,7 @@ _SEPARABLE_FROM = 8
 
 
 def fir_taps(taps: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalised to sum 1."""
+    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalized to sum 1."""
     tensor = torch.tensor(taps, dtype=torch.float32)
     return tensor / tensor.sum()
 
@@ -79,6 +79,7 @@ def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
     """
     left, top = ((k + 1) // 2 for k in _sides(taps))
     right, bottom = ((k - 2) // 2 for k in _sides(taps))
+    # Three of four samples are inserted zeros: without the gain of 4 the image would be darker.
     return upfirdn2d(x, taps, up=2, padding=(left, right, top, bottom), gain=4.0)
 
 
@@ -95,13 +96,6 @@ def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
     left, top = ((k - 1) // 2 for k in _sides(taps))
     right, bottom = ((k - 2) // 2 for k in _sides(taps))
     return upfirdn2d(x, taps, down=2, padding=(left, right, top, bottom))
-
-
-def filter2d(x: Tensor, taps: Tensor) -> Tensor:
-    """Filter images [N, C, H, W] with `taps` [k] or [kh, kw] and keep their size."""
-    left, top = (k // 2 for k in _sides(taps))
-    right, bottom = ((k - 1) // 2 for k in _sides(taps))
-    return upfirdn2d(x, taps, padding=(left, right, top, bottom))
 
 
 def _pair(factor: int | tuple[int, int]) -> tuple[int, int]:
@@ -139,6 +133,7 @@ class _Plan(NamedTuple):
         with up and down exchanged, the flipped filter and n - 1 - left zeros in front.
         """
         kw, kh = _sides(taps)
+        # Zeros in front as in the docstring; those at the end make the size come out right.
         left, top = kw - 1 - self.left, kh - 1 - self.top
         right = size[1] * self.up_x - self.up_x + kw - out[1] * self.down_x - left
         bottom = size[0] * self.up_y - self.up_y + kh - out[0] * self.down_y - top
@@ -177,6 +172,7 @@ class _Resample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (taps,) = ctx.saved_tensors
+        # Through `_Resample` again, so this gradient has a gradient of its own.
         return _Resample.apply(grads[0], taps, ctx.adjoint, not ctx.flip), None, None, None
 
 
@@ -193,6 +189,7 @@ def _filter_and_drop(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
     x_pad, y_pad = min(plan.left, plan.right), min(plan.top, plan.bottom)
     x_pad, y_pad = max(x_pad, 0), max(y_pad, 0)
     x = _pad(x, plan.left - x_pad, plan.right - x_pad, plan.top - y_pad, plan.bottom - y_pad)
+    # Depthwise: every channel has the same filter, and expanding it copies nothing.
     weight = kernel.expand(x.shape[1], 1, *kernel.shape)
     stride = (plan.down_y, plan.down_x)
     return F.conv2d(x, weight, stride=stride, padding=(y_pad, x_pad), groups=x.shape[1])

@@ -29,7 +29,7 @@ def modulated_conv2d(
     Args:
         x: [N, I, H, W], any range. Its dtype is that of the result and of the convolution.
         weight: [O, I, k, k], k odd; k = 3 for upsampling.
-        styles: [N, I]. In half precision weights and styles are normalised first, which the
+        styles: [N, I]. In half precision weights and styles are normalized first, which the
             demodulation cancels.
         demodulate: whether to divide by the norm of the modulated weights.
         up: 1, or 2: a transposed convolution of stride 2, smoothed by a filter.
@@ -86,6 +86,7 @@ def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor
     assert up == 2 and taps is not None
     # The stored weight is not flipped: sample (i, j) is spread over the outputs (2i.., 2j..).
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    # The gain of 4 makes up for the zeros that the stride inserts.
     return fir.upfirdn2d(y, taps, padding=1, gain=4.0)
 
 

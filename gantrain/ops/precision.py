@@ -28,6 +28,7 @@ def full_float32(device: torch.device) -> Iterator[None]:
 
     For metrics, which must not depend on the precision a network is trained in.
     """
+    # Restored at the end: the switches are process-wide, and training goes on with them.
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     allow_tf32(False)
     try:

@@ -38,8 +38,17 @@ def reflect_pad_sides(x: Tensor, left: int, right: int, top: int, bottom: int) -
 
 
 def pad_by_slices(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """Compute `reflect_pad_sides` slower, with a backward pass that adds in a fixed order."""
+    """Compute `reflect_pad_sides` slower, with a backward pass that adds in a fixed order.
+
+    Args:
+        x: [N, C, H, W].
+        left: see `reflect_pad_sides`, as are the other sides.
+        right: less than W.
+        top: less than H.
+        bottom: less than H.
+    """
     h, w = x.shape[2:]
+    # Rows first, then columns of the result, which fills the corners too.
     x = torch.cat([x[:, :, 1 : top + 1].flip(2), x, x[:, :, h - 1 - bottom : h - 1].flip(2)], dim=2)
     return torch.cat(
         [x[..., 1 : left + 1].flip(3), x, x[..., w - 1 - right : w - 1].flip(3)], dim=3
@@ -61,6 +70,7 @@ def reflect_to_multiple(x: Tensor, multiple: int, min_size: int = 1) -> Tensor:
         size = x.shape[dim]
         target = max(-(-size // multiple), -(-min_size // multiple)) * multiple
         if target > size:
+            # By indices: torch refuses to reflect by more than the size of the image.
             indices = reflect_indices(torch.arange(target), size)
             x = x.index_select(dim, indices.to(x.device))
     return x
@@ -70,6 +80,10 @@ def reflect_indices(indices: Tensor, size: int) -> Tensor:
     """Map any integers to the pixels 0 ... size - 1 of a periodic reflection.
 
     0, 1, ..., size - 1, size - 2, ..., 1, 0, 1, ...; a single pixel is repeated.
+
+    Args:
+        indices: integers of any shape, negative ones too.
+        size: pixels of the line.
     """
     period = max(2 * (size - 1), 1)
     indices = indices.remainder(period)

@@ -18,7 +18,12 @@ def to_integers(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert floats [-1, 1] to uint8 [0, 255] or uint16 [0, 65535], rounded and clamped.
 
     The inverse of `to_float` for all values (truncating instead would shift 63 of 256).
+
+    Args:
+        x: of any shape; it is detached.
+        dtype: torch.uint8 or torch.uint16.
     """
+    # Rounded before the clamp; a conversion alone would truncate and wrap around.
     max_value = MAX_VALUE[dtype]
     return x.detach().float().add(1.0).mul(max_value / 2).round_().clamp_(0, max_value).to(dtype)
 

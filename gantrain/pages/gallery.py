@@ -13,7 +13,7 @@ from gantrain.data.decode import decode
 from gantrain.inference import image_io
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
-from gantrain.io.files import atomic_write
+from gantrain.io.files import write_text
 from gantrain.ops.value_range import to_uint8
 from gantrain.pages.render import data_url, render
 from gantrain.tracking.grids import to_image
@@ -66,8 +66,7 @@ def write_gallery(
         about=f"{model.file}, {model.meta.get('nimg', 0) / 1000:g} kimg",
         images=images,
     )
-    with atomic_write(output / PAGE_FILE) as file:
-        file.write(text.encode())
+    write_text(output / PAGE_FILE, text)
     return output / PAGE_FILE
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from gantrain.errors import ConfigError
 from gantrain.io import locks
-from gantrain.io.files import atomic_write
+from gantrain.io.files import write_text
 
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 
@@ -136,15 +136,6 @@ class RunDirectory:
         rows = self.reports()
         return {key: x for key, x in rows[-1].items() if key != "nimg"} if rows else {}
 
-    def write_text(self, path: Path, text: str) -> None:
-        """Write a text file atomically."""
-        with atomic_write(path) as file:
-            file.write(text.encode())
-
-    def write_json(self, path: Path, content: Any) -> None:
-        """Write a JSON file atomically."""
-        self.write_text(path, json.dumps(content, indent=2) + "\n")
-
     def truncate_metrics(self, nimg: int) -> None:
         """Delete damaged lines and reports after `nimg` images, which a resumed run repeats.
 
@@ -159,7 +150,7 @@ class RunDirectory:
                 is_of_snapshot = file == self.evaluations and not row.get("training")
                 if row and (is_of_snapshot or row["nimg"] <= nimg):
                     lines.append(f"{line}\n")
-            self.write_text(file, "".join(lines))
+            write_text(file, "".join(lines))
 
 
 def occupied_message(path: Path) -> str:

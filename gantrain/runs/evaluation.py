@@ -46,6 +46,11 @@ _BATCH = 32
 def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
     """Check that the configured metrics apply to the GAN and its data.
 
+    Args:
+        config: the checked config.
+        gan: what it makes decides which metrics apply.
+        data: some metrics need pairs or test images.
+
     Raises:
         ConfigError: lists every problem found.
     """

@@ -51,7 +51,14 @@ class AlarmSink(BaseSink):
 def make_alarm_sink(
     config: RunConfig, plan: TrainingPlan, directory: RunDirectory, tracker: Tracker
 ) -> AlarmSink:
-    """Return an alarm sink that has seen the reports of the run so far."""
+    """Return an alarm sink that has seen the reports of the run so far.
+
+    Args:
+        config: its model settings hold the bound of ADA's p.
+        plan: the cadence of reports.
+        directory: of the run; its metrics.jsonl is replayed.
+        tracker: receives the alarms.
+    """
     monitor = AlarmMonitor(plan.total, ada_p_bound(config.model))
     for row in directory.reports():
         monitor.update(row["nimg"], row)

@@ -16,7 +16,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import remove_leftovers
+from gantrain.io.files import remove_leftovers, write_json, write_text
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
 from gantrain.runs.resume import ExistingRun
@@ -54,7 +54,12 @@ def recorded_config(config: RunConfig, existing: ExistingRun | None) -> RunConfi
 
 
 def check_ranks(config: RunConfig, process: ProcessInfo | None) -> None:
-    """Raise ConfigError if each of several ranks would start ranks of its own."""
+    """Raise ConfigError if each of several ranks would start ranks of its own.
+
+    Args:
+        config: the checked config, with runtime.devices.
+        process: this process among ranks that torchrun or srun started; None: it is alone.
+    """
     devices = config.runtime.devices
     if process is None or devices in (1, process.local_size):
         return
@@ -80,7 +85,13 @@ def check_same_checkpoint(nimgs: list[int], directory: RunDirectory) -> None:
 
 
 def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> None:
-    """Raise ConfigError if a checkpoint does not fit the model, before anything is written."""
+    """Raise ConfigError if a checkpoint does not fit the model, before anything is written.
+
+    Args:
+        directory: named in the message.
+        state: the content of the checkpoint.
+        gan: the model as configured.
+    """
     if mismatches := shape_mismatches(state, gan):
         suffix = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise ConfigError(
@@ -169,16 +180,16 @@ def record_config(directory: RunDirectory, content: dict[str, Any], overrides: l
     """
     config = yaml.safe_dump(content, sort_keys=False)
     recorded = directory.read_config() if directory.config.exists() else None
-    directory.write_json(directory.path / "environment.json", environment(versions()))
+    write_json(directory.path / "environment.json", environment(versions()))
     if recorded is not None and _run_settings(recorded) == _run_settings(yaml.safe_load(config)):
         return
     if recorded is not None:
         number = len(list(directory.path.glob("config.*.yaml"))) + 1
         for path in (directory.config, directory.overrides):
             numbered = path.with_name(f"{path.stem}.{number}{path.suffix}")
-            directory.write_text(numbered, path.read_text())
-    directory.write_text(directory.overrides, yaml.safe_dump(overrides))
-    directory.write_text(directory.config, config)  # last: with this file, the run exists
+            write_text(numbered, path.read_text())
+    write_text(directory.overrides, yaml.safe_dump(overrides))
+    write_text(directory.config, config)  # last: with this file, the run exists
 
 
 def _run_settings(content: dict[str, Any]) -> dict[str, Any]:

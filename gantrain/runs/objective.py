@@ -50,7 +50,12 @@ def select_objective(objective: str | None, values: Mapping[str, float]) -> dict
 
 
 def objective_value(objective: str | None, value: float | None) -> float | None:
-    """Return what `train` returns: the value, or NaN if a configured objective is missing."""
+    """Return what `train` returns: the value, or NaN if a configured objective is missing.
+
+    Args:
+        objective: the configured name; None: the default one, which may be missing.
+        value: the last value reported; None: none.
+    """
     return math.nan if value is None and objective else value
 
 

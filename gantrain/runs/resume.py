@@ -6,12 +6,13 @@ Does not import torch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gantrain.config import constructors
+from gantrain.config.check import flatten
 from gantrain.errors import ConfigError, format_value
 from gantrain.runs.directory import RunDirectory, occupied_message
 
@@ -106,9 +107,9 @@ def config_diff(
     before = {
         key: value
         for name in sections
-        for key, value in _flatten(name, _with_defaults(old.get(name), new.get(name)))
+        for key, value in flatten(_with_defaults(old.get(name), new.get(name)), name)
     }
-    after = {key: value for name in sections for key, value in _flatten(name, new.get(name))}
+    after = {key: value for name in sections for key, value in flatten(new.get(name), name)}
     return [
         f"{key}: {_format(before, key)} -> {_format(after, key)}"
         for key in dict.fromkeys([*before, *after])
@@ -202,15 +203,6 @@ def _list_changes(changes: list[str]) -> str:
     count = len(changes) - MAX_CHANGES
     suffix = f"; and {count} more" if count > 0 else ""
     return "; ".join(changes[:MAX_CHANGES]) + suffix
-
-
-def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of nested settings."""
-    if not isinstance(node, dict):
-        yield prefix, node
-        return
-    for key, value in node.items():
-        yield from _flatten(f"{prefix}.{key}", value)
 
 
 def _format(flat: dict[str, Any], key: str) -> str:

@@ -9,6 +9,7 @@ from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
+from gantrain.io.files import write_json
 from gantrain.runs import objective, resume
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.resume import ExistingRun
@@ -40,14 +41,19 @@ def finish(
     selected = objective.select_objective(config.objective, metrics)
     result = {"nimg": trainer.nimg, "pairs": pairs, "headline": mean_l1(pairs)}
     result |= {"metrics": metrics, "objective": selected, "enough": trainer.early_stopped}
-    directory.write_json(directory.result, result)
+    write_json(directory.result, result)
     for line in summary_lines(directory, result, config):
         tracker.say(line)
     return objective.objective_value(config.objective, selected["value"])
 
 
 def reprint_result(existing: ExistingRun, config: RunConfig) -> float | None:
-    """Print the summary of a finished run again, and return the value of its objective."""
+    """Print the summary of a finished run again, and return the value of its objective.
+
+    Args:
+        existing: the finished run.
+        config: names the objective.
+    """
     result = dict(existing.result or {})
     metrics = objective.metrics(result.get("metrics", {}), result["pairs"])
     # The repeated command may have another objective

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.config import train as train_config
 from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
@@ -86,14 +86,26 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
 
 
 def job_config(sweep: Sweep, job: Job, cfg: DictConfig) -> RunConfig:
-    """Return the checked settings of `cfg` with the job's directory."""
+    """Return the checked settings of `cfg` with the job's directory.
+
+    Args:
+        sweep: its folder takes the runs.
+        job: its name becomes that of the run.
+        cfg: as composed; changed in place.
+    """
     with read_write(cfg), open_dict(cfg):
         cfg.out, cfg.name, cfg.resume = str(sweep.folder), job.name, "auto"
-    return train_config.load(cfg)
+    return load_run_config(cfg)
 
 
 def existing_outcome(sweep: Sweep, job: Job, config: RunConfig) -> Outcome | None:
-    """Return the outcome of a job that need not run, else None."""
+    """Return the outcome of a job that need not run, else None.
+
+    Args:
+        sweep: the sweep.
+        job: the job.
+        config: see `job_config`.
+    """
     existing = resume.find_resumable(config)
     if existing and existing.result:
         return finished_outcome(sweep, job, config.objective, "already done")

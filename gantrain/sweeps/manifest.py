@@ -109,13 +109,24 @@ def add_job(folder: Path, overrides: Sequence[str], keys: Sequence[str]) -> Job:
 
 
 def find_job(jobs: Sequence[Job], overrides: Sequence[str]) -> Job | None:
-    """Return the job with these overrides, in any order, or None."""
+    """Return the job with these overrides, in any order, or None.
+
+    Args:
+        jobs: those of the sweep.
+        overrides: key=value texts.
+    """
     sorted_overrides = sorted(overrides)
     return next((job for job in jobs if sorted(job.overrides) == sorted_overrides), None)
 
 
 def make_job(jobs: Sequence[Job], overrides: Sequence[str], keys: Sequence[str]) -> Job:
-    """Return a new job with a name that none of `jobs` has; see `naming.job_name`."""
+    """Return a new job with a name that none of `jobs` has; see `naming.job_name`.
+
+    Args:
+        jobs: those of the sweep so far.
+        overrides: of the new job.
+        keys: all keys that the sweep varies.
+    """
     name = job_name(overrides, keys)
     # An earlier start may have varied other keys with the same last part
     if any(job.name == name for job in jobs):
@@ -124,7 +135,12 @@ def make_job(jobs: Sequence[Job], overrides: Sequence[str], keys: Sequence[str])
 
 
 def read_failure(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return {"kind", "text", "time"} of a failed job, or None."""
+    """Return {"kind", "text", "time"} of a failed job, or None.
+
+    Args:
+        folder: that of the sweep.
+        name: of the job.
+    """
     return read_json(folder / FAILED_FOLDER / f"{name}.json")
 
 

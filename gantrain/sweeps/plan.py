@@ -21,8 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.config import compose, hydra_errors
-from gantrain.config import train as train_config
 from gantrain.config.overrides import hydra_quote
+from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
 from gantrain.runs import preflight
@@ -201,7 +201,7 @@ def _is_mutable(key: str) -> bool:
 def _job_problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
     try:
         cfg = compose.task_config(source, "train", overrides)
-        preflight.check(train_config.load(cfg, typed_keys=()))
+        preflight.check(load_run_config(cfg, typed_keys=()))
     except ConfigError as error:
         return error.problems
     return ()

@@ -6,13 +6,14 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gantrain.config.check import flatten
 from gantrain.errors import ConfigError, format_value, nearest
-from gantrain.io.files import atomic_write
+from gantrain.io.files import write_text
 from gantrain.pages.render import render
 from gantrain.runs import status
 from gantrain.runs.status import DONE, State
@@ -109,7 +110,7 @@ def _keep_differing_settings(rows: list[Row]) -> None:
         settings = {
             key: format_value(value)
             for section in sections
-            for key, value in _flatten(section, row.state.config[section])
+            for key, value in flatten(row.state.config[section], section)
         }
         all_settings.append(settings or row.settings)
     keys = dict.fromkeys(
@@ -121,15 +122,6 @@ def _keep_differing_settings(rows: list[Row]) -> None:
     differing = [key for key in keys if len({settings.get(key) for settings in started}) > 1]
     for row, settings in zip(rows, all_settings, strict=True):
         row.settings = {key: settings.get(key, "") for key in differing}
-
-
-def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of nested settings."""
-    if not isinstance(node, dict):
-        yield prefix, node
-        return
-    for key, value in node.items():
-        yield from _flatten(f"{prefix}.{key}", value)
 
 
 def choose_metrics(table: Table, requested: Sequence[str] | None) -> None:
@@ -251,8 +243,7 @@ def to_html(table: Table, path: Path) -> None:
         numbers = [_format_number(row.state.metrics.get(name)) for name in table.metrics]
         rows.append([row.name, *settings, row.state.status, f"{row.state.kimg:g}", *numbers])
     text = render("comparison.html", title="gantrain compare", head=head, rows=rows)
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    write_text(path, text)
 
 
 def to_csv(table: Table, path: Path, only_shown: bool) -> None:
@@ -274,8 +265,7 @@ def to_csv(table: Table, path: Path, only_shown: bool) -> None:
         settings = [row.settings.get(key, "") for key in table.keys]
         numbers: list[Any] = [row.state.metrics.get(name, "") for name in names]
         writer.writerow([row.name, *settings, row.state.status, row.state.kimg, *numbers])
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+    write_text(path, text.getvalue())
 
 
 def best(table: Table, maximize: bool) -> str | None:

@@ -17,8 +17,8 @@ from torch import nn
 
 from gantrain import build
 from gantrain.config import derived, paths
-from gantrain.config import train as train_config
 from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.engine import seeding
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.phase import PhaseRunner
@@ -55,7 +55,7 @@ def make_config(task: Task, model: str, side: int, *overrides: str) -> RunConfig
         *overrides,
     ]
     with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
-        config = train_config.load(compose("train", all_overrides), typed_keys=[])
+        config = load_run_config(compose("train", all_overrides), typed_keys=[])
     return derived.fill_in(config, (side, side))
 
 

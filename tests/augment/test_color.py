@@ -82,7 +82,7 @@ def test_transforms_follow_each_other_in_order() -> None:
     assert float(both[0, 3]) == pytest.approx(0.2 * erfinv * 2 ** (0.5 * erfinv))
 
 
-def test_each_image_gets_its_own_colours() -> None:
+def test_each_image_gets_its_own_colors() -> None:
     images = torch.randn(4, 3, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, RandomParameters(4, 0.7))
     expected = torch.einsum("nij,njhw->nihw", matrix[:, :3, :3], images)
@@ -98,9 +98,9 @@ def test_grey_is_red_green_and_blue_alike() -> None:
     assert (expected - expected.mean(1, keepdim=True)).abs().max() < 1e-12  # and stays grey
 
 
-@pytest.mark.parametrize("colours", [1, 3])
-def test_alpha_has_no_colour(colours: int) -> None:
-    images = torch.randn(4, colours + 1, 5, 7, dtype=torch.float64)
+@pytest.mark.parametrize("colors", [1, 3])
+def test_alpha_has_no_color(colors: int) -> None:
+    images = torch.randn(4, colors + 1, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, RandomParameters(4, 1))
     colored = recolor(images, matrix)
     assert torch.equal(colored[:, -1], images[:, -1])

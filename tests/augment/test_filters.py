@@ -66,7 +66,7 @@ def test_bands_are_selected_one_by_one_and_amplified_lognormally() -> None:
     untouched = (band_gains(RandomParameters(N, 0.3)) == 1).all(1).double().mean()
     assert untouched == pytest.approx(0.7**4, abs=0.016)
     log2 = band_gains(RandomParameters(N, 1)).log2()
-    # The common factor of the normalisation drops out between two bands of equal power.
+    # The common factor of the normalization drops out between two bands of equal power.
     ratio = log2[:, 3] - log2[:, 1]
     assert torch.equal(band_gains(RandomParameters(3, 0)), torch.ones(3, 4, dtype=torch.float64))
     assert abs(ratio.mean()) < 0.06 and ratio.std() == pytest.approx(2**0.5, rel=0.03)

@@ -77,7 +77,7 @@ def test_shapes_and_seeds(channels: int) -> None:
     assert not torch.equal(first, seeded(pipe, images, 0.8, seed=1))
 
 
-def test_alpha_moves_with_the_colours() -> None:
+def test_alpha_moves_with_the_colors() -> None:
     grey = torch.randn(4, 1, 16, 16).expand(-1, 4, -1, -1)
     moved = seeded(AugmentPipe("bg"), grey, 1.0)
     torch.testing.assert_close(moved[:, 3], moved[:, 0])

@@ -14,7 +14,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from gantrain.cli import entry
 from gantrain.cli.arguments import parse
-from gantrain.config import train as train_config
+from gantrain.config import train as train_settings
 from gantrain.config.train import RunConfig
 from gantrain.data.shapes import UnpairedShapes
 from gantrain.errors import ConfigError
@@ -97,7 +97,7 @@ def test_a_start_composes_checks_and_looks_at_its_data_once(
 ) -> None:
     calls = [
         counted(monkeypatch, ConfigLoaderImpl, "load_configuration"),
-        counted(monkeypatch, train_config, "load"),
+        counted(monkeypatch, train_settings, "load"),
         counted(monkeypatch, resume, "find_resumable"),
         counted(monkeypatch, UnpairedShapes, "__init__"),
     ]

@@ -7,7 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from gantrain.config import derived, paths
-from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.errors import ConfigError
 
 
@@ -17,8 +18,8 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> train_config.RunConfig:
-    return train_config.load(compose("train", ["model=stylegan", *overrides]), typed_keys=[])
+def load(*overrides: str) -> RunConfig:
+    return load_run_config(compose("train", ["model=stylegan", *overrides]), typed_keys=[])
 
 
 @pytest.mark.parametrize(

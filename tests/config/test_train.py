@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gantrain.config import paths
-from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.errors import ConfigError
 from gantrain.runs import resume
 
@@ -30,9 +31,9 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def load(*overrides: str) -> train_config.RunConfig:
+def load(*overrides: str) -> RunConfig:
     given = [text.lstrip("+").partition("=")[0] for text in overrides]
-    return train_config.load(compose("train", list(overrides)), given)
+    return load_run_config(compose("train", list(overrides)), given)
 
 
 def problems(*overrides: str) -> list[str]:
@@ -222,12 +223,12 @@ def test_a_plugin_package_is_allowed_when_named(
     assert isinstance(plain, dict)
     plain["model"] = {"_target_": "mygans.G", "k": 3}
     with pytest.raises(ConfigError, match="GANTRAIN_PLUGINS"):
-        train_config.load(OmegaConf.create(plain), ())
+        load_run_config(OmegaConf.create(plain), ())
     monkeypatch.setenv("GANTRAIN_PLUGINS", "other, mygans")
-    assert train_config.load(OmegaConf.create(plain), ()).model["k"] == 3
+    assert load_run_config(OmegaConf.create(plain), ()).model["k"] == 3
     plain["model"] = {"_target_": "mygans.G"}
     with pytest.raises(ConfigError, match=r"model\.k is missing"):
-        train_config.load(OmegaConf.create(plain), ())
+        load_run_config(OmegaConf.create(plain), ())
 
 
 def test_penalty_needs_equal_sizes() -> None:

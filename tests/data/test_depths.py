@@ -165,7 +165,7 @@ def test_what_a_filter_adds_is_cut_off():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_colours_of_transparent_pixels_do_not_bleed(dtype):
+def test_colors_of_transparent_pixels_do_not_bleed(dtype):
     most = np.iinfo(dtype).max if dtype is not np.float32 else 1
     x = np.zeros((8, 8, 4), dtype)
     x[:, :4] = (most, 0, 0, most)  # red; the right half is wholly transparent green

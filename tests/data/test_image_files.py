@@ -60,7 +60,7 @@ def test_exif_rotation_is_honoured(tmp_path, orientation):
     assert image_size(tmp_path / "x.png") == (24, 36)
 
 
-def test_gray_and_colour_convert(tmp_path):
+def test_gray_and_color_convert(tmp_path):
     picture(3).save(tmp_path / "rgb.png")
     picture(3).convert("L").save(tmp_path / "gray.png")
     picture(3).convert("1").save(tmp_path / "one.png")
@@ -107,7 +107,7 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert np.abs(wanted.astype(int) - array(picture(5))).mean() < 4
 
 
-def test_other_colour_modes_are_refused(tmp_path):
+def test_other_color_modes_are_refused(tmp_path):
     picture(5).convert("LAB").save(tmp_path / "x.tif")
     with pytest.raises(ImageFault, match="is in colour mode LAB: save it as RGB or grayscale"):
         load_image(tmp_path / "x.tif", 3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gantrain.data.shape_images import ShapeImages
-from gantrain.data.shapes import COLOURS, UnpairedShapes
+from gantrain.data.shapes import COLORS, UnpairedShapes
 from gantrain.errors import ConfigError
 from tests.helpers.single_sets import check_description, check_order, prepared
 
@@ -19,14 +19,14 @@ def ready(**settings: Any) -> ShapeImages:
 
 def shown(image: np.ndarray) -> list[float]:
     """1 for each of the three colours that the picture [3, H, W] has, else 0."""
-    return [float((image == colour[:, None, None]).all(0).any()) for colour in COLOURS]
+    return [float((image == color[:, None, None]).all(0).any()) for color in COLORS]
 
 
 def test_order_mirroring_and_labels():
     check_order(*(ready(seed=seed, labels=True) for seed in (7, 7, 8)))
 
 
-def test_labels_tell_which_colours_are_there():
+def test_labels_tell_which_colors_are_there():
     data = ready(labels=True, train_images=150, test_images=70)
     items = [data.item(position) for position in range(150)]
     tests = [{k: data.test_item(k, n) for k in ("image", "label")} for n in range(70)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gantrain.data.shapes import COLOURS, WHITE, UnpairedShapes
+from gantrain.data.shapes import COLORS, WHITE, UnpairedShapes
 from gantrain.errors import ConfigError
 
 
@@ -13,7 +13,7 @@ def shapes(**settings) -> UnpairedShapes:
 
 def is_shape(image):
     """bool [H, W]: where a plain image [3, H, W] has one of the three colours."""
-    return (image[None] == COLOURS[:, :, None, None]).all(1).any(0)
+    return (image[None] == COLORS[:, :, None, None]).all(1).any(0)
 
 
 def striped(image):
@@ -34,12 +34,12 @@ def test_the_rule_translates_every_test_image_exactly(resolution):
         assert data.test_name("a", index) == data.test_name("b", index)
 
 
-def test_stripes_tell_the_plain_colour():
+def test_stripes_tell_the_plain_color():
     """b -> a is a function too: in every 4 rows of a shape two keep its colour."""
     data = shapes()
     a, b = data.test_item("a", 0), data.test_item("b", 0)
-    coloured = np.arange(64) % 4 < 2
-    assert (a[:, coloured] == b[:, coloured]).all()
+    colored = np.arange(64) % 4 < 2
+    assert (a[:, colored] == b[:, colored]).all()
 
 
 def test_training_scenes_are_unpaired_and_not_the_test_scenes():

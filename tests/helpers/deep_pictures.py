@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
+COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
 
 
 def random_pixels(seed: int, shape: tuple[int, int, int], dtype: type) -> np.ndarray:
@@ -43,7 +43,7 @@ def png(x: np.ndarray, orientation: int = 1) -> bytes:
 
     height, width, channels = x.shape
     bits = 8 * x.dtype.itemsize
-    header = struct.pack(">IIBBBBB", width, height, bits, COLOUR_TYPES[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, COLOR_TYPES[channels], 0, 0, 0)
     big = x.astype(x.dtype.newbyteorder(">"))
     rows = b"".join(b"\0" + row.tobytes() for row in big)
     exif = Image.Exif()

@@ -11,6 +11,7 @@ import torch
 import gantrain
 from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
+from gantrain.inference.model import load as load_model
 from gantrain.ops.value_range import to_uint8
 from tests.helpers import generators
 
@@ -115,9 +116,7 @@ def test_a_generator_without_w(plain: Model, tmp_path: Path) -> None:
 
 
 def test_half_precision(style: Model) -> None:
-    from gantrain.inference import model as sampling
-
-    half = sampling.load(style.file, precision="bf16").sample("0-3")
+    half = load_model(style.file, precision="bf16").sample("0-3")
     full = style.sample("0-3")
     assert half.dtype == torch.float32
     assert (half - full).abs().max() > 0 and (half - full).abs().mean() < 0.05

@@ -59,7 +59,7 @@ def as_reference_saves(network: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "network", [*GENERATORS, *DISCRIMINATORS], ids=lambda net: str(spec_of(net)["args"])
 )
-def test_every_architecture_is_recognised(network: nn.Module) -> None:
+def test_every_architecture_is_recognized(network: nn.Module) -> None:
     if spec_of(network)["args"]["norm"] == "none":
         inner = [n for n, m in network.named_modules() if hasattr(m, "bias") and m.bias is not None]
         for name in inner[:-1] if isinstance(network, ResnetGenerator) else inner[1:-1]:

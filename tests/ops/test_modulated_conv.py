@@ -82,7 +82,7 @@ def test_half_precision_neither_overflows_nor_depends_on_the_scale(dtype: torch.
 
 
 def test_half_precision_has_the_gradient_of_full_precision() -> None:
-    # The divisors of the normalisation are taken as constants: true, since they cancel.
+    # The divisors of the normalization are taken as constants: true, since they cancel.
     x, weight, styles = (t.detach().float() for t in inputs(3))
     probe, gradients = torch.randn(2, 2, 3, 4), []
     for dtype in (torch.float32, torch.bfloat16):

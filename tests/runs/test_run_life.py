@@ -17,7 +17,8 @@ from hydra import compose, initialize_config_dir
 
 from gantrain.commands.train import run
 from gantrain.config import paths
-from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_run_config
 from gantrain.errors import ConfigError
 from gantrain.io import locks
 from gantrain.runs import objective, preflight
@@ -46,9 +47,9 @@ def _hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def check(*overrides: str) -> train_config.RunConfig:
+def check(*overrides: str) -> RunConfig:
     """What is looked at before torch is imported."""
-    config = train_config.load(compose("train", list(overrides)), typed_keys=[])
+    config = load_run_config(compose("train", list(overrides)), typed_keys=[])
     preflight.check(config)
     return config
 
@@ -119,7 +120,7 @@ def test_a_finished_run_needs_no_pictures(done: Path) -> None:
     with pytest.raises(ConfigError, match="gone"):
         check(*missing, "name=other")
     config["data"] = compose("train", missing).data
-    loaded = train_config.load(compose("train", missing), typed_keys=[])
+    loaded = load_run_config(compose("train", missing), typed_keys=[])
     (done / "config.yaml").write_text(yaml.safe_dump({**config, "data": loaded.data}))
     assert train(*missing) == pytest.approx(result()["headline"])
 
@@ -441,7 +442,7 @@ def test_what_comes_late_is_waited_for(settings: list[str], settled: int) -> Non
 
     single = "model=stylegan" in settings
     small = ["model.channel_base=128", "model.channel_max=8"] if single else []
-    config = train_config.load(compose("train", [*settings, *small, "objective=x"]), typed_keys=[])
+    config = load_run_config(compose("train", [*settings, *small, "objective=x"]), typed_keys=[])
     channels = {"image": 3} if single else {"a": 3, "b": 3}
     gan = build.make_gan(config, ImageSpec(channels, (32, 32), 0, config.train.batch or 1))
     watch = objective.watch(config, gan, build.make_plan(config, 8), 0)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from gantrain.cli import entry
-from gantrain.config import train as train_config
+from gantrain.config.train import RunConfig
 
 RUN_NUMBERS = {"pairs/psnr": 20.0, "loss/G/cycle_a": 0.5}
 
@@ -50,7 +50,7 @@ def gantrain(
     """The command line in this process, in an empty folder. A run leaves config.yaml and a result
     whose pairs/l1 is (lambda_cycle - 7)^2 + seed."""
 
-    def train(config: train_config.RunConfig, data: Any) -> float:
+    def train(config: RunConfig, data: Any) -> float:
         settings = dataclasses.asdict(config)
         settings.pop("warnings")
         nimg = round((config.train.kimg or 0) * 1000)

@@ -32,9 +32,9 @@ VALUES = {
 
 
 def test_grid_shows_every_picture_where_it_belongs() -> None:
-    grey, colour = torch.full((2, 1, 100, 120), -1.0), torch.ones(2, 3, 100, 120)
-    colour[1, 0] = -1  # cyan
-    grid = np.asarray(compose_grid({"real a": grey, "fake b": colour}))
+    grey, color = torch.full((2, 1, 100, 120), -1.0), torch.ones(2, 3, 100, 120)
+    color[1, 0] = -1  # cyan
+    grid = np.asarray(compose_grid({"real a": grey, "fake b": color}))
     assert grid.shape == (HEADER + 2 * 100 + GAP, 2 * 120 + GAP, 3)
     assert (grid[HEADER : HEADER + 100, :120] == 0).all()
     assert (grid[HEADER : HEADER + 100, 120 + GAP :] == 255).all()

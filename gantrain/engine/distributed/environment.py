@@ -50,6 +50,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> ProcessInfo | 
     """
     env = os.environ if environ is None else environ
     present = [name for name in TORCHRUN_VARIABLES if name in env]
+    # Half of the variables is a mistake, and guessing would leave ranks waiting for each other.
     if "RANK" not in present and "WORLD_SIZE" not in present:
         return _from_srun(env)
     if missing := [name for name in TORCHRUN_VARIABLES if name not in env]:
@@ -62,7 +63,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> ProcessInfo | 
         rank=int(env["RANK"]),
         size=size,
         local_rank=int(env["LOCAL_RANK"]),
-        local_size=int(env.get("LOCAL_WORLD_SIZE", size)),
+        local_size=int(env.get("LOCAL_WORLD_SIZE", size)),  # absent: one machine
         address=env["MASTER_ADDR"],
         port=int(env["MASTER_PORT"]),
         source="torchrun",
@@ -84,6 +85,7 @@ def is_rank_zero(environ: Mapping[str, str] | None = None) -> bool:
 def _from_srun(env: Mapping[str, str]) -> ProcessInfo | None:
     # SLURM_NTASKS is no help: a batch script has it too, but is a single process.
     size = int(env.get("SLURM_STEP_NUM_TASKS", "1"))
+    # A step of one task is an ordinary process.
     if size < 2:
         return None
     if "SLURM_PROCID" not in env or "SLURM_LOCALID" not in env:
@@ -117,6 +119,7 @@ def _tasks_on_node(env: Mapping[str, str], size: int) -> int:
 
 def _first_host(nodes: str) -> str:
     """Return the first name of a node list such as n[1-3],m4."""
+    # Only scontrol can expand ranges; one name, or a list of names, needs no process.
     if "[" not in nodes:
         return nodes.split(",")[0] or "127.0.0.1"
     command = ["scontrol", "show", "hostnames", nodes]

@@ -65,6 +65,7 @@ def launch(count: int, function: Callable[..., T], *args: Any) -> T:
                 return start(function, args, folder)[0]
             except ChildFailedError as error:
                 rank, failure = error.get_first_failure()
+                # Read before the folder is deleted.
                 code, reports = failure.exitcode, _read_reports(Path(folder))
                 if code == EXIT_REQUEUE:
                     _print_line(slurm.requeue(signals))
@@ -133,6 +134,7 @@ def _write_report(folder: str, kind: str, texts: list[str]) -> None:
     content = {"rank": int(rank), "kind": kind, "time": time.time(), "texts": texts}
     temporary = Path(folder) / f"{rank}.tmp"
     temporary.write_text(json.dumps(content))
+    # Renamed when complete: the rank may be killed while it writes.
     temporary.rename(Path(folder) / f"failed-{rank}.json")
 
 
@@ -164,6 +166,7 @@ def _failure(reports: list[dict[str, Any]], count: int, first: int, code: int) -
     if hung and code >= 0:
         print(hung[0]["texts"][0], file=sys.stderr)
         return SystemExit(1)
+    # Killed by a signal: that rank. Otherwise those that could not even leave a report.
     silent = [first] if code < 0 else sorted(set(range(count)) - {r["rank"] for r in reports})
     ranks = ", ".join(map(str, silent or [first]))
     cause = signal.Signals(-code).name if code < 0 else "killed"

@@ -53,6 +53,7 @@ def requeue(signals: Signals) -> str:
     previous = _previous_handler(signals)
     if previous is None:
         return _scontrol_requeue(slurm_job_id())
+    # submitit's handler, see above.
     number, handler = previous
     handler(number, None)
     return f"{number.name} was passed to the previous handler of this process."

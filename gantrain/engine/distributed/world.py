@@ -90,7 +90,7 @@ class World:
         on_cuda = device.type == "cuda"
         dist.init_process_group(
             "nccl" if on_cuda else "gloo",
-            store=PrefixStore("tensors", store),
+            store=PrefixStore("tensors", store),  # keys apart from those of `world`
             rank=process.rank,
             world_size=process.size,
             timeout=LONG_TIMEOUT,
@@ -122,6 +122,7 @@ class World:
         """Replace float tensors by their sums over the ranks, in one flat all-reduce."""
         if self.size == 1 or not tensors:
             return
+        # One collective for all: hundreds of small ones would be limited by latency.
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         work = dist.all_reduce(flat, async_op=True)
         if flat.is_cuda:
@@ -184,6 +185,8 @@ class World:
             result.append(work())
         except ConfigError as error:
             problems = error.problems
+        # Every rank reports, also without problems: a rank that raised at once would leave the
+        # others waiting.
         by_rank = self.gather((socket.gethostname(), problems))
         all_problems = dict.fromkeys(text for _, texts in by_rank for text in texts)
         if not all_problems:
@@ -206,12 +209,14 @@ class World:
         """Run `work()` on rank 0; the others wait without a limit, as downloads may take hours."""
         if self.size == 1:
             return work()
+        # A new key for each turn: an old one would let the others through.
         self._turns += 1
         key = f"turn/{self._turns}"
         if self.is_rank_zero:
             try:
                 return work()
             finally:
+                # Also after an error, which `run_on_all` then raises on every rank.
                 self._store.set(key, "over")
         try:
             while not self._store.check([key]):
@@ -243,6 +248,8 @@ class World:
         try:
             work.wait(limit)
         except RuntimeError as error:
+            # gloo raises the same error for both, so the time tells a timeout from a lost
+            # connection.
             if time.monotonic() - begin < limit.total_seconds():
                 self._raise_disconnected(error)
             self._raise_timeout(limit)
@@ -282,6 +289,11 @@ def process_group(
     """Join the other ranks for the duration of a block; the arguments are those of `World.join`.
 
     After RankLost the connections are left as they are, because closing broken ones could block.
+
+    Args:
+        process: this process among the ranks; None: it is alone.
+        device: where the tensors of collectives are.
+        timeout: seconds that a rank may be behind the others within a step.
     """
     world = World.join(process, device, timeout)
     try:

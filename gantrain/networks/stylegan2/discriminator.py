@@ -61,6 +61,7 @@ class StyleGAN2Discriminator(nn.Module):
         self.resolution, self.channels = (sizes[-1].height, sizes[-1].width), channels
         self.label_dim, features = label_dim, sizes[0].channels
         blocks = down_blocks(sizes, channels, architecture, conv_clamp)
+        # The blocks are direct children ("b256", "b128", ...), as in the checkpoints.
         self.names = list(blocks)
         for name, block in blocks.items():
             self.add_module(name, block)
@@ -68,7 +69,7 @@ class StyleGAN2Discriminator(nn.Module):
             self.mapping = LabelMapping(label_dim, features)
         self.b4 = Epilogue(
             sizes[0],
-            features if label_dim else 1,
+            features if label_dim else 1,  # a vector to project, or the logit itself
             image_channels=channels if architecture == "skip" else 0,
             mbstd_group=mbstd_group,
             mbstd_channels=mbstd_channels,
@@ -94,6 +95,7 @@ class StyleGAN2Discriminator(nn.Module):
             image = at_least_float32(image)
             x = self.b4(*run_blocks((getattr(self, name) for name in self.names), image, half))
             if not self.label_dim:
+                # [N]: with [N, 1], an addition to [N] would broadcast to [N, N] without an error.
                 return x[:, 0]
             embedding = self.mapping(require_labels(c, self.label_dim, image))
             # The root keeps the variance of the projection independent of its dimension.

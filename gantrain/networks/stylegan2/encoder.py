@@ -44,10 +44,12 @@ class StyleGAN2Encoder(nn.Module):
         self.names = list(blocks)
         for name, block in blocks.items():
             self.add_module(name, block)
+        # One linear layer gives all ws at once, a different one for every layer of the generator.
         self.b4 = Epilogue(sizes[0], num_ws * w_dim, mbstd_channels=0)
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode images [N, channels, H, W] about [-1, 1] as ws [N, num_ws, w_dim]."""
+        # As in the discriminator: the blocks choose their dtype themselves.
         half = half_dtype(image)
         with without_autocast(image):
             blocks = (getattr(self, name) for name in self.names)

@@ -58,6 +58,8 @@ class StyleGAN2Generator(nn.Module):
         self.synthesis = SynthesisNetwork(
             sizes, w_dim, channels, architecture=architecture, conv_clamp=conv_clamp
         )
+        # The synthesis network comes first: its number of layers tells how many ws to map to. The
+        # order of construction is also that of the random initial weights.
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(
             z_dim,
@@ -70,6 +72,7 @@ class StyleGAN2Generator(nn.Module):
 
     def parts(self) -> list[nn.Module]:
         """Return the networks that training calls one by one, and which are compiled."""
+        # Training mixes styles between the two, so it never calls `forward`.
         return [self.mapping, self.synthesis]
 
     def forward(

@@ -1,4 +1,4 @@
-"""Layers with an equalised learning rate: weights ~ N(0, 1), scaled at run time.
+"""Layers with an equalized learning rate: weights ~ N(0, 1), scaled at run time.
 
 Karras et al. 2018, "Progressive growing of GANs", section 4.1 (arXiv 1710.10196).
 """
@@ -25,6 +25,7 @@ def resample_filter() -> Tensor:
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
     """Scale every row of [N, F] to a mean square of 1."""
+    # 1e-8 keeps an all-zero row (the embedding of an all-zero label) finite.
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
@@ -95,13 +96,20 @@ class ConvLayer(nn.Module):
         self.activation: Activation = activation
         self.up, self.down, self.conv_clamp = up, down, conv_clamp
         self.scale = 1 / (in_channels * kernel**2) ** 0.5  # He et al. 2015, applied at run time
+        # A buffer, to follow the module to its device; not saved, because it is a constant.
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down]."""
+        """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down].
+
+        Args:
+            x: in full or half precision, which the result shares.
+            gain: factor of the result, besides that of the activation.
+        """
         x = self._convolve(x, self.weight.to(x.dtype))
         bias = None if self.bias is None else self.bias.to(x.dtype)
         total_gain = _GAIN[self.activation] * gain
+        # The clamp comes after the gain, so its bound is scaled by it too.
         clamp = clamp_in_half(x, self.conv_clamp, gain)
         return bias_act.bias_act(
             x, bias, self.activation, scale=self.scale, gain=total_gain, clamp=clamp
@@ -146,7 +154,7 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         # A bias of 1: before training, styles are around 1 and leave the weights unchanged.
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
-        # No runtime scale: demodulation normalises the weights anyway.
+        # No runtime scale: demodulation normalizes the weights anyway.
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))  # noise fades in during training
@@ -157,7 +165,14 @@ class SynthesisLayer(nn.Module):
     def forward(
         self, x: Tensor, w: Tensor, noise_mode: NoiseMode = "random", gain: float = 1.0
     ) -> Tensor:
-        """Features [N, in_channels, H, W], w [N, w_dim] -> `gain` * [N, out_channels, *size]."""
+        """Features [N, in_channels, H, W], w [N, w_dim] -> `gain` * [N, out_channels, *size].
+
+        Args:
+            x: in full or half precision, which the result shares.
+            w: in full precision.
+            noise_mode: see `SynthesisNetwork.forward`.
+            gain: factor of the result, besides that of the activation.
+        """
         x = modulated_conv.modulated_conv2d(
             x,
             self.weight,
@@ -175,6 +190,7 @@ class SynthesisLayer(nn.Module):
             return None
         if mode == "const":
             return (self.noise_const * self.noise_strength)[None, None]
+        # In the dtype of the parameters: the draws do not depend on the precision of the block.
         strength = self.noise_strength
         noise = torch.randn(n, 1, *self.size, device=strength.device, dtype=strength.dtype)
         return noise * strength
@@ -187,6 +203,7 @@ class ToRGB(nn.Module):
         self, in_channels: int, out_channels: int, w_dim: int, conv_clamp: float | None = None
     ) -> None:
         super().__init__()
+        # Styles around 1 at first, as in `SynthesisLayer`.
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -202,6 +219,12 @@ class ToRGB(nn.Module):
 
 
 def clamp_in_half(x: Tensor, clamp: float | None, gain: float = 1.0) -> float | None:
-    """Return the bound of a layer's output, or None: only half precision might overflow."""
+    """Return the bound of a layer's output, or None: only half precision might overflow.
+
+    Args:
+        x: the output of the layer; its dtype decides.
+        clamp: bound at a gain of 1; None: no limit.
+        gain: factor of the output, and so of the bound.
+    """
     is_half = x.dtype in (torch.float16, torch.bfloat16)
     return clamp * gain if is_half and clamp is not None else None

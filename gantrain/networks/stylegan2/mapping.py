@@ -60,6 +60,7 @@ class MappingNetwork(nn.Module):
         self.z_dim, self.label_dim, self.w_dim, self.num_ws = z_dim, label_dim, w_dim, num_ws
         self.layers, self.w_avg_beta = layers, w_avg_beta
         if label_dim:
+            # At the full learning rate, as in the reference, unlike the layers after it.
             self.embed = FullyConnected(label_dim, w_dim)
         _add_layers(self, z_dim + (w_dim if label_dim else 0), w_dim, layers)
         self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -94,6 +95,7 @@ class MappingNetwork(nn.Module):
             w = _run_layers(self, self._input(at_least_float32(z), c), self.layers)
             if update_w_avg:  # before the truncation, which would bias the mean
                 self._update_w_avg(w)
+            # One w per layer already here: truncation and style mixing treat layers differently.
             ws = w[:, None].repeat(1, self.num_ws, 1)
             if truncation_psi == 1:
                 return ws
@@ -106,16 +108,22 @@ class MappingNetwork(nn.Module):
         if not self.label_dim:
             return normalize_2nd_moment(z)
         labels = require_labels(c, self.label_dim, z)
-        # Both halves are normalised, so that neither dominates.
+        # Both halves are normalized, so that neither dominates.
         return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
 
     @torch.no_grad()
     def _update_w_avg(self, w: Tensor) -> None:
+        # In place: the averaging over microbatches and ranks holds on to this tensor.
         self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
 
 
 def require_labels(c: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
     """Return the labels in the dtype of `like`.
+
+    Args:
+        c: [N, label_dim] of any dtype, or None.
+        label_dim: entries of a label.
+        like: a tensor of the dtype that the network computes in.
 
     Raises:
         ValueError: the labels are missing or not [N, label_dim].

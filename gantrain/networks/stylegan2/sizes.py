@@ -64,6 +64,7 @@ def block_sizes(
     for i in range(doublings + 1):
         nominal, shrink = 4 * 2**i, 2 ** (doublings - i)
         half = half_resolutions > 0 and nominal >= lowest_half
+        # By the nominal side: a base of 6x8 is as wide as one of 4x4.
         channels = max(min(channel_base // nominal, channel_max), 1)
         sizes.append(BlockSize(nominal, height // shrink, width // shrink, channels, half))
     return sizes
@@ -79,6 +80,7 @@ def _doublings(height: int, width: int) -> int:
 def _fits(height: int, width: int) -> bool:
     doublings = _doublings(height, width)
     base = max(height, width) >> doublings
+    # At least one doubling: a network of the base alone would have no blocks.
     return doublings >= 1 and base <= _LARGEST_BASE
 
 
@@ -89,6 +91,7 @@ def _nearest(height: int, width: int) -> list[tuple[int, int]]:
         sizes = [
             (_side(height, 2**k, direction), _side(width, 2**k, direction)) for k in range(1, 12)
         ]
+        # One candidate for each power of 2; the smallest change of the two sides in total wins.
         possible = [size for size in sizes if _fits(*size)]
         if possible:
             nearest.append(min(possible, key=lambda s: abs(s[0] - height) + abs(s[1] - width)))

@@ -54,6 +54,7 @@ class SynthesisBlock(nn.Module):
         self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.first = in_channels == 0
         if self.first:
+            # The only input from below: all variation comes from w and the noise.
             self.const = nn.Parameter(torch.randn(channels, *pixels))
         else:
             self.conv0 = SynthesisLayer(
@@ -65,6 +66,7 @@ class SynthesisBlock(nn.Module):
             self.torgb = ToRGB(channels, image_channels, w_dim, conv_clamp)
         if architecture == "resnet" and not self.first:
             self.skip = ConvLayer(in_channels, channels, 1, bias=False, up=2)
+        # How far the index of ws advances: the w of the `ToRGB` is not counted, see below.
         self.num_conv = 1 if self.first else 2
 
     def forward(
@@ -90,6 +92,7 @@ class SynthesisBlock(nn.Module):
         """
         w = iter(ws)  # in the order of the layers
         full = ws[0].dtype
+        # Each block converts its input: the block below may run in another precision.
         dtype = half if half is not None and self.may_be_half else full
         if self.first:
             n = ws[0].shape[0]  # torch.export takes a len() for a constant
@@ -99,6 +102,7 @@ class SynthesisBlock(nn.Module):
             assert x is not None
             features = self._double(x.to(dtype), w, noise_mode)
         if image is not None:  # the sum of the `ToRGB`s below
+            # In full precision at all resolutions, or every addition would round it.
             image = fir.upsample2d(image, self.resample_filter)
         if self.makes_image:
             # The last `ToRGB` runs in full precision: an image computed in bfloat16 shows banding.
@@ -154,7 +158,7 @@ class SynthesisNetwork(nn.Module):
         self.num_ws = 2 * len(sizes)
 
     def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
-        """Synthesise images.
+        """Synthesize images.
 
         Args:
             ws: [N, num_ws, w_dim].
@@ -167,6 +171,8 @@ class SynthesisNetwork(nn.Module):
         x = image = None
         index = 0
         with without_autocast(ws):
+            # The gradient of one unbind is one stack; indexing would add up a full-size tensor per
+            # layer.
             all_ws = at_least_float32(ws).unbind(dim=1)
             for name in self.names:
                 block: SynthesisBlock = getattr(self, name)

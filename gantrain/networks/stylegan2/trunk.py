@@ -75,6 +75,7 @@ class DownBlock(nn.Module):
             x = from_image if x is None else x + from_image
         assert x is not None
         if self.architecture == "resnet":
+            # Each branch has the gain sqrt(1/2), so that the sum keeps the variance.
             shortcut = self.skip(x, RESIDUAL_GAIN)
             return shortcut + self.conv1(self.conv0(x), RESIDUAL_GAIN), image
         if self.architecture == "skip":
@@ -88,8 +89,16 @@ def down_blocks(
     architecture: DiscriminatorArchitecture,
     conv_clamp: float | None,
 ) -> dict[str, DownBlock]:
-    """Return the blocks by name, from the highest resolution to the one above the base."""
+    """Return the blocks by name, from the highest resolution to the one above the base.
+
+    Args:
+        sizes: the blocks, from the base up.
+        image_channels: channels of the image.
+        architecture: see `DownBlock`.
+        conv_clamp: see `ConvLayer`.
+    """
     blocks = {}
+    # Pairs of neighbours from the top; the base itself is the `Epilogue`.
     for size, below in zip(sizes[:0:-1], sizes[-2::-1], strict=True):
         blocks[size.name] = DownBlock(
             size,
@@ -119,6 +128,7 @@ def run_blocks(
     for block in blocks:
         x, image = block(x, image, half)
     assert x is not None
+    # The base runs in full precision: it takes statistics of the batch.
     return x.to(image.dtype), image
 
 
@@ -148,11 +158,17 @@ class Epilogue(nn.Module):
         if self.reads_image:
             self.fromrgb = ConvLayer(image_channels, channels, 1, "lrelu")
         self.conv = ConvLayer(channels + mbstd_channels, channels, 3, "lrelu")
+        # Reads every position, which is why the network is tied to one resolution.
         self.fc = FullyConnected(channels * size.height * size.width, channels, "lrelu")
         self.out = FullyConnected(channels, out_features)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features]."""
+        """Features [N, channels, h, w], image [N, image_channels, h, w] -> [N, out_features].
+
+        Args:
+            x: in full precision.
+            image: at the size of the base; read with architecture="skip" only.
+        """
         if self.reads_image:
             x = x + self.fromrgb(image)
         if self.mbstd_channels:  # lets D see how varied the batch is, against mode collapse
@@ -174,9 +190,12 @@ def minibatch_stddev(x: Tensor, group: int, channels: int = 1) -> Tensor:
     """
     n, c, h, w = x.shape
     group = max(size for size in range(1, min(group, n) + 1) if n % size == 0)
+    # Strided groups: sample j is in row j // (N / group) of group j mod (N / group).
     y = x.reshape(group, n // group, channels, c // channels, h, w)
     # Not torch.var: its second derivative is less accurate.
     y = (y - y.mean(dim=0)).square().mean(dim=0)
+    # 1e-8: the derivative of the root is infinite at 0, where all samples are equal.
     y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))
+    # Repeated in the same stride, so that each sample gets the value of its own group.
     y = y[:, :, None, None].repeat(group, 1, h, w)
     return torch.cat([x, y], dim=1)

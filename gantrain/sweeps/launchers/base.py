@@ -12,9 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import Outcome
+from gantrain.sweeps.job import Outcome, existing_outcome, job_config, label
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -64,12 +63,17 @@ class OwnLauncher(Launcher, ABC):
         return outcomes
 
     def existing_outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
-        """Return the outcome of a job that need not run, else None."""
-        return task.existing_outcome(self.sweep, job, task.job_config(self.sweep, job, cfg))
+        """Return the outcome of a job that need not run, else None.
+
+        Args:
+            job: the job.
+            cfg: as composed; changed in place, see `job_config`.
+        """
+        return existing_outcome(self.sweep, job, job_config(self.sweep, job, cfg))
 
     def print_status(self, job: Job, text: str) -> None:
         """Print a line about a job."""
-        print_line(f"{task.label(self.sweep, job)}: {text}")
+        print_line(f"{label(self.sweep, job)}: {text}")
 
     def failure_outcome(self, job: Job) -> Outcome:
         """Return the outcome of a job with a recorded failure: the last line of its reason."""
@@ -86,7 +90,13 @@ def print_line(text: str) -> None:
 
 
 def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -> JobReturn:
-    """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure."""
+    """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure.
+
+    Args:
+        overrides: of the job.
+        cfg: as composed.
+        value: of the objective, or None.
+    """
     result = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
     result.return_value = value
     return result

@@ -20,9 +20,8 @@ from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import Outcome
+from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
@@ -81,6 +80,10 @@ class Local(OwnLauncher):
     ) -> Sequence[JobReturn]:
         """Run all jobs.
 
+        Args:
+            job_overrides: the overrides of each job.
+            initial_job_idx: number of the first job; later batches of a sweeper continue counting.
+
         Raises:
             SystemExit: 75 when stopped.
             ConfigError: there are too few devices.
@@ -124,7 +127,7 @@ class Local(OwnLauncher):
     def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
         if RunDirectory(folder / job.name).in_use():
-            self.print_status(job, task.IN_USE)
+            self.print_status(job, IN_USE)
             outcomes[job] = Outcome("running", None)
             queue.unfinished.append(job)
             return
@@ -157,7 +160,7 @@ class Local(OwnLauncher):
         duration = _format_duration(time.monotonic() - running.started)
         if code == 0:
             text = f"done in {duration}"
-            outcomes[job] = task.finished_outcome(self.sweep, job, cfg.objective, text)
+            outcomes[job] = finished_outcome(self.sweep, job, cfg.objective, text)
         elif code == EXIT_STOPPED or queue.stopping:
             outcomes[job] = Outcome(f"stopped after {duration}, can be resumed", None)
             queue.unfinished.append(job)

@@ -16,9 +16,8 @@ from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import job as task
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import Outcome
+from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
@@ -95,6 +94,10 @@ class Slurm(OwnLauncher):
     ) -> Sequence[JobReturn]:
         """Submit the jobs, and wait for them if `waits`.
 
+        Args:
+            job_overrides: the overrides of each job.
+            initial_job_idx: number of the first job.
+
         Raises:
             ConfigError: Slurm rejects the jobs.
             SystemExit: 75 when interrupted while waiting.
@@ -110,10 +113,10 @@ class Slurm(OwnLauncher):
             if (job_id := submitted.get(job.name, {}).get("job_id")) in queue:
                 self.print_status(job, f"is already Slurm job {job_id} ({queue[job_id].lower()})")
             elif RunDirectory(self.sweep.folder / job.name).in_use():
-                self.print_status(job, task.IN_USE)
+                self.print_status(job, IN_USE)
                 if not self.sweep.grid:  # the next choice depends on its result
                     raise SystemExit(EXIT_STOPPED)
-                outcomes[job] = Outcome(task.IN_USE, None)
+                outcomes[job] = Outcome(IN_USE, None)
             else:
                 new.append(job)
         if new:
@@ -173,7 +176,7 @@ class Slurm(OwnLauncher):
                         outcome := self.existing_outcome(job, configs[job])
                     ):
                         objective = configs[job].objective
-                        text = task.finished_outcome(self.sweep, job, objective, "done").text
+                        text = finished_outcome(self.sweep, job, objective, "done").text
                         outcomes[job] = Outcome(text, outcome.value)
                         self.print_status(job, text)
                 if time.monotonic() - last_query > QUEUE_SECONDS:
