@@ -1,9 +1,8 @@
 """`python -m gantrain` in a process of its own, forked from one that has imported torch.
 
-Importing torch is most of what a tiny run costs. Only what gantrain stands on is there already; its
-own modules are imported anew in each process, which begins and ends as one that the shell started.
-What all of them share is the seed of Python's hashes, and so the order in sets: where two runs are
-compared bit for bit, one of them is to be started cold.
+Imports are most of what a tiny run costs. What all processes share is the seed of Python's hashes,
+and so the order in sets: where two runs are compared bit for bit, one of them is to be started
+cold, and so is what depends on the order of imports.
 """
 
 import atexit
@@ -12,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import gantrain
 
 POSSIBLE = sys.platform == "linux"  # elsewhere a fork is not safe after so many imports
 PRELOADED = (
@@ -144,6 +146,12 @@ def _watched(order: dict[str, Any], output: int, ending: int) -> dict[str, Any]:
     return order
 
 
+def _own_modules() -> list[str]:
+    """All modules of gantrain but the one that is run."""
+    found = pkgutil.walk_packages(gantrain.__path__, "gantrain.")
+    return [module.name for module in found if module.name != "gantrain.__main__"]
+
+
 def _become(order: dict[str, Any]) -> None:
     """What the shell and Python's start would have set."""
     os.chdir(order["folder"])
@@ -157,10 +165,9 @@ def _become(order: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watching processes
-    for _name in PRELOADED:
+    for _name in (*PRELOADED, *_own_modules()):
         importlib.import_module(_name)
     gc.collect()
     gc.freeze()  # a collection in a new process need not look at, and so copy, what was there
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would not survive the fork"
-    assert not any(name.partition(".")[0] == "gantrain" for name in sys.modules)
     _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
