@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import nn
 
-WORK_PER_THREAD = 20e6  # multiply-adds of an operation that are worth one thread
+WORK_PER_THREAD = 16e6  # multiply-adds of an operation that are worth one thread
 PIXELS_PER_POSITION = 16  # most layers of an image network work at a quarter of the image's sides
 
 
