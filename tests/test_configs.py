@@ -91,12 +91,21 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if choice == "data=mnist":
         overrides += [f"data.root={pictures}/mnist"]
     model = model_of(choice)
+    if not any(text.startswith("data.root=") for text in overrides):
+        overrides += ["data.train_images=16", "data.test_images=4"]  # of the procedural set
     if group == "data" and model != "cyclegan":
         overrides += [f"model={model}", "data.labels=true"]
     return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
 
 NEEDS_CUDA = ("runtime=gpu",)
+SAME = {f"data={name}" for name in OFFICIAL.split()[1:]}  # as the first but for the URL
+
+
+def marks(choice: str) -> tuple[pytest.MarkDecorator, ...]:
+    if choice in NEEDS_CUDA:
+        return (pytest.mark.gpu,)
+    return (pytest.mark.ci,) if choice in SAME else ()
 
 
 @pytest.mark.parametrize("choice", NEEDS_CUDA)
@@ -107,7 +116,7 @@ def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
 
 @pytest.mark.parametrize(
     "choice",
-    [pytest.param(c, marks=pytest.mark.gpu if c in NEEDS_CUDA else ()) for c in CHOICES],
+    [pytest.param(c, marks=marks(c)) for c in CHOICES],
 )
 def test_config(choice: str, pictures: Path) -> None:
     overrides = commands(choice, pictures)

@@ -39,6 +39,7 @@ def entry(found: dict[str, Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize("case", [*CASES, *(f"{case} bf16" for case in IN_BF16)])
+@pytest.mark.ci
 def test_nothing_waits_for_the_device_inside_a_step(found: dict[str, Any], case: str) -> None:
     """Neither a mix of devices, nor a value read, nor a constant copied by every step."""
     steps = entry(found, f"steps {case}")

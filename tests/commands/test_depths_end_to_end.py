@@ -83,6 +83,7 @@ def test_a_value_range_for_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "value_range=[1] is not a range" in said
 
 
+@pytest.mark.ci
 def test_bands_have_every_depth(tmp_path: Path) -> None:
     from gantrain.networks.resnet import ResnetGenerator
 
@@ -156,6 +157,7 @@ def test_training_and_translating(tmp_path: Path, a: tuple, b: tuple, options: s
             assert found.dtype == source[1] and found.shape == (40, 48, target[0])
 
 
+@pytest.mark.ci
 def test_two_domains_in_an_archive_through_the_command_line(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
         for split in ("trainA", "trainB"):
@@ -194,6 +196,7 @@ def test_a_16_bit_picture_of_a_set_of_8_bits_is_told_before_the_first_step(tmp_p
     assert "set/trainB/0.png has 16 bits per channel: set data.depth=16" in said
 
 
+@pytest.mark.ci
 def test_stylegan_on_16_bits_and_floats(tmp_path: Path) -> None:
     tiny = ["model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128"]
     tiny += ["model.channel_max=8", "train.batch=2", "train.kimg=0.004", "data=folder"]

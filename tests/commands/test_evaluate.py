@@ -178,6 +178,7 @@ def test_watching_changes_no_weight(tmp_path: Path, family: str) -> None:
     assert load_snapshot(tmp_path / "runs/watched/snapshots/best.pt").meta["nimg"] == best
 
 
+@pytest.mark.ci
 def test_a_resumed_run_measures_the_same(tmp_path: Path) -> None:
     options = [*SMALL, *WATCHED, "checkpoint.every_kimg=0.004", "train.kimg=0.016"]
     options += ["lr.schedule=constant"]  # the budget of the first part says nothing
@@ -210,6 +211,7 @@ def test_a_row_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     assert [json.loads(line)["value"] for line in whole] == [1.0, 1.0]
 
 
+@pytest.mark.ci
 def test_enough_is_enough(tmp_path: Path) -> None:
     options = ["name=run", *SMALL, *WATCHED, "evaluation.metrics=[ssim]", "optimizer.lr=0.00000001"]
     options += ["evaluation.patience=2", "train.kimg=0.1"]

@@ -21,6 +21,7 @@ from tests.helpers.generators import ANIMALS, stylegan, write
 pytestmark = pytest.mark.multi
 
 
+@pytest.mark.ci
 def test_both_directions_of_a_cyclegan(tmp_path: Path) -> None:
     networks = {"ab": ResnetGenerator(1, 3, 4, 1), "ba": ResnetGenerator(3, 1, 4, 1)}
     for network in networks.values():

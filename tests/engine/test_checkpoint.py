@@ -161,6 +161,7 @@ while True:
 
 
 @pytest.mark.multi
+@pytest.mark.ci
 def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> None:
     last = 0
     for _ in range(4):

@@ -79,6 +79,7 @@ def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> Non
     assert events(run) == events(straight)
 
 
+@pytest.mark.ci
 def test_killed_before_the_first_checkpoint(straight: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     command = [*STATEFUL, "name=run", "tracking.tensorboard=true", "checkpoint.every_kimg=10"]
@@ -142,6 +143,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+@pytest.mark.ci
 def test_watching_does_not_change_training(straight: Path, tmp_path: Path) -> None:
     watched = [
         "tracking.grid_every_kimg=0.02",
@@ -192,6 +194,7 @@ def test_force_cannot_change_the_shapes(finished: Path, tmp_path: Path) -> None:
     assert content(finished) == before
 
 
+@pytest.mark.ci
 def test_another_optimizer_begins_anew(finished: Path, tmp_path: Path) -> None:
     for optimizer, old in (("sgd", "Adam"), ("adam", "SGD")):
         force = [f"optimizer={optimizer}", "resume_force=true"]

@@ -30,7 +30,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=["stylegan", pytest.param("dcgan", marks=pytest.mark.ci)])
 def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -82,6 +82,7 @@ def test_a_part_that_crashes_does_not_stop_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="children are found through /proc")
+@pytest.mark.ci
 def test_a_part_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     out = tmp_path / "out"
     parts = with_parts(tmp_path / "parts", a_hang=HANG, b_good=GOOD)

@@ -81,6 +81,7 @@ def test_any_size(size: tuple[int, int], kind: str) -> None:
 
 
 @pytest.mark.multi
+@pytest.mark.ci
 def test_by_command(tmp_path: Path) -> None:
     nets = {"ab": ResnetGenerator(3, 3, ngf=4, blocks=1), "ba": UnetGenerator(3, 3, ngf=2, downs=5)}
     run = write(tmp_path / "run", "gantrain.gans.cyclegan.CycleGAN", dict(nets))

@@ -51,6 +51,7 @@ def test_translation_of_any_number_and_size(kind: str, norm: Norm) -> None:
         assert (run(content, pictures=x) - y).abs().max() < TOLERANCE
 
 
+@pytest.mark.ci
 def test_what_a_file_says_of_itself() -> None:
     content, _ = onnx_bytes(trained(UnetGenerator(1, 2, 2, 5)), {"direction": "ba"}, channels=1)
     model = onnx.load_from_string(content)
@@ -66,6 +67,7 @@ def test_what_a_file_says_of_itself() -> None:
 
 
 @pytest.mark.parametrize("labels", [pytest.param(0, marks=pytest.mark.ci), 3])
+@pytest.mark.ci
 def test_dcgan(labels: int) -> None:
     network = trained(DCGANGenerator([8, 12], 3, labels, z_dim=4, width=8))
     content, difference = onnx_bytes(network, {})
@@ -107,6 +109,7 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+@pytest.mark.ci
 def test_a_file_that_differs_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     network = trained(ResnetGenerator(3, 3, 4, 1))
     other = onnx_bytes(trained(ResnetGenerator(3, 3, 4, 1, "batch")), {})[0]
@@ -136,6 +139,7 @@ class Cancelling(nn.Module):
         return self.last(torch.cat([terms, terms], 1)) + 0.5 * x
 
 
+@pytest.mark.ci
 def test_rounding_that_is_torch_s_own_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = Cancelling().eval().requires_grad_(False)

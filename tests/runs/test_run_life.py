@@ -236,6 +236,7 @@ def test_only_the_first_rank_looks(done: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.multi
+@pytest.mark.ci
 def test_the_same_command_goes_on(tmp_path: Path) -> None:
     """And comes to the same end as a run that nothing happened to."""
     command = [*SHORT, "name=one", "checkpoint.every_kimg=0.02", "train.kimg=0.12"]
@@ -314,6 +315,7 @@ def test_the_source_of_the_weights_may_be_gone_once_there_is_a_checkpoint(done: 
 
 
 @pytest.mark.multi
+@pytest.mark.ci
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     long = [*TINY, "name=run", "train.kimg=100", "checkpoint.every_kimg=100", "runtime.workers=1"]
     directory = RunDirectory(tmp_path / HERE)

@@ -35,6 +35,7 @@ def test_each_run_has_a_folder_named_by_its_settings(gantrain: Run, trained: lis
     assert (config["seed"], config["model"]["lambda_cycle"]) == (1, 5)
 
 
+@pytest.mark.ci
 def test_without_a_name_the_same_command_finds_the_same_sweep(
     gantrain: Run, trained: list[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_stopped_run_stops_the_sweep(
     assert trained == ["seed-0", "seed-1", "seed-1", "seed-2"]
 
 
+@pytest.mark.ci
 def test_the_order_of_the_settings_does_not_matter(gantrain: Run, trained: list[str]) -> None:
     gantrain("-m", *BASE, "name=a", "seed=0,1", "model.ngf=2,4")
     assert gantrain("-m", *BASE, "name=a", "model.ngf=2,4", "seed=0,1").code == 0
@@ -109,6 +111,7 @@ def test_the_same_settings_twice_are_one_run(gantrain: Run, trained: list[str]) 
     assert gantrain("-m", *BASE, "seed=0,0").code == 0 and trained == ["seed-0"]
 
 
+@pytest.mark.ci
 def test_a_sweep_of_a_yaml_needs_no_m(gantrain: Run, trained: list[str]) -> None:
     assert gantrain("sweep=cyclegan_lambda", "name=l", *BASE).code == 0
     assert len(trained) == 6
@@ -118,6 +121,7 @@ def test_a_sweep_of_a_yaml_needs_no_m(gantrain: Run, trained: list[str]) -> None
 
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda f: f.stem)
+@pytest.mark.ci
 def test_every_example_can_be_begun(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException], file: Path
 ) -> None:
@@ -164,6 +168,7 @@ def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[s
     assert trained == []
 
 
+@pytest.mark.ci
 def test_runs_of_a_sweep_stay_comparable(gantrain: Run, trained: list[str]) -> None:
     gantrain(*SEEDS)
     trained.clear()
@@ -178,6 +183,7 @@ def test_a_run_is_not_taken_for_a_sweep(gantrain: Run) -> None:
     assert "runs/a is a run, not a sweep" in gantrain("-m", *BASE, "out=runs", "name=a").err
 
 
+@pytest.mark.ci
 def test_a_run_of_another_process_is_left_alone(gantrain: Run, trained: list[str]) -> None:
     gantrain(*SEEDS)
     Path("sweeps/seeds/seed-1/result.json").unlink()

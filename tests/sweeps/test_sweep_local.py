@@ -88,6 +88,7 @@ def test_a_run_that_dies_is_recorded_and_a_second_ctrl_c_ends_all(tmp_path: Path
 
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
+@pytest.mark.ci
 def test_runs_save_and_leave_when_the_sweep_is_killed(tmp_path: Path, devices: int) -> None:
     sweep = tmp_path / "sweeps/s"
     argv = [

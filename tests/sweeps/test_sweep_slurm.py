@@ -108,6 +108,7 @@ def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.Mo
     assert "2 done" in gantrain("compare", "sweeps/s")[1]
 
 
+@pytest.mark.ci
 def test_a_job_tells_why_it_failed(gantrain: Command) -> None:
     argv = [*RUN, "optimizer.lr=1e30", "launcher=slurm"]
     code, said = gantrain(*argv, "hydra.launcher.name=mine")

@@ -65,6 +65,7 @@ def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) 
 
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
+@pytest.mark.ci
 def test_no_memory_left_is_a_sentence(tmp_path: Path, devices: int) -> None:
     command = [*FAULTY, "+model.fault=memory", f"runtime.devices={devices}"]
     process = start(tmp_path, *command, environment=PLUGIN)
@@ -130,6 +131,7 @@ def test_a_signal_before_the_ranks_are_there_is_not_lost(
 
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
+@pytest.mark.ci
 def test_closing_the_terminal_stops_all(tmp_path: Path, devices: int) -> None:
     """Also of one process; what it still has to say is lost, but in the log."""
     command = [sys.executable, "-m", "gantrain", *LONG, f"runtime.devices={devices}"]

@@ -78,6 +78,7 @@ def test_cyclegan_on_two_ranks_is_bitwise_two_microbatches(two: Path, tmp_path: 
         assert ours == pytest.approx(theirs, rel=1e-12)
 
 
+@pytest.mark.ci
 def test_cyclegan_on_two_ranks_is_one_rank_with_the_whole_batch(tmp_path: Path) -> None:
     # Plain SGD: Adam makes steps of full size out of the rounding errors in gradients that are zero
     # (biases before an instance norm). Large first weights: instance norm blows small ones up, and
