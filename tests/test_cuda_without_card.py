@@ -17,6 +17,8 @@ import pytest
 from tests.helpers.device_cases import CASES
 from tests.helpers.stand_in_run import IN_BF16, TRAINED
 
+pytestmark = pytest.mark.ci  # one process that trains for half a minute
+
 ROOT = Path(__file__).parent.parent
 DRAWS = "copy to device", "draw.py:to_device_like"  # the augmentation's random parameters
 ADA = "copy to host", "ada.py:update"  # every fourth step, read four steps later
@@ -39,7 +41,6 @@ def entry(found: dict[str, Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize("case", [*CASES, *(f"{case} bf16" for case in IN_BF16)])
-@pytest.mark.ci
 def test_nothing_waits_for_the_device_inside_a_step(found: dict[str, Any], case: str) -> None:
     """Neither a mix of devices, nor a value read, nor a constant copied by every step."""
     steps = entry(found, f"steps {case}")

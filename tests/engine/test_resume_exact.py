@@ -67,7 +67,7 @@ def test_the_reference_run_exercises_its_state(straight: Path) -> None:
     assert [row["nimg"] for row in rows(straight)] == [*range(18, 240, 18), 240]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.ci), 2])
 def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> None:
     run = tmp_path / "runs" / "run"
     process = start(tmp_path, *STATEFUL, "name=run", "tracking.tensorboard=true")
@@ -115,7 +115,7 @@ def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path)
     assert content(finished) == before
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.ci)])
 def test_stopped_and_resumed(straight: Path, tmp_path: Path, how: signal.Signals) -> None:
     run = tmp_path / "runs" / "run"
     output = interrupt(start(tmp_path, *STATEFUL, "name=run"), run, checkpoints=1, how=how)

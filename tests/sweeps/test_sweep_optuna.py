@@ -1,5 +1,6 @@
 """sweep=optuna: a search that was stopped goes on as if it had not been."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 
 from tests.sweeps.conftest import Run
 
-pytest.importorskip("optuna", reason="needs the extra: pip install 'gantrain[sweep]'")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("optuna") is None,
+    reason="needs the extra: pip install 'gantrain[sweep]'",
+)
 
 SEARCH = (
     "sweep=optuna", "name=search", "data=shapes", "train.epochs=null", "train.kimg=1",

@@ -97,14 +97,8 @@ def nobody_left(group: int) -> bool:
 LONG = [*CYCLEGAN, "train.kimg=1000", "checkpoint.every_kimg=0.1", "runtime.devices=2", "name=run"]
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.ci),
-        pytest.param(signal.SIGUSR1, marks=pytest.mark.ci),
-    ],
-)
+@pytest.mark.ci
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_to_the_starting_process_stops_all(tmp_path: Path, how: signal.Signals) -> None:
     process = start(tmp_path, *LONG)
     run = tmp_path / "runs" / "run"
