@@ -9,9 +9,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from gantrain.commands.train import run
 from gantrain.config import paths
 from gantrain.config.train import load as load_run_config
+from gantrain.runs.training import run
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import final_state, rows
 from tests.helpers.published_sets import cifar10_folder, mnist_folder

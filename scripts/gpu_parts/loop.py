@@ -11,10 +11,10 @@ from typing import Any
 from unittest import mock
 
 from gantrain import build
-from gantrain.commands import train
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.trainer import Trainer
+from gantrain.runs import training
 
 from . import clock, program
 from .rigs import Rig, free_memory, make_config, make_rig, measure
@@ -140,7 +140,7 @@ def compare(task: Task, name: str, model: str, batch: int, kimg: float, others: 
             if missing := patch_methods(watch, stack):
                 detail = f"{', '.join(missing)} does not exist"
                 task.check(f"{name}: everything is timed", False, detail)
-            train.run(config, run_overrides, "shapes")
+            training.run(config, run_overrides, "shapes")
     finally:
         os.chdir(working_directory)
     report(task, name, bare.mean_step_ms, watch, usual)

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from gantrain.commands.train import run
 from gantrain.config import paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
@@ -23,6 +22,7 @@ from gantrain.errors import ConfigError
 from gantrain.io import locks
 from gantrain.runs import objective, preflight
 from gantrain.runs.directory import RunDirectory
+from gantrain.runs.training import run
 from tests.helpers.command_line import (
     ENVIRONMENT,
     TINY,

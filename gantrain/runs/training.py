@@ -1,0 +1,320 @@
+"""One training run: assemble data, networks and engine, and train from the config to the end."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from gantrain import build
+from gantrain.config.check import flatten
+from gantrain.config.derived import fill_in as fill_in_defaults
+from gantrain.config.train import RunConfig
+from gantrain.data.base import Dataset
+from gantrain.data.loader import batches
+from gantrain.engine import memory, seeding, threads
+from gantrain.engine.checkpoint import CheckpointStore
+from gantrain.engine.distributed import environment, slurm
+from gantrain.engine.distributed.world import World, process_group
+from gantrain.engine.init_from import load_weights
+from gantrain.engine.phase import NonFiniteGradient
+from gantrain.engine.plan import TrainingPlan
+from gantrain.engine.precision import Precision
+from gantrain.engine.signals import (
+    EXIT_REQUEUE,
+    EXIT_STOPPED,
+    LAUNCHED,
+    Action,
+    Signals,
+    handle_signals,
+)
+from gantrain.engine.trainer import Evaluate, Trainer
+from gantrain.errors import ConfigError
+from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
+from gantrain.health.alarms import nonfinite_alarm
+from gantrain.io import locks
+from gantrain.io.files import disk_full_reason, kimg_label
+from gantrain.runs import evaluation, health, lifecycle, objective, summary
+from gantrain.runs.directory import RunDirectory
+from gantrain.runs.introduction import derived_lines, introduction_lines
+from gantrain.runs.reporting import make_tracker
+from gantrain.snapshot import save_snapshot
+from gantrain.tracking.tracker import Tracker
+
+DISK_FULL = (
+    "Writing failed ({why}). Everything already saved in {out} is intact. Make room "
+    "(checkpoint.keep=1 needs least), then repeat the command or use resume=."
+)
+OUT_OF_MEMORY = (
+    "Out of memory on {device}. {shortage} {advice} (nvidia-smi shows what else uses a GPU.)"
+)
+
+
+def run(
+    config: RunConfig, overrides: list[str], data_name: str, data: Dataset | None = None
+) -> float | None:
+    """Train in every rank. Rank 0 returns the value of the objective.
+
+    Args:
+        config: the checked config.
+        overrides: as typed, to be recorded.
+        data_name: the choice of data=, for the name of a new run directory.
+        data: the data set, not yet prepared; None: it is built here.
+    """
+    process = environment.from_environment()
+    lifecycle.check_ranks(config, process)
+    precision = build.make_precision(config.runtime, process)
+    with process_group(process, precision.device, config.runtime.timeout) as world:
+        existing = world.run_on_rank_zero(lambda: lifecycle.find(config))
+        if existing and existing.result:
+            return summary.reprint_result(existing, config) if world.is_rank_zero else None
+        try:
+            config = lifecycle.recorded_config(config, existing)
+            directory = existing.directory if existing else None
+            return _run(config, overrides, data_name, data, directory, precision, world)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if why := disk_full_reason(error):
+                raise ConfigError(DISK_FULL.format(out=config.out, why=why)) from error
+            if memory.is_exhausted(error):
+                raise _out_of_memory(error, precision, "Try a smaller train.batch.") from error
+            raise
+        finally:
+            locks.release_all()
+
+
+def _run(
+    config: RunConfig,
+    overrides: list[str],
+    data_name: str,
+    unprepared_data: Dataset | None,
+    existing: RunDirectory | None,
+    precision: Precision,
+    world: World,
+) -> float | None:
+    """Train in the existing directory, or in a new one."""
+    settings = _plain_settings(config)
+    if existing and existing.has_checkpoints():  # they hold all weights
+        config = replace(config, init_from=None)
+    gan, data, config = _gan_and_data(config, unprepared_data, world)
+    plan = build.make_plan(config, data.images_per_epoch, world.size)
+    build.prepare_networks(gan, config.runtime, precision.device)
+    threads.use_threads(gan.G, plan.microbatch, data.resolution, config.runtime.threads)
+
+    directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
+    checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
+    newest = world.run_on_all(lambda: checkpoints.newest()) if existing else None
+    lifecycle.check_same_checkpoint(world.gather(newest[1]["nimg"] if newest else 0), directory)
+    if newest:
+        world.run_on_all(lambda: lifecycle.check_shapes(directory, newest[1], gan))
+    # A run that was killed before its first checkpoint restarts from 0 images.
+    resumed_at: int | None = newest[1]["nimg"] if newest else 0 if existing else None
+    derived = _derived(plan, gan, data)
+    if world.is_rank_zero:
+        lifecycle.record_config(directory, {**settings, "derived": derived}, overrides)
+        if resumed_at is not None:
+            directory.truncate_metrics(resumed_at)
+    tracker = Tracker([], directory.grids)  # for the other ranks, which report nothing
+    if world.is_rank_zero:
+        is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
+        tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
+    try:
+        for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
+            tracker.say(line)
+        for line in derived_lines(derived):
+            tracker.say(line)
+        tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
+        if world.is_rank_zero:
+            tracker.sinks.append(health.make_alarm_sink(config, plan, directory, tracker))
+        trainer = _trainer(
+            config, settings, gan, data, precision, plan, tracker, checkpoints, directory, world
+        )
+        if newest:
+            if (last := checkpoints.paths()[-1]) != newest[0]:
+                tracker.say(f"{last} is damaged: resuming from the previous checkpoint.")
+            lifecycle.restore(trainer, newest[1], config, tracker)
+        return _train(trainer, config, data, directory, tracker)
+    except (RuntimeError, MemoryError) as error:
+        if memory.is_exhausted(error):
+            advice = _memory_advice(plan, precision, directory)
+            raise _out_of_memory(error, precision, advice) from error
+        raise
+    finally:
+        tracker.close()
+
+
+def _out_of_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:
+    text = OUT_OF_MEMORY.format(
+        device=precision.device, shortage=memory.shortage(error), advice=advice
+    )
+    return ConfigError(text)
+
+
+def _memory_advice(plan: TrainingPlan, precision: Precision, directory: RunDirectory) -> str:
+    """Suggest how to resume the run with less memory."""
+    smaller = plan.microbatch // 2
+    while smaller and plan.microbatch % smaller:
+        smaller -= 1
+    settings = [f"train.microbatch={smaller}"] if smaller else []
+    settings += ["runtime.precision=bf16"] if precision.name != "bf16" else []
+    new_run = "a new run with smaller networks or images needs less memory, too"
+    if not settings:
+        return f"A microbatch of {plan.microbatch} is the smallest: {new_run}."
+    return (
+        f"The microbatch is {plan.microbatch}: resume with less, "
+        f"gantrain resume={directory.path} {' or '.join(settings)}; {new_run}."
+    )
+
+
+def _gan_and_data(
+    config: RunConfig, unprepared_data: Dataset | None, world: World
+) -> tuple[GAN, Dataset, RunConfig]:
+    """Return the GAN with its initial weights, the prepared data set, and the completed config."""
+    say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
+    data = world.run_on_all(lambda: unprepared_data or build.make_data(config))
+    full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
+    batch = full.train.batch or 1
+    seeding.seed_all(full.seed, seeding.INIT)
+    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
+    gan = world.run_on_all(lambda: build.make_gan(full, images))
+    source = full.init_from
+    if source:
+        loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
+        say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
+
+    def prepare() -> None:
+        data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
+        summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
+        evaluation.check_metrics(full, gan, data)
+
+    world.rank_zero_first(prepare)  # the others use the cache that rank 0 writes
+    return gan, data, full
+
+
+def _trainer(
+    config: RunConfig,
+    settings: dict[str, Any],
+    gan: GAN,
+    data: Dataset,
+    precision: Precision,
+    plan: TrainingPlan,
+    tracker: Tracker,
+    checkpoints: CheckpointStore,
+    directory: RunDirectory,
+    world: World,
+) -> Trainer:
+    # Snapshots are shared with others, so they do not reveal local paths.
+    description = {key: value for key, value in data.describe().items() if key != "folders"}
+    about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
+    specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
+
+    def save(path: Path, nimg: int, generator: nn.Module) -> None:
+        meta = {"nimg": nimg, "ema": plan.ema_half_life > 0, **about}
+        save_snapshot(path, networks_of(generator, "G"), specs, meta)
+
+    def snapshot(nimg: int, generator: nn.Module) -> None:
+        save(directory.snapshots / f"snapshot-{kimg_label(nimg)}.pt", nimg, generator)
+
+    def make_evaluator() -> Evaluate | None:
+        if not world.is_rank_zero:
+            return evaluation.never_called if plan.evaluate_every else None
+        return evaluation.make_evaluator(
+            config, data, plan, precision, directory, save, tracker.say
+        )
+
+    preview = None
+    if world.is_rank_zero:
+        preview = build.preview_batch(data, config.tracking.grid_images)
+    return Trainer(
+        gan,
+        build.make_optimizers(config, gan),
+        precision,
+        plan,
+        batches=_batch_stream(config, data, precision, plan, world),
+        tracker=tracker,
+        checkpoints=checkpoints,
+        snapshot=snapshot,
+        preview=preview,
+        evaluate=world.run_on_all(make_evaluator),
+        probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
+        channels_last=config.runtime.channels_last,
+        metadata={"settings": settings, "versions": lifecycle.versions()},
+        world=world,
+    )
+
+
+def _batch_stream(
+    config: RunConfig, data: Dataset, precision: Precision, plan: TrainingPlan, world: World
+) -> Callable[[int], Iterator[dict[str, Tensor]]]:
+    """Return (nimg) -> this rank's batches from that image on."""
+    workers = build.data_workers(config.runtime, precision.device, environment.local_size())
+
+    def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
+        return batches(
+            data,
+            start=nimg,
+            batch=plan.batch,
+            workers=workers,
+            pin_memory=precision.device.type == "cuda",
+            rank=world.rank,
+            world=world.size,
+        )
+
+    return stream
+
+
+def _train(
+    trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
+) -> float | None:
+    """Train to the end and print the summary, or exit with 75 when asked to stop."""
+    try:
+        with handle_signals() as signals:
+            action = trainer.train(signals.pop_request)
+            if action:
+                _exit_stopped(action, signals, trainer, directory, tracker)
+    except NonFiniteGradient as error:
+        alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
+        tracker.event(error.index * trainer.plan.batch, asdict(alarm))
+        raise SystemExit(1) from None
+    if not trainer.world.is_rank_zero:
+        return None
+    return summary.finish(trainer, data, directory, tracker, config)
+
+
+def _exit_stopped(
+    action: Action, signals: Signals, trainer: Trainer, directory: RunDirectory, tracker: Tracker
+) -> NoReturn:
+    """Exit with 75 after the state was saved, and requeue the Slurm job if requested."""
+    reason = f" by {signals.received.name}" if signals.received else ""
+    tracker.say(f"Stopped{reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
+    if action is not Action.REQUEUE:
+        tracker.say(f"To resume: gantrain resume={directory.path}")
+    elif os.environ.get(LAUNCHED) == "1":
+        raise SystemExit(EXIT_REQUEUE)
+    else:
+        tracker.say(slurm.requeue(signals))
+    raise SystemExit(EXIT_STOPPED)
+
+
+def _plain_settings(config: RunConfig) -> dict[str, Any]:
+    settings = asdict(config)
+    settings.pop("warnings")
+    return settings
+
+
+def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
+    """Return what follows from config and data: budgets in images, networks, sizes, counts."""
+    networks = {
+        f"{player}.{name}": network.spec
+        for player in ("G", "D")
+        for name, network in networks_of(getattr(gan, player), player).items()
+        if isinstance(getattr(network, "spec", None), dict)
+    }
+    # JSON converts tuples and paths to types that YAML's safe subset has.
+    plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
+    plain |= {"model": gan.derived(), "threads": torch.get_num_threads()}
+    return json.loads(json.dumps(plain, default=str))
