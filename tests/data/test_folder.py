@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from gantrain.data.loader import batches
 from gantrain.errors import ConfigError
@@ -70,6 +71,21 @@ def test_without_test_folders_the_training_pictures_serve(tmp_path):
     assert data.test_count("a") == data.test_count("b") == 3
     assert data.describe()["test_is_train"] == {"a": True, "b": True}
     assert data.test_item("b", 2).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_training_images_that_serve_as_test_images_have_the_resize_of_those(tmp_path, cache):
+    """Straight to the resolution: not to the larger load_size, and not what the cache holds."""
+    write_set(tmp_path, test=0)
+    for name in ("testA", "testB"):
+        (tmp_path / name).rmdir()
+    data = folder(tmp_path, load_size=48, cache=cache)
+    prepared(data)
+    for stream, directory in (("a", "trainA"), ("b", "trainB")):
+        with Image.open(tmp_path / directory / "p01.png") as image:
+            expected = image.resize((32, 32), Image.Resampling.BICUBIC)
+        for found in (data.test_item(stream, 1), data.train_item(stream, 1)):
+            assert np.array_equal(found.transpose(1, 2, 0), np.asarray(expected))
 
 
 def test_max_images_takes_the_first_of_the_sorted_list(root):
