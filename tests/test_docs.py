@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import make_reference
+from scripts import draw_architecture, make_reference
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +17,25 @@ def test_generated_pages_are_current() -> None:
         assert path.read_text(encoding="utf-8") == text, (
             f"{path.name} is out of date: run python scripts/make_reference.py"
         )
+
+
+def test_the_picture_of_the_architecture_is_current(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["draw_architecture.py", "--check"])
+    assert draw_architecture.main() == 0, capsys.readouterr().out
+    monkeypatch.setattr(draw_architecture, "PICTURE", ROOT / "docs" / "nowhere.svg")
+    assert draw_architecture.main() == 1
+    assert "docs/nowhere.svg is out of date" in capsys.readouterr().out
+    drawn = (ROOT / "docs/architecture.svg").read_text()
+    parts = {path.stem for path in (ROOT / "gantrain").iterdir() if not path.stem.startswith("_")}
+    assert all(f">{name}</text>" in drawn for name in parts)
+    assert [name for row in draw_architecture.ROWS for name in row if name not in parts] == []
+
+
+def test_arrows_that_a_longer_way_replaces_are_left_out() -> None:
+    pairs = {("a", "b"), ("b", "c"), ("a", "c"), ("d", "c")}
+    assert draw_architecture.reduced(pairs) == {("a", "b"), ("b", "c"), ("d", "c")}
 
 
 def test_every_key_has_a_type_and_a_meaning() -> None:
