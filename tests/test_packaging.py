@@ -54,6 +54,9 @@ def test_the_wheel_runs_from_any_folder(tmp_path: Path) -> None:
     )
     installed = Path(where.strip())
     assert installed.is_relative_to(site)
+    draw = "from gantrain.pages.render import render; "
+    draw += "print(render('comparison.html', title='<t>', head=['h'], rows=[['c']]))"
+    assert "<td>c</td>" in run(python, "-c", draw, cwd=Path("/"))  # the templates are in the wheel
     names = {str(file.relative_to(installed)) for file in installed.rglob("*.yaml")}
     assert names == {
         str(file.relative_to(ROOT / "configs")) for file in (ROOT / "configs").rglob("*.yaml")
