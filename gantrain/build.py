@@ -17,6 +17,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
+from gantrain.engine.threads import use_threads
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.inference.model import Model
@@ -74,6 +75,7 @@ def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -
         device = _gpu_of_rank(process.local_rank) if process else torch.device("cuda", index)
         torch.cuda.init()  # `seeding` seeds a GPU only once CUDA is initialized, ...
         torch.cuda.set_device(device)  # ... and only the current one
+    use_threads(runtime.threads)  # None: until the networks tell how large the work is
     # The next line and torch.optim import it; it is as large as torch itself.
     startup.import_without_gc("torch._dynamo")
     torch.use_deterministic_algorithms(runtime.deterministic)

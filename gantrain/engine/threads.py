@@ -19,7 +19,7 @@ PIXELS_PER_POSITION = 16  # most layers of an image network work at a quarter of
 
 
 def choose_threads(
-    network: nn.Module, images: int, resolution: tuple[int, int], available: int
+    network: nn.Module, images: int, resolution: tuple[int, int], available: int | None = None
 ) -> int:
     """Return how many threads the typical layer of a network keeps busy.
 
@@ -27,8 +27,9 @@ def choose_threads(
         network: the generator; the median of its weights tells the size of a layer.
         images: how many images pass at a time.
         resolution: (height, width) in pixels.
-        available: the largest result.
+        available: the largest result; None: `available_threads`.
     """
+    available = available or available_threads()
     weights = [p.numel() for p in network.parameters() if p.dim() > 1]
     if not weights:
         return available
@@ -44,21 +45,10 @@ def available_threads() -> int:
     return torch.get_num_threads()
 
 
-def use_threads(
-    network: nn.Module, images: int, resolution: tuple[int, int], wanted: int | None = None
-) -> int:
-    """Set the number of threads of this process, and return it.
-
-    Args:
-        network: see `choose_threads`, as are images and resolution.
-        images: the microbatch.
-        resolution: (height, width) in pixels.
-        wanted: the number that the user asked for; None: by the size of the work.
-    """
+def use_threads(count: int | None) -> None:
+    """Set torch's number of threads for this process; None: all that are available."""
     available = available_threads()  # before this process changes it
-    threads = wanted or choose_threads(network, images, resolution, available)
-    torch.set_num_threads(threads)
-    return threads
+    torch.set_num_threads(count or available)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,7 +118,8 @@ def make_evaluator(
 
     def evaluate(nimg: int, generator: nn.Module) -> tuple[dict[str, float], bool]:
         model = Model(directory.path, networks_of(generator, "G"), meta, precision)
-        with all_threads():  # the networks that judge are large
+        # The metrics' networks are large; a number that the user asked for holds for them, too.
+        with all_threads() if config.runtime.threads is None else nullcontext():
             values = _evaluate(generator, model, data, networks, request)
         append_evaluations(directory.evaluations, values, {"nimg": nimg, "training": True})
         score = _score(values, best)

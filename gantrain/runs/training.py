@@ -103,7 +103,8 @@ def _run(
     gan, data, config = _gan_and_data(config, unprepared_data, world)
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
-    threads.use_threads(gan.G, plan.microbatch, data.resolution, config.runtime.threads)
+    if config.runtime.threads is None and precision.device.type == "cpu":
+        threads.use_threads(threads.choose_threads(gan.G, plan.microbatch, data.resolution))
 
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)

@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
 from torch import nn
 
+from gantrain.config import paths, train
 from gantrain.engine.threads import all_threads, available_threads, choose_threads, use_threads
+from gantrain.metrics.protocol import MetricValue
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.runs import evaluation
+from gantrain.runs.training import run
 from tests.helpers.command_line import TINY, gantrain
 
 
@@ -39,15 +44,37 @@ def test_a_network_without_weights_leaves_the_number_alone() -> None:
     assert choose_threads(nn.Tanh(), 1, (8, 8), 3) == 3
 
 
-def test_the_number_is_set_once_for_the_process_and_every_thread_can_be_had_for_a_while() -> None:
-    small = ResnetGenerator(3, 3, 2, 1)
-    assert use_threads(small, 1, (16, 16)) == torch.get_num_threads() == 1
+def test_the_number_is_set_for_the_process_and_every_thread_can_be_had_for_a_while() -> None:
+    use_threads(1)
+    assert torch.get_num_threads() == 1
     with pytest.raises(RuntimeError), all_threads():
         assert torch.get_num_threads() == 4
         raise RuntimeError
     assert torch.get_num_threads() == 1
-    assert use_threads(small, 1, (16, 16), wanted=3) == torch.get_num_threads() == 3
-    assert use_threads(ResnetGenerator(3, 3, 64, 9), 8, (256, 256)) == 4  # the machine's, not 3
+    use_threads(None)  # the machine's, as at the start of the next run in this process
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(("wanted", "evaluated"), [("null", 4), ("1", 1)])
+def test_a_number_that_is_asked_for_holds_for_evaluations_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, evaluated: int
+) -> None:
+    used: list[int] = []
+
+    def evaluate(*_: object) -> list[MetricValue]:
+        used.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "_evaluate", evaluate)
+    monkeypatch.chdir(tmp_path)
+    command = [*TINY, "runtime=cpu", "runtime.workers=0", f"runtime.threads={wanted}", "name=run"]
+    command += ["train.kimg=0.002", "evaluation.every_kimg=0.001", "evaluation.extractor=random"]
+    command += ["data.test_images=6", "data.train_images=8", "evaluation.metrics=[kid]"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
+        config = train.load(compose("train", command), typed_keys=[])
+    with pytest.raises(KeyboardInterrupt):
+        run(config, command, "shapes")
+    assert used == [evaluated]
 
 
 def test_it_is_said_and_recorded(tmp_path: Path) -> None:
