@@ -41,7 +41,7 @@ SMALL = [
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = ("flowers", "things", "twoway", "cifar", "emoji", "photos")  # runs that are put to use
-PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE)\b|\.\.\.")  # a pattern, not a command
+PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 
 
