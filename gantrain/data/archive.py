@@ -38,7 +38,7 @@ class Member:
 
     def size(self) -> int:
         """Return the unpacked size in bytes."""
-        return _open(self.archive).file.getinfo(self.name).file_size
+        return _open(self.archive).size(self.name)
 
     def read(self) -> bytes:
         """Return the unpacked content.
@@ -98,12 +98,18 @@ class _OpenArchive:
         self.file = zipfile.ZipFile(path)
         entries = [entry for entry in self.file.infolist() if not entry.is_dir()]
         self.is_encrypted = any(entry.flag_bits & 1 for entry in entries)
-        visible = {e.filename for e in entries if not _is_hidden(PurePosixPath(e.filename))}
+        # Some tools of Windows write backslashes.
+        self._stored = {entry.filename.replace("\\", "/"): entry.filename for entry in entries}
+        visible = {name for name in self._stored if not _is_hidden(PurePosixPath(name))}
+        visible = {name for name in visible if not name.endswith("/")}
         self.names = sorted(visible, key=lambda name: name.split("/"))
+
+    def size(self, name: str) -> int:
+        return self.file.getinfo(self._stored[name]).file_size
 
     def read(self, name: str) -> bytes:
         with _lock:  # ZipFile counts its open members without a lock
-            member = self.file.open(name)
+            member = self.file.open(self._stored[name])
         try:
             return member.read()  # locks the file position itself; unpacking runs in parallel
         finally:

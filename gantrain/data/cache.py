@@ -21,7 +21,7 @@ CacheMode = Literal["auto", "memory", "disk", "none"]
 Shape = tuple[int, int, int]  # (height, width, channels)
 
 DISK_FACTOR = 8  # a disk cache may have this many times data.cache_gb
-_VERSION = 1  # of the layout of the files; part of the key
+_VERSION = 2  # of the layout of the files, and of what is checked in images; part of the key
 
 
 @dataclass

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from gantrain.data.archive import ImageFile, Member, open_image
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.claims import check_bands, check_claims, check_pages
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
@@ -28,18 +29,21 @@ _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def decode(path: ImageFile) -> tuple[np.ndarray, str]:
-    """Decode the first frame of an image, upright.
+    """Decode an image, upright.
 
     Returns:
         The image, uint8, uint16 or float32 [H, W, C] with 1 to 4 channels, as stored (palettes
         become RGB or RGBA); and a note: "CMYK" if it was converted to RGB by Pillow's formula,
-        without a colour profile, else "".
+        without a colour profile; "MPO" if the file also holds other views, which are left out;
+        else "".
 
     Raises:
-        ImageFault: the file is unreadable, or has values that none of the three dtypes can hold.
+        ImageFault: the file is unreadable, holds more than one plain image, or has values that
+            none of the three dtypes can hold.
     """
     try:
         with Image.open(_source(path)) as image:
+            view = check_claims(image)
             if _is_deep(image):
                 return _deep(path, image), ""
             image.load()
@@ -55,7 +59,8 @@ def decode(path: ImageFile) -> tuple[np.ndarray, str]:
             raise
         except Exception as second:
             raise unreadable(second) from second
-    return _shallow(upright)
+    array, note = _shallow(upright)
+    return array, note or view
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:
@@ -86,7 +91,7 @@ def holds_floats(path: ImageFile) -> bool:
         with Image.open(open_image(path)) as image:
             return image.mode == "F"
     except Exception:
-        return _tiff_dtype(path) == "float32"
+        return _tiff_dtype(path).startswith("float")
 
 
 def unreadable(error: Exception) -> ImageFault:
@@ -173,6 +178,9 @@ def _deep_tiff(path: ImageFile) -> np.ndarray:
     library: Any = _library("tifffile")
     with library.TiffFile(_file(path)) as file:
         page = file.pages[0]
+        full = sum(not int(one.subfiletype) & 1 for one in file.pages)
+        check_pages(full, page.description, (page.imagewidth, page.imagelength))
+        check_bands(int(page.photometric), page.samplesperpixel, [*map(int, page.extrasamples)])
         if page.photometric.name not in ("MINISBLACK", "RGB"):
             raise ImageFault(f"is in colour mode {page.photometric.name}: save it as RGB or grey")
         array = page.asarray()

@@ -11,6 +11,8 @@ import numpy as np
 
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
+from gantrain.data.image_files import Reading, unread_kinds, unread_warning
+from gantrain.data.labels import join_limited
 from gantrain.data.layout import Folders, Names, find_files, find_folders, pair_key, stem
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.remote import RemoteArchive
@@ -46,6 +48,8 @@ class UnpairedFolder:
         max_images: train on the first files of each domain only; None: on all.
         held_out: number of training images used as test images if a domain has no test folder.
         hint: an extra sentence for errors about a missing root.
+        reading: version of the rules by which files are found, see
+            `gantrain.data.image_files.Reading`.
 
     Raises:
         ConfigError: the folders do not exist or have another structure.
@@ -85,6 +89,7 @@ class UnpairedFolder:
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
+        reading: Reading = 2,
     ) -> None:
         self.seed, self.has_pairs = seed, test_pairs
         self.pairing: Pairing = pairing
@@ -101,7 +106,9 @@ class UnpairedFolder:
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
         self._names: Names = {}
-        self._max_images, self._held_out = max_images, held_out
+        self._unread: Names = {}  # files that are not images, by folder
+        self._unused: list[str] = []  # folders beside the ones that are used
+        self._max_images, self._held_out, self._reading = max_images, held_out, reading
         self._remote: RemoteArchive | None = None
         if url and root is None and root_a is None and root_b is None:
             urls = (url,) if isinstance(url, str) else tuple(url)
@@ -111,7 +118,7 @@ class UnpairedFolder:
         self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
         if self._remote is None or root is not None:
-            self._list_files(find_folders(root, root_a, root_b, hint))
+            self._list_files(root, root_a, root_b, hint)
 
     @property
     def images_per_epoch(self) -> int:
@@ -132,7 +139,10 @@ class UnpairedFolder:
         for settings in dict.fromkeys(self._preprocess.values()):
             if settings.load_size is not None and settings.name in ("crop", "none"):
                 log(f"data: warning: data.load_size is not used by data.preprocess={settings.name}")
-        checked = preflight(self.sources(log), self._cache, self._skip, log)
+        sources = self.sources(log)
+        for note in self.notes():
+            log(f"data: {note}")
+        checked = preflight(sources, self._cache, self._skip, log)
         faults = [*_count_faults(checked), *_size_faults(checked, self._preprocess, batch)]
         if faults:
             raise ConfigError(*faults)
@@ -140,6 +150,17 @@ class UnpairedFolder:
         self._sampler = self._make_sampler()
         self._fingerprint = self._digest()
         log(self._summary())
+
+    def notes(self) -> list[str]:
+        """Return sentences about what was taken for what, and what is left out."""
+        places = [f"{split} from {folder}" for split, folder in self._folders.items()]
+        notes = [f"images of {', '.join(places)}"]
+        if self._unused:
+            notes.append(f"warning: these folders are not used: {join_limited(self._unused)}")
+        for split, names in self._unread.items():
+            if kinds := unread_kinds(names):
+                notes.append(unread_warning(self._folders[split], kinds))
+        return notes
 
     def sources(self, log: Callable[[str], None]) -> dict[str, ImageSource]:
         """Return the files of "train_a", "train_b" and, if any, "test_a", "test_b".
@@ -150,7 +171,7 @@ class UnpairedFolder:
             ConfigError: the download fails, or the archive has another structure.
         """
         if self._remote and not self._names:
-            self._list_files(find_folders(str(self._remote.get(log)), None, None, None))
+            self._list_files(str(self._remote.get(log)))
         return {
             split: ImageSource(
                 names,
@@ -233,11 +254,21 @@ class UnpairedFolder:
                 domain: self._test_split(domain) == f"train_{domain}" for domain in "ab"
             },
             "folders": {name: str(path) for name, path in self._folders.items()},
+            "reading": self._reading,
             "fingerprint": self._fingerprint,
         }
 
-    def _list_files(self, folders: Folders) -> None:
-        self._names = find_files(folders, self.has_pairs, self._max_images, self._held_out)
+    def _list_files(
+        self,
+        root: str | None,
+        root_a: str | None = None,
+        root_b: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        folders, self._unused = find_folders(root, root_a, root_b, hint, self._reading)
+        self._names, self._unread = find_files(
+            folders, self.has_pairs, self._max_images, self._held_out
+        )
         self._folders = {  # held-out images are in the training folder
             split: folders.get(split) or folders[f"train_{split[-1]}"] for split in self._names
         }

@@ -1,7 +1,9 @@
 """Find image files, and read them in the pixel format of a data set."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 
@@ -10,12 +12,24 @@ from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode
 from gantrain.errors import ConfigError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+# Version of the rules by which files are found and ordered. A run keeps those that it started with.
+# 2: more formats; splits such as Training/ and train/A; numeric classes in numeric order;
+#    max_images takes images of every class.
+Reading = Literal[1, 2]
+FIRST_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+# Formats whose values Pillow gives as they are
+EXTENSIONS = (
+    *FIRST_EXTENSIONS,
+    *(".jfif", ".jpe", ".mpo", ".gif", ".avif", ".tga", ".dib", ".apng", ".pnm", ".pbm", ".qoi"),
+)
+_EXTENSIONS: dict[Reading, tuple[str, ...]] = {1: FIRST_EXTENSIONS, 2: EXTENSIONS}
+_NOTES = (".txt", ".md", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".ini", ".db")
+_MAX_KINDS = 8  # that a sentence names
 PLAIN = PixelFormat()  # 8 bits
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return all image files below a folder, sorted by their path relative to it.
+def list_files(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted by their path relative to it.
 
     Linked folders are followed, each once; names that start with a dot are skipped.
     """
@@ -28,17 +42,56 @@ def list_images(folder: Path) -> list[Path]:
             continue
         visited.add(real_path)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(parent, name) for name in names if is_image(name)]
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(files, key=lambda path: path.relative_to(folder).parts)
 
 
-def is_image(name: str) -> bool:
+def list_images(folder: Path) -> list[Path]:
+    """Return all image files below a folder, in the order of `list_files`."""
+    return [path for path in list_files(folder) if is_image(path.name)]
+
+
+def is_image(name: str, reading: Reading = 2) -> bool:
     """Return whether a file name is that of an image."""
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+    return name.lower().endswith(_EXTENSIONS[reading]) and not name.startswith(".")
+
+
+def unread_kinds(names: Iterable[str]) -> str:
+    """Describe files that are not read as images, such as "6 .npy (a/0.npy, ...)".
+
+    Args:
+        names: paths of files that are not images; notes such as .txt and .json do not count.
+
+    Returns:
+        The kinds with counts and an example each, or "".
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in _NOTES:
+            kinds.setdefault(suffix or "without an ending", []).append(name)
+    by_count = sorted(kinds.items(), key=lambda entry: -len(entry[1]))
+    parts = [f"{len(found)} {kind} (such as {found[0]})" for kind, found in by_count[:_MAX_KINDS]]
+    if rest := by_count[_MAX_KINDS:]:
+        parts.append(f"{sum(len(found) for _, found in rest)} of {len(rest)} more kinds")
+    return ", ".join(parts)
+
+
+def unread_warning(place: object, kinds: str) -> str:
+    """Return a sentence about files of a folder that are not read.
+
+    Args:
+        place: the folder.
+        kinds: from `unread_kinds`.
+    """
+    return (
+        f"warning: files in {place} that are not read as images: {kinds}. If they are images, "
+        "convert them to PNG or TIFF; else move them elsewhere"
+    )
 
 
 def load_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
-    """Read the first frame of an image, upright.
+    """Read an image, upright.
 
     Args:
         path: the file.

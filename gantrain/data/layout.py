@@ -1,10 +1,12 @@
 """Find and check the folders and files of an unpaired set."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 
-from gantrain.data.image_files import EXTENSIONS
+from gantrain.data.image_files import EXTENSIONS, Reading
 from gantrain.data.location import ImageLocation, held_out_indices, open_root
+from gantrain.data.splits import find_bare_domains, find_domains, find_splits, split_of
 from gantrain.errors import ConfigError
 
 Folders = dict[str, ImageLocation]  # of "train_a", "train_b" and, if any, "test_a", "test_b"
@@ -15,21 +17,23 @@ _NO_FOLDER = "give the folder, and extract it first if it is another archive"
 
 
 def find_folders(
-    root: str | None, root_a: str | None, root_b: str | None, hint: str | None
-) -> Folders:
-    """Return the folders that the settings data.root* name.
+    root: str | None, root_a: str | None, root_b: str | None, hint: str | None, reading: Reading = 2
+) -> tuple[Folders, list[str]]:
+    """Return the folders that the settings data.root* name, and those beside them.
 
     Args:
-        root: holds trainA/, trainB/ and perhaps testA/, testB/.
+        root: holds trainA/, trainB/ and perhaps testA/, testB/; or train/A, train/B, ...; or A/ and
+            B/, each with images, or with train/ and perhaps test/.
         root_a: one domain instead: images, or train/ and perhaps test/.
         root_b: the other domain.
         hint: an extra sentence for errors about a missing root.
+        reading: 1: only these names, written like this, and not train/A or A/.
 
     Raises:
         ConfigError: the folders do not exist or have another structure.
     """
     if root_a is not None or root_b is not None:
-        return _explicit(root, root_a, root_b)
+        return _explicit(root, root_a, root_b, reading)
     hints = [hint] if hint else []
     if root is None:
         raise ConfigError(
@@ -37,25 +41,82 @@ def find_folders(
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
             *hints,
         )
-    base = open_root("data.root", root, hints, _NO_FOLDER)
+    base = replace(open_root("data.root", root, hints, _NO_FOLDER), reading=reading)
     subfolders, has_files = base.content()
     # Archives often hold one folder with everything in it.
     if base.prefix is not None and len(subfolders) == 1 and not has_files:
         base = base.below(subfolders[0])
         subfolders, _ = base.content()
-    folders = {name: base.below(sub) for name, sub in _BELOW_ROOT.items() if sub in subfolders}
+    names = find_domains(subfolders, base, reading)
+    folders = {key: base.below(name) for key, name in names.items()}
+    if reading > 1 and not folders:
+        folders = _nested(base, subfolders)
     missing = [
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in folders
     ]
     if missing:
         raise ConfigError(_explain_wrong_root(base, missing), *hints)
+    return _in_order(folders), _unused(folders, base)
+
+
+def _nested(base: ImageLocation, subfolders: list[str]) -> Folders:
+    """Return the folders of train/A, train/B and perhaps test/A, test/B; or of A/ and B/."""
+    folders: Folders = {}
+    splits = find_splits(subfolders, base, base.reading)
+    if "train" in splits:
+        for split in ("train", "test"):
+            if split not in splits:
+                continue
+            place = base.below(splits[split])
+            names = find_bare_domains(place.content()[0], place)
+            folders |= {f"{split}_{domain}": place.below(name) for domain, name in names.items()}
+        return folders
+    for domain, name in find_bare_domains(subfolders, base).items():
+        place = base.below(name)
+        folders |= _domain(domain, place, f"{place}")
     return folders
+
+
+def _domain(domain: str, base: ImageLocation, name: str) -> Folders:
+    """Return the folders of a domain that is a folder of images, or of train/ and test/.
+
+    Args:
+        domain: "a" or "b".
+        base: its folder.
+        name: of the folder, for the error about test images that would be trained on.
+    """
+    splits = find_splits(base.content()[0], base, base.reading)
+    if splits and "train" not in splits:
+        other = splits.get("test") or splits["validation"]
+        raise ConfigError(
+            f"{name} has {other}/ but not train/, so {split_of(other)} images would be trained on: "
+            f"move the training images to train/, or {other}/ elsewhere."
+        )
+    folders = {f"{s}_{domain}": base.below(splits[s]) for s in ("train", "test") if s in splits}
+    return folders or {f"train_{domain}": base}
+
+
+def _in_order(folders: Folders) -> Folders:
+    return {name: folders[name] for name in _BELOW_ROOT if name in folders}
+
+
+def _unused(folders: Folders, base: ImageLocation) -> list[str]:
+    """Return the folders below `base` that are not used and beside ones that are."""
+    used = [str(place) for place in folders.values()]
+    unused: list[str] = []
+    for name in [] if str(base) in used else base.content()[0]:
+        place = base.below(name)
+        if any(one.startswith(f"{place}/") for one in used):
+            unused += _unused(folders, place)
+        elif str(place) not in used:
+            unused.append(str(place))
+    return unused
 
 
 def find_files(
     folders: Folders, test_pairs: bool, max_images: int | None, held_out: int = 0
-) -> Names:
-    """Return the sorted files of each folder.
+) -> tuple[Names, Names]:
+    """Return the sorted images of each folder, and its other files.
 
     Args:
         folders: from `find_folders`.
@@ -66,7 +127,8 @@ def find_files(
     Raises:
         ConfigError: there are too few files, or incomplete pairs.
     """
-    files = {name: folder.names() for name, folder in folders.items()}
+    listed = {name: folder.names_and_others() for name, folder in folders.items()}
+    files = {name: images for name, (images, _) in listed.items()}
     faults = [_count_fault(name, folders[name], names) for name, names in files.items()]
     faults = [fault for fault in faults if fault]
     if test_pairs:
@@ -83,7 +145,7 @@ def find_files(
             files[test] = [file for i, file in enumerate(files[name]) if i in test_indices]
             files[name] = [file for i, file in enumerate(files[name]) if i not in test_indices]
         files[name] = files[name][:max_images]
-    return files
+    return files, {name: others for name, (_, others) in listed.items()}
 
 
 def stem(name: str) -> str:
@@ -101,7 +163,9 @@ def pair_key(split: str, name: str) -> str:
     return stem(name).removesuffix(f"_{split[-1].upper()}")
 
 
-def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folders:
+def _explicit(
+    root: str | None, root_a: str | None, root_b: str | None, reading: Reading
+) -> tuple[Folders, list[str]]:
     if root is not None:
         raise ConfigError(
             "data.root and data.root_a/root_b are both set: use data.root=null with "
@@ -114,25 +178,18 @@ def _explicit(root: str | None, root_a: str | None, root_b: str | None) -> Folde
             "data.root=FOLDER with trainA/ and trainB/ in it."
         )
     folders: Folders = {}
+    bases = []
     for domain, value in (("a", root_a), ("b", root_b)):
-        base = open_root(f"data.root_{domain}", value, [], _NO_FOLDER)
-        subfolders, _ = base.content()
-        has_train, has_test = "train" in subfolders, "test" in subfolders
-        if has_test and not has_train:
-            raise ConfigError(
-                f"data.root_{domain}={value} has test/ but not train/, so test images would be "
-                "trained on: move the training images to train/, or test/ elsewhere."
-            )
-        folders[f"train_{domain}"] = base.below("train") if has_train else base
-        if has_test:
-            folders[f"test_{domain}"] = base.below("test")
+        base = replace(open_root(f"data.root_{domain}", value, [], _NO_FOLDER), reading=reading)
+        bases.append(base)
+        folders |= _domain(domain, base, f"data.root_{domain}={value}")
     a, b = (folders[name].path.resolve() for name in ("train_a", "train_b"))
     if a == b or a in b.parents or b in a.parents:
         raise ConfigError(
             f"data.root_a={root_a} and data.root_b={root_b} are the same folder or one is inside "
             "the other, which mixes the domains: give each domain its own folder."
         )
-    return dict(sorted(folders.items(), key=lambda entry: list(_BELOW_ROOT).index(entry[0])))
+    return _in_order(folders), [name for base in bases for name in _unused(folders, base)]
 
 
 def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:
@@ -149,10 +206,6 @@ def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:
     below = sorted(sub for sub in base.iterdir() if (sub / "trainA").is_dir())
     if below:
         return f"{problem}: did you mean data.root={below[0]}?"
-    names = {sub.name.lower(): sub.name for sub in base.iterdir() if sub.is_dir()}
-    similar = [names[sub.lower()] for sub in missing if sub.lower() in names]
-    if similar:
-        return f"{problem}, but {' and '.join(similar)}: rename to {' and '.join(missing)}."
     return (
         f"{problem}: put the images of the two domains into trainA and trainB there, or give "
         "data.root=null and data.root_a=FOLDER data.root_b=FOLDER."

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantrain.data.archive import ImageFile, Member, list_members
-from gantrain.data.image_files import EXTENSIONS, is_image, list_images
+from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
+from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
 from gantrain.errors import ConfigError
 
 LABEL_FILE = "dataset.json"
@@ -19,10 +20,12 @@ class ImageLocation:
     Args:
         path: the folder or the archive.
         prefix: path inside the archive, "" for its top; None: `path` is no archive.
+        reading: decides which files are images.
     """
 
     path: Path
     prefix: str | None = None
+    reading: Reading = 2
 
     def __str__(self) -> str:
         return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
@@ -30,14 +33,22 @@ class ImageLocation:
     def below(self, name: str) -> "ImageLocation":
         """Return the folder `name` in this one."""
         if self.prefix is None:
-            return ImageLocation(self.path / name)
-        return ImageLocation(self.path, f"{self.prefix}{name}/")
+            return replace(self, path=self.path / name)
+        return replace(self, prefix=f"{self.prefix}{name}/")
 
     def names(self) -> list[str]:
         """Return the paths of all images below this folder, sorted, with forward slashes."""
+        return self.names_and_others()[0]
+
+    def names_and_others(self) -> tuple[list[str], list[str]]:
+        """Return `names`, and the paths of all other files."""
         if self.prefix is None:
-            return [path.relative_to(self.path).as_posix() for path in list_images(self.path)]
-        return [name for name in self._members() if is_image(name.rpartition("/")[2])]
+            files = [path.relative_to(self.path).as_posix() for path in list_files(self.path)]
+        else:
+            files = self._members()
+        images = [name for name in files if is_image(name.rpartition("/")[2], self.reading)]
+        known = set(images)
+        return images, [name for name in files if name not in known]
 
     def image(self, name: str) -> ImageFile:
         """Return the file of a path from `names`."""
@@ -77,7 +88,8 @@ class ImageLocation:
             entries = [(first, bool(rest)) for first, *rest in parts]
         folders = sorted({name for name, is_dir in entries if is_dir and name[0] != "."})
         files = {name for name, is_dir in entries if not is_dir}
-        return folders, LABEL_FILE in files or any(map(is_image, files))
+        has_images = any(is_image(name, self.reading) for name in files)
+        return folders, LABEL_FILE in files or has_images
 
     def _members(self) -> list[str]:
         assert self.prefix is not None
@@ -118,12 +130,13 @@ def held_out_indices(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def resolve_root(root: str | None, hint: str | None) -> ResolvedRoot:
+def resolve_root(root: str | None, hint: str | None, reading: Reading = 2) -> ResolvedRoot:
     """Return the folders that data.root names; a single folder around everything is entered.
 
     Args:
         root: a folder or a zip archive.
         hint: an extra sentence for errors about a missing root.
+        reading: see `gantrain.data.splits.find_splits`.
 
     Raises:
         ConfigError: there are no images of one domain there.
@@ -133,25 +146,29 @@ def resolve_root(root: str | None, hint: str | None) -> ResolvedRoot:
         raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
         )
-    top = open_root("data.root", root, hints)
+    top = replace(open_root("data.root", root, hints), reading=reading)
     folders, has_files = top.content()
-    while len(folders) == 1 and not has_files and folders[0] not in ("train", "test"):
+    while len(folders) == 1 and not has_files and not find_splits(folders, top, reading):
         top = top.below(folders[0])
         folders, has_files = top.content()
-    if domains := [name for name in folders if name in ("trainA", "trainB")]:
+    found = find_domains(folders, top, reading)
+    if domains := [name for key, name in found.items() if key.startswith("train")]:
         raise ConfigError(
             f"{top} holds images of two domains, which should not be mixed: choose one with "
             f"data.root={top.below(domains[0])}."
             if top.prefix is None
             else f"{top} holds images of two domains: unpack it and give one of its folders."
         )
-    if "train" in folders:
-        splits = {name: top.below(name) for name in ("train", "test") if name in folders}
-        return ResolvedRoot(top, splits, [name for name in folders if name not in splits])
-    if "test" in folders:
+    roles = find_splits(folders, top, reading)
+    if "train" in roles:
+        splits = {name: top.below(roles[name]) for name in ("train", "test") if name in roles}
+        used = {roles[name] for name in splits}
+        return ResolvedRoot(top, splits, [name for name in folders if name not in used])
+    if roles:
+        other = roles.get("test") or roles["validation"]
         raise ConfigError(
-            f"{top} has test/ but not train/, so test images would be trained on: move the "
-            "training images to train/, or test/ elsewhere."
+            f"{top} has {other}/ but not train/, so {split_of(other)} images would be trained on: "
+            f"move the training images to train/, or {other}/ elsewhere."
         )
     return ResolvedRoot(top, {"train": top}, [])
 
@@ -160,10 +177,12 @@ def holds_two_domains(root: str) -> bool:
     """Return whether data.root names a folder or archive with trainA/ or trainB/ in it."""
     path = Path(root).expanduser()
     if path.is_dir():
-        return any((path / name).is_dir() for name in ("trainA", "trainB"))
-    if not (path.is_file() and path.suffix.lower() == ".zip"):
+        names = {entry.name for entry in path.iterdir() if entry.is_dir()}
+    elif path.is_file() and path.suffix.lower() == ".zip":
+        names = {part for name in list_members(path) for part in name.split("/")[:2]}
+    else:
         return False
-    return any({"trainA", "trainB"} & set(name.split("/")[:2]) for name in list_members(path))
+    return any((domain_of(name) or ("", ""))[0] == "train" for name in names)
 
 
 def no_images_message(folder: ImageLocation) -> str:

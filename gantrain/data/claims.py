@@ -1,0 +1,150 @@
+"""What an image file says about itself: pages, extra bands, signs. Refuse what would be misread."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from gantrain.data.bit_depth import ImageFault
+
+MAIN_VIEW = "MPO"  # a note, see `check_claims`
+_DESCRIPTION, _SUBFILE, _SAMPLES, _EXTRA = 270, 254, 277, 338  # of TIFF
+_FORMAT, _COLOR, _BITS = 339, 262, 258
+_REDUCED = 1  # bit of a page that is a small copy of another one
+_COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels by photometric interpretation; all others have one
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are alpha
+_SIGNED = 2  # sample format
+
+
+def check_claims(image: Image.Image) -> str:
+    """Check that one plain image is all that an opened file holds.
+
+    Returns:
+        A note: `MAIN_VIEW` for a photo that also holds other views of its scene, such as a preview
+        or a depth map, which are not part of it; else "".
+
+    Raises:
+        ImageFault: the file holds several images, bands that are neither colours nor a declared
+            alpha, or signed integers.
+    """
+    tags: Any = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags is not None:
+        check_pages(_main_pages(image), str(tags.get(_DESCRIPTION, "")), image.size)
+        formats = tags.get(_FORMAT, (1,))
+        if _SIGNED in (formats if isinstance(formats, tuple) else (formats,)):
+            bits = tags.get(_BITS, (8,))
+            raise ImageFault(
+                f"holds int{bits[0] if isinstance(bits, tuple) else bits} values: save it with "
+                "unsigned 8 or 16 bits, or as floats"
+            )
+        extra = tags.get(_EXTRA, ())
+        extra = extra if isinstance(extra, tuple) else (extra,)
+        check_bands(int(tags.get(_COLOR, 1)), int(tags.get(_SAMPLES, 1)), extra)
+        return ""
+    if image.format == "MPO":
+        return MAIN_VIEW if getattr(image, "n_frames", 1) > 1 else ""
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise ImageFault(f"holds {frames} frames (an animation): save the wanted ones as files")
+    if image.format == "TGA":
+        _check_targa(image)
+    if image.format == "AVIF":
+        _check_avif(image)
+    return ""
+
+
+def check_pages(pages: int, description: str, size: tuple[int, int]) -> None:
+    """Raise ImageFault if a TIFF holds more than one image.
+
+    Args:
+        pages: those in the file, without reduced copies.
+        description: ImageJ and tifffile may store many images as one page and count them here.
+        size: (width, height) of a page.
+    """
+    if description.startswith("ImageJ"):
+        match = re.search(r"^images=(\d{1,9})\s*$", description, re.MULTILINE)
+        pages = max(pages, int(match.group(1)) if match else 1)
+    elif '"truncated"' in description:
+        pages = max(pages, _shaped_pages(description, size))
+    if pages > 1:
+        raise ImageFault(
+            f"holds {pages} pages: save the wanted ones as files of their own "
+            "(channels that are pages: as one page)"
+        )
+
+
+def check_bands(photometric: int, samples: int, extra: Sequence[int]) -> None:
+    """Raise ImageFault if a TIFF has bands that are neither colours nor a declared alpha.
+
+    Three bands without colours are taken as three channels.
+
+    Args:
+        photometric: how colours are stored.
+        samples: bands of the file.
+        extra: kinds of the bands beyond the colours.
+    """
+    colors = _COLORS.get(photometric, 1)
+    beyond = samples - colors
+    if beyond <= 0 or (beyond == 1 and tuple(extra) in ((_ASSOCIATED,), (_UNASSOCIATED,))):
+        return
+    if samples == 3 and not any(extra):
+        return
+    if samples > 4:
+        raise ImageFault(f"has {samples} channels: save it with 1 to 4")
+    raise ImageFault(
+        f"has {samples} bands, and the file does not say that the last one is alpha: save it with "
+        "1 or 3 bands, or declare transparency as alpha (ExtraSamples 2)"
+    )
+
+
+def _main_pages(image: Image.Image) -> int:
+    """Return the number of pages of a TIFF that are no reduced copies of others."""
+    count = getattr(image, "n_frames", 1)
+    if count == 1:
+        return 1
+    full = 0
+    for index in range(count):
+        image.seek(index)
+        tags: Any = getattr(image, "tag_v2", {})
+        full += not int(tags.get(_SUBFILE, 0)) & _REDUCED
+    image.seek(0)
+    return max(full, 1)
+
+
+def _shaped_pages(description: str, size: tuple[int, int]) -> int:
+    """Return the number of images of `size` in tifffile's {"shape": ...}, whose axes it omits."""
+    try:
+        shape = [int(side) for side in json.loads(description)["shape"]]
+    except (ValueError, KeyError, TypeError):
+        return 1
+    channels = shape[-1] if len(shape) > 2 and (shape[-2], shape[-3]) == size else 1
+    return math.prod(shape) // max(math.prod(size) * channels, 1)
+
+
+def _check_targa(image: Image.Image) -> None:
+    """Refuse 32 bits of which the header declares none as alpha."""
+    descriptor = _bytes_at(image, 17, 1)
+    if image.mode == "RGBA" and descriptor and not descriptor[0] & 0x0F:
+        raise ImageFault(
+            "has 4 channels, and the file does not say that the last one is alpha: save it as PNG"
+        )
+
+
+def _check_avif(image: Image.Image) -> None:
+    """Refuse 10 and 12 bits, which Pillow would reduce to 8."""
+    header = _bytes_at(image, 0, 1 << 16)
+    place = header.find(b"av1C")
+    if place >= 0 and header[place + 6] & 0x40:  # high_bitdepth
+        raise ImageFault("is an AVIF of more than 8 bits per channel: save it as PNG or TIFF")
+
+
+def _bytes_at(image: Image.Image, start: int, count: int) -> bytes:
+    """Return some bytes of the file of an image that is not loaded yet."""
+    assert image.fp is not None
+    place = image.fp.tell()
+    image.fp.seek(start)
+    content = image.fp.read(count)
+    image.fp.seek(place)
+    return content
