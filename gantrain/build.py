@@ -10,8 +10,9 @@ import yaml
 from torch import Tensor
 
 from gantrain import targets
+from gantrain.config.data_kind import keep_reading
 from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
-from gantrain.data.base import Dataset
+from gantrain.data.base import Dataset, check_members
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
@@ -27,7 +28,9 @@ from gantrain.inference.translation import input_channels
 def make_data(config: RunConfig) -> Dataset:
     """Return the data set, not yet prepared."""
     cls, settings = targets.resolve(config.data)
-    return cls(seed=config.seed, **settings)
+    data = cls(seed=config.seed, **settings)
+    check_members(data)
+    return data
 
 
 def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
@@ -228,7 +231,8 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     """
     run = run if run.is_dir() else run.parent.parent
     try:
-        section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
+        recorded = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+        section = keep_reading(recorded["data"], recorded)
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         if not root:
             raise ConfigError(
@@ -240,7 +244,9 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     if root:
         section["root"] = root
     data_class, settings = targets.resolve(section)
-    return data_class(seed=0, **settings)
+    data = data_class(seed=0, **settings)
+    check_members(data)
+    return data
 
 
 def _folder_section(model: Model) -> dict[str, Any]:

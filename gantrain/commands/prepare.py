@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from rich.table import Table
 
 from gantrain import __version__, targets
 from gantrain.config.tools import PrepareConfig
-from gantrain.data.base import Dataset, FileDataset
+from gantrain.data.base import Dataset, FileDataset, check_members
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
 from gantrain.data.preflight import ImageSource
-from gantrain.data.statistics import ImageRecord, scan, summarize
+from gantrain.data.statistics import ImageRecord, scan, suitability_warnings, summarize
 from gantrain.errors import ConfigError
 from gantrain.io.files import unwritable_as_config_error, write_json
 
@@ -32,6 +32,7 @@ def main(config: PrepareConfig) -> None:
     """
     data_class, settings = targets.resolve(config.data)
     data = data_class(seed=0, **settings)
+    check_members(data)
     if not isinstance(data, FileDataset):  # shapes, cifar10, mnist: nothing to check in them
         data.prepare(batch=1, multiple=1, log=print)
         print(json.dumps(data.describe(), indent=2))
@@ -42,7 +43,12 @@ def main(config: PrepareConfig) -> None:
         return
     sources = data.sources(print)
     records = scan(sources, print)
-    report = summarize(records, _class_counts(data, sources))
+    report = summarize(records, data.class_counts() if isinstance(data, ImageFolder) else None)
+    notes, warnings = _notes(data)
+    warnings += suitability_warnings(records, sources)
+    report["warnings"] = [*warnings, *report["warnings"]]
+    for note in notes:
+        print(note)
     _print_report(report)
     if config.report:
         target = Path(config.report)
@@ -55,11 +61,12 @@ def main(config: PrepareConfig) -> None:
         raise SystemExit(1)
 
 
-def _class_counts(data: Dataset, sources: dict[str, ImageSource]) -> Counter[str]:
-    """Count the training images by class, which is the top-level sub-folder."""
-    if not isinstance(data, ImageFolder) or not data.label_dim:
-        return Counter()
-    return Counter(name.partition("/")[0] for name in sources["train"].names if "/" in name)
+def _notes(data: FileDataset) -> tuple[list[str], list[str]]:
+    """Return what the data set says about its files, and its warnings."""
+    notes: list[str] = data.notes() if isinstance(data, ImageFolder | UnpairedFolder) else []
+    mark = "warning: "
+    plain = [f"data: {note}" for note in notes if not note.startswith(mark)]
+    return plain, [f"{x.removeprefix(mark)}." for x in notes if x.startswith(mark)]
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -130,7 +137,7 @@ def _pack(
         usable[split] = ImageSource(
             names, files, source.channels, source.resize, source.pixels, source.test
         )
-    labels = data.label_files() if isinstance(data, ImageFolder) else {}
+    labels = data.json_labels() if isinstance(data, ImageFolder) else {}
     first = next(iter(sources.values()))
     note = {
         "made_by": f"gantrain {__version__}",

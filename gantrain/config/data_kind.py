@@ -64,6 +64,21 @@ def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[st
     return {**section, "_target_": target[takes]}, dict.fromkeys(unused, why), []
 
 
+def keep_reading(section: Section, recorded: Section) -> Section:
+    """Return a data section with the rules by which an existing run finds and orders its files.
+
+    Args:
+        section: of the current config.
+        recorded: config.yaml of the run; one without a version was made before version 2.
+    """
+    target = str(section.get("_target_"))
+    if not target.startswith("gantrain.data.") or "reading" not in _keys(target):
+        return section
+    described = (recorded.get("derived") or {}).get("data") or {}
+    reading = described.get("reading", 1)
+    return section if reading == 2 else {**section, "reading": reading}
+
+
 def class_attribute(target: Any, name: str) -> str | None:
     """Return the class attribute `name` of the class a `_target_` names, read from its source.
 

@@ -106,6 +106,25 @@ class Dataset(Protocol):
         ...
 
 
+def check_members(data: object) -> None:
+    """Check that a data set has all that `Dataset` asks for; one of a plug-in may not.
+
+    Args:
+        data: the data set, not yet prepared.
+
+    Raises:
+        ConfigError: names what is missing.
+    """
+    needed = {name for name in vars(Dataset) if not name.startswith("_")}
+    needed |= set(Dataset.__annotations__)
+    if missing := sorted(name for name in needed if not hasattr(data, name)):
+        raise ConfigError(
+            f"The data set {type(data).__module__}.{type(data).__name__} lacks "
+            f"{', '.join(missing)}, which gantrain.data.base.Dataset describes: add "
+            f"{'it' if len(missing) == 1 else 'them'}."
+        )
+
+
 @runtime_checkable
 class FileDataset(Dataset, Protocol):
     """A data set of image files, which `gantrain prepare` can inspect and pack."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from gantrain.data.archive import ImageFile
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import Reading, unread_kinds, unread_warning
@@ -95,11 +96,11 @@ class UnpairedFolder:
         self.pairing: Pairing = pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
         self.resolution = parse_size("resolution", resolution)
-        names = (preprocess_a or preprocess, preprocess_b or preprocess)
-        load_sizes = (load_size_a or load_size, load_size_b or load_size)
+        a = preprocess_a or preprocess, load_size_a or load_size
+        b = preprocess_b or preprocess, load_size_b or load_size
         self._preprocess = {
             domain: Preprocess(name, self.resolution, _parse_load_size(size), flip)
-            for domain, name, size in zip("ab", names, load_sizes, strict=True)
+            for domain, (name, size) in {"a": a, "b": b}.items()
         }
         self._pixels = pixel_format(depth, value_range)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
@@ -111,14 +112,27 @@ class UnpairedFolder:
         self._max_images, self._held_out, self._reading = max_images, held_out, reading
         self._remote: RemoteArchive | None = None
         if url and root is None and root_a is None and root_b is None:
-            urls = (url,) if isinstance(url, str) else tuple(url)
-            self._remote = RemoteArchive(urls, url_sha256, url_bytes, cache_folder(cache_dir))
+            self._remote = RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder)
             unpacked = self._remote.find()
             root = str(unpacked) if unpacked else None
         self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
         if self._remote is None or root is not None:
             self._list_files(root, root_a, root_b, hint)
+
+    @property
+    def crops(self) -> bool:
+        """Whether all training images are cropped to `resolution`."""
+        return all(settings.crops for settings in self._preprocess.values())
+
+    def image_sizes(self) -> list[tuple[ImageFile, Size]]:
+        """Return the usable images that are not cropped, and (height, width) after the resize."""
+        return [
+            pair
+            for split, checked in self._checked.items()
+            if not self._preprocess[split[-1]].crops
+            for pair in zip(checked.files, checked.sizes, strict=True)
+        ]
 
     @property
     def images_per_epoch(self) -> int:
@@ -316,6 +330,10 @@ class UnpairedFolder:
             test = f"{self._count(split)} test" if split.startswith("test") else "no test folder"
             parts.append(f"{self._count(f'train_{domain}')} training and {test} images in {domain}")
         return "data: " + ", ".join(parts)
+
+
+def _urls(url: str | list[str]) -> tuple[str, ...]:
+    return (url,) if isinstance(url, str) else tuple(url)
 
 
 def _parse_load_size(value: int | list[int] | None) -> Size | None:

@@ -11,7 +11,17 @@ import numpy as np
 from gantrain.data.base import ImageDataset, Log
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
-from gantrain.data.labels import Labels, Values, from_folders, from_values, join_limited, read_json
+from gantrain.data.image_files import Reading, unread_kinds, unread_warning
+from gantrain.data.labels import (
+    Labels,
+    Values,
+    from_folders,
+    from_values,
+    join_limited,
+    limit,
+    parse_json,
+    read_json,
+)
 from gantrain.data.location import (
     LABEL_FILE,
     ResolvedRoot,
@@ -44,9 +54,12 @@ class ImageFolder(ImageDataset):
         cache, cache_gb: see `gantrain.data.cache.choose_mode`.
         cache_dir: of caches; None: see `gantrain.data.cache.cache_folder`.
         on_bad_file: "skip" leaves out files that cannot be used.
-        max_images: train on the first ones only, by name; None: on all.
+        max_images: train on so many only, the first ones by name; with labels, of every class;
+            None: on all.
         held_out: number of training images used as test images if there is no test/.
         hint: an extra sentence for errors about a missing root.
+        reading: version of the rules by which files are found and ordered, see
+            `gantrain.data.image_files.Reading`.
 
     Raises:
         ConfigError: there are no images at `root`, or their labels cannot be read.
@@ -72,6 +85,7 @@ class ImageFolder(ImageDataset):
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
+        reading: Reading = 2,
     ) -> None:
         super().__init__(seed, flip)
         self.channels = {"image": channels}
@@ -80,26 +94,27 @@ class ImageFolder(ImageDataset):
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._root = resolve_root(root, hint)
-        self._names: Names = {split: folder.names() for split, folder in self._root.splits.items()}
+        self._reading: Reading = reading
+        self._root = resolve_root(root, hint, reading)
+        listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
+        self._names: Names = {split: images for split, (images, _) in listed.items()}
+        self._unread: Names = {split: others for split, (_, others) in listed.items()}
         if empty := [split for split, names in self._names.items() if not names]:
             raise ConfigError(*[no_images_message(self._root.splits[split]) for split in empty])
         if labels:  # of all images: the meaning of a label must not depend on max_images
-            self._labels, self._values = _read_labels(self._root, self._names)
+            self._labels, self._values = _read_labels(self._root, self._names, reading)
         if held_out and "test" not in self._names:
             self._hold_out(held_out_indices(self._size("train"), held_out))
-        self._names["train"] = self._names["train"][:max_images]
+        if max_images:
+            self._limit(max_images)
         self._checked: dict[str, ValidatedSource] = {}
         self.images_per_epoch = self._size("train")
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Check every image and fill the cache, see `gantrain.data.base.Dataset`."""
         self._check_multiple(multiple)
-        if self._root.unused:
-            log(
-                f"data: warning: training images come from {self._root.splits['train']} only, "
-                f"not from the folders beside it: {join_limited(self._root.unused)}"
-            )
+        for note in self._file_notes():
+            log(f"data: {note}")
         sources = self.sources(log)
         self._checked = preflight(sources, self._cache, self._skip, log)
         for split, usable in self._checked.items():
@@ -115,6 +130,16 @@ class ImageFolder(ImageDataset):
         test = f"{self._size('test')} test" if self._size("test") else "no test"
         labels = f", with labels of {self.label_dim} entries" if self._labels else ""
         log(f"data: {self._size('train')} training and {test} images{labels}")
+        for note in self._label_notes():
+            log(f"data: {note}")
+
+    def notes(self) -> list[str]:
+        """Return sentences about what was taken for what, and what is left out."""
+        return [*self._file_notes(), *self._label_notes()]
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the number of training images of each class, in order; {}: there are none."""
+        return self._labels.counts(self._values["train"]) if self._labels else {}
 
     def sources(self, log: Log) -> dict[str, ImageSource]:
         """Return the files of "train" and perhaps "test"."""
@@ -130,13 +155,17 @@ class ImageFolder(ImageDataset):
             for split, names in self._names.items()
         }
 
-    def label_files(self) -> dict[str, bytes]:
-        """Return the contents of dataset.json, at the top ("") and in "train" and "test"."""
-        folders = {"": self._root.top, **self._root.splits}
-        if self._root.top == self._root.splits["train"]:
-            del folders[""]
-        contents = {name: folder.label_file() for name, folder in folders.items()}
-        return {name: content for name, content in contents.items() if content}
+    def json_labels(self) -> dict[str, dict[str, Any]]:
+        """Return the labels that dataset.json gives, by split and path of the image.
+
+        Raises:
+            ConfigError: such a file cannot be read.
+        """
+        found = {}
+        for split, (text, prefix, file) in _label_files(self._root).items():
+            labels = parse_json(text, file) or {}
+            found[split] = {name.removeprefix(prefix): label for name, label in labels.items()}
+        return found
 
     def test_name(self, stream: str, index: int) -> str:
         """Return the path of test image `index` below its folder, without the suffix."""
@@ -151,7 +180,36 @@ class ImageFolder(ImageDataset):
             "value_range": [self._pixels.low, self._pixels.high],
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
+            "reading": self._reading,
         }
+
+    def _file_notes(self) -> list[str]:
+        splits = self._root.splits.items()
+        notes = [f"images of {', '.join(f'{split} from {place}' for split, place in splits)}"]
+        if self._root.unused:
+            notes.append(
+                f"warning: training images come from {self._root.splits['train']} only, not from "
+                f"the folders beside it: {join_limited(self._root.unused)}"
+            )
+        for split, names in self._unread.items():
+            if kinds := unread_kinds(names):
+                notes.append(unread_warning(self._root.splits[split], kinds))
+        return notes
+
+    def _label_notes(self) -> list[str]:
+        return self._labels.notes(self._values["train"]) if self._labels else []
+
+    def _limit(self, count: int) -> None:
+        """Keep some training images."""
+        names = self._names["train"]
+        if not self._labels:
+            self._names["train"] = names[:count]
+            return
+        values = self._values["train"]
+        first = [*range(min(count, len(names)))]
+        indices = first if self._reading == 1 else limit(self._labels, values, count)
+        self._names["train"] = [names[i] for i in indices]
+        self._values["train"] = values[indices]
 
     def _hold_out(self, indices: list[int]) -> None:
         """Turn some training images into test images."""
@@ -179,19 +237,29 @@ class ImageFolder(ImageDataset):
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
-def _read_labels(root: ResolvedRoot, names: Names) -> tuple[Labels, dict[str, Values]]:
-    """Return the kind of the labels and their values by split, from dataset.json or folders."""
+def _label_files(root: ResolvedRoot) -> dict[str, tuple[bytes, str, str]]:
+    """Return (content, prefix of the split's names in it, name) of dataset.json, by split."""
     top = root.top.label_file()
-    raw: dict[str, list[Any]] = {}
+    files = {}
     for split, folder in root.splits.items():
         own = folder.label_file()
         if own is not None:
-            raw[split] = read_json(own, names[split], f"{folder}/{LABEL_FILE}")
+            files[split] = own, "", f"{folder}/{LABEL_FILE}"
         elif top is not None:
-            paths = [f"{split}/{name}" for name in names[split]]
-            raw[split] = read_json(top, paths, f"{root.top}/{LABEL_FILE}")
+            files[split] = top, f"{folder.folder_name}/", f"{root.top}/{LABEL_FILE}"
+    return files
+
+
+def _read_labels(
+    root: ResolvedRoot, names: Names, reading: Reading
+) -> tuple[Labels, dict[str, Values]]:
+    """Return the kind of the labels and their values by split, from dataset.json or folders."""
+    raw: dict[str, list[Any]] = {
+        split: read_json(text, [f"{prefix}{name}" for name in names[split]], file)
+        for split, (text, prefix, file) in _label_files(root).items()
+    }
     if not raw:
-        return from_folders(names)
+        return from_folders(names, reading)
     if missing := [str(folder) for split, folder in root.splits.items() if split not in raw]:
         raise ConfigError(
             f"data.labels=true, but {missing[0]} has no {LABEL_FILE}, from which the other images' "

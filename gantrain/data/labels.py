@@ -1,18 +1,21 @@
 """Labels of images as float32 vectors: one class, several classes, or any numbers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from gantrain.data.image_files import Reading
 from gantrain.errors import ConfigError
 
 Kind = Literal["class", "multi", "float"]
 Values = np.ndarray  # of N images: class indices, int64 [N], or vectors, float32 [N, dim]
 
 _MAX_LISTED = 10  # names in a message
+_MAX_CLASSES_LISTED = 20
 _MAX_CLASSES = 100_000
 _MAX_NUMBER = 1e38  # float32 holds a little more
 
@@ -46,12 +49,83 @@ class Labels:
         """Return a description in plain values, for snapshots."""
         return {"dim": self.dim, "kind": self.kind, "names": list(self.names)}
 
+    def counts(self, values: Values) -> dict[str, int]:
+        """Return the number of images of each class, in order; {} if labels are numbers."""
+        if self.kind == "float":
+            return {}
+        totals = (
+            np.bincount(values, minlength=self.dim)
+            if self.kind == "class"
+            else values.sum(axis=0, dtype=np.int64)
+        )
+        return {name: int(total) for name, total in zip(self.names, totals, strict=True)}
 
-def from_folders(names: Mapping[str, Sequence[str]]) -> tuple[Labels, dict[str, Values]]:
+    def notes(self, values: Values) -> list[str]:
+        """Return sentences about the labels of the training images, which have `values`."""
+        if self.kind == "float":
+            low, high = values.min(axis=0), values.max(axis=0)
+            ranges = [f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True)]
+            return [f"labels of {self.dim} numbers, in order: {join_limited(ranges)}"]
+        counts = self.counts(values)
+        entries = [f"{name} ({count})" for name, count in counts.items()]
+        kind = "classes" if self.kind == "class" else "classes, of which an image may have several,"
+        notes = [f"{kind} in order: {join_limited(entries, _MAX_CLASSES_LISTED)}"]
+        if empty := [name for name, count in counts.items() if not count]:
+            first = " (numbers start at 0)" if empty == ["0"] else ""
+            fix = "number the classes from 0 on without gaps, or give their names as texts"
+            if self.names != tuple(map(str, range(self.dim))):
+                fix = "add images of it, or raise data.max_images"
+            notes.append(
+                f"warning: no training image has the class {join_limited(empty)}{first}, of "
+                f"{self.dim} that the networks have: nothing is learnt for it; {fix}"
+            )
+        return notes
+
+
+def limit(labels: Labels, values: Values, count: int) -> list[int]:
+    """Return the indices of `count` images, in order, with as many of every class as possible.
+
+    Of each class these are the first ones; of other labels, evenly spaced ones.
+
+    Args:
+        labels: the kind.
+        values: of the images.
+        count: at least 1.
+    """
+    total = len(values)
+    if count >= total:
+        return [*range(total)]
+    if labels.kind != "class":
+        return [i * total // count for i in range(count)]
+    seen: dict[int, int] = {}
+    rounds = []  # (how many of its class come before it, class, index)
+    for index, value in enumerate(map(int, values)):
+        rounds.append((seen.get(value, 0), value, index))
+        seen[value] = seen.get(value, 0) + 1
+    return sorted(index for _, _, index in sorted(rounds)[:count])
+
+
+def class_order(names: Iterable[str], reading: Reading = 2) -> list[str]:
+    """Return the names of classes in the order of their numbers.
+
+    Args:
+        names: each once or more often.
+        reading: 1: always as texts; 2: by their values if all are numbers.
+    """
+    unique = sorted(set(names))
+    if reading == 1 or not all(name.isdecimal() for name in unique):
+        return unique
+    return sorted(unique, key=int)
+
+
+def from_folders(
+    names: Mapping[str, Sequence[str]], reading: Reading = 2
+) -> tuple[Labels, dict[str, Values]]:
     """Return class labels from the first folder of every path.
 
     Args:
         names: paths of the images, by split.
+        reading: see `class_order`.
 
     Returns:
         The labels, and the images' values by split.
@@ -67,43 +141,74 @@ def from_folders(names: Mapping[str, Sequence[str]]) -> tuple[Labels, dict[str, 
             "data.labels=false."
         )
     folders = {split: [name.split("/")[0] for name in paths] for split, paths in names.items()}
-    classes = sorted(set(folders["train"]))
-    if unknown := sorted(set().union(*folders.values()) - set(classes)):
+    return _from_names(folders, reading, "rename these folders to the same names as in train/")
+
+
+def _from_names(
+    classes: Mapping[str, Sequence[str]], reading: Reading, fix: str
+) -> tuple[Labels, dict[str, Values]]:
+    """Return class labels from the class names of the images, by split."""
+    order = class_order(classes["train"], reading)
+    if unknown := class_order(set().union(*classes.values()) - set(order), reading):
         raise ConfigError(
-            f"The test images' classes {join_limited(unknown)} have no training images: rename "
-            "these folders to the same names as in train/, or set data.labels=false."
+            f"The test images' classes {join_limited(unknown)} have no training images: {fix}, or "
+            "set data.labels=false."
         )
-    index_of = {name: index for index, name in enumerate(classes)}
+    index_of = {name: index for index, name in enumerate(order)}
     values = {
-        split: np.array([index_of[name] for name in folder_names], np.int64)
-        for split, folder_names in folders.items()
+        split: np.array([index_of[name] for name in names], np.int64)
+        for split, names in classes.items()
     }
-    return Labels("class", tuple(classes)), values
+    return Labels("class", tuple(order)), values
+
+
+def parse_json(text: bytes, file: str) -> dict[str, Any] | None:
+    """Return the labels of a dataset.json of the StyleGAN tools, by path of the image.
+
+    Args:
+        text: {"labels": [[name, class number, class name or list of numbers], ...]}.
+        file: name of the file, for errors.
+
+    Returns:
+        None if the file says that there are none.
+
+    Raises:
+        ConfigError: the file has another format, or names an image twice.
+    """
+    try:
+        pairs = json.loads(text)["labels"]
+        entries = [(str(name).replace("\\", "/"), label) for name, label in pairs or ()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f'{file} cannot be read ({error}): it must be {{"labels": [[name, class number, '
+            "class name or list of numbers], ...]}."
+        ) from error
+    labels = dict(entries)
+    if len(labels) < len(entries):
+        counts = Counter(name for name, _ in entries)
+        repeated = [name for name, count in counts.items() if count > 1]
+        raise ConfigError(
+            f"{file} has more than one label for {join_limited(repeated)}: keep one of each."
+        )
+    return None if pairs is None else labels
 
 
 def read_json(text: bytes, names: Sequence[str], file: str) -> list[Any]:
     """Return the labels of images from a dataset.json of the StyleGAN tools.
 
     Args:
-        text: {"labels": [[name, class number or list of numbers], ...]}.
+        text: see `parse_json`.
         names: of the images.
         file: name of the file, for errors.
 
     Returns:
-        A class number or a list of numbers for each name, in their order.
+        A class number, class name or list of numbers for each name, in their order.
 
     Raises:
-        ConfigError: the file has another format, or lacks an image.
+        ConfigError: see `parse_json`; or the file lacks an image.
     """
-    try:
-        pairs = json.loads(text)["labels"]
-        labels = {str(name).replace("\\", "/"): label for name, label in pairs or ()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f'{file} cannot be read ({error}): it must be {{"labels": [[name, class number or '
-            "list of numbers], ...]}."
-        ) from error
-    if pairs is None:
+    labels = parse_json(text, file)
+    if labels is None:
         raise ConfigError(
             f'data.labels=true, but {file} says that there are none ("labels": null): add them '
             "to it, or set data.labels=false."
@@ -132,6 +237,8 @@ def from_values(
         ConfigError: names the images whose labels are of another kind than the first image's.
     """
     first = raw["train"][0]
+    if isinstance(first, str) and first:
+        return _from_texts(raw, names)
     are_classes = type(first) is int
     length = len(first) if isinstance(first, list) else 0
     last_class = max((value for value in raw["train"] if type(value) is int), default=-1)
@@ -150,7 +257,8 @@ def from_values(
     if invalid:
         raise ConfigError(
             "The labels in dataset.json must all be class numbers from 0 on, without large gaps "
-            "and none that only test images have, or all be lists of equally many numbers. "
+            "and none that only test images have, or all be class names, or all be lists of "
+            "equally many numbers. "
             f"Fix those of {join_limited(invalid)}."
         )
     if are_classes:
@@ -161,10 +269,28 @@ def from_values(
     return Labels("multi" if binary else "float", tuple(map(str, range(length)))), vectors
 
 
-def join_limited(names: Sequence[str]) -> str:
-    """Join the first names for a message, such as "a, b and 7 more"."""
-    rest = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + rest
+def _from_texts(
+    raw: Mapping[str, Sequence[Any]], names: Mapping[str, Sequence[str]]
+) -> tuple[Labels, dict[str, Values]]:
+    """Return class labels from the class names of dataset.json."""
+    invalid = [
+        f"{name} ({json.dumps(value)[:40]})"
+        for split in raw
+        for name, value in zip(names[split], raw[split], strict=True)
+        if not isinstance(value, str) or not value
+    ]
+    if invalid:
+        raise ConfigError(
+            "The labels in dataset.json must all be class names, as the first one is. "
+            f"Fix those of {join_limited(invalid)}."
+        )
+    return _from_names(raw, 2, "give them classes that training images have")
+
+
+def join_limited(names: Sequence[str], most: int = _MAX_LISTED) -> str:
+    """Join the first `most` names for a message, such as "a, b and 7 more"."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def _is_number(value: Any) -> bool:

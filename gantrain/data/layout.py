@@ -71,7 +71,8 @@ def _nested(base: ImageLocation, subfolders: list[str]) -> Folders:
             names = find_bare_domains(place.content()[0], place)
             folders |= {f"{split}_{domain}": place.below(name) for domain, name in names.items()}
         return folders
-    for domain, name in find_bare_domains(subfolders, base).items():
+    domains = find_bare_domains(subfolders, base)
+    for domain, name in domains.items() if len(domains) == 2 else ():
         place = base.below(name)
         folders |= _domain(domain, place, f"{place}")
     return folders

@@ -30,6 +30,11 @@ class ImageLocation:
     def __str__(self) -> str:
         return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
 
+    @property
+    def folder_name(self) -> str:
+        """The last part of the folder's path."""
+        return self.prefix.rstrip("/").rpartition("/")[2] if self.prefix else self.path.name
+
     def below(self, name: str) -> "ImageLocation":
         """Return the folder `name` in this one."""
         if self.prefix is None:

@@ -24,7 +24,7 @@ _CHUNK = 64
 def pack(
     archive: Path,
     sources: Mapping[str, ImageSource],
-    labels: Mapping[str, bytes],
+    labels: Mapping[str, Mapping[str, Any]],
     note: dict[str, Any],
 ) -> int:
     """Write all images, resized and without loss, and return their number.
@@ -34,7 +34,7 @@ def pack(
     Args:
         archive: the file.
         sources: the images, by split.
-        labels: contents of dataset.json, by folder ("" for the top).
+        labels: from dataset.json, by split and name of the image.
         note: the origin of the images, stored as gantrain.json.
 
     Raises:
@@ -46,10 +46,10 @@ def pack(
         for name, content in _encode_all(sources):
             target.writestr(name, content)
             count += 1
-        for folder, text in labels.items():
-            path = f"{folder}/dataset.json".lstrip("/")
-            suffix = _suffix(next(iter(sources.values())))
-            target.writestr(path, _rename_labels(text, suffix))
+        for split, source in sources.items():
+            if pairs := _label_pairs(source, labels.get(split, {})):
+                path = f"{FOLDERS.get(split, split)}/dataset.json"
+                target.writestr(path, json.dumps({"labels": pairs}))
         target.writestr(NOTE, json.dumps(note, indent=2) + "\n")
     return count
 
@@ -87,9 +87,7 @@ def _names(source: ImageSource) -> list[str]:
     ]
 
 
-def _rename_labels(text: bytes, suffix: str) -> str:
-    """Return dataset.json with the new suffix of the images."""
-    content = json.loads(text)
-    pairs = content.get("labels") or []
-    renamed = [[str(PurePosixPath(name).with_suffix(suffix)), label] for name, label in pairs]
-    return json.dumps({**content, "labels": renamed if pairs else content.get("labels")})
+def _label_pairs(source: ImageSource, labels: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the labels of the packed images, under their new names."""
+    pairs = zip(source.names, _names(source), strict=True)
+    return [(new, labels[old]) for old, new in pairs if old in labels]

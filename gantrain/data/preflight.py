@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gantrain.data import cache
+from gantrain.data import cache, suitability
 from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
+from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
@@ -127,6 +128,8 @@ class _Job:
     offset: int = 0  # in the cache
     fault: str = ""  # "": usable
     note: str = ""  # see `decode`
+    size: Size = (0, 0)  # of the file
+    highest: int = 0  # value of a 16-bit file
 
 
 def preflight(
@@ -157,14 +160,14 @@ def preflight(
     if index is not None:
         log(f"data: images checked and resized on an earlier start, kept in {settings.folder}")
         jobs = _cached_jobs(index["jobs"], sources)
-        _report(jobs, skip, log)
+        _report(jobs, sources, skip, log)
         return _validated(sources, jobs, settings.folder / f"{key}.bin")
     jobs = _read_headers(sources)
     total = jobs[-1].offset + _stored_bytes(jobs[-1], sources) if jobs else 0
     mode = cache.choose_mode(settings.mode, total, settings.gb, settings.folder)
     if mode == "none":
         jobs = _decode_all(jobs, sources, None, log)
-        _report(jobs, skip, log)
+        _report(jobs, sources, skip, log)
         return _validated(sources, jobs, None)
     writer = (
         cache.MemoryWriter(total)
@@ -173,7 +176,7 @@ def preflight(
     )
     try:
         jobs = _decode_all(jobs, sources, writer, log)
-        _report(jobs, skip, log)
+        _report(jobs, sources, skip, log)
         writer.finish({"jobs": [{**job.__dict__, "path": str(job.path)} for job in jobs]})
     except BaseException:
         writer.abandon()
@@ -188,7 +191,7 @@ def _cached_jobs(values: list[dict[str, Any]], sources: dict[str, ImageSource]) 
     # directory of an earlier start, so the current ones are used.
     paths = [path for source in sources.values() for path in source.files]
     return [
-        _Job(**{**job, "path": path, "shape": tuple(job["shape"])})
+        _Job(**{**job, "path": path, "shape": tuple(job["shape"]), "size": tuple(job["size"])})
         for job, path in zip(values, paths, strict=True)
     ]
 
@@ -221,6 +224,7 @@ def _read_header(job: _Job, source: ImageSource) -> _Job:
         size = image_size(job.path)
     except ImageFault as fault:
         return replace(job, fault=str(fault))
+    job = replace(job, size=size)
     if fault := source.resize.size_fault(size, source.test):
         return replace(job, fault=fault)
     height, width = source.resize.resized(size, source.test)
@@ -263,7 +267,8 @@ def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
     except ImageFault as fault:
         # A fault of the content is more important than one of the size.
         return replace(job, fault=str(fault)), None
-    job = replace(job, note=note)
+    highest = int(array.max()) if array.dtype == np.uint16 else 0
+    job = replace(job, note=note, highest=highest)
     if job.fault or source.test:
         return job, None
     resized = source.resize.resize(image)
@@ -272,12 +277,26 @@ def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
     return job, resized
 
 
-def _report(jobs: list[_Job], skip: bool, log: Log) -> None:
+def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:
+    """Log what the images lose or lack, and raise or log the faults."""
     if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
         log(
             f"data: warning: {len(cmyk)} images are in CMYK, such as {cmyk[0]}: their colours are "
             "converted to RGB by a simple formula, without a colour profile"
         )
+    if views := [job.path for job in jobs if job.note == MAIN_VIEW and not job.fault]:
+        log(
+            f"data: warning: {len(views)} photos also hold other views, such as {views[0]}: only "
+            "the main one is used"
+        )
+    for split, source in sources.items():
+        usable = [job for job in jobs if job.source == split and not job.fault]
+        highest = max((job.highest for job in usable), default=0)
+        names, sizes = [str(job.path) for job in usable], [job.size for job in usable]
+        for warning in suitability.warnings(
+            split, suitability.Facts(names, sizes, highest), source.resize
+        ):
+            log(f"data: warning: {warning}")
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
     if not lines:
         return

@@ -78,7 +78,7 @@ def find_domains(folders: Sequence[str], place: object, reading: Reading) -> dic
 
 
 def find_bare_domains(folders: Sequence[str], place: object) -> dict[str, str]:
-    """Return the folders of "a" and "b", such as "A" and "domain_b"; {} unless there are both.
+    """Return the folders of "a" and "b", such as "A" and "domain_b".
 
     Args:
         folders: names of the folders in `place`.
@@ -93,7 +93,7 @@ def find_bare_domains(folders: Sequence[str], place: object) -> dict[str, str]:
         if split is None:
             found.setdefault(domain, []).append(name)
     chosen = {domain: _choose(domain.upper(), names, place) for domain, names in found.items()}
-    return dict(sorted(chosen.items())) if len(chosen) == 2 else {}
+    return dict(sorted(chosen.items()))
 
 
 def _choose(exact: str, names: list[str], place: object) -> str:

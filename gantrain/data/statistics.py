@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gantrain.data import suitability
 from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode
@@ -38,6 +39,7 @@ class ImageRecord:
         kind: such as "RGB, 8 bit".
         bytes: size of the file.
         content: digest of the pixels.
+        highest: the largest value of a 16-bit file, else 0.
     """
 
     split: str
@@ -48,6 +50,7 @@ class ImageRecord:
     kind: str = ""
     bytes: int = 0
     content: str = ""
+    highest: int = 0
 
 
 def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
@@ -88,6 +91,7 @@ def _record(split: str, source: ImageSource, index: int) -> ImageRecord:
         kind=f"{mode}, {DEPTHS[array.dtype.name]}",
         bytes=file_size(file),
         content=hasher.hexdigest(),
+        highest=int(array.max()) if array.dtype == np.uint16 else 0,
     )
 
 
@@ -120,6 +124,24 @@ def summarize(
         "classes": dict(classes or {}),
         "warnings": [*_warnings(splits, duplicates, classes or {})],
     }
+
+
+def suitability_warnings(
+    records: list[ImageRecord], sources: Mapping[str, ImageSource]
+) -> list[str]:
+    """Return warnings about the sizes and values of the images, see `data.suitability`.
+
+    Args:
+        records: from `scan`.
+        sources: the files, by split.
+    """
+    found: list[str] = []
+    for split, source in sources.items():
+        usable = [record for record in records if record.split == split and not record.fault]
+        highest = max((record.highest for record in usable), default=0)
+        facts = suitability.Facts([r.name for r in usable], [r.size for r in usable], highest)
+        found += [f"{text}." for text in suitability.warnings(split, facts, source.resize)]
+    return found
 
 
 def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
@@ -171,7 +193,7 @@ def _warnings(
             )
     groups = (
         ("domains", train, "images of the small one are repeated more often"),
-        ("classes", classes, "the rare ones will be learnt worse"),
+        ("classes", {k: n for k, n in classes.items() if n}, "the rare ones will be learnt worse"),
     )
     for kind, counts, consequence in groups:
         if counts and (most := max(counts.values())) > UNEVEN * (least := min(counts.values())):

@@ -43,6 +43,11 @@ class DCGAN(GAN):
         super().__init__()
         if min(images.resolution) < 8:
             raise ConfigError(f"DCGAN needs images of at least 8 pixels, not {images.resolution}.")
+        if images.batch == 1 and images.resolution == (8, 8):
+            raise ConfigError(
+                "DCGAN's batch norm cannot train on single images of 8 x 8 pixels, of which its "
+                "last layer sees one value: use train.batch=2 or more, or data.resolution=16."
+            )
         shape = (list(images.resolution), images.channels["image"], images.label_dim)
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)

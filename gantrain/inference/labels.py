@@ -66,10 +66,10 @@ def cycle_classes(seeds: Sequence[int], dim: int, about: dict[str, Any] | None) 
 
 
 def _class_index(item: str, names: list[str], dim: int) -> int:
-    """Return the index of a class name or number; names that look like numbers come first."""
+    """Return the index of a class name or number; if any name is a number, numbers are names."""
     if item in names:
         return names.index(item)
-    if item.isdecimal() and int(item) < dim:
+    if item.isdecimal() and int(item) < dim and not any(name.isdecimal() for name in names):
         return int(item)
     close = nearest(item, names)
     hint = f"Did you mean class={close}? " if close else ""
@@ -82,6 +82,8 @@ def _advice(dim: int, about: dict[str, Any], names: list[str]) -> str:
     vector = f"a list of {dim} numbers"
     if about.get("kind") == "float":
         return f"give {vector}, the label"
-    by_name = ", its name" if names else ""
     by_names = ", or a list of names" if about.get("kind") == "multi" and names else ""
+    if any(name.isdecimal() for name in names) and names != [str(i) for i in range(dim)]:
+        return f"give a class by its name{by_names}, or {vector}"
+    by_name = ", its name" if names else ""
     return f"give a class number from 0 to {dim - 1}{by_name}{by_names}, or {vector}"

@@ -22,6 +22,7 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
+        self.least_side = 3 * 2**layers  # the last two convolutions shrink 3x3 to 1x1
         # No norm after the first convolution, as in the paper.
         modules: list[nn.Module] = [nn.Conv2d(in_channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = ndf

@@ -10,6 +10,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from gantrain import __version__
+from gantrain.config.data_kind import keep_reading
 from gantrain.config.train import RunConfig
 from gantrain.engine.checkpoint import shape_mismatches
 from gantrain.engine.distributed.environment import ProcessInfo
@@ -42,14 +43,16 @@ def find(config: RunConfig) -> ExistingRun | None:
 def recorded_config(config: RunConfig, existing: ExistingRun | None) -> RunConfig:
     """Return the config to record, which describes the run and not a single start of it.
 
-    `init_from` says how the run started; `resume` is dropped.
+    `init_from` says how the run started; `resume` is dropped. An existing run keeps the rules by
+    which it found its files.
 
     Args:
         config: the checked config.
         existing: the run to resume; None: it is a new run.
     """
     if existing:
-        config = replace(config, init_from=existing.init_from)
+        data = keep_reading(config.data, existing.directory.read_config())
+        config = replace(config, init_from=existing.init_from, data=data)
     return replace(config, resume=None, resume_force=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gantrain import targets
+from gantrain.config.data_kind import keep_reading
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
 from gantrain.runs import resume
@@ -12,6 +13,7 @@ from gantrain.runs import resume
 if TYPE_CHECKING:
     from gantrain.config.train import RunConfig
     from gantrain.data.base import Dataset
+    from gantrain.runs.resume import ExistingRun
 
 
 def check(config: RunConfig) -> Dataset | None:
@@ -29,6 +31,7 @@ def check(config: RunConfig) -> Dataset | None:
     if not environment.is_rank_zero():
         return None
     data: Dataset | None = None
+    existing: ExistingRun | None = None
     problems: list[str] = []
     try:
         existing = resume.find_resumable(config)
@@ -37,8 +40,14 @@ def check(config: RunConfig) -> Dataset | None:
     except ConfigError as error:
         problems += error.problems
     try:
-        data_class, settings = targets.resolve(config.data)
+        from gantrain.data.base import check_members  # it imports numpy
+
+        section = config.data
+        if existing:
+            section = keep_reading(section, existing.directory.read_config())
+        data_class, settings = targets.resolve(section)
         data = dataset = data_class(seed=config.seed, **settings)
+        check_members(data)
         needs_pairs = (config.objective or "").startswith("pairs/")
         if needs_pairs and not dataset.has_pairs:
             problems.append(

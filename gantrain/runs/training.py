@@ -39,7 +39,7 @@ from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
-from gantrain.runs import evaluation, health, lifecycle, objective, summary
+from gantrain.runs import evaluation, health, lifecycle, objective, sizes, summary
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
@@ -188,7 +188,9 @@ def _gan_and_data(
         say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
 
     def prepare() -> None:
+        sizes.check_resolution(gan, data)
         data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
+        sizes.check_images(gan, data)
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
         evaluation.check_metrics(full, gan, data)
 

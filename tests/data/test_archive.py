@@ -149,3 +149,15 @@ def test_damage_is_an_oserror(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "_MAX_BYTES", 99)
     with pytest.raises(OSError, match="more than an image"):
         Member(packed, "a.png").read()
+
+
+def test_backslashes_are_slashes(tmp_path):
+    packed = tmp_path / "windows.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for name in ("trainA\\x\\1.png", "trainA\\", "..\\2.png", "plain.png"):
+            info = zipfile.ZipInfo()
+            info.filename = name
+            file.writestr(info, name.encode())
+    assert list_members(packed) == ["plain.png", "trainA/x/1.png"]
+    member = Member(packed, "trainA/x/1.png")
+    assert member.read() == b"trainA\\x\\1.png" and file_size(member) == 14

@@ -4,7 +4,7 @@ from PIL import Image
 
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import image_size
-from gantrain.data.image_files import list_images, load_image
+from gantrain.data.image_files import is_image, list_images, load_image, unread_kinds
 from tests.helpers.picture_sets import array, picture
 
 
@@ -130,6 +130,19 @@ def test_other_contents_are_unreadable(tmp_path, content):
             read(tmp_path / "x.png")
 
 
-def test_the_first_frame_serves(tmp_path):
-    picture(7).save(tmp_path / "x.tif", save_all=True, append_images=[picture(8)])
-    assert (np.asarray(load_image(tmp_path / "x.tif", 3)) == np.asarray(picture(7))).all()
+def test_files_of_other_kinds_are_counted_and_notes_are_not():
+    names = ["a/0.npy", "1.NPY", "film.mov", "plain", "dataset.json", "read.me", "notes.TXT"]
+    kinds = "2 .npy (such as a/0.npy), 1 .mov (such as film.mov), 1 without an ending (such as "
+    assert unread_kinds(names) == f"{kinds}plain), 1 .me (such as read.me)"
+    assert unread_kinds(["dataset.json"]) == ""
+    assert "1 of 1 more kinds" in unread_kinds([f"x.{letter}" for letter in "abcdefghi"])
+
+
+@pytest.mark.parametrize("ending", ["jfif", "gif", "avif", "tga", "qoi", "pnm", "dib", "apng"])
+def test_what_pillow_reads_exactly_is_an_image_from_version_2_on(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    image = picture(1).quantize(64) if ending == "gif" else picture(1)
+    image.save(path, quality=95)
+    assert is_image(path.name) and is_image(path.name.upper()) and not is_image(path.name, 1)
+    error = np.abs(load_image(path, 3).astype(int) - np.asarray(image.convert("RGB"), int)).mean()
+    assert error < (4 if ending in ("jfif", "avif") else 1e-9)

@@ -151,15 +151,64 @@ def test_labels_that_only_one_split_has(tmp_path):
 
 
 @pytest.mark.parametrize("json", [False, True])
-def test_max_images_takes_the_first_and_keeps_the_label_size(root, json):
+@pytest.mark.parametrize("reading", [1, 2])
+def test_max_images_keeps_the_label_size_and_from_version_2_on_every_class(root, json, reading):
     if json:
         write_labels(root, [[name, [0, 3][n > 3]] for n, name in enumerate(CATS + DOGS)])
-    whole, first = (ready(root, labels=True, flip=False, max_images=m) for m in (None, 3))
-    assert first.label_dim == whole.label_dim == (4 if json else 2)
-    assert first.images_per_epoch == 3
-    assert {first.item(p)["image"].tobytes() for p in range(9)} == {
+    whole, some = (
+        ready(root, labels=True, flip=False, max_images=m, reading=reading) for m in (None, 3)
+    )
+    assert some.label_dim == whole.label_dim == (4 if json else 2)
+    assert some.images_per_epoch == 3
+    first_dog = 4 if json else len(CATS)
+    numbers = [0, 1, first_dog] if reading == 2 else [0, 1, 2]
+    wanted = {fitted(n).tobytes(): n for n in numbers}
+    for item in map(some.item, range(9)):
+        number = wanted[item["image"].tobytes()]
+        assert item["label"].argmax() == (whole.label_dim - 1) * (number >= first_dog)
+    assert len({some.item(p)["image"].tobytes() for p in range(9)}) == 3
+
+
+def test_max_images_without_labels_takes_the_first(root):
+    data = ready(root, flip=False, max_images=3)
+    assert {data.item(p)["image"].tobytes() for p in range(9)} == {
         fitted(n).tobytes() for n in range(3)
     }
+
+
+def test_the_start_says_what_was_taken_for_what(tmp_path):
+    names = [f"Training/{number}/x.png" for number in (10, 9, 1)]
+    root = write_pictures(tmp_path / "set", [*names, "Testing/9/y.png", "Validation/9/z.png"])
+    (root / "Training/1/notes.txt").touch()
+    (root / "Training/1/x.npy").touch()
+    lines = prepared(images(root, labels=True))
+    place = f"train from {root}/Training, test from {root}/Testing"
+    assert lines[0] == f"data: images of {place}"
+    assert "not from the folders beside it: Validation" in lines[1]
+    assert "Training that are not read as images: 1 .npy (such as 1/x.npy)" in lines[2]
+    assert lines[-1] == "data: classes in order: 1 (1), 9 (1), 10 (1)"
+
+
+def test_an_earlier_run_keeps_its_files_and_classes(tmp_path):
+    root = write_pictures(tmp_path / "set", ["10/a.png", "9/b.png", "9/c.gif"])
+    first, second = (images(root, labels=True, reading=version) for version in (1, 2))
+    assert (first._names["train"], second._names["train"]) == (
+        ["10/a.png", "9/b.png"],
+        ["10/a.png", "9/b.png", "9/c.gif"],
+    )
+    assert first.describe()["labels"]["names"] == ["10", "9"]
+    assert second.describe()["labels"]["names"] == ["9", "10"]
+    assert (first.describe()["reading"], second.describe()["reading"]) == (1, 2)
+
+
+def test_labels_on_top_of_splits_with_other_names(tmp_path):
+    root = write_pictures(tmp_path / "set", ["Training/0.png", "Training/1.png", "Testing/2.png"])
+    pairs = [["Training/0.png", "cat"], ["Training\\1.png", "ant"], ["Testing/2.png", "cat"]]
+    write_labels(root, pairs)
+    data = images(root, labels=True)
+    assert data.class_counts() == {"ant": 1, "cat": 1}
+    assert [data.train_item("label", n).tolist() for n in (0, 1)] == [[0, 1], [1, 0]]
+    assert data.json_labels()["test"]["2.png"] == "cat"
 
 
 def test_skipped_pictures_take_their_labels_along(root, tmp_path):

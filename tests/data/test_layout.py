@@ -1,7 +1,10 @@
+import shutil
+
 import pytest
 
 from gantrain.errors import ConfigError
 from tests.helpers.picture_sets import folder, picture, prepared, write_set
+from tests.helpers.single_sets import pack
 
 
 @pytest.fixture
@@ -51,9 +54,73 @@ def test_the_folder_above_for_a_root(root):
     refused(f"did you mean data.root={root}?", where=root.parent)
 
 
-def test_another_case(root):
+NAMES = [
+    {"trainA": "TrainA", "trainB": "train_B", "testA": "TEST-A", "testB": "test B"},
+    {"trainA": "train/A", "trainB": "train/B", "testA": "test/A", "testB": "test/B"},
+    {"trainA": "Training/domainA", "trainB": "Training/domainB", "testA": "Testing/a"},
+    {"trainA": "A", "trainB": "B"},
+    {"trainA": "a/train", "trainB": "b/Train", "testA": "a/test", "testB": "b/valid"},
+]
+
+
+def renamed(root, names):
+    """The set under other names; folders without one are removed."""
+    for number, old in enumerate(("trainA", "trainB", "testA", "testB")):
+        (root / old).rename(root / f"old{number}")
+    for number, old in enumerate(("trainA", "trainB", "testA", "testB")):
+        if old not in names:
+            shutil.rmtree(root / f"old{number}")
+            continue
+        (root / names[old]).parent.mkdir(exist_ok=True)
+        (root / f"old{number}").rename(root / names[old])
+    return root
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_names_of_the_splits(root, tmp_path, names, packed):
+    place = renamed(root, names)
+    data = folder(pack(place, tmp_path / "set.zip") if packed else place)
+    lines = prepared(data)
+    wanted = {"train_a": 5, "train_b": 7, "test_a": 3, "test_b": 3}
+    if "testA" not in names:
+        del wanted["test_a"]
+    if "test" not in names.get("testB", "").lower():
+        del wanted["test_b"]
+    assert {split: len(found) for split, found in data._names.items()} == wanted
+    for split in wanted:
+        told = f"{split} from {tmp_path / 'set'}{'.zip!' if packed else ''}/"
+        told += names[split[:-2] + split[-1].upper()]
+        assert any(told in line for line in lines), told
+
+
+def test_a_validation_folder_is_said_to_be_unused(root):
+    (root / "testB").rename(root / "valB")
+    (root / "valB" / "deep").mkdir()
+    lines = prepared(folder(root))
+    assert any("not used" in line and line.endswith("set/valB") for line in lines)
+
+
+def test_two_folders_for_one_split_are_refused(root):
+    (root / "trainA").rename(root / "train_A")
+    (root / "testA").rename(root / "TrainA")
+    refused("TrainA and train_A, which mean the same: rename", "to trainA", where=root)
+
+
+def test_the_usual_name_goes_before_others(root):
+    (root / "testA").rename(root / "train_A")
+    data = folder(root)
+    lines = prepared(data)
+    assert data.describe()["train"]["a"] == 5
+    assert any("not used" in line and line.endswith("set/train_A") for line in lines)
+
+
+def test_an_earlier_run_sees_only_the_usual_names(root):
+    (root / "testA").rename(root / "test_A")
+    assert folder(root, reading=1).describe()["test_is_train"]["a"]
+    assert not folder(root).describe()["test_is_train"]["a"]
     (root / "trainA").rename(root / "TrainA")
-    refused("but TrainA: rename to trainA", where=root)
+    refused("no folder trainA", where=root, reading=1)
 
 
 def test_empty_and_one_image_domains_are_told_together(root):

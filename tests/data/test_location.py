@@ -33,6 +33,48 @@ def test_train_and_test(rooted):
     assert resolve_root(root, None).unused == ["val"]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Training", "Testing"), ("TRAIN", "Test"), ("training_set", "test-set"), ("train", "TEST")],
+)
+def test_splits_by_other_names(rooted, train, test):
+    root = rooted(f"{train}/c/1.png", f"{test}/c/2.png", "Valid/c/3.png")
+    assert names(root) == {"train": ["c/1.png"], "test": ["c/2.png"]}
+    assert resolve_root(root, None).unused == ["Valid"]
+    if (train, test) != ("train", "TEST"):
+        flat = [f"{train}/c/1.png", f"{test}/c/2.png", "Valid/c/3.png"]
+        earlier = resolve_root(root, None, 1).splits
+        assert {split: sorted(place.names()) for split, place in earlier.items()} == {
+            "train": sorted(flat)
+        }
+
+
+def test_the_usual_name_of_a_split_goes_before_others(rooted):
+    root = rooted("train/1.png", "Training/2.png")
+    assert names(root) == {"train": ["1.png"]} and resolve_root(root, None).unused == ["Training"]
+
+
+def test_two_names_of_one_split_are_refused(rooted):
+    root = rooted("Train/1.png", "Training/2.png")
+    with pytest.raises(ConfigError, match=r"Train and Training, which mean the same: rename"):
+        resolve_root(root, None)
+
+
+@pytest.mark.parametrize("name", ["Testing", "val", "Validation"])
+def test_other_splits_alone_are_not_trained_on(rooted, name):
+    with pytest.raises(ConfigError, match=rf"has {name}/ but not train/.*: move"):
+        resolve_root(rooted(f"{name}/1.png", "more/2.png"), None)
+
+
+def test_two_domains_by_other_names_are_not_mixed(rooted):
+    with pytest.raises(ConfigError, match=r"images of two domains"):
+        resolve_root(rooted("train_A/1.png", "train_B/2.png"), None)
+
+
+def test_classes_called_a_and_b_are_no_domains(rooted):
+    assert names(rooted("A/1.png", "B/2.png")) == {"train": ["A/1.png", "B/2.png"]}
+
+
 def test_train_alone(rooted):
     assert names(rooted("train/1.png")) == {"train": ["1.png"]}
 

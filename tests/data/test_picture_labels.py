@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gantrain.data.labels import Labels, from_folders, from_values, read_json
+from gantrain.data.labels import Labels, from_folders, from_values, limit, read_json
 from gantrain.errors import ConfigError
 
 
@@ -107,10 +107,77 @@ def test_every_label_of_another_kind_is_named(good, odd):
     assert "p0.png" not in told and all(f"{name} (" in told for name in names[1:])
 
 
-@pytest.mark.parametrize("value", [None, -1, [], "cat", 0.5])
+@pytest.mark.parametrize("value", [None, -1, [], "", 0.5])
 def test_the_first_label_may_be_the_odd_one(value):
     with pytest.raises(ConfigError, match=r"Fix those of a\.png"):
         from_values({"train": [value]}, {"train": ["a.png"]})
+
+
+def test_texts_are_class_names():
+    raw = {"train": ["dog", "cat", "dog"], "test": ["cat"]}
+    names = {split: [f"{n}.png" for n in range(len(found))] for split, found in raw.items()}
+    labels, values = from_values(raw, names)
+    assert labels == Labels("class", ("cat", "dog"))
+    assert values["train"].tolist() == [1, 0, 1] and values["test"].tolist() == [0]
+    with pytest.raises(ConfigError, match=r"class names, as the first one is. Fix those of 1\.png"):
+        from_values({"train": ["dog", 1]}, {"train": ["0.png", "1.png"]})
+    with pytest.raises(ConfigError, match=r"classes fox have no training images: give them"):
+        from_values({**raw, "test": ["fox"]}, names)
+
+
+def test_numbers_are_in_numeric_order_from_version_2_on():
+    folders = [f"{number}/x.png" for number in (10, 9, 1, 2)]
+    assert from_folders({"train": folders})[0].names == ("1", "2", "9", "10")
+    assert from_folders({"train": folders}, 1)[0].names == ("1", "10", "2", "9")
+    mixed = [*folders, "a/x.png"]
+    assert from_folders({"train": mixed})[0].names == ("1", "10", "2", "9", "a")
+    texts = [str(number) for number in (10, 9, 1, 2)]
+    labels, values = from_values({"train": texts}, {"train": folders})
+    assert labels.names == ("1", "2", "9", "10") and values["train"].tolist() == [3, 2, 0, 1]
+
+
+@pytest.mark.parametrize("again", [0, 2])
+def test_an_image_with_two_labels_is_refused(again):
+    text = file([["a.png", 0], ["sub\\b.png", 1], ["sub/b.png", again], ["c.png", 1]])
+    with pytest.raises(ConfigError, match=r"d\.json has more than one label for sub/b\.png: keep"):
+        read_json(text, ["a.png"], "d.json")
+
+
+def test_classes_without_images_are_said():
+    raw = {"train": [1, 2, 4, 4], "test": [1]}
+    names = {split: [f"{n}.png" for n in range(len(found))] for split, found in raw.items()}
+    labels, values = from_values(raw, names)
+    classes, gaps = labels.notes(values["train"])
+    assert classes == "classes in order: 0 (0), 1 (1), 2 (1), 3 (0), 4 (2)"
+    assert "no training image has the class 0, 3, of 5" in gaps
+    labels, values = from_values({"train": [1, 2]}, {"train": ["a", "b"]})
+    assert "the class 0 (numbers start at 0), of 3" in labels.notes(values["train"])[1]
+    assert labels.counts(values["train"]) == {"0": 0, "1": 1, "2": 1}
+
+
+def test_other_labels_are_described():
+    labels, values = from_values({"train": [[0, 1], [1, 1]]}, {"train": ["a", "b"]})
+    assert labels.notes(values["train"])[0].endswith("in order: 0 (1), 1 (2)")
+    labels, values = from_values({"train": [[0.5, 1], [7, -2]]}, {"train": ["a", "b"]})
+    assert labels.notes(values["train"]) == ["labels of 2 numbers, in order: 0.5 to 7, -2 to 1"]
+    assert labels.counts(values["train"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"),
+    [(1, [0]), (3, [0, 4, 5]), (4, [0, 1, 4, 5]), (5, [0, 1, 4, 5, 6]), (6, [0, 1, 2, 4, 5, 6])],
+)
+def test_a_limit_keeps_every_class(count, kept):
+    labels = Labels("class", ("a", "b", "c"))
+    values = np.array([0, 0, 0, 0, 1, 2, 2], np.int64)
+    assert limit(labels, values, count) == kept
+    assert limit(labels, values, 7) == limit(labels, values, 9) == [*range(7)]
+
+
+def test_a_limit_of_other_labels_is_spread():
+    values = np.zeros((10, 2), np.float32)
+    for kind in ("multi", "float"):
+        assert limit(Labels(kind, ("a", "b")), values, 4) == [0, 2, 5, 7]
 
 
 def test_a_class_number_of_test_pictures_only_is_refused():

@@ -6,7 +6,9 @@ import torch
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import cycle_classes, label_vector
 
-CLASSES = {"dim": 3, "kind": "class", "names": ["cat", "dog", "7"]}
+CLASSES = {"dim": 3, "kind": "class", "names": ["cat", "dog", "fox"]}
+NUMBERED = {"dim": 3, "kind": "class", "names": ["1", "2", "10"]}  # folders called like this
+MIXED = {"dim": 3, "kind": "class", "names": ["7", "cat", "dog"]}
 TAGS = {"dim": 3, "kind": "multi", "names": ["red", "round", "big"]}
 NUMBERS = {"dim": 2, "kind": "float", "names": []}
 
@@ -18,7 +20,9 @@ NUMBERS = {"dim": 2, "kind": "float", "names": []}
         (1, None, [0, 1, 0]),
         ("dog", CLASSES, [0, 1, 0]),
         ("2", CLASSES, [0, 0, 1]),
-        (7, CLASSES, [0, 0, 1]),  # a class called 7
+        (1, NUMBERED, [1, 0, 0]),  # a class called 1
+        ("10", NUMBERED, [0, 0, 1]),
+        (7, MIXED, [1, 0, 0]),
         ([0.5, 0, 0.5], CLASSES, [0.5, 0, 0.5]),
         ([0, 1, 1], TAGS, [0, 1, 1]),
         (["red", "big"], TAGS, [1, 0, 1]),
@@ -36,8 +40,12 @@ def test_vectors(label: Any, about: dict[str, Any] | None, vector: list[float]) 
 @pytest.mark.parametrize(
     ("label", "about", "said"),
     [
-        ("dgo", CLASSES, "Did you mean class=dog? Classes: cat, dog, 7."),
-        (3, CLASSES, "class=3 is not a class of this snapshot. Classes: cat, dog, 7."),
+        ("dgo", CLASSES, "Did you mean class=dog? Classes: cat, dog, fox."),
+        (3, CLASSES, "class=3 is not a class of this snapshot. Classes: cat, dog, fox."),
+        (0, NUMBERED, "class=0 is not a class of this snapshot. "),  # not the first one
+        (0, NUMBERED, "Classes: 1, 2, 10."),
+        (1, MIXED, "Classes: 7, cat, dog."),
+        (0.5, NUMBERED, "give a class by its name, or a list of 3 numbers"),
         (3, None, "Classes: 0 to 2."),
         ("cat", None, "Classes: 0 to 2."),
         (["cat", "dog"], CLASSES, "one class"),
