@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from gantrain import load
+from gantrain.build import load_run_data
 from tests.helpers.command_line import gantrain
 
 OLD = Path(__file__).parent / "golden/before_house"
@@ -67,3 +70,31 @@ def test_a_sweep_is_completed(home: Path) -> None:
     assert "seed-0: already done" in said and "2 done" in said
     assert (home / "sweeps/sweep/seed-1/result.json").is_file()
     assert "2 done" in gantrain(home, "compare", "sweeps/sweep")
+
+
+def test_a_run_keeps_the_files_and_classes_that_it_started_with(tmp_path: Path) -> None:
+    shutil.copytree(OLD.parent / "before_reading", tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "runs/numbers/config.yaml"
+    before = yaml.safe_load(config.read_text())["derived"]["data"]
+    assert before["labels"]["names"] == ["1", "10", "2", "9"] and "reading" not in before
+    for kimg in (0.02, 0.028):  # the second time, the run says how it reads
+        said = gantrain(tmp_path, "resume=runs/numbers", f"train.kimg={kimg}")
+        assert "classes in order: 1 (2), 10 (2), 2 (1), 9 (0)" in said
+        assert "not read as images: 1 .gif" in said
+        after = yaml.safe_load(config.read_text())["derived"]["data"]
+        assert after.pop("reading") == 1 and after == before
+    typed = yaml.safe_load((config.parent / "overrides.yaml").read_text())
+    settings = [x for x in typed if x.partition("=")[0] not in ("name", "resume", "train.kimg")]
+    assert "data.root=set" in settings and "data.reading" not in str(settings)
+    said = gantrain(tmp_path, "name=new", *settings, "train.kimg=0.004")
+    assert "classes in order: 1 (2), 2 (1), 9 (1), 10 (1)" in said
+
+
+def test_doctor_and_evaluate_read_as_the_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(OLD.parent / "before_reading", tmp_path, dirs_exist_ok=True)
+    snapshot = load(tmp_path / "runs/numbers")
+    monkeypatch.chdir(tmp_path)
+    data = load_run_data(Path("runs/numbers"), None, snapshot)
+    assert data.describe()["labels"]["names"] == ["1", "10", "2", "9"]

@@ -142,9 +142,10 @@ def _check_avif(image: Image.Image) -> None:
 
 def _bytes_at(image: Image.Image, start: int, count: int) -> bytes:
     """Return some bytes of the file of an image that is not loaded yet."""
-    assert image.fp is not None
-    place = image.fp.tell()
-    image.fp.seek(start)
-    content = image.fp.read(count)
-    image.fp.seek(place)
+    file: Any = getattr(image, "fp", None)
+    assert file is not None
+    place = file.tell()
+    file.seek(start)
+    content = file.read(count)
+    file.seek(place)
     return content

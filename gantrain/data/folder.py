@@ -109,7 +109,8 @@ class UnpairedFolder:
         self._names: Names = {}
         self._unread: Names = {}  # files that are not images, by folder
         self._unused: list[str] = []  # folders beside the ones that are used
-        self._max_images, self._held_out, self._reading = max_images, held_out, reading
+        self._max_images, self._held_out = max_images, held_out
+        self._reading: Reading = reading
         self._remote: RemoteArchive | None = None
         if url and root is None and root_a is None and root_b is None:
             self._remote = RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder)

@@ -170,3 +170,53 @@ def test_mistakes(unpaired: Path, tmp_path: Path, options: list[str], told: str)
 def test_a_set_that_is_drawn(tmp_path: Path) -> None:
     said = gantrain(tmp_path, "prepare", "data=shapes", "data.train_images=8")
     assert '"fingerprint"' in said
+
+
+def test_what_is_not_read_and_what_does_not_suit_is_said(tmp_path: Path) -> None:
+    for split in ("Train_A", "Train_B", "Val_A"):
+        for number in range(2):
+            draw(tmp_path / "set" / split / f"{number}.png", number, (6, 7))
+    for number in range(3):
+        (tmp_path / f"set/Train_A/{number}.npy").touch()
+    (tmp_path / "set/Train_B/README.txt").touch()
+    said, found = prepare(tmp_path, "data.root=set")
+    assert "images of train_a from set/Train_A, train_b from set/Train_B" in said
+    first, second, third, *_ = found["warnings"]
+    assert "these folders are not used: set/Val_A" in first
+    assert "Train_A that are not read as images: 3 .npy (such as 0.npy)" in second
+    assert "2 of 2 images of train_a are enlarged" in third and "data.resolution than 16" in third
+    assert "README" not in said
+
+
+def test_classes_are_those_of_training(tmp_path: Path) -> None:
+    pairs = []
+    for number in range(10):
+        draw(tmp_path / f"set/0000{number % 2}/{number}.png", number)
+        pairs.append([f"0000{number % 2}/{number}.png", [0, 0, 2, 2, 2][number % 5]])
+    (tmp_path / "set/dataset.json").write_text(json.dumps({"labels": pairs}))
+    said, found = prepare(tmp_path, "data.root=set", "data.labels=true")
+    assert found["classes"] == {"0": 4, "1": 0, "2": 6}
+    assert "no training image has the class 1, of 3" in found["warnings"][0]
+
+
+def test_packed_labels_follow_their_renamed_images(tmp_path: Path) -> None:
+    root, names = tmp_path / "set", ["a.png", "a.bmp", "b.png", "sub/a.png"]
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = deep_pictures.random_pixels(number, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(root / name)
+    labels = [[name, f"class {number}"] for number, name in enumerate(names)]
+    (root / "dataset.json").write_text(json.dumps({"labels": labels}))
+    prepare(tmp_path, "data.root=set", "data.labels=true", "pack=x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as file:
+        packed = dict(json.loads(file.read("train/dataset.json"))["labels"])
+        members = {name[6:] for name in file.namelist() if name.endswith(".png")}
+    assert packed == {
+        "a.png.png": "class 0",
+        "a.bmp.png": "class 1",
+        "b.png": "class 2",
+        "sub/a.png": "class 3",
+    }
+    assert members == {*packed}
+    read = ImageFolder(seed=0, root=str(tmp_path / "x.zip"), resolution=16, labels=True)
+    assert read.class_counts() == {f"class {number}": 1 for number in range(4)}

@@ -5,13 +5,14 @@ import inspect
 import numpy as np
 import pytest
 
-from gantrain.data.base import Dataset, FileDataset
+from gantrain.data.base import Dataset, FileDataset, check_members
 from gantrain.data.cifar10 import CIFAR10
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.mnist import MNIST
 from gantrain.data.shape_images import ShapeImages
 from gantrain.data.shapes import UnpairedShapes
+from gantrain.errors import ConfigError
 from tests.helpers.picture_sets import write_set
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
 
@@ -66,3 +67,24 @@ def test_parameters_have_the_names_of_the_protocol(dataset: Dataset) -> None:
 def test_only_sets_of_files_can_be_packed(dataset: Dataset) -> None:
     of_files = isinstance(dataset, UnpairedFolder | ImageFolder)
     assert isinstance(dataset, FileDataset) == of_files
+
+
+class Incomplete:
+    """A plug-in's data set that lacks members."""
+
+    kind = "images"
+    seed, has_pairs, channels, resolution = 0, False, {"image": 3}, (16, 16)
+    images_per_epoch = 4
+
+    def prepare(self, *, batch, multiple, log):
+        """Prepare nothing."""
+
+    def item(self, position):
+        """Return nothing."""
+
+
+def test_members_that_a_plug_in_lacks_are_named(dataset):
+    check_members(dataset)
+    told = "Incomplete lacks describe, held_count, label_dim, test_count, test_item, test_name, "
+    with pytest.raises(ConfigError, match=f"{told}train_count, train_item, which .*: add them"):
+        check_members(Incomplete())
