@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from gantrain.data.labels import Labels, Values
+from gantrain.data.image_files import Reading
+from gantrain.data.labels import Labels, Values, limited_indices
 from gantrain.data.preflight import ImageSource
 from gantrain.data.sampler import AUGMENT_A, ORDER_A, counter_random, permutation
 from gantrain.data.transforms import format_size, round_up
@@ -144,6 +145,8 @@ class ImageDataset:
     Args:
         seed: of order and mirroring.
         flip: whether training images are mirrored at random.
+        reading: version of the rules by which images are found and ordered, see
+            `gantrain.data.image_files.Reading`.
     """
 
     kind: ClassVar[Literal["unpaired", "images"]] = "images"
@@ -152,8 +155,9 @@ class ImageDataset:
     resolution: tuple[int, int]
     images_per_epoch: int
 
-    def __init__(self, seed: int, flip: bool) -> None:
+    def __init__(self, seed: int, flip: bool, reading: Reading = 2) -> None:
         self.seed, self.flip = seed, flip
+        self._reading: Reading = reading
         self._labels: Labels | None = None
         self._values: dict[str, Values] = {}
         self._fingerprint = ""  # until `prepare`
@@ -226,7 +230,12 @@ class ImageDataset:
             "test": self._size("test"),
             "labels": self._labels.describe() if self._labels else None,
             "fingerprint": self._fingerprint,
+            "reading": self._reading,
         }
+
+    def _label_notes(self) -> list[str]:
+        """Return sentences about the training images' labels, of a prepared set."""
+        return self._labels.notes(self._values["train"]) if self._labels else []
 
     def _check_multiple(self, multiple: int, fix: str = "") -> None:
         """Raise ConfigError, with the fix, unless all sides are multiples of `multiple`."""
@@ -262,20 +271,28 @@ class InMemoryDataset(ImageDataset):
     Args:
         seed: of order and mirroring.
         flip: whether training images are mirrored at random.
+        reading: see `ImageDataset`.
     """
 
     _stacks: dict[str, Stack]
 
-    def __init__(self, seed: int, flip: bool) -> None:
-        super().__init__(seed, flip)
+    def __init__(self, seed: int, flip: bool, reading: Reading = 2) -> None:
+        super().__init__(seed, flip, reading)
         self._stacks = {}
 
     def _set_data(
         self, images: dict[str, Stack], values: dict[str, Values], limit: int | None
     ) -> None:
-        """Set images and labels by split; only the first `limit` are trained on."""
-        self._stacks = {"train": images["train"][:limit], "test": images["test"]}
-        self._values = {"train": values["train"][:limit], "test": values["test"]}
+        """Set images and labels by split; only `limit` are trained on, with labels of every class.
+
+        Without labels, and by version 1 of the rules, they are the first ones.
+        """
+        train, labels = images["train"][:limit], values["train"][:limit]
+        if limit and self._labels and self._reading > 1:
+            kept = limited_indices(self._labels, values["train"], limit)
+            train, labels = images["train"][kept], values["train"][kept]
+        self._stacks = {"train": train, "test": images["test"]}
+        self._values = {"train": labels, "test": values["test"]}
         self.images_per_epoch = len(self._stacks["train"])
         hasher = hashlib.sha256(repr([s.shape for s in self._stacks.values()]).encode())
         for split in ("train", "test"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.cache import cache_folder
+from gantrain.data.image_files import Reading
 from gantrain.data.labels import Labels
 from gantrain.data.safe_pickle import unpickle
 from gantrain.errors import ConfigError
@@ -35,7 +36,9 @@ class CIFAR10(InMemoryDataset):
         resolution: 32.
         flip: whether training images are mirrored at random.
         labels: whether images have class labels.
-        max_images: train on the first ones only; None: on all.
+        max_images: train on so many only, the first ones; with labels, of every class; None: on
+            all.
+        reading: see `ImageDataset`.
 
     Raises:
         ConfigError: there is no CIFAR-10 at `root`.
@@ -52,8 +55,9 @@ class CIFAR10(InMemoryDataset):
         flip: bool = False,
         labels: bool = False,
         max_images: int | None = None,
+        reading: Reading = 2,
     ) -> None:
-        super().__init__(seed, flip)
+        super().__init__(seed, flip, reading)
         self.channels = {"image": 3}
         self.resolution: tuple[int, int] = (resolution, resolution)
         self._limit = max_images
@@ -84,6 +88,8 @@ class CIFAR10(InMemoryDataset):
             class_indices[split] = np.concatenate([labels for _, labels in parts])
         self._set_data(images, class_indices, self._limit)
         log(f"data: CIFAR-10, {self._size('train')} training and {self._size('test')} test images")
+        for note in self._label_notes():
+            log(f"data: {note}")
 
 
 def _find(root: Path) -> Path:

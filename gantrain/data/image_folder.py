@@ -18,7 +18,7 @@ from gantrain.data.labels import (
     from_folders,
     from_values,
     join_limited,
-    limit,
+    limited_indices,
     parse_json,
     read_json,
 )
@@ -87,14 +87,13 @@ class ImageFolder(ImageDataset):
         hint: str | None = None,
         reading: Reading = 2,
     ) -> None:
-        super().__init__(seed, flip)
+        super().__init__(seed, flip, reading)
         self.channels = {"image": channels}
         self.resolution = parse_size("resolution", resolution)
         self._pixels = pixel_format(depth, value_range)
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._reading: Reading = reading
         self._root = resolve_root(root, hint, reading)
         listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
         self._names: Names = {split: images for split, (images, _) in listed.items()}
@@ -180,7 +179,6 @@ class ImageFolder(ImageDataset):
             "value_range": [self._pixels.low, self._pixels.high],
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
-            "reading": self._reading,
         }
 
     def _file_notes(self) -> list[str]:
@@ -196,9 +194,6 @@ class ImageFolder(ImageDataset):
                 notes.append(unread_warning(self._root.splits[split], kinds))
         return notes
 
-    def _label_notes(self) -> list[str]:
-        return self._labels.notes(self._values["train"]) if self._labels else []
-
     def _limit(self, count: int) -> None:
         """Keep some training images."""
         names = self._names["train"]
@@ -207,7 +202,7 @@ class ImageFolder(ImageDataset):
             return
         values = self._values["train"]
         first = [*range(min(count, len(names)))]
-        indices = first if self._reading == 1 else limit(self._labels, values, count)
+        indices = first if self._reading == 1 else limited_indices(self._labels, values, count)
         self._names["train"] = [names[i] for i in indices]
         self._values["train"] = values[indices]
 

@@ -82,7 +82,7 @@ class Labels:
         return notes
 
 
-def limit(labels: Labels, values: Values, count: int) -> list[int]:
+def limited_indices(labels: Labels, values: Values, count: int) -> list[int]:
     """Return the indices of `count` images, in order, with as many of every class as possible.
 
     Of each class these are the first ones; of other labels, evenly spaced ones.

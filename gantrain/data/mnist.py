@@ -11,6 +11,7 @@ import numpy as np
 
 from gantrain.data.base import InMemoryDataset, Log
 from gantrain.data.cache import cache_folder
+from gantrain.data.image_files import Reading
 from gantrain.data.labels import Labels
 from gantrain.errors import ConfigError
 from gantrain.io.download import RemoteFile, fetch
@@ -39,7 +40,9 @@ class MNIST(InMemoryDataset):
         resolution: 28, or 32 with a black border, as in the StyleGAN tools.
         flip: whether training images are mirrored at random.
         labels: whether images have class labels.
-        max_images: train on the first ones only; None: on all.
+        max_images: train on so many only, the first ones; with labels, of every class; None: on
+            all.
+        reading: see `ImageDataset`.
 
     Raises:
         ConfigError: files are missing at `root`.
@@ -56,8 +59,9 @@ class MNIST(InMemoryDataset):
         flip: bool = False,
         labels: bool = False,
         max_images: int | None = None,
+        reading: Reading = 2,
     ) -> None:
-        super().__init__(seed, flip)
+        super().__init__(seed, flip, reading)
         self.channels = {"image": 1}
         self.resolution: tuple[int, int] = (resolution, resolution)
         self._limit = max_images
@@ -100,6 +104,8 @@ class MNIST(InMemoryDataset):
             images[split] = np.pad(stack, ((0, 0), (border, border), (border, border)))[:, None]
         self._set_data(images, digits, self._limit)
         log(f"data: MNIST, {self._size('train')} training and {self._size('test')} test images")
+        for note in self._label_notes():
+            log(f"data: {note}")
 
 
 def _find(root: Path) -> dict[str, Path]:

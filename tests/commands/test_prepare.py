@@ -194,7 +194,7 @@ def test_classes_are_those_of_training(tmp_path: Path) -> None:
         draw(tmp_path / f"set/0000{number % 2}/{number}.png", number)
         pairs.append([f"0000{number % 2}/{number}.png", [0, 0, 2, 2, 2][number % 5]])
     (tmp_path / "set/dataset.json").write_text(json.dumps({"labels": pairs}))
-    said, found = prepare(tmp_path, "data.root=set", "data.labels=true")
+    _, found = prepare(tmp_path, "data.root=set", "data.labels=true")
     assert found["classes"] == {"0": 4, "1": 0, "2": 6}
     assert "no training image has the class 1, of 3" in found["warnings"][0]
 

@@ -69,11 +69,19 @@ def test_archive_and_folder_are_the_same(root, tmp_path):
     assert ready(root).item(0).keys() == {"image"}
 
 
-def test_max_images(root):
-    data, wanted = ready(root, max_images=6, labels=True), raw(root)
-    assert data.images_per_epoch == 6 and data.label_dim == 10
+@pytest.mark.parametrize(("labels", "reading"), [(False, 2), (True, 1), (True, 2)])
+def test_max_images(root, labels, reading):
+    data, wanted = ready(root, max_images=6, labels=labels, reading=reading), raw(root)
+    assert data.images_per_epoch == 6 and data.label_dim == 10 * labels
+    indices = [*range(6)]
+    if labels and reading == 2:  # one of each class before a second one of any
+        firsts = sorted(wanted["labels"].index(c) for c in sorted({*wanted["labels"]})[:6])
+        indices = firsts
     seen = {data.item(position)["image"].tobytes() for position in range(12)}
-    assert seen == {one.tobytes() for one in wanted["pictures"][:6]}
+    assert seen == {wanted["pictures"][i].tobytes() for i in indices}
+    if labels:
+        classes = {int(data.item(p)["label"].argmax()) for p in range(12)}
+        assert classes == {wanted["labels"][i] for i in indices}
     assert data.describe()["fingerprint"] != ready(root, labels=True).describe()["fingerprint"]
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gantrain.data.labels import Labels, from_folders, from_values, limit, read_json
+from gantrain.data.labels import Labels, from_folders, from_values, limited_indices, read_json
 from gantrain.errors import ConfigError
 
 
@@ -170,14 +170,15 @@ def test_other_labels_are_described():
 def test_a_limit_keeps_every_class(count, kept):
     labels = Labels("class", ("a", "b", "c"))
     values = np.array([0, 0, 0, 0, 1, 2, 2], np.int64)
-    assert limit(labels, values, count) == kept
-    assert limit(labels, values, 7) == limit(labels, values, 9) == [*range(7)]
+    assert limited_indices(labels, values, count) == kept
+    for enough in (7, 9):
+        assert limited_indices(labels, values, enough) == [*range(7)]
 
 
 def test_a_limit_of_other_labels_is_spread():
     values = np.zeros((10, 2), np.float32)
     for kind in ("multi", "float"):
-        assert limit(Labels(kind, ("a", "b")), values, 4) == [0, 2, 5, 7]
+        assert limited_indices(Labels(kind, ("a", "b")), values, 4) == [0, 2, 5, 7]
 
 
 def test_a_class_number_of_test_pictures_only_is_refused():
