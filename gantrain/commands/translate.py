@@ -12,6 +12,7 @@ import torch
 
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import image_size
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError
@@ -27,6 +28,11 @@ from gantrain.tracking.console import progress_bar
 
 RECORD_FILE = "translate.json"
 Faults = dict[Path, str]  # input file -> why it was skipped
+
+_NOTES = {
+    "CMYK": "is in CMYK: its colours are converted to RGB",
+    MAIN_VIEW: "also holds other views: only the main one is translated",
+}
 
 
 def main(config: TranslateConfig) -> None:
@@ -87,9 +93,8 @@ def _translate_batch(
             loaded = image_io.read(task.source, channels, value_range)
             images.append(loaded.x)
             tasks.append((task, loaded.dtype))
-            if loaded.note == "CMYK":
-                warning = f"Warning: {task.source} is in CMYK: its colours are converted to RGB."
-                print(warning, file=sys.stderr)
+            if loaded.note:
+                print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
         except ImageFault as fault:
             faults[task.source] = str(fault)
     if not tasks:

@@ -11,7 +11,10 @@ from PIL import Image
 from gantrain.data.bit_depth import ImageFault
 from gantrain.io.files import atomic_write
 
-_OPTIONS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+_OPTIONS = {
+    **{kind: {"quality": 95} for kind in ("JPEG", "MPO", "AVIF")},
+    "WEBP": {"lossless": True},
+}
 
 
 def write_image(path: Path, x: np.ndarray) -> None:
@@ -42,8 +45,10 @@ def encode_image(x: np.ndarray, kind: str) -> bytes:
     """
     if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
         raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
-    if x.shape[-1] in (2, 4) and kind == "JPEG":
+    if x.shape[-1] in (2, 4) and kind in ("JPEG", "MPO"):
         raise ImageFault("gets transparency, which JPEG cannot store: leave out format=same")
+    if x.shape[-1] > 1 and kind == "GIF":
+        raise ImageFault("gets more colours than GIF can store: leave out format=same")
     file = io.BytesIO()
     if x.dtype == np.uint8 or x.shape[-1] == 1:
         pixels = np.ascontiguousarray(x)

@@ -106,8 +106,7 @@ class UnpairedFolder:
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
-        self._names: Names = {}
-        self._unread: Names = {}  # files that are not images, by folder
+        self._names, self._unread = Names(), Names()  # images, and files that are none, by folder
         self._unused: list[str] = []  # folders beside the ones that are used
         self._max_images, self._held_out = max_images, held_out
         self._reading: Reading = reading

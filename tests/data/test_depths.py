@@ -353,3 +353,14 @@ def test_partners_may_be_marked_by_their_domain(tmp_path):
     data = picture_sets.folder(root, test_pairs=True)
     picture_sets.prepared(data)
     assert data.test_name("a", 1) == "p01_A" and data.test_name("b", 1) == "p01_B"
+
+
+@pytest.mark.parametrize(("ending", "channels"), [("gif", 3), ("gif", 4), ("mpo", 4), ("jpg", 2)])
+def test_what_a_format_cannot_store_is_refused(tmp_path, ending, channels):
+    x = deep_pictures.random_pixels(9, (8, 8, channels), np.uint8)
+    with pytest.raises(ImageFault, match=r"(transparency|more colours).*leave out format=same"):
+        write_image(tmp_path / f"x.{ending}", x)
+    assert not list(tmp_path.iterdir())
+    write_image(tmp_path / f"grey.{ending}", x[..., :1])
+    if ending == "gif":
+        assert (decode(tmp_path / "grey.gif")[0][..., :1] == x[..., :1]).all()
