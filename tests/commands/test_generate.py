@@ -249,7 +249,7 @@ def test_a_snapshot_file_by_itself(style: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["class=cow"], ["class=cow is not a class of this snapshot. Classes: cat, dog, 7."]),
+        (["class=cow"], ["class=cow is not a class of this snapshot. Classes: cat, dog, fox."]),
         (["truncation_cutoff=7"], ["truncation_cutoff=7: this generator has only 6 layers"]),
         (
             ["images=photos"],

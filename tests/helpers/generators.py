@@ -13,7 +13,7 @@ from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.snapshot import save_snapshot
 
-ANIMALS = {"dim": 3, "kind": "class", "names": ["cat", "dog", "7"]}
+ANIMALS = {"dim": 3, "kind": "class", "names": ["cat", "dog", "fox"]}
 
 
 def write(run: Path, model: str, networks: dict[str, nn.Module], **data: Any) -> Path:
