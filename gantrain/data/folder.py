@@ -107,7 +107,7 @@ class UnpairedFolder:
         self._skip = on_bad_file == "skip"
         self._folders: Folders = {}
         self._names, self._unread = Names(), Names()  # images, and files that are none, by folder
-        self._unused: list[str] = []  # folders beside the ones that are used
+        self._unused: list[str] = []  # folders and images beside the ones that are used
         self._max_images, self._held_out = max_images, held_out
         self._reading: Reading = reading
         self._remote: RemoteArchive | None = None
@@ -170,7 +170,7 @@ class UnpairedFolder:
         places = [f"{split} from {folder}" for split, folder in self._folders.items()]
         notes = [f"images of {', '.join(places)}"]
         if self._unused:
-            notes.append(f"warning: these folders are not used: {join_limited(self._unused)}")
+            notes.append(f"warning: not used: {join_limited(self._unused)}")
         for split, names in self._unread.items():
             if kinds := unread_kinds(names):
                 notes.append(unread_warning(self._folders[split], kinds))

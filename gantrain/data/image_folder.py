@@ -100,8 +100,10 @@ class ImageFolder(ImageDataset):
         self._unread: Names = {split: others for split, (_, others) in listed.items()}
         if empty := [split for split, names in self._names.items() if not names]:
             raise ConfigError(*[no_images_message(self._root.splits[split]) for split in empty])
+        self._strays: list[str] = []  # names in dataset.json that no image has
         if labels:  # of all images: the meaning of a label must not depend on max_images
             self._labels, self._values = _read_labels(self._root, self._names, reading)
+            self._strays = _stray_labels(self._root, self._names)
         if held_out and "test" not in self._names:
             self._hold_out(held_out_indices(self._size("train"), held_out))
         if max_images:
@@ -189,9 +191,18 @@ class ImageFolder(ImageDataset):
                 f"warning: training images come from {self._root.splits['train']} only, not from "
                 f"the folders beside it: {join_limited(self._root.unused)}"
             )
+        if self._root.loose:
+            notes.append(
+                f"warning: {self._root.loose} images directly in {self._root.top} are not used"
+            )
         for split, names in self._unread.items():
             if kinds := unread_kinds(names):
                 notes.append(unread_warning(self._root.splits[split], kinds))
+        if self._strays:
+            notes.append(
+                f"warning: {len(self._strays)} labels of {LABEL_FILE} belong to no image that was "
+                f"found: {join_limited(self._strays)}"
+            )
         return notes
 
     def _limit(self, count: int) -> None:
@@ -243,6 +254,16 @@ def _label_files(root: ResolvedRoot) -> dict[str, tuple[bytes, str, str]]:
         elif top is not None:
             files[split] = top, f"{folder.folder_name}/", f"{root.top}/{LABEL_FILE}"
     return files
+
+
+def _stray_labels(root: ResolvedRoot, names: Names) -> list[str]:
+    """Return the names in dataset.json that no image has."""
+    labelled: dict[tuple[str, str], None] = {}  # (dataset.json, name in it)
+    known: set[tuple[str, str]] = set()
+    for split, (text, prefix, file) in _label_files(root).items():
+        labelled |= dict.fromkeys((file, name) for name in parse_json(text, file) or {})
+        known |= {(file, f"{prefix}{name}") for name in names[split]}
+    return [name for file, name in labelled if (file, name) not in known]
 
 
 def _read_labels(

@@ -102,10 +102,13 @@ def _in_order(folders: Folders) -> Folders:
 
 
 def _unused(folders: Folders, base: ImageLocation) -> list[str]:
-    """Return the folders below `base` that are not used and beside ones that are."""
+    """Return the folders below `base` that are not used and beside ones that are, and images."""
     used = [str(place) for place in folders.values()]
-    unused: list[str] = []
-    for name in [] if str(base) in used else base.content()[0]:
+    if str(base) in used:
+        return []
+    count = base.loose_images()
+    unused = [f"{count} images directly in {base}"] if count else []
+    for name in base.content()[0]:
         place = base.below(name)
         if any(one.startswith(f"{place}/") for one in used):
             unused += _unused(folders, place)

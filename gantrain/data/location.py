@@ -75,6 +75,14 @@ class ImageLocation:
         except OSError as error:
             raise ConfigError(f"{file} cannot be read ({error.strerror or error}).") from error
 
+    def loose_images(self) -> int:
+        """Return the number of images directly in this folder."""
+        if self.prefix is None:
+            names = [entry.name for entry in os.scandir(self.path) if not entry.is_dir()]
+        else:
+            names = [name for name in self._members() if "/" not in name]
+        return sum(is_image(name, self.reading) for name in names)
+
     def content(self) -> tuple[list[str], bool]:
         """Return the folders directly in this one, sorted, and whether it has images or labels.
 
@@ -110,11 +118,13 @@ class ResolvedRoot:
         top: holds the splits, or is "train" itself.
         splits: folders of "train" and perhaps "test".
         unused: names of folders beside train/ and test/.
+        loose: number of images beside them.
     """
 
     top: ImageLocation
     splits: dict[str, ImageLocation]
     unused: list[str]
+    loose: int = 0
 
 
 def held_out_indices(total: int, count: int) -> list[int]:
@@ -168,7 +178,8 @@ def resolve_root(root: str | None, hint: str | None, reading: Reading = 2) -> Re
     if "train" in roles:
         splits = {name: top.below(roles[name]) for name in ("train", "test") if name in roles}
         used = {roles[name] for name in splits}
-        return ResolvedRoot(top, splits, [name for name in folders if name not in used])
+        unused = [name for name in folders if name not in used]
+        return ResolvedRoot(top, splits, unused, top.loose_images() if has_files else 0)
     if roles:
         other = roles.get("test") or roles["validation"]
         raise ConfigError(

@@ -182,7 +182,7 @@ def test_what_is_not_read_and_what_does_not_suit_is_said(tmp_path: Path) -> None
     said, found = prepare(tmp_path, "data.root=set")
     assert "images of train_a from set/Train_A, train_b from set/Train_B" in said
     first, second, third, *_ = found["warnings"]
-    assert "these folders are not used: set/Val_A" in first
+    assert "not used: set/Val_A" in first
     assert "Train_A that are not read as images: 3 .npy (such as 0.npy)" in second
     assert "2 of 2 images of train_a are enlarged" in third and "data.resolution than 16" in third
     assert "README" not in said

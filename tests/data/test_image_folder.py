@@ -189,6 +189,18 @@ def test_the_start_says_what_was_taken_for_what(tmp_path):
     assert lines[-1] == "data: classes in order: 1 (1), 9 (1), 10 (1)"
 
 
+def test_labels_and_images_that_are_left_out_are_counted(tmp_path):
+    root = write_pictures(tmp_path / "set", ["train/0.png", "test/1.png", "2.png", "3.png"])
+    pairs = [["train/0.png", 0], ["test/1.png", 0], ["train/gone.png", 1], ["2.png", 1]]
+    write_labels(root, pairs)
+    notes = images(root, labels=True, max_images=1).notes()
+    assert f"warning: 2 images directly in {root} are not used" in notes
+    told = "2 labels of dataset.json belong to no image that was found: train/gone.png, 2.png"
+    assert f"warning: {told}" in notes
+    write_labels(root, pairs[:2])
+    assert not any("belong to no image" in note for note in images(root, labels=True).notes())
+
+
 def test_an_earlier_run_keeps_its_files_and_classes(tmp_path):
     root = write_pictures(tmp_path / "set", ["10/a.png", "9/b.png", "9/c.gif"])
     first, second = (images(root, labels=True, reading=version) for version in (1, 2))

@@ -101,6 +101,13 @@ def test_a_validation_folder_is_said_to_be_unused(root):
     assert any("not used" in line and line.endswith("set/valB") for line in lines)
 
 
+def test_images_beside_the_domains_are_counted(root):
+    for name in ("x.png", "y.jpg", "z.txt"):
+        (root / name).touch()
+    lines = prepared(folder(root))
+    assert any(line.endswith(f"not used: 2 images directly in {root}") for line in lines)
+
+
 def test_two_folders_for_one_split_are_refused(root):
     (root / "trainA").rename(root / "train_A")
     (root / "testA").rename(root / "TrainA")
