@@ -71,7 +71,7 @@ def _class_index(item: str, names: list[str], dim: int) -> int:
         return names.index(item)
     if item.isdecimal() and int(item) < dim and not any(name.isdecimal() for name in names):
         return int(item)
-    close = nearest(item, names)
+    close = None if item.isdecimal() else nearest(item, names)
     hint = f"Did you mean class={close}? " if close else ""
     first_names = ", ".join(names[:20]) + ", ..." * (len(names) > 20)
     choices = f"Classes: {first_names}." if names else f"Classes: 0 to {dim - 1}."

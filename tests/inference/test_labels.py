@@ -42,8 +42,7 @@ def test_vectors(label: Any, about: dict[str, Any] | None, vector: list[float]) 
     [
         ("dgo", CLASSES, "Did you mean class=dog? Classes: cat, dog, fox."),
         (3, CLASSES, "class=3 is not a class of this snapshot. Classes: cat, dog, fox."),
-        (0, NUMBERED, "class=0 is not a class of this snapshot. "),  # not the first one
-        (0, NUMBERED, "Classes: 1, 2, 10."),
+        (0, NUMBERED, "class=0 is not a class of this snapshot. Classes: 1, 2, 10."),  # not first
         (1, MIXED, "Classes: 7, cat, dog."),
         (0.5, NUMBERED, "give a class by its name, or a list of 3 numbers"),
         (3, None, "Classes: 0 to 2."),
