@@ -140,7 +140,8 @@ def suitability_warnings(
         usable = [record for record in records if record.split == split and not record.fault]
         highest = max((record.highest for record in usable), default=0)
         facts = suitability.Facts([r.name for r in usable], [r.size for r in usable], highest)
-        found += [f"{text}." for text in suitability.warnings(split, facts, source.resize)]
+        for warnings in (suitability.warnings, suitability.small_images):
+            found += [f"{text}." for text in warnings(split, facts, source.resize)]
     return found
 
 

@@ -7,6 +7,7 @@ from gantrain.data.transforms import FitResize, Preprocess, Size, format_size
 
 ENLARGED = 2  # factor beyond which images are blurred by the resize
 REDUCED = 8  # factor beyond which a small network sees little of the images
+LEAST_SIDE = 24  # of images of CycleGAN's default networks
 SMALL = 64  # side of a network whose images would be seen reduced
 _DEPTHS = (12, 14)  # bits of cameras and scanners that are stored in 16
 
@@ -57,6 +58,30 @@ def warnings(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterat
         )
     if 0 < facts.highest < 1 << max(_DEPTHS):
         yield _depth_warning(split, facts.highest)
+
+
+def small_images(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterator[str]:
+    """Yield a sentence about uncropped images too small for CycleGAN's default networks.
+
+    For `gantrain prepare`, which knows no networks; a run checks its own.
+
+    Args:
+        split: such as "train_a".
+        facts: see there.
+        resize: their resize.
+    """
+    if not isinstance(resize, Preprocess) or resize.crops:
+        return
+    sizes = [resize.resized(size) for size in facts.sizes]
+    small = [i for i, size in enumerate(sizes) if min(size) < LEAST_SIDE]
+    if small:
+        i = min(small, key=lambda index: min(sizes[index]))
+        yield (
+            f"{len(small)} of {len(sizes)} images of {split} have sides below {LEAST_SIDE} after "
+            f"data.preprocess={resize.name}, such as {facts.names[i]} ({_pixels(sizes[i])}), and "
+            f"CycleGAN's default discriminator cannot judge them: remove them, or use "
+            "data.preprocess=resize_and_crop or fewer model.d_layers"
+        )
 
 
 def _depth_warning(split: str, highest: int) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gantrain.data.suitability import Facts, warnings
+from gantrain.data.suitability import LEAST_SIDE, Facts, small_images, warnings
 from gantrain.data.transforms import FitResize, Preprocess
+from gantrain.networks.patchgan import PatchDiscriminator
 from tests.helpers import deep_pictures
 from tests.helpers.picture_sets import folder, prepared
 
@@ -73,3 +74,17 @@ def test_every_start_says_it(tmp_path: Path, cache: str) -> None:
         assert len(lines) == 3
         assert "2 of 2 images of train_a are enlarged" in lines[0] and "12-bit" in lines[1]
         assert "2 of 2 images of train_b are enlarged" in lines[2]
+
+
+def test_sides_below_those_of_the_default_networks() -> None:
+    assert PatchDiscriminator(3, 2).least_side == LEAST_SIDE
+    facts = Facts(["a.png", "b.png", "c.png"], [(48, 64), (18, 60), (24, 22)], 0)
+    (said,) = small_images("train_a", facts, unpaired("none", 256))
+    assert said.startswith(
+        "2 of 3 images of train_a have sides below 24 after data.preprocess=none"
+    )
+    assert "b.png (60 x 18)" in said and "model.d_layers=2" in said
+    assert not [*small_images("train_a", facts, unpaired("resize_and_crop", 32))]
+    (said,) = small_images("test_b", facts, unpaired("resize_and_crop", 16))
+    assert said.startswith("3 of 3 images of test_b")
+    assert not [*small_images("train", facts, FIT)]
