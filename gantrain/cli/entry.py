@@ -15,7 +15,7 @@ from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import paths
 from gantrain.config.overrides import hydra_quote
 from gantrain.engine import signals, startup
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,7 +27,9 @@ SWEEPS_WITHOUT_MODEL = {"sweep=optuna", "sweep=null"}
 
 
 def main() -> int:
-    """Run the command line and return its exit code: 0 done, 2 configuration error.
+    """Run the command line and return its exit code.
+
+    0: done; 1: a problem that came up after the start; 2: a problem before it.
 
     A command may exit with a code of its own (SystemExit).
     """
@@ -36,7 +38,7 @@ def main() -> int:
         return run()
     except ConfigError as error:
         _print_problems(error.problems)
-        return 2
+        return 1 if isinstance(error, RunError) else 2
 
 
 def run() -> int:

@@ -37,9 +37,15 @@ class Action(IntEnum):
     """What to do between two steps. Among several signals and ranks, the largest value wins."""
 
     CONTINUE = 0
-    SAVE = 1  # save the state and keep training until killed
-    STOP = 2  # save and exit
-    REQUEUE = 3  # save, ask the scheduler to run the job again, and exit
+    CHECKPOINT = 1  # save the state, since the time for it has come
+    SAVE = 2  # save the state and a snapshot, and keep training until killed
+    STOP = 3  # save and exit
+    REQUEUE = 4  # save, ask the scheduler to run the job again, and exit
+    FAIL = 5  # save, and raise why the data could not be loaded
+
+
+class Interrupted(BaseException):
+    """A signal has ended a wait inside `Signals.interruptible`."""
 
 
 class Signals:
@@ -63,6 +69,7 @@ class Signals:
         # The terminal sends Ctrl-C to every process, and the launching process forwards it as
         # well, so only the launcher can tell whether the user pressed it twice.
         self._ignore_repeated = env.get(LAUNCHED) == "1"
+        self._is_waiting = False
         # Two fields, so that a signal that arrives during `pop_request` is never lost.
         self._save = False
         self._exit = Action.CONTINUE
@@ -75,6 +82,20 @@ class Signals:
             self._save = False
             return Action.SAVE
         return Action.CONTINUE
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal that requests something raise Interrupted inside the block.
+
+        For waits that may never end, such as that for data on a disk that is gone.
+        """
+        self._is_waiting = True
+        try:
+            if self._exit or self._save:  # it came just before
+                raise Interrupted
+            yield
+        finally:
+            self._is_waiting = False
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         received = signal.Signals(number)
@@ -89,6 +110,9 @@ class Signals:
             self._save = True
         else:
             self._exit = max(self._exit, action)
+        if self._is_waiting:
+            self._is_waiting = False  # once: what follows is not a wait
+            raise Interrupted
 
 
 _FROM_TERMINAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}

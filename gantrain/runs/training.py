@@ -25,6 +25,7 @@ from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.reporting import Evaluate
 from gantrain.engine.signals import (
     EXIT_REQUEUE,
     EXIT_STOPPED,
@@ -33,8 +34,9 @@ from gantrain.engine.signals import (
     Signals,
     handle_signals,
 )
-from gantrain.engine.trainer import Evaluate, Trainer
-from gantrain.errors import ConfigError
+from gantrain.engine.timing import Alarm
+from gantrain.engine.trainer import Trainer
+from gantrain.errors import ConfigError, RunError
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
@@ -79,7 +81,7 @@ def run(
             return _run(config, overrides, data_name, data, directory, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := disk_full_reason(error):
-                raise ConfigError(DISK_FULL.format(out=config.out, why=why)) from error
+                raise RunError(DISK_FULL.format(out=config.out, why=why)) from error
             if memory.is_exhausted(error):
                 raise _out_of_memory(error, precision, "Try a smaller train.batch.") from error
             raise
@@ -142,7 +144,7 @@ def _run(
     except (RuntimeError, MemoryError) as error:
         if memory.is_exhausted(error):
             advice = _memory_advice(plan, precision, directory)
-            raise _out_of_memory(error, precision, advice) from error
+            raise RunError(*_out_of_memory(error, precision, advice).problems) from error
         raise
     finally:
         tracker.close()
@@ -263,6 +265,7 @@ def _batch_stream(
             pin_memory=precision.device.type == "cuda",
             rank=world.rank,
             world=world.size,
+            local_ranks=environment.local_size(),
         )
 
     return stream
@@ -274,9 +277,16 @@ def _train(
     """Train to the end and print the summary, or exit with 75 when asked to stop."""
     try:
         with handle_signals() as signals:
-            action = trainer.train(signals.pop_request)
+            action = trainer.train(_poll(config, signals, trainer.world), signals.interruptible)
             if action:
                 _exit_stopped(action, signals, trainer, directory, tracker)
+    except ConfigError as error:  # images that cannot be loaded any more, weights of metrics, ...
+        saved = ""
+        if trainer.saved_nimg > 0:
+            saved = f" The state at {trainer.saved_nimg / 1000:g} kimg is saved: once this is "
+            saved += f"mended, resume with gantrain resume={directory.path}"
+        *others, last = error.problems
+        raise RunError(*others, f"{last}{saved}") from error
     except NonFiniteGradient as error:
         alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
@@ -284,6 +294,15 @@ def _train(
     if not trainer.world.is_rank_zero:
         return None
     return summary.finish(trainer, data, directory, tracker, config)
+
+
+def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
+    """Return () -> what to do before the next step: what a signal or the clock asks for."""
+    # Of one rank's clock: the others take part in what it asks for.
+    alarm = Alarm(config.checkpoint.every_minutes if world.is_rank_zero else None)
+    return lambda: (
+        signals.pop_request() or (Action.CHECKPOINT if alarm.rings() else Action.CONTINUE)
+    )
 
 
 def _exit_stopped(
