@@ -126,6 +126,7 @@ class RuntimeConfig:
         device: auto, cpu, cuda, cuda:N or mps.
         devices: how many processes to start, one device each.
         timeout: seconds after which a rank that does not answer is reported as hung.
+        lock_timeout: seconds to wait for another process that is just ending the same run.
         workers: data loader processes; None: see `gantrain.build.data_workers`.
         threads: CPU threads per process; None: see `gantrain.engine.threads`.
     """
@@ -133,6 +134,7 @@ class RuntimeConfig:
     device: str
     devices: AtLeastOne
     timeout: Positive
+    lock_timeout: NotNegative
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     channels_last: bool

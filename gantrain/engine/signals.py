@@ -53,6 +53,7 @@ class Signals:
 
     Args:
         environ: environment variables; None: those of the process.
+        on_request: called by every signal that requests something.
 
     Attributes:
         received: the latest signal that requested the largest action; None before the first.
@@ -61,7 +62,12 @@ class Signals:
         actions: the action that each signal requests.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        on_request: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_request = on_request
         env = os.environ if environ is None else environ
         self.received: signal.Signals | None = None
         self.previous_handlers: dict[signal.Signals, Handler] = {}
@@ -110,6 +116,7 @@ class Signals:
             self._save = True
         else:
             self._exit = max(self._exit, action)
+        self._on_request()
         if self._is_waiting:
             self._is_waiting = False  # once: what follows is not a wait
             raise Interrupted
@@ -171,9 +178,13 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
 
 
 @contextmanager
-def handle_signals() -> Iterator[Signals]:
-    """Handle signals inside the block, starting with deferred ones, then restore the handlers."""
-    signals = Signals()
+def handle_signals(on_request: Callable[[], None] = lambda: None) -> Iterator[Signals]:
+    """Handle signals inside the block, starting with deferred ones, then restore the handlers.
+
+    Args:
+        on_request: called by every signal that requests something.
+    """
+    signals = Signals(on_request=on_request)
     replaced: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         replaced[number] = handler = signal.signal(number, signals._handle)

@@ -66,6 +66,8 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
     recorded = directory.read_config()
     changes = _changed_settings(config, recorded)
     if changes and config.resume is None:
+        if directory.is_unused():  # its run was stopped before the first checkpoint
+            return None
         if earlier := _matching_earlier_config(config, directory):
             if result := _final_result(config, earlier, directory):
                 return ExistingRun(directory, True, earlier.get("init_from"), result)

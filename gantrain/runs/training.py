@@ -276,7 +276,7 @@ def _train(
 ) -> float | None:
     """Train to the end and print the summary, or exit with 75 when asked to stop."""
     try:
-        with handle_signals() as signals:
+        with handle_signals(directory.mark_ending) as signals:
             action = trainer.train(_poll(config, signals, trainer.world), signals.interruptible)
             if action:
                 _exit_stopped(action, signals, trainer, directory, tracker)
