@@ -57,8 +57,8 @@ def test_reports_and_grids_by_the_budget(
     [
         ([], 10_000, 50_000, 0, 1000),
         (["checkpoint.every_epochs=2", "checkpoint.snapshot_every_epochs=0.5"], 2400, 600, 0, 1000),
-        (["evaluation.every_epochs=3", "tracking.grid_every_epochs=1", *RANDOM], 10_000, 50_000, 3600, 1200),
-        (["train.epochs=4"], 960, 50_000, 0, 1000),  # a fifth of 4,800 images
+        (["evaluation.every_epochs=3", *RANDOM], 10_000, 50_000, 3600, 1000),
+        (["train.epochs=4", "tracking.grid_every_epochs=1"], 960, 50_000, 0, 1200),  # a fifth
         (["train.epochs=null", "train.kimg=0.003", "lr.unit=image"], 1, 50_000, 0, 1000),
     ],
 )  # fmt: skip

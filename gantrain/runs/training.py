@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
-from gantrain.engine import memory, seeding, threads
+from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
 from gantrain.engine.distributed.world import World, process_group
@@ -47,6 +48,7 @@ from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
+from gantrain.tracking.waiting import waiting
 
 DISK_FULL = (
     "Writing failed ({why}). Everything already saved in {out} is intact. Make room "
@@ -55,6 +57,7 @@ DISK_FULL = (
 OUT_OF_MEMORY = (
     "Out of memory on {device}. {shortage} {advice} (nvidia-smi shows what else uses a GPU.)"
 )
+FORECAST_SIDE = 128  # pixels; smaller images are trained on within a day, and say so soon
 
 
 def run(
@@ -183,14 +186,16 @@ def _gan_and_data(
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
-    gan = world.run_on_all(lambda: build.make_gan(full, images))
+    with waiting("building the networks"):
+        gan = world.run_on_all(lambda: build.make_gan(full, images))
     source = full.init_from
     if source:
         loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
         say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
 
     def prepare() -> None:
-        data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
+        with waiting("reading the images"):
+            data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
         evaluation.check_metrics(full, gan, data)
 
@@ -275,6 +280,8 @@ def _train(
     trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
 ) -> float | None:
     """Train to the end and print the summary, or exit with 75 when asked to stop."""
+    if advice := _forecast(trainer, data):
+        tracker.say(advice)
     try:
         with handle_signals(directory.mark_ending) as signals:
             action = trainer.train(_poll(config, signals, trainer.world), signals.interruptible)
@@ -286,6 +293,8 @@ def _train(
             saved = f" The state at {trainer.saved_nimg / 1000:g} kimg is saved: once this is "
             saved += f"mended, resume with gantrain resume={directory.path}"
         *others, last = error.problems
+        if not saved:
+            raise
         raise RunError(*others, f"{last}{saved}") from error
     except NonFiniteGradient as error:
         alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
@@ -294,6 +303,19 @@ def _train(
     if not trainer.world.is_rank_zero:
         return None
     return summary.finish(trainer, data, directory, tracker, config)
+
+
+def _forecast(trainer: Trainer, data: Dataset) -> str | None:
+    """Return a sentence about how long the training will take, if that is days on a CPU."""
+    device, size = trainer.precision.device, max(data.resolution)
+    if device.type != "cpu" or trainer.world.size > 1 or size < FORECAST_SIDE:
+        return None
+    count = min(trainer.plan.microbatch, 2)
+    items = [data.item(trainer.nimg + i) for i in range(count)]
+    batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
+    images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
+    seconds = forecast.seconds_per_image(trainer.gan, images, trainer.precision)
+    return forecast.advice(seconds, trainer.plan.total - trainer.nimg)
 
 
 def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
