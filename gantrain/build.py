@@ -10,6 +10,8 @@ import yaml
 from torch import Tensor
 
 from gantrain import targets
+from gantrain.config.annotations import to_floats
+from gantrain.config.check import constructor_annotations
 from gantrain.config.data_kind import keep_reading
 from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.data.base import Dataset, check_members
@@ -25,9 +27,24 @@ from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
 
 
+def resolve(name: str, section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Import what the `_target_` of a section names.
+
+    Args:
+        name: the section: model, data or optimizer.
+        section: its checked values.
+
+    Returns:
+        (the class, its settings, with floats where it takes floats: torch refuses betas=[0,0.9]).
+    """
+    cls, settings = targets.resolve(section)
+    annotations = constructor_annotations(name, section) or {}
+    return cls, {key: to_floats(x, annotations.get(key, Any)) for key, x in settings.items()}
+
+
 def make_data(config: RunConfig) -> Dataset:
     """Return the data set, not yet prepared."""
-    cls, settings = targets.resolve(config.data)
+    cls, settings = resolve("data", config.data)
     data = cls(seed=config.seed, **settings)
     check_members(data)
     return data
@@ -40,13 +57,13 @@ def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
         config: the checked config.
         images: channels, resolution and labels of the data set.
     """
-    cls, settings = targets.resolve(config.model)
+    cls, settings = resolve("model", config.model)
     return cls(images, **settings)
 
 
 def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
     """Return one optimizer per player."""
-    optimizer, settings = targets.resolve(config.optimizer)
+    optimizer, settings = resolve("optimizer", config.optimizer)
     return build_optimizers(gan, optimizer, settings)
 
 
@@ -148,9 +165,16 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         epoch_images=images_per_epoch if lr.unit == "epoch" else None,
         compat=lr.compat,
     )
-    tracking = config.tracking
+    tracking, checkpoint, evaluation = config.tracking, config.checkpoint, config.evaluation
+
+    def every(kimg: float | None, epochs: float | None, default: float = 0) -> int:
+        """Return a cadence in images; that in epochs comes first."""
+        if epochs is not None:
+            return max(1, round(epochs * images_per_epoch))
+        return round(default if kimg is None else kimg * 1000)
+
     # A run has at most 6,250 reports, and a report covers at least 20 steps
-    tick = _images_or_default(tracking.every_kimg, max(100, total / 6250, 20 * batch)) or 1
+    tick = every(tracking.every_kimg, None, max(100, total / 6250, 20 * batch)) or 1
     return TrainingPlan(
         seed=config.seed,
         total=total,
@@ -162,22 +186,23 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         on_nonfinite=train.on_nonfinite,
         tick=tick,
         health_every=_health_every(tracking, tick, total),
-        grid_every=_images_or_default(tracking.grid_every_kimg, max(1000, total / 500)),
-        checkpoint_every=max(1, round(config.checkpoint.every_kimg * 1000)),
-        snapshot_every=round(config.checkpoint.snapshot_every_kimg * 1000),
-        evaluate_every=round(config.evaluation.every_kimg * 1000),
+        grid_every=every(
+            tracking.grid_every_kimg, tracking.grid_every_epochs, max(1000, total / 500)
+        ),
+        # A fifth of a small budget may be lost, not all of it.
+        checkpoint_every=max(
+            1, min(every(checkpoint.every_kimg, checkpoint.every_epochs), total // 5)
+        ),
+        snapshot_every=every(checkpoint.snapshot_every_kimg, checkpoint.snapshot_every_epochs),
+        evaluate_every=every(evaluation.every_kimg, evaluation.every_epochs),
     )
-
-
-def _images_or_default(kimg: float | None, default: float) -> int:
-    """Return `kimg` in images if it is set, else `default`, rounded."""
-    return round(default if kimg is None else kimg * 1000)
 
 
 def _health_every(tracking: TrackingConfig, tick: int, total: int) -> int:
     """Return the images between two probes, a multiple of the tick; 0: no probes."""
     default = max(20 * tracking.health_images, total / 500)
-    return math.ceil(_images_or_default(tracking.health_every_kimg, default) / tick) * tick
+    wanted = tracking.health_every_kimg
+    return math.ceil(round(default if wanted is None else wanted * 1000) / tick) * tick
 
 
 def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int = 1) -> int:

@@ -23,6 +23,15 @@ class ConfigError(Exception):
         return "\n".join(self.problems)
 
 
+class RunError(ConfigError):
+    """One or more problems that ended a run after its start. Exit code 1: what is saved is intact.
+
+    Args:
+        problem: a sentence, as in ConfigError.
+        other_problems: further ones.
+    """
+
+
 def format_value(value: Any) -> str:
     """Return the value as a user would type it, such as "null" for None."""
     if value is None:

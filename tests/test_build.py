@@ -23,6 +23,9 @@ def _hydra() -> Iterator[None]:
         yield
 
 
+RANDOM = ["evaluation.extractor=random"]  # needs no weights
+
+
 def load(*overrides: str) -> RunConfig:
     return load_run_config(compose("train", list(overrides)), typed_keys=[])
 
@@ -47,6 +50,53 @@ def test_reports_and_grids_by_the_budget(
     plan = build.make_plan(config, images_per_epoch)
     assert (plan.tick, plan.grid_every) == (tick, grid)
     assert plan.health_every % plan.tick == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "checkpoints", "snapshots", "evaluations", "grids"),
+    [
+        ([], 10_000, 50_000, 0, 1000),
+        (["checkpoint.every_epochs=2", "checkpoint.snapshot_every_epochs=0.5"], 2400, 600, 0, 1000),
+        (["evaluation.every_epochs=3", *RANDOM], 10_000, 50_000, 3600, 1000),
+        (["train.epochs=4", "tracking.grid_every_epochs=1"], 960, 50_000, 0, 1200),  # a fifth
+        (["train.epochs=null", "train.kimg=0.003", "lr.unit=image"], 1, 50_000, 0, 1000),
+    ],
+)  # fmt: skip
+def test_cadences_in_passes_and_at_least_five_checkpoints(
+    overrides: list[str], checkpoints: int, snapshots: int, evaluations: int, grids: int
+) -> None:
+    plan = build.make_plan(load("data=shapes", *overrides), 1200)
+    assert (plan.checkpoint_every, plan.snapshot_every) == (checkpoints, snapshots)
+    assert (plan.evaluate_every, plan.grid_every) == (evaluations, grids)
+
+
+def test_a_cadence_that_another_replaces_is_told() -> None:
+    overrides = ["checkpoint.every_kimg=3", "checkpoint.every_epochs=1"]
+    config = load_run_config(compose("train", overrides), ["checkpoint.every_kimg"])
+    assert config.warnings == (
+        "checkpoint.every_kimg has no effect: checkpoint.every_epochs is given instead.",
+    )
+    config = load_run_config(compose("train", overrides[1:]), ["checkpoint.every_epochs"])
+    assert config.warnings == ()
+
+
+OPTIMIZERS = sorted(file.stem for file in (paths.config_dir() / "optimizer").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_take_integers_for_numbers(name: str) -> None:
+    """torch refuses betas=[0,0.9] and the like."""
+    config = load(f"optimizer={name}")
+    for key, value in config.optimizer.items():
+        whole = [0, *value[1:]] if isinstance(value, list) and key == "betas" else value
+        if isinstance(value, float) and key in ("lr", "momentum", "weight_decay", "t0", "d"):
+            whole = 1 if key in ("lr", "d") else round(value)
+        config.optimizer[key] = whole
+    optimizer, settings = build.resolve("optimizer", config.optimizer)
+    layer = torch.nn.Linear(1, 1)
+    layer(torch.ones(1, 1)).sum().backward()
+    optimizer(layer.parameters(), **settings).step()
+    assert all(p.isfinite().all() for p in layer.parameters())
 
 
 @pytest.mark.parametrize(

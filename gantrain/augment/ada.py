@@ -9,8 +9,9 @@ from torch import Tensor, nn
 class ADA(nn.Module):
     """Controls the augmentation probability `p` to keep r_t = E[sign(D(x))] near `target`.
 
-    Every `interval` steps: p <- clamp(p + sign(r_t - target) * images / (1000 kimg), 0, max_p),
-    with r_t over the real images since. r_t is read one interval late, when it has already been
+    After steps `interval`, 2 * `interval`, ... (counted from 1):
+    p <- clamp(p + sign(r_t - target) * images / (1000 kimg), 0, max_p), with r_t over the real
+    images of a window of `interval` steps. r_t is read one window late, when it has already been
     copied from the device, so nothing waits for it.
 
     Args:
@@ -48,10 +49,10 @@ class ADA(nn.Module):
         """Adjust p every `interval` steps.
 
         Args:
-            index: number of the step that has just ended.
+            index: number of the step that has just ended, from 0.
             batch: images per step.
         """
-        if self.target is None or index % self.interval:
+        if self.target is None or (index + 1) % self.interval:
             return
         sums = self._read_host_copy()
         if sums is not None and sums[1] > 0:

@@ -10,12 +10,14 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gantrain import __version__, config
+from gantrain.cli import session
 from gantrain.cli.arguments import Arguments, parse
 from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import paths
 from gantrain.config.overrides import hydra_quote
 from gantrain.engine import signals, startup
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RunError
+from gantrain.tracking.waiting import waiting
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,16 +29,23 @@ SWEEPS_WITHOUT_MODEL = {"sweep=optuna", "sweep=null"}
 
 
 def main() -> int:
-    """Run the command line and return its exit code: 0 done, 2 configuration error.
+    """Run the command line and return its exit code.
+
+    0: done; 1: a problem that came up after the start; 2: a problem before it; 130: Ctrl-C.
 
     A command may exit with a code of its own (SystemExit).
     """
     startup.skip_final_gc()
+    return session.run(_run_explaining)
+
+
+def _run_explaining() -> int:
+    """Run the command line; print what is wrong with it and return the exit code."""
     try:
         return run()
     except ConfigError as error:
         _print_problems(error.problems)
-        return 2
+        return 1 if isinstance(error, RunError) else 2
 
 
 def run() -> int:
@@ -107,7 +116,8 @@ class CommandTask:
 
             extra = [preflight.check(settings)]
         self.started = True
-        command = startup.import_without_gc(f"gantrain.commands.{self.command}")
+        with waiting("loading torch"):
+            command = startup.import_without_gc(f"gantrain.commands.{self.command}")
         try:
             return command.main(settings, *extra)
         except (RuntimeError, MemoryError) as error:  # train handles this itself, in more detail

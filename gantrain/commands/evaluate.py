@@ -14,8 +14,9 @@ from gantrain.errors import ConfigError
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, unsupported_metrics
-from gantrain.runs.evaluation import MIN_IMAGES, append_evaluations, make_metric_networks
+from gantrain.metrics import requirements
+from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue
+from gantrain.runs.evaluation import append_evaluations, make_metric_networks, subject_of
 from gantrain.tracking.console import progress_bar
 
 EVALUATIONS_FILE = "evaluations.jsonl"
@@ -42,7 +43,6 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         truncation_psi=config.truncation_psi,
         batch=config.batch,
     )
-    _check_counts(request, config, translates, data)
     with progress_bar(_total(request, translates, data)) as advance:
         if translates:
             values = evaluate_translation(model.networks, model, data, networks, request, advance)
@@ -54,41 +54,23 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
 
 
 def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Dataset) -> list[str]:
-    """Return the names of the metrics, after checking that they apply."""
+    """Return the names of the metrics, after checking that they can be measured.
+
+    Raises:
+        ConfigError: lists every reason why not.
+    """
+    if translates and config.split == "train":
+        raise ConfigError(
+            "split=train has no effect: translations are evaluated on test images. Remove it."
+        )
     pairs = translates and data.has_pairs
-    if config.metrics is None:
-        return ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
+    metrics = config.metrics or ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
-    unsupported = unsupported_metrics(
-        config.metrics, model.algorithm, translates=translates, pairs=pairs, has_w=has_w
-    )
-    if problems := [f"metrics: {problem}" for problem in unsupported]:
-        raise ConfigError(*problems)
-    return list(dict.fromkeys(config.metrics))
-
-
-def _check_counts(
-    request: EvaluationRequest, config: EvaluateConfig, translates: bool, data: Dataset
-) -> None:
-    """Raise ConfigError if there are too few images."""
-    if translates:
-        if config.split == "train":
-            raise ConfigError(
-                "split=train has no effect: translations are evaluated on test images. Remove it."
-            )
-        counts = [data.test_count(domain) for domain in "ab"]
-    else:
-        counts = [_real_count(request, data)]
-    if min(counts) < MIN_IMAGES:
-        hint = " Try split=train." if request.split == "test" else ""
-        raise ConfigError(
-            f"Only {min(counts)} real images: at least {MIN_IMAGES} are required, hundreds are "
-            f"recommended.{hint}"
-        )
-    if (request.num_images or MIN_IMAGES) < MIN_IMAGES:
-        raise ConfigError(
-            f"num_images={request.num_images} is too small: at least {MIN_IMAGES} are required."
-        )
+    split = config.split or "train"
+    subject = subject_of(model.algorithm, data, translates=translates, has_w=has_w, split=split)
+    if sentences := list(requirements.problems(metrics, subject, config.num_images)):
+        raise ConfigError(*sentences)
+    return list(dict.fromkeys(metrics))
 
 
 def _real_count(request: EvaluationRequest, data: Dataset) -> int:

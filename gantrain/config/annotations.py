@@ -66,6 +66,28 @@ def accepts(
     return _fits_plain(value, origin or annotation, bounds if ranged else ())
 
 
+def to_floats(value: Any, annotation: Any) -> Any:
+    """Return `value` with floats for integers wherever the annotation takes only the former.
+
+    Args:
+        value: a plain value that fits the annotation.
+        annotation: see `explain_mismatch`.
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return to_floats(value, args[0])
+    if origin in (Union, types.UnionType):
+        if type(value) is int and int in args:
+            return value
+        fitting = [arg for arg in args if accepts(value, arg)]
+        return to_floats(value, fitting[0]) if fitting else value
+    if isinstance(value, (list, tuple)) and args and origin in (list, tuple):
+        kinds = args if args[-1] is not Ellipsis else args[:1]
+        kinds = kinds * len(value) if len(kinds) == 1 else kinds
+        return [to_floats(item, kind) for item, kind in zip(value, kinds, strict=True)]
+    return float(value) if type(value) is int and annotation is float else value
+
+
 def _fits_plain(value: Any, kind: Any, bounds: tuple[Range, ...]) -> bool:
     if kind in (None, type(None)):
         return value is None

@@ -89,7 +89,7 @@ def _get(config: Config, key: str) -> Any:
 
 def _evaluation(config: Config) -> Iterator[str]:
     section = config["evaluation"]
-    if not section["every_kimg"]:
+    if not (section["every_kimg"] or section["every_epochs"]):
         return
     if not section["metrics"]:
         yield "evaluation.metrics is empty: name metrics, or set evaluation.every_kimg=0."
@@ -338,8 +338,17 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         lambda get: data_kind.class_attribute(get("model._target_"), "takes") == "images",
         "only models with two domains translate test images",
     ),
+    **{
+        f"{key}every_kimg": (
+            lambda get, key=key: get(f"{key}every_epochs") is not None,
+            f"{key}every_epochs is given instead",
+        )
+        for key in ("checkpoint.", "checkpoint.snapshot_", "evaluation.", "tracking.grid_")
+    },
     "tracking.grid_images": (
-        lambda get: get("tracking.grid_every_kimg") == 0,
+        lambda get: (
+            get("tracking.grid_every_kimg") == 0 and get("tracking.grid_every_epochs") is None
+        ),
         "tracking.grid_every_kimg=0 writes no grids",
     ),
     "tracking.health_images": (

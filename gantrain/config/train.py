@@ -75,14 +75,20 @@ class CheckpointConfig:
     """How often to save.
 
     Attributes:
-        every_kimg: thousands of images between checkpoints.
+        every_kimg: thousands of images between checkpoints, of which there are at least five.
+        every_epochs: the same in passes over the data; None: every_kimg holds.
+        every_minutes: minutes between further checkpoints; None: none.
         keep: how many of the latest checkpoints to keep.
         snapshot_every_kimg: thousands of images between snapshots; 0: only at the end.
+        snapshot_every_epochs: the same in passes over the data; None: snapshot_every_kimg holds.
     """
 
     every_kimg: Positive
+    every_epochs: Positive | None
+    every_minutes: Positive | None
     keep: AtLeastOne
     snapshot_every_kimg: NotNegative
+    snapshot_every_epochs: Positive | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class EvaluationConfig:
     Attributes:
         test_images: test images translated per domain; 0: none.
         every_kimg: thousands of images between evaluations; 0: none during training.
+        every_epochs: the same in passes over the data; None: every_kimg holds.
         inception: weight file of the Inception network; None: the published weights.
         lpips: weight file of LPIPS; None: the published weights.
         best: the value whose best snapshot is kept.
@@ -100,6 +107,7 @@ class EvaluationConfig:
 
     test_images: Count
     every_kimg: NotNegative
+    every_epochs: Positive | None
     metrics: list[str]
     num_images: AtLeastOne
     resize: Literal["clean", "tf1"]
@@ -118,6 +126,7 @@ class RuntimeConfig:
         device: auto, cpu, cuda, cuda:N or mps.
         devices: how many processes to start, one device each.
         timeout: seconds after which a rank that does not answer is reported as hung.
+        lock_timeout: seconds to wait for another process that is just ending the same run.
         workers: data loader processes; None: see `gantrain.build.data_workers`.
         threads: CPU threads per process; None: see `gantrain.engine.threads`.
     """
@@ -125,6 +134,7 @@ class RuntimeConfig:
     device: str
     devices: AtLeastOne
     timeout: Positive
+    lock_timeout: NotNegative
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     channels_last: bool
@@ -140,11 +150,13 @@ class TrackingConfig:
     Attributes:
         every_kimg: thousands of images between rows of metrics.jsonl.
         grid_every_kimg: thousands of images between sample grids; 0: no grids.
+        grid_every_epochs: the same in passes over the data; None: grid_every_kimg holds.
         health_every_kimg: thousands of images between health probes; 0: no probes.
     """
 
     every_kimg: Positive | None
     grid_every_kimg: NotNegative | None
+    grid_every_epochs: Positive | None
     grid_images: AtLeastOne
     health_every_kimg: NotNegative | None
     health_images: Annotated[int, Range(2)]

@@ -1,9 +1,11 @@
-"""Peak memory, and errors about memory that ran out."""
+"""Peak memory, errors about memory that ran out, and copies in the memory of the CPU."""
 
 import re
 import sys
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def peak_gigabytes(device: torch.device) -> float:
@@ -50,3 +52,12 @@ def shortage(error: BaseException) -> str:
     match = re.match(r".*? is free\.", text)
     short = match.group() if match else re.split(r"(?<=\.)\s|\sException raised", text)[0]
     return short if short.endswith(".") else f"{short}."
+
+
+def to_cpu(value: Any, copy: bool = False) -> Any:
+    """Move the tensors of nested dicts and lists to the CPU; `copy` clones those already there."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=copy)
+    if isinstance(value, dict):
+        return {key: to_cpu(item, copy) for key, item in value.items()}
+    return [to_cpu(item, copy) for item in value] if isinstance(value, list) else value

@@ -228,14 +228,17 @@ class PhaseRunner:
         for batch in microbatches:
             if origin := nan_tracing.check_inputs(self.gan, batch, inputs):
                 return origin
-        slot = sum(_image_count(batch) for batch in microbatches) * self.world.rank
+        own_images = sum(_image_count(batch) for batch in microbatches)
+        slot = own_images * self.world.rank
         restore_buffers = nan_tracing.save_buffers(self.gan)
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
             watch = nan_tracing.NonFiniteWatch(self.gan)
             with watch.watching():
-                self._accumulate(phase, batch, step, 1.0)
+                # The share of the step itself: another one could scale a value out of its range.
+                share = _image_count(batch) / (own_images * self.world.size)
+                self._accumulate(phase, batch, step, share)
             if watch.origin:
                 return watch.origin
             slot += _image_count(batch)

@@ -37,9 +37,15 @@ class Action(IntEnum):
     """What to do between two steps. Among several signals and ranks, the largest value wins."""
 
     CONTINUE = 0
-    SAVE = 1  # save the state and keep training until killed
-    STOP = 2  # save and exit
-    REQUEUE = 3  # save, ask the scheduler to run the job again, and exit
+    CHECKPOINT = 1  # save the state, since the time for it has come
+    SAVE = 2  # save the state and a snapshot, and keep training until killed
+    STOP = 3  # save and exit
+    REQUEUE = 4  # save, ask the scheduler to run the job again, and exit
+    FAIL = 5  # save, and raise why the data could not be loaded
+
+
+class Interrupted(BaseException):
+    """A signal has ended a wait inside `Signals.interruptible`."""
 
 
 class Signals:
@@ -47,6 +53,7 @@ class Signals:
 
     Args:
         environ: environment variables; None: those of the process.
+        on_request: called by every signal that requests something.
 
     Attributes:
         received: the latest signal that requested the largest action; None before the first.
@@ -55,7 +62,12 @@ class Signals:
         actions: the action that each signal requests.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        on_request: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_request = on_request
         env = os.environ if environ is None else environ
         self.received: signal.Signals | None = None
         self.previous_handlers: dict[signal.Signals, Handler] = {}
@@ -63,6 +75,7 @@ class Signals:
         # The terminal sends Ctrl-C to every process, and the launching process forwards it as
         # well, so only the launcher can tell whether the user pressed it twice.
         self._ignore_repeated = env.get(LAUNCHED) == "1"
+        self._is_waiting = False
         # Two fields, so that a signal that arrives during `pop_request` is never lost.
         self._save = False
         self._exit = Action.CONTINUE
@@ -75,6 +88,20 @@ class Signals:
             self._save = False
             return Action.SAVE
         return Action.CONTINUE
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal that requests something raise Interrupted inside the block.
+
+        For waits that may never end, such as that for data on a disk that is gone.
+        """
+        self._is_waiting = True
+        try:
+            if self._exit or self._save:  # it came just before
+                raise Interrupted
+            yield
+        finally:
+            self._is_waiting = False
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         received = signal.Signals(number)
@@ -89,6 +116,10 @@ class Signals:
             self._save = True
         else:
             self._exit = max(self._exit, action)
+        self._on_request()
+        if self._is_waiting:
+            self._is_waiting = False  # once: what follows is not a wait
+            raise Interrupted
 
 
 _FROM_TERMINAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}
@@ -147,9 +178,13 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
 
 
 @contextmanager
-def handle_signals() -> Iterator[Signals]:
-    """Handle signals inside the block, starting with deferred ones, then restore the handlers."""
-    signals = Signals()
+def handle_signals(on_request: Callable[[], None] = lambda: None) -> Iterator[Signals]:
+    """Handle signals inside the block, starting with deferred ones, then restore the handlers.
+
+    Args:
+        on_request: called by every signal that requests something.
+    """
+    signals = Signals(on_request=on_request)
     replaced: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         replaced[number] = handler = signal.signal(number, signals._handle)

@@ -36,6 +36,25 @@ class Throughput:
         return values
 
 
+class Alarm:
+    """Rings every so many minutes.
+
+    Args:
+        minutes: between two rings; None: never.
+    """
+
+    def __init__(self, minutes: float | None) -> None:
+        self._seconds = None if minutes is None else minutes * 60
+        self._last = time.monotonic()
+
+    def rings(self) -> bool:
+        """Return whether the time has passed since the last ring."""
+        if self._seconds is None or time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
 def crossed(before: int, after: int, every: int) -> bool:
     """Return whether a multiple of `every` images (0: never) lies in (before, after].
 

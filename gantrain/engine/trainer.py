@@ -1,8 +1,10 @@
 """The training loop, which every GAN shares: steps, schedules, averages, reports, files."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,39 +14,19 @@ from gantrain.engine import seeding
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed.world import World
 from gantrain.engine.ema import EMA
-from gantrain.engine.memory import peak_gigabytes
+from gantrain.engine.feed import Feed, Interruptible, to_device
+from gantrain.engine.memory import is_exhausted, peak_gigabytes, to_cpu
 from gantrain.engine.optim import restore_optimizer, set_lr
 from gantrain.engine.phase import NonFiniteGradient, PhaseRunner
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.reporting import Evaluate, Probe, Tracker
 from gantrain.engine.signals import Action
 from gantrain.engine.timing import Throughput, crossed
+from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, RankLocal, Step
 from gantrain.health.alarms import nonfinite_alarm
-from gantrain.ops.value_range import to_float
 from gantrain.tracking.stats import means, merge_states
-
-Evaluate = Callable[[int, nn.Module], tuple[dict[str, float], bool]]
-Probe = Callable[[], dict[str, float]]
-
-
-class Tracker(Protocol):
-    """Interface of what the trainer reports to; `nimg` is the number of images trained on."""
-
-    def progress(self, nimg: int) -> None:
-        """Report that a step is done."""
-
-    def scalars(self, nimg: int, values: dict[str, float]) -> None:
-        """Report one row of values."""
-
-    def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
-        """Report sample images, [N, C, H, W] in [-1, 1] by column."""
-
-    def event(self, nimg: int, event: dict[str, Any]) -> None:
-        """Report an alarm."""
-
-    def say(self, text: str) -> None:
-        """Report a message for the user."""
 
 
 class Trainer:
@@ -73,6 +55,7 @@ class Trainer:
         early_stopped: whether an evaluation has asked to stop.
         nimg: the images trained on.
         index: the optimizer steps taken.
+        saved_nimg: the images of the last checkpoint; -1: there is none.
     """
 
     def __init__(
@@ -97,8 +80,8 @@ class Trainer:
         self.checkpoints, self.snapshot = checkpoints, snapshot
         self.metadata, self.world = metadata or {}, world or World()
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.layout: torch.memory_format = layout
-        self.preview = None if preview is None else self._to_device(preview)
+        self.to_device = partial(to_device, device=precision.device, layout=layout)
+        self.preview = None if preview is None else self.to_device(preview)
         self.ema = EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
         self.runner = PhaseRunner(
             gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
@@ -111,7 +94,7 @@ class Trainer:
         self.early_stopped = False
         self.nimg = 0
         self.index = 0
-        self._saved_nimg = -1  # of the last checkpoint
+        self.saved_nimg = -1
         self._initial_state: dict[str, Any] | None = None  # stands in for the first checkpoint
         self._throughput = Throughput()
 
@@ -120,27 +103,33 @@ class Trainer:
         """The generator for inference: the average if there is one."""
         return self.ema.network if self.ema else self.gan.G
 
-    def train(self, poll_action: Callable[[], Action] = lambda: Action.CONTINUE) -> Action:
+    def train(
+        self,
+        poll_action: Callable[[], Action] = lambda: Action.CONTINUE,
+        interruptible: Interruptible = nullcontext,
+    ) -> Action:
         """Train until the budget is spent, an evaluation stops early, or an action says to stop.
 
         The state is saved at the end.
 
         Args:
-            poll_action: called before every step. SAVE saves the state and continues; STOP and
-                REQUEUE end the training.
+            poll_action: called before every step. CHECKPOINT and SAVE save the state and continue;
+                STOP and REQUEUE end the training.
+            interruptible: () -> the context in which a signal ends a wait for data.
 
         Returns:
             STOP or REQUEUE if that ended the training, else CONTINUE.
 
         Raises:
             NonFiniteGradient: with its origin, where that can be found.
+            ConfigError: an image cannot be loaded any more; the state is saved.
         """
         # Where gradients are not checked at once, a bad step is traced by going back to a saved
         # state; before the first checkpoint this copy is it.
         if self.nimg == 0 and not self.runner.check_immediately:
-            self._initial_state = _to_cpu(self.state_dict(), copy=True)
+            self._initial_state = to_cpu(self.state_dict(), copy=True)
         try:
-            return self._train(poll_action)
+            return self._train(poll_action, interruptible)
         except NonFiniteGradient as error:
             if not error.origin:
                 self._retrace(error, poll_action)
@@ -163,10 +152,10 @@ class Trainer:
         self.runner.check_immediately = True
         stream = self.batches(self.nimg)
         while self.index <= error.index and not self.world.all_reduce_max(poll_action()):
-            self._step(self._to_device(next(stream)))
+            self._step(self.to_device(next(stream)))
 
-    def _train(self, poll_action: Callable[[], Action]) -> Action:
-        stream = self.batches(self.nimg)
+    def _train(self, poll_action: Callable[[], Action], interruptible: Interruptible) -> Action:
+        feed = Feed(self.batches)
         if self.nimg == 0:
             self._show_grid()
         # After the grid, which is not training time.
@@ -174,31 +163,45 @@ class Trainer:
         action = Action.CONTINUE
         try:
             while self.nimg < self.plan.total and not self.early_stopped:
-                # A vote: a signal may have reached one rank only, and all must stop at the same
-                # step.
-                action = Action(self.world.all_reduce_max(poll_action()))
-                if action is Action.SAVE:
-                    self._save()
-                elif action:
-                    break
                 with self._throughput.waiting():
-                    images = next(stream)
-                self._step(self._to_device(images))
+                    feed.fetch(self.nimg, interruptible)
+                # A vote: a signal or a lost disk may have reached one rank only, and all must stop
+                # at the same step.
+                wish = Action.FAIL if feed.error else poll_action()
+                action = Action(self.world.all_reduce_max(wish))
+                if action in (Action.CHECKPOINT, Action.SAVE):
+                    self._save()
+                    if action is Action.SAVE:  # whatever kills the run next, it can be used
+                        self._snapshot()
+                    continue
+                if action:
+                    break
+                self._step(self.to_device(feed.take()))
                 # From the images before the step, because cadences fire when a multiple is crossed.
-                self._maintain(self.nimg - self.plan.batch, self.nimg)
+                try:
+                    self._maintain(self.nimg - self.plan.batch, self.nimg)
+                except (ConfigError, RuntimeError, MemoryError) as error:
+                    # An evaluation that fails costs no images. (A lack of memory is one rank's.)
+                    alone = self.world.size == 1 and is_exhausted(error)
+                    if alone or isinstance(error, ConfigError):
+                        self._save()
+                    raise
                 self.world.end_warmup()
         finally:
-            if isinstance(stream, Generator):
-                # Ends the data workers now; otherwise they would live until the garbage collection.
-                stream.close()
+            feed.close()
         is_done = self.nimg >= self.plan.total or self.early_stopped
         # A resumed run that was done before has a checkpoint of these images: report only once
-        if is_done and self._saved_nimg != self.nimg:
+        if is_done and self.saved_nimg != self.nimg:
             if not self.early_stopped:
                 self._evaluate()
             if not self.runner.stats.is_empty:  # the images since the last whole tick
                 self._report(with_probe=False)
-        self._save()
+        if self.nimg or action is not Action.FAIL:
+            self._save()
+            if not is_done:
+                self._snapshot()
+        if action is Action.FAIL:
+            self.world.run_on_all(feed.raise_error)
         if not is_done:
             return action
         self._show_grid()
@@ -309,7 +312,7 @@ class Trainer:
 
     def _save(self) -> None:
         self.runner.check()
-        if self._saved_nimg != self.nimg:
+        if self.saved_nimg != self.nimg:
             # Ranks that have drifted apart must not overwrite the last good state.
             self.world.check_equal(self.gan)
             # All ranks take part in it; only rank 0 writes.
@@ -317,17 +320,7 @@ class Trainer:
             if self.world.is_rank_zero:
                 self.checkpoints.save(self.nimg, state)
             self.world.barrier()  # a rank that exits early would end rank 0 while it writes
-            self._saved_nimg, self._initial_state = self.nimg, None
-
-    def _to_device(self, images: dict[str, Tensor]) -> Batch:
-        """Move a batch to the device, with images as floats in [-1, 1]."""
-        device = self.precision.device
-        # As uint8, a quarter of the bytes; the device makes floats of them.
-        moved = {name: x.to(device, non_blocking=True) for name, x in images.items()}
-        return {
-            name: to_float(x).contiguous(memory_format=self.layout) if x.dim() == 4 else x
-            for name, x in moved.items()  # labels have two dimensions and stay as they are
-        }
+            self.saved_nimg, self._initial_state = self.nimg, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to continue bit for bit.
@@ -352,7 +345,7 @@ class Trainer:
         """Return the state that differs between ranks, on the CPU."""
         local = {name: module.get_extra_state() for name, module in self._rank_local()}
         stats = self.runner.stats.state_dict()
-        return _to_cpu({"local": local, "stats": stats})
+        return to_cpu({"local": local, "stats": stats})
 
     def _rank_local(self) -> list[tuple[str, RankLocal]]:
         return [(n, m) for n, m in self.gan.named_modules() if isinstance(m, RankLocal)]
@@ -376,7 +369,7 @@ class Trainer:
             self.ema.network.load_state_dict(state["ema"] or self.gan.G.state_dict())
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, state["optimizers"][name])
-        self.nimg = self._saved_nimg = state["nimg"]
+        self.nimg = self.saved_nimg = state["nimg"]
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
         self.last_evaluation, self._unreported = state.get("measured", ({}, {}))
@@ -389,12 +382,3 @@ class Trainer:
         elif self.world.is_rank_zero:
             stats = merge_states([state["stats"] for state in ranks])
             self.runner.stats.load_state_dict(stats, self.precision.device)
-
-
-def _to_cpu(value: Any, copy: bool = False) -> Any:
-    """Move the tensors of nested dicts and lists to the CPU; `copy` clones those already there."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=copy)
-    if isinstance(value, dict):
-        return {key: _to_cpu(item, copy) for key, item in value.items()}
-    return [_to_cpu(item, copy) for item in value] if isinstance(value, list) else value

@@ -20,11 +20,11 @@ from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
 from gantrain.metrics.kid import kid, kid_std
-from gantrain.metrics.lpips import LEAST_SIDE
 from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
 from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
+from gantrain.metrics.requirements import LEAST_SIDES
 from gantrain.ops.precision import full_float32
 from gantrain.ops.value_range import to_float, to_uint8
 
@@ -185,8 +185,8 @@ def _paired_metrics(
         update_digest(hasher, y)
         for name in names:
             if name == "lpips":
-                if min(y.shape[-2:]) < LEAST_SIDE:
-                    raise ConfigError(f"lpips needs images of at least {LEAST_SIDE} pixels.")
+                if min(y.shape[-2:]) < (least := LEAST_SIDES["lpips"]):
+                    raise ConfigError(f"lpips needs images of at least {least} pixels.")
                 device = next(networks.lpips.parameters()).device
                 pair = [to_float(image).expand(-1, 3, -1, -1).to(device) for image in (fake, y)]
                 scores[name].append(networks.lpips(*pair).cpu().double())

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 try:
@@ -14,13 +15,34 @@ TIMEOUT = 1.0  # seconds; longer than a check by `is_held` or the end of a kille
 _descriptors: dict[Path, int] = {}  # of the lock files that this process holds
 
 
-def acquire(path: Path) -> str | None:
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock, as its file says.
+
+    Attributes:
+        process: number of the process, or 0 if unknown.
+        host: its machine.
+        job: its Slurm job and how often that was requeued, as in "12.0"; "": none.
+        is_ending: whether it has been told to end, see `mark_ending`.
+    """
+
+    process: int = 0
+    host: str = ""
+    job: str = ""
+    is_ending: bool = False
+
+    def __str__(self) -> str:
+        """Return "process P on H"."""
+        return f"process {self.process} on {self.host}" if self.process else "another process"
+
+
+def acquire(path: Path) -> Owner | None:
     """Lock `path` until `release` or the end of this process, whatever ends it.
 
     On a file system without locks (some network mounts) this has no effect.
 
     Returns:
-        None if the lock is held now, otherwise its owner: "process P on H".
+        None if the lock is held now, otherwise its owner.
     """
     key = path.resolve()
     if fcntl is None or key in _descriptors:
@@ -28,18 +50,62 @@ def acquire(path: Path) -> str | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         locked = _try_lock(descriptor)
-        owner = os.read(descriptor, 1000).decode(errors="replace").split()
+        owner = _read_owner(os.read(descriptor, 1000).decode(errors="replace"))
         if locked is True:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+            _write_owner(descriptor, is_ending=False)
             _descriptors[key] = descriptor
             return None
         if locked is None:
             return None
-        return f"process {owner[0]} on {owner[1]}" if len(owner) == 2 else "another process"
+        return owner
     finally:
         if key not in _descriptors:
             os.close(descriptor)
+
+
+def mark_ending(path: Path) -> None:
+    """Let others know that this process, which holds the lock on `path`, is about to end."""
+    descriptor = _descriptors.get(path.resolve())
+    if descriptor is not None:
+        _write_owner(descriptor, is_ending=True)
+
+
+def take_over(path: Path, owner: Owner) -> None:
+    """Remove the lock of an owner that is certainly gone, for the next `acquire`.
+
+    A file server may keep the lock of a machine that died.
+
+    Args:
+        path: the lock file.
+        owner: as `acquire` has returned it.
+    """
+    guard = path.with_name(f"{path.name}.takeover")  # of two that find it gone, one removes it
+    if acquire(guard) is not None:
+        return
+    try:
+        if path.exists() and _read_owner(path.read_text(errors="replace")) == owner:
+            path.unlink()
+    finally:
+        guard.unlink(missing_ok=True)
+        release(guard)
+
+
+def _write_owner(descriptor: int, *, is_ending: bool) -> None:
+    words = [str(os.getpid()), socket.gethostname()]
+    if job := os.environ.get("SLURM_JOB_ID"):
+        words.append(f"job={job}.{os.environ.get('SLURM_RESTART_COUNT', 0)}")
+    text = " ".join([*words, *["ending"] * is_ending])
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{text}\n".encode(), 0)
+    os.fsync(descriptor)  # for the other machines of a cluster
+
+
+def _read_owner(text: str) -> Owner:
+    words = text.split()
+    if len(words) < 2 or not words[0].isdigit():
+        return Owner()
+    job = next((word[4:] for word in words[2:] if word.startswith("job=")), "")
+    return Owner(int(words[0]), words[1], job, "ending" in words[2:])
 
 
 def release(path: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,20 @@ class Extractor:
         with full_float32(self.device):
             return self._apply(_to_rgb(images.to(self.device)))
 
+    def check_classifier(self) -> None:
+        """Raise ConfigError unless the weights have a classifier, which the Inception Score needs.
+
+        Raises:
+            ConfigError: they have none.
+        """
+        network = self._network
+        if isinstance(network, Inception) and network.fc.weight.any():
+            return
+        raise ConfigError(
+            f"The weights of {self.name} ({self.digest[:8]}) have no classifier, which the "
+            "Inception Score needs: use the published file (gantrain fetch weights=inception)."
+        )
+
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
         """Return class logits [N, 1008] of features [N, dim].
@@ -70,14 +84,9 @@ class Extractor:
         Raises:
             ConfigError: the weights have no classifier.
         """
-        network = self._network
-        if not isinstance(network, Inception) or not network.fc.weight.any():
-            raise ConfigError(
-                f"The weights of {self.name} ({self.digest[:8]}) have no classifier, which the "
-                "Inception Score needs: use the published file (gantrain fetch weights=inception)."
-            )
+        self.check_classifier()
         with full_float32(self.device):
-            return network.scores(features)
+            return cast(Inception, self._network).scores(features)
 
 
 def load_extractor(

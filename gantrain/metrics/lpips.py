@@ -9,7 +9,6 @@ from gantrain.ops.precision import full_float32
 _WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 EPS = 1e-10
-LEAST_SIDE = 16  # pixels: VGG halves the sides four times
 
 
 class LPIPS(nn.Module):

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW = 11  # side of SSIM's window in pixels
+from gantrain.metrics.requirements import LEAST_SIDES
+
+WINDOW = LEAST_SIDES["ssim"]  # its side in pixels
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:

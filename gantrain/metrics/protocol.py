@@ -1,6 +1,6 @@
 """The names of the metrics, and the protocol under which a value was measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -59,33 +59,6 @@ PARTS = {  # metrics that give several values
 def value_names(metrics: Iterable[str]) -> list[str]:
     """Return the names of the values that `metrics` yield, such as "precision"."""
     return [value for name in metrics for value in PARTS.get(name, (name,))]
-
-
-def unsupported_metrics(
-    metrics: Iterable[str], algorithm: str, *, translates: bool, pairs: bool, has_w: bool
-) -> Iterator[str]:
-    """Yield a sentence for each metric that a GAN or its data set does not support.
-
-    Args:
-        metrics: names of metrics.
-        algorithm: name of the GAN, for the sentences.
-        translates: whether the GAN translates images.
-        pairs: whether the data set's test images are paired.
-        has_w: whether the generator has StyleGAN's w.
-    """
-    for name in metrics:
-        if name in PAIRED and not translates:
-            yield (
-                f"{name} compares images with their ground truth, but {algorithm} generates images "
-                "from noise: leave it out."
-            )
-        elif name in PAIRED and not pairs:
-            yield (
-                f"{name} compares images with their ground truth, but this data set has no test "
-                "pairs: set data.test_pairs=true if the test images are paired, or leave it out."
-            )
-        if name in LATENT and not has_w:
-            yield f"{name} needs StyleGAN's w, which {algorithm} does not have: leave it out."
 
 
 @dataclass(frozen=True)

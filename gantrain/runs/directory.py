@@ -2,7 +2,10 @@
 
 import json
 import platform
+import shutil
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,11 @@ from gantrain.io import locks
 from gantrain.io.files import write_text
 
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
+# What a run leaves that never got to its first checkpoint; folders as far as they are known.
+WRITTEN_BEFORE_CHECKPOINT = ("config.yaml", "log.txt", "metrics.jsonl", "events.jsonl")
+FOLDERS = ("tensorboard", "grids", "checkpoints", "snapshots")
+JobIsGone = Callable[[str], bool]
+SECONDS_UNTIL_REFUSED = 2.0  # for a signal to reach the process that is to be waited for
 
 
 class RunDirectory:
@@ -71,26 +79,68 @@ class RunDirectory:
                 number += 1
 
     def is_unused(self) -> bool:
-        """Return whether the directory is missing, empty, or holds only leftovers of a start."""
+        """Return whether the directory may be used for a new run.
+
+        It is missing, empty, or holds only what a run left that failed during its start, or that
+        was stopped before its first checkpoint.
+        """
         if not self.path.exists():
             return True
-        return self.path.is_dir() and all(_is_leftover(path.name) for path in self.path.iterdir())
+        return self.path.is_dir() and all(map(self._is_leftover, self.path.iterdir()))
+
+    def _is_leftover(self, path: Path) -> bool:
+        name = path.name
+        if path.is_dir() and not path.is_symlink():
+            kept = [self.checkpoints, self.snapshots]
+            return name in FOLDERS and not (path in kept and any(path.glob("[!.]*")))
+        if name.startswith(".") and name.endswith((".tmp", ".takeover")):
+            return True
+        recorded = path.suffix == ".yaml" and name.partition(".")[0] in ("config", "overrides")
+        return recorded or name in (*WRITTEN_BEFORE_CONFIG, *WRITTEN_BEFORE_CHECKPOINT)
+
+    def clear(self) -> None:
+        """Remove what an unused directory holds, except for the lock."""
+        for path in self.path.iterdir():
+            if path == self._lock:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def has_checkpoints(self) -> bool:
         """Return whether there are checkpoints, intact or not."""
         return any(self.checkpoints.glob("checkpoint-*.pt"))
 
-    def lock(self) -> None:
+    def lock(self, patience: float = 0, job_is_gone: JobIsGone | None = None) -> None:
         """Keep other processes from training here until `unlock` or the end of this process.
+
+        Args:
+            patience: seconds to wait for a process that has been told to end.
+            job_is_gone: says of a Slurm job whether the queue no longer knows it.
 
         Raises:
             ConfigError: another process trains here.
         """
-        if owner := locks.acquire(self._lock):
-            raise ConfigError(
-                f"{self.path} is being trained by {owner}: wait for it, stop it, or give another "
-                f"name=. If that process is certainly gone, delete {self._lock}."
-            )
+        start, said = time.monotonic(), False
+        while owner := locks.acquire(self._lock):
+            limit = max(patience if owner.is_ending else 0, SECONDS_UNTIL_REFUSED)
+            if time.monotonic() - start > limit:
+                if job_is_gone and owner.job and job_is_gone(owner.job):
+                    print(f"{owner} of a job that has ended had {self.path}: taking it over.")
+                    locks.take_over(self._lock, owner)
+                    continue
+                raise ConfigError(
+                    f"{self.path} is being trained by {owner}: wait for it, stop it, or give "
+                    f"another name=. If that process is certainly gone, delete {self._lock}."
+                )
+            if owner.is_ending and not said:
+                print(f"{self.path}: waiting up to {limit:g} s for {owner}, which is ending.")
+                said = True
+
+    def mark_ending(self) -> None:
+        """Let a process that wants to train here know that this one is about to end."""
+        locks.mark_ending(self._lock)
 
     def unlock(self) -> None:
         """Let other processes train here."""
@@ -159,11 +209,6 @@ def occupied_message(path: Path) -> str:
         f"{path} already exists, but is not a run (config.yaml is missing), and is not "
         "overwritten: give another name=, or remove it."
     )
-
-
-def _is_leftover(name: str) -> bool:
-    """Return whether a run that was killed during its start may leave this file."""
-    return name in WRITTEN_BEFORE_CONFIG or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _row(line: str) -> dict[str, Any]:

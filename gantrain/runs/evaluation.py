@@ -16,8 +16,8 @@ from gantrain.data.base import Dataset
 from gantrain.data.cache import cache_folder
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.reporting import Evaluate
 from gantrain.engine.threads import all_threads
-from gantrain.engine.trainer import Evaluate
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (
@@ -27,20 +27,19 @@ from gantrain.inference.evaluation import (
 )
 from gantrain.inference.features import FeatureCache
 from gantrain.inference.model import Model
-from gantrain.metrics import weights
+from gantrain.metrics import requirements, weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import (
     FEATURES,
     HIGHER_IS_BETTER,
     MetricValue,
-    unsupported_metrics,
     value_names,
 )
+from gantrain.metrics.requirements import Subject
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.lifecycle import versions
 
 BEST_FILE = "best.pt"
-MIN_IMAGES = 6  # metrics of fewer images are meaningless
 _BATCH = 32
 
 
@@ -55,29 +54,47 @@ def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
     Raises:
         ConfigError: lists every problem found.
     """
-    if not config.evaluation.every_kimg:
+    section = config.evaluation
+    if not (section.every_kimg or section.every_epochs):
         return
-    translates = _translates(gan)
-    problems = unsupported_metrics(
-        config.evaluation.metrics,
-        type(gan).__name__,
-        translates=translates,
-        pairs=data.has_pairs,
-        has_w=hasattr(gan.G, "mapping"),
-    )
-    sentences = [f"evaluation.metrics: {problem}" for problem in problems]
-    counts = [data.test_count(d) for d in "ab"] if translates else [data.train_count("image")]
-    if min(counts) < MIN_IMAGES:
-        sentences.append(
-            f"evaluation.every_kimg needs at least {MIN_IMAGES} real images, but there are "
-            f"{min(counts)}: add some, or set it to 0."
-        )
-    if sentences:
+    generators = networks_of(gan.G, "G")
+    translates = set(generators) == {"ab", "ba"}
+    has_w = hasattr(generators.get("G"), "mapping")
+    subject = subject_of(type(gan).__name__, data, translates=translates, has_w=has_w)
+    found = requirements.problems(section.metrics, subject, section.num_images, "evaluation.")
+    if sentences := list(found):
         raise ConfigError(*sentences)
 
 
-def _translates(gan: GAN) -> bool:
-    return set(networks_of(gan.G, "G")) == {"ab", "ba"}
+def subject_of(
+    algorithm: str, data: Dataset, *, translates: bool, has_w: bool, split: str = "train"
+) -> Subject:
+    """Return what metrics need to know about a GAN and its data.
+
+    Args:
+        algorithm: name of the GAN.
+        data: the prepared data set.
+        translates: whether the GAN translates images.
+        has_w: whether the generator has StyleGAN's w.
+        split: the images that are compared with generated ones.
+    """
+    if translates:
+        real = min(data.test_count(domain) for domain in "ab")
+    else:
+        real = data.train_count("image") if split == "train" else data.held_count("image")
+    first = "a" if translates else "image"
+    side = min(data.test_item(first, 0).shape[-2:]) if data.test_count(first) else None
+    hint = " Try split=train." if split == "test" and not translates else ""
+    return Subject(
+        algorithm=algorithm,
+        translates=translates,
+        pairs=data.has_pairs,
+        has_w=has_w,
+        channels=tuple(data.channels.values()),
+        side=side,
+        real=real,
+        hint=hint,
+    )
 
 
 def make_evaluator(
@@ -199,7 +216,7 @@ def make_metric_networks(
         fetch: whether to download published weights that are missing.
 
     Raises:
-        ConfigError: weights are missing, or a download failed.
+        ConfigError: weights are missing or do not suffice, or a download failed.
     """
     log = print if fetch else None
     extractor = lpips = None
@@ -208,6 +225,8 @@ def make_metric_networks(
         if config.extractor == "inception":
             files = weights.find("inception", config.weights.inception, log)
         extractor = load_extractor(config.extractor, files, config.resize, device)
+        if "inception_score" in metrics:
+            extractor.check_classifier()
         if files and not extractor.digest.startswith(weights.KNOWN["inception"]):
             print(
                 f"Warning: {files[0]} is not the published Inception network (its SHA-256 starts "

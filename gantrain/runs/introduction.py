@@ -48,6 +48,11 @@ def introduction_lines(
         f"A report every {plan.tick / 1000:g} kimg{grids}, a checkpoint every "
         f"{plan.checkpoint_every / 1000:g}.",
     ]
+    if plan.total < plan.batch:
+        lines.append(
+            f"Warning: the budget of {plan.total} images is less than one batch: this run takes one "
+            f"step of {plan.batch} images. Lower train.batch, or raise the budget."
+        )
     if resumed_at is not None:
         lines.append(f"Resuming at {resumed_at / 1000:g} kimg.")
     return lines

@@ -13,11 +13,12 @@ from gantrain import __version__
 from gantrain.config.data_kind import keep_reading
 from gantrain.config.train import RunConfig
 from gantrain.engine.checkpoint import shape_mismatches
+from gantrain.engine.distributed import slurm
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import remove_leftovers, write_json, write_text
+from gantrain.io.files import write_json, write_text
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
 from gantrain.runs.resume import ExistingRun
@@ -34,10 +35,25 @@ def find(config: RunConfig) -> ExistingRun | None:
     """
     existing = resume.find_resumable(config)
     if existing and not existing.result:
-        existing.directory.lock()
+        lock(existing.directory, config)
         if existing.is_repeated:
             print(f"{existing.directory.path} was started with these settings: resuming it.")
     return existing
+
+
+def lock(directory: RunDirectory, config: RunConfig) -> None:
+    """Lock a run directory, waiting for a process that is just ending there.
+
+    Args:
+        directory: that of the run.
+        config: how long to wait; inside a Slurm job at least as long as Slurm waits before it kills
+            a job.
+
+    Raises:
+        ConfigError: another process trains there.
+    """
+    patience = max(config.runtime.lock_timeout, slurm.kill_wait() if slurm.in_slurm_job() else 0)
+    directory.lock(patience, slurm.is_gone)
 
 
 def recorded_config(config: RunConfig, existing: ExistingRun | None) -> RunConfig:
@@ -153,14 +169,16 @@ def create(config: RunConfig, data: str) -> RunDirectory:
     """
     model = config.model["_target_"].split(".")[-2]
     directory = RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
-    directory.lock()
+    lock(directory, config)
     if not directory.is_unused():
         directory.unlock()
         raise ConfigError(
             f"{directory.path} was just started by another process: repeat the command to resume "
             "it, or give another name= to start a new run."
         )
-    remove_leftovers(directory.path)
+    if directory.config.exists():
+        print(f"{directory.path}: replacing a run that ended before its first checkpoint.")
+    directory.clear()
     return directory
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gantrain.config import constructors
-from gantrain.config.check import flatten
+from gantrain.config.check import BUILT, flatten
 from gantrain.errors import ConfigError, format_value
 from gantrain.runs.directory import RunDirectory, occupied_message
 
@@ -24,7 +24,7 @@ NEUTRAL_KEYS = ("data.cache", "data.cache_gb", "data.cache_dir", "data.hint", "m
 NEUTRAL_KEYS += ("data.reading",)  # the run keeps its own
 # Sections about where and how a run is trained: it stays the same run if they differ
 NOT_COMPARED = {"name", "out", "resume", "resume_force", "objective"}
-NOT_COMPARED |= {"runtime", "tracking", "warnings"}
+NOT_COMPARED |= {"runtime", "tracking", "checkpoint", "warnings"}
 MAX_CHANGES = 8  # that a sentence lists
 
 
@@ -67,6 +67,8 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
     recorded = directory.read_config()
     changes = _changed_settings(config, recorded)
     if changes and config.resume is None:
+        if directory.is_unused():  # its run was stopped before the first checkpoint
+            return None
         if earlier := _matching_earlier_config(config, directory):
             if result := _final_result(config, earlier, directory):
                 return ExistingRun(directory, True, earlier.get("init_from"), result)
@@ -114,7 +116,11 @@ def config_diff(
     return [
         f"{key}: {_format(before, key)} -> {_format(after, key)}"
         for key in dict.fromkeys([*before, *after])
-        if key not in NEUTRAL_KEYS and _format(before, key) != _format(after, key)
+        if key not in NEUTRAL_KEYS
+        and _format(before, key) != _format(after, key)
+        # A key of gantrain's own sections that did not exist then: null is as it was without it.
+        # (Those of constructors have got their defaults above.)
+        and (key in before or after[key] is not None or key.partition(".")[0] in BUILT)
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.loader import batches
-from gantrain.engine import memory, seeding, threads
+from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
 from gantrain.engine.distributed.world import World, process_group
@@ -25,6 +26,7 @@ from gantrain.engine.init_from import load_weights
 from gantrain.engine.phase import NonFiniteGradient
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.reporting import Evaluate
 from gantrain.engine.signals import (
     EXIT_REQUEUE,
     EXIT_STOPPED,
@@ -33,8 +35,9 @@ from gantrain.engine.signals import (
     Signals,
     handle_signals,
 )
-from gantrain.engine.trainer import Evaluate, Trainer
-from gantrain.errors import ConfigError
+from gantrain.engine.timing import Alarm
+from gantrain.engine.trainer import Trainer
+from gantrain.errors import ConfigError, RunError
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
@@ -45,6 +48,7 @@ from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
+from gantrain.tracking.waiting import waiting
 
 DISK_FULL = (
     "Writing failed ({why}). Everything already saved in {out} is intact. Make room "
@@ -53,6 +57,7 @@ DISK_FULL = (
 OUT_OF_MEMORY = (
     "Out of memory on {device}. {shortage} {advice} (nvidia-smi shows what else uses a GPU.)"
 )
+FORECAST_SIDE = 128  # pixels; smaller images are trained on within a day, and say so soon
 
 
 def run(
@@ -79,7 +84,7 @@ def run(
             return _run(config, overrides, data_name, data, directory, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := disk_full_reason(error):
-                raise ConfigError(DISK_FULL.format(out=config.out, why=why)) from error
+                raise RunError(DISK_FULL.format(out=config.out, why=why)) from error
             if memory.is_exhausted(error):
                 raise _out_of_memory(error, precision, "Try a smaller train.batch.") from error
             raise
@@ -142,7 +147,7 @@ def _run(
     except (RuntimeError, MemoryError) as error:
         if memory.is_exhausted(error):
             advice = _memory_advice(plan, precision, directory)
-            raise _out_of_memory(error, precision, advice) from error
+            raise RunError(*_out_of_memory(error, precision, advice).problems) from error
         raise
     finally:
         tracker.close()
@@ -181,7 +186,8 @@ def _gan_and_data(
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
-    gan = world.run_on_all(lambda: build.make_gan(full, images))
+    with waiting("building the networks"):
+        gan = world.run_on_all(lambda: build.make_gan(full, images))
     source = full.init_from
     if source:
         loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
@@ -189,7 +195,8 @@ def _gan_and_data(
 
     def prepare() -> None:
         sizes.check_resolution(gan, data)
-        data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
+        with waiting("reading the images"):
+            data.prepare(batch=batch, multiple=gan.size_multiple, log=say)
         sizes.check_images(gan, data)
         summary.check_pairs(gan, data, full.evaluation.test_images, full.objective)
         evaluation.check_metrics(full, gan, data)
@@ -265,6 +272,7 @@ def _batch_stream(
             pin_memory=precision.device.type == "cuda",
             rank=world.rank,
             world=world.size,
+            local_ranks=environment.local_size(),
         )
 
     return stream
@@ -274,11 +282,22 @@ def _train(
     trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
 ) -> float | None:
     """Train to the end and print the summary, or exit with 75 when asked to stop."""
+    if advice := _forecast(trainer, data):
+        tracker.say(advice)
     try:
-        with handle_signals() as signals:
-            action = trainer.train(signals.pop_request)
+        with handle_signals(directory.mark_ending) as signals:
+            action = trainer.train(_poll(config, signals, trainer.world), signals.interruptible)
             if action:
                 _exit_stopped(action, signals, trainer, directory, tracker)
+    except ConfigError as error:  # images that cannot be loaded any more, weights of metrics, ...
+        saved = ""
+        if trainer.saved_nimg > 0:
+            saved = f" The state at {trainer.saved_nimg / 1000:g} kimg is saved: once this is "
+            saved += f"mended, resume with gantrain resume={directory.path}"
+        *others, last = error.problems
+        if not saved:
+            raise
+        raise RunError(*others, f"{last}{saved}") from error
     except NonFiniteGradient as error:
         alarm = nonfinite_alarm(error.phase, error.index, error.origin, False, error.ranks)
         tracker.event(error.index * trainer.plan.batch, asdict(alarm))
@@ -286,6 +305,28 @@ def _train(
     if not trainer.world.is_rank_zero:
         return None
     return summary.finish(trainer, data, directory, tracker, config)
+
+
+def _forecast(trainer: Trainer, data: Dataset) -> str | None:
+    """Return a sentence about how long the training will take, if that is days on a CPU."""
+    device, size = trainer.precision.device, max(data.resolution)
+    if device.type != "cpu" or trainer.world.size > 1 or size < FORECAST_SIDE:
+        return None
+    count = min(trainer.plan.microbatch, 2)
+    items = [data.item(trainer.nimg + i) for i in range(count)]
+    batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
+    images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
+    seconds = forecast.seconds_per_image(trainer.gan, images, trainer.precision)
+    return forecast.advice(seconds, trainer.plan.total - trainer.nimg)
+
+
+def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
+    """Return () -> what to do before the next step: what a signal or the clock asks for."""
+    # Of one rank's clock: the others take part in what it asks for.
+    alarm = Alarm(config.checkpoint.every_minutes if world.is_rank_zero else None)
+    return lambda: (
+        signals.pop_request() or (Action.CHECKPOINT if alarm.rings() else Action.CONTINUE)
+    )
 
 
 def _exit_stopped(

@@ -1,6 +1,5 @@
 """Reports in the terminal: a live display, or plain lines without a terminal."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,56 +19,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from gantrain.io.streams import DetachableStream
 from gantrain.tracking.sinks import BaseSink
 from gantrain.tracking.tracker import Event
 
 PLAIN_SECONDS = 10.0  # least time between two plain lines
 LOGITS = ("real", "fake", "held")
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
-
-
-class DetachableStream:
-    """A text stream that survives the loss of its reader, and training with it.
-
-    The reader is a terminal that is closed, or a pipe that Ctrl-C ends as well. Later text is
-    discarded.
-
-    Args:
-        stream: the stream to write to, such as `sys.stdout`.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.encoding = stream.encoding
-
-    def write(self, text: str) -> int:
-        """Write text, or discard it if the reader is lost."""
-        try:
-            return self.stream.write(text)
-        except OSError:
-            self._detach()
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream, or discard its buffer if the reader is lost."""
-        try:
-            self.stream.flush()
-        except OSError:
-            self._detach()
-
-    def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the file descriptor of the stream."""
-        return self.stream.fileno()
-
-    def _detach(self) -> None:
-        # The stream's buffer still holds the text, and flushing it at exit would fail again.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, self.stream.fileno())
-        os.close(devnull)
 
 
 def format_metrics(nimg: int, values: dict[str, float]) -> str:
@@ -200,17 +156,14 @@ class LiveDisplay(BaseSink):
         )
         self.task = self.bar.add_task("", total=total, completed=start, kimg=_kimg(start, total))
         self.total = total
-        self.metrics = Text("starting ...", style="dim")
+        self.metrics = Text("the first step, which takes longest ...", style="dim")
         self.health = Text("", style="dim")
         group = Group(self.bar, self.metrics, self.health)
         self.live = Live(group, console=self.console, refresh_per_second=4)
-        self._running = False
+        self.live.start()
 
     def progress(self, nimg: int) -> None:
-        """Start the display at the first step, and move the bar."""
-        if not self._running:
-            self.live.start()
-            self._running = True
+        """Move the bar."""
         self.bar.update(self.task, completed=nimg, kimg=_kimg(nimg, self.total))
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
@@ -230,9 +183,7 @@ class LiveDisplay(BaseSink):
 
     def close(self) -> None:
         """Stop redrawing."""
-        if self._running:
-            self.live.stop()
-            self._running = False
+        self.live.stop()
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def profile_steps(task: Task, name: str, trainer: Trainer) -> None:
 
     def steps() -> None:
         for _ in range(PROFILED):
-            trainer._step(trainer._to_device(images))
+            trainer._step(trainer.to_device(images))
 
     ms = clock.median_ms(steps, device, repeats=task.pick(10, 1), warm=1) / PROFILED
     result = clock.profiled(steps, device, Path(task.scratch))

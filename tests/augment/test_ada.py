@@ -15,11 +15,25 @@ def run(ada: ADA, signs: list[float], batch: int = 16) -> list[float]:
 
 
 def test_p_moves_by_the_images_of_an_interval() -> None:
-    p = run(ADA(target=0.6, kimg=1.0, interval=4), [5.0] * 12)
-    # Step 0 counts, step 4 reads what step 0 counted, step 8 what steps 1 to 4 did.
-    assert p[:4] == [0.0] * 4
-    assert p[4:8] == [pytest.approx(16 * 4 / 1000)] * 4
-    assert p[8:] == [pytest.approx(2 * 16 * 4 / 1000)] * 4
+    p = run(ADA(target=0.6, kimg=1.0, interval=4), [5.0] * 13)
+    # The first window is steps 1 to 4; what it has counted is read after step 8.
+    assert p[:7] == [0.0] * 7
+    assert p[7:11] == [pytest.approx(16 * 4 / 1000)] * 4
+    assert p[11:] == [pytest.approx(2 * 16 * 4 / 1000)] * 2
+
+
+@pytest.mark.parametrize("interval", [1, 3, 4])
+def test_windows_are_those_of_the_reference_one_window_late(interval: int) -> None:
+    """The reference adjusts p after steps interval, 2 interval, ... by the steps since."""
+    signs = torch.randn(24, generator=torch.Generator().manual_seed(3)).sign().tolist()
+    p, reference = 0.5, []
+    for start in range(0, 24, interval):
+        mean = sum(signs[start : start + interval]) / interval
+        p += (1 if mean > 0.1 else -1) * 16 * interval / 5000
+        reference.append(p)
+    ours = run(ADA(target=0.1, p=0.5, kimg=5.0, interval=interval, max_p=1.0), signs)
+    late = ours[interval - 1 :: interval]
+    assert late == pytest.approx([0.5, *reference[:-1]])
 
 
 def test_p_falls_below_the_target_and_not_below_0() -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from gantrain.config.annotations import accepts, describe, explain_mismatch
+from gantrain.config.annotations import accepts, describe, explain_mismatch, to_floats
 from gantrain.errors import nearest
 from gantrain.types import Range, Schedule
 
@@ -82,3 +82,26 @@ def test_sentences() -> None:
 def test_closest_knows_when_nothing_is_close() -> None:
     assert nearest("adan", ["adam", "sgd"]) == "adam"
     assert nearest("zzz", ["adam", "sgd"]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "expected"),
+    [
+        (1, float, "1.0"),
+        (1, int, "1"),
+        (True, float | bool, "True"),
+        (2, Annotated[float, Range(0)] | None, "2.0"),
+        (2, int | float, "2"),
+        ([0, 0.9], tuple[float, float], "[0.0, 0.9]"),
+        ([0, 1], list[float], "[0.0, 1.0]"),
+        ([0, 1], list[int], "[0, 1]"),
+        (None, float | None, "None"),
+        ([3, 1], tuple[float | Literal["x"], int], "[3.0, 1]"),
+        ({"a": 1}, dict, "{'a': 1}"),
+        (1, Any, "1"),
+    ],
+)
+def test_integers_become_floats_where_only_those_are_taken(
+    value: Any, annotation: Any, expected: str
+) -> None:
+    assert repr(to_floats(value, annotation)) == expected

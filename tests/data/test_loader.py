@@ -1,17 +1,21 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from gantrain.data import loader
 from gantrain.data.loader import batches
 from gantrain.data.sampler import UnpairedSampler
+from gantrain.errors import ConfigError
 
 
 class Numbers:
@@ -135,3 +139,97 @@ def test_a_fork_beside_other_threads_is_not_warned_of():
     finally:
         stop.set()
         thread.join()
+
+
+class Broken(Numbers):
+    """Position 3 cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        if position == 3:
+            raise self.error
+        return super().item(position)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("error", [ConfigError("x.png is gone.", "y.png too."), OSError(5, "I/O")])
+def test_the_error_of_an_item_arrives_as_it_is(workers: int, error: Exception) -> None:
+    source = batches(Broken(error), start=0, batch=1, workers=workers)
+    try:
+        for _ in range(3):
+            next(source)
+        with pytest.raises(type(error)) as caught:
+            next(source)
+    finally:
+        source.close()
+    assert caught.value.args == error.args
+    assert getattr(caught.value, "problems", ()) == getattr(error, "problems", ())
+
+
+class Deadly(Numbers):
+    """Position 3 ends its worker."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        if position == 3:
+            os.kill(os.getpid(), self.number)
+        return super().item(position)
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGKILL, "run out of memory, of which runtime.workers=1 needs less"),
+     (signal.SIGBUS, "/dev/shm is full"), (signal.SIGSEGV, "died (signal 11)")],
+)  # fmt: skip
+def test_a_dead_worker_is_a_sentence(number: int, told: str) -> None:
+    handler = signal.getsignal(signal.SIGCHLD)
+    source = batches(Deadly(number), start=0, batch=1, workers=2)
+    # torch's own handler would raise wherever the program is, also in the middle of a step.
+    assert signal.getsignal(signal.SIGCHLD) == handler
+    with pytest.raises(ConfigError) as caught:
+        for _ in range(5):
+            next(source)
+    source.close()
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("free", "ahead"), [(40, 4), (30, 4), (10, 4), (8, 3), (4, 1)])
+def test_workers_load_ahead_what_the_shared_memory_holds(
+    free: int, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=free * 1000 * 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert loader._batches_ahead(1000, workers=2, local_ranks=2) == ahead
+
+
+@pytest.mark.parametrize("free", [0, 3])
+def test_too_little_shared_memory_is_told_before_the_start(
+    free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(array.nbytes for array in Numbers().item(0).values()) * 2
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free * size))
+    with pytest.raises(ConfigError, match=r"runtime\.workers=0.*--shm-size"):
+        batches(Numbers(), start=0, batch=2, workers=2)
+    assert not multiprocessing.active_children()
+    batches(Numbers(), start=0, batch=2, workers=0).close()
+
+
+@pytest.mark.multi
+def test_a_batch_that_cannot_be_sent_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would print a traceback in the worker and wait for ever here."""
+
+    class Unsendable(Numbers):
+        def item(self, position: int) -> dict[str, np.ndarray]:
+            return {"a": np.zeros(1)} if position == 0 else {"a": lambda: 0}  # type: ignore[dict-item]
+
+    monkeypatch.setattr(loader, "_collate", lambda items: items[0])
+    source = batches(Unsendable(), start=0, batch=1, workers=1)
+    with pytest.raises(ConfigError, match="cannot hand over"):
+        for _ in range(3):
+            next(source)
+    source.close()

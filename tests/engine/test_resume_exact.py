@@ -111,7 +111,7 @@ def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path)
     for path in finished.glob("checkpoints/*.pt"):
         path.write_bytes(b"PK")
     before = content(finished)
-    assert "All 1 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
+    assert "All 2 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
     assert content(finished) == before
 
 

@@ -335,6 +335,43 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     process.communicate()
 
 
+def unfinished(*more: str) -> None:
+    """A run as a kill before its first checkpoint leaves it."""
+    train(*SHORT, *more)
+    for path in [*HERE.glob("checkpoints/*"), *HERE.glob("snapshots/*"), HERE / "result.json"]:
+        path.unlink()
+
+
+def test_a_run_without_a_checkpoint_leaves_its_name_free(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unfinished()
+    (HERE / "config.1.yaml").write_text("x: 1")
+    (HERE / "checkpoints/.checkpoint-000000.002.pt.7.tmp").write_text("torn")
+    train(*SHORT, "model.ngf=3")
+    assert "replacing a run that ended before its first checkpoint" in capsys.readouterr().out
+    assert yaml.safe_load((HERE / "config.yaml").read_text())["model"]["ngf"] == 3
+    assert [row["nimg"] for row in rows(HERE)] == [2, 4] and not list(HERE.glob("config.1.yaml"))
+
+
+def test_what_a_run_without_a_checkpoint_does_not_leave_is_kept() -> None:
+    unfinished()
+    (HERE / "notes.txt").write_text("mine")
+    assert "already exists, with other settings" in problem(*SHORT, "model.ngf=3")
+    (HERE / "notes.txt").unlink()
+    (HERE / "snapshots/best.pt").write_text("mine")
+    assert "already exists, with other settings" in problem(*SHORT, "model.ngf=3")
+
+
+def test_a_failed_start_leaves_its_name_free() -> None:
+    weights = ["evaluation.every_kimg=0.002", "evaluation.extractor=random"]
+    wrong = [*SHORT, "data.train_images=8", "data.test_images=8", *weights]
+    said = problem(*wrong, "evaluation.metrics=[inception_score]")
+    assert "no classifier" in said and not list(HERE.glob("*/*.pt"))
+    train(*SHORT)
+    assert result()["nimg"] == 4
+
+
 HOLDS = """
 import os, sys, time
 from pathlib import Path
@@ -359,7 +396,7 @@ def test_a_killed_process_holds_nothing_and_neither_do_its_workers(tmp_path: Pat
     try:
         assert holder.stdout and holder.stdout.readline() == b"held\n"
         assert locks.is_held(path)
-        assert locks.acquire(path) == f"process {holder.pid} on {os.uname().nodename}"
+        assert str(locks.acquire(path)) == f"process {holder.pid} on {os.uname().nodename}"
         holder.kill()
         holder.wait()
         assert not locks.is_held(path)

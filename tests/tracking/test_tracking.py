@@ -13,8 +13,9 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.errors import ConfigError
+from gantrain.io.streams import DetachableStream
 from gantrain.runs.directory import RunDirectory
-from gantrain.tracking.console import DetachableStream, LiveDisplay, PlainLines, format_metrics
+from gantrain.tracking.console import LiveDisplay, PlainLines, format_metrics
 from gantrain.tracking.grids import GAP, HEADER, compose_grid
 from gantrain.tracking.sinks import JsonLines, TensorBoard
 from gantrain.tracking.stats import Stats

@@ -31,7 +31,7 @@ from gantrain.engine.signals import (
     handle_signals,
 )
 from gantrain.errors import ConfigError
-from gantrain.tracking.console import DetachableStream
+from gantrain.io.streams import DetachableStream
 
 T = TypeVar("T")
 

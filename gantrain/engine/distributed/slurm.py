@@ -1,6 +1,7 @@
 """Requeue the Slurm job that this process is part of."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -28,6 +29,37 @@ def slurm_job_id(environ: Mapping[str, str] | None = None) -> str:
     if "SLURM_ARRAY_JOB_ID" in env and "SLURM_ARRAY_TASK_ID" in env:
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     return env.get("SLURM_JOB_ID", "")
+
+
+def kill_wait() -> float:
+    """Return the seconds between SIGTERM and SIGKILL to a job; 30, Slurm's default, if unknown."""
+    text = _answer(["scontrol", "show", "config"]) or ""
+    match = re.search(r"^KillWait\s*=\s*(\d+)", text, re.MULTILINE)
+    return float(match.group(1)) if match else 30.0
+
+
+def is_gone(job: str) -> bool:
+    """Return whether a job has ended; False if the queue cannot be asked.
+
+    Args:
+        job: its id and how often it was requeued, as in "12.0".
+    """
+    job_id, _, restarts = job.partition(".")
+    if job_id == os.environ.get("SLURM_JOB_ID"):  # this one, perhaps before it was requeued
+        return int(restarts or 0) < int(os.environ.get("SLURM_RESTART_COUNT", 0))
+    text = _answer(["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"])
+    return text is not None and not text.strip()
+
+
+def _answer(command: list[str]) -> str | None:
+    """Return what a command of Slurm's prints; "" for an unknown job, None if it fails."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_SCONTROL_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if result.returncode and "Invalid job id" not in result.stderr:
+        return None
+    return result.stdout
 
 
 def requeue(signals: Signals) -> str:

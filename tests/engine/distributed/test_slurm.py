@@ -111,3 +111,33 @@ def test_an_earlier_handler_that_returns_is_spoken_of(tmp_path: Path) -> None:
     signals.previous_handlers[signal.SIGUSR1] = lambda number, frame: None
     assert "SIGUSR1 was passed to the previous handler" in slurm.requeue(signals)
     assert asked(tmp_path) == ""
+
+
+QUEUE = """#!/bin/sh
+case "$*" in
+*jobs=12*) echo RUNNING;;
+*jobs=13*) ;;
+*jobs=14*) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1;;
+*) echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("job", "restarts", "gone"),
+    [("12.0", "0", False), ("12.0", "1", True), ("12.1", "1", False), ("13.0", "0", True),
+     ("14.0", "0", True), ("15.0", "0", False)],
+)  # fmt: skip
+def test_whether_a_job_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, restarts: str, gone: bool
+) -> None:
+    (tmp_path / "squeue").write_text(QUEUE)
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    assert slurm.is_gone(job) is gone
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("KillWait   = 45 sec", 45), ("x", 30)])
+def test_how_long_a_job_is_waited_for(tmp_path: Path, said: str, seconds: float) -> None:
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "A = 1\n{said}"\n')
+    assert slurm.kill_wait() == seconds

@@ -1,0 +1,74 @@
+"""What surrounds every command: Ctrl-C that answers at once, and output whose reader may go."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn, TextIO, cast
+
+from gantrain.io.streams import DetachableStream
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def run(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code, or EXIT_INTERRUPTED after Ctrl-C.
+
+    The first Ctrl-C says so at once and ends the command as soon as it can clean up, the second
+    ends the process. Training has handlers of its own, see `gantrain.engine.signals`.
+    """
+    interruption = _Interruption()
+    with _detachable_output(), interruption.handled():
+        try:
+            return command()
+        except KeyboardInterrupt:
+            interruption.say()
+        except BaseException:
+            # An import that is interrupted halfway may raise anything.
+            if not interruption.said:
+                raise
+    return EXIT_INTERRUPTED
+
+
+class _Interruption:
+    def __init__(self) -> None:
+        self.said = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle SIGINT in the block, unless it is ignored, as in the background of a script."""
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def say(self) -> None:
+        if not self.said:
+            self.said = True
+            # The terminal has just shown ^C.
+            text = "\nInterrupted." if sys.stderr.isatty() else "Interrupted."
+            print(text, file=sys.stderr, flush=True)
+
+    def _handle(self, number: int, _: FrameType | None) -> NoReturn:
+        if self.said:
+            os._exit(EXIT_INTERRUPTED)
+        self.say()
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _detachable_output() -> Iterator[None]:
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in streams)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = streams

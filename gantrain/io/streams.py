@@ -1,0 +1,43 @@
+"""Text streams whose reader may go away."""
+
+import os
+from typing import Any, TextIO
+
+
+class DetachableStream:
+    """A text stream that survives the loss of its reader, and the work with it.
+
+    The reader is a terminal that is closed, or a pipe that ends (`| head`, Ctrl-C). Later text is
+    discarded.
+
+    Args:
+        stream: the stream to write to, such as `sys.stdout`.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, or discard it if the reader is lost."""
+        try:
+            return self.stream.write(text)
+        except OSError:
+            self._detach()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, or discard its buffer if the reader is lost."""
+        try:
+            self.stream.flush()
+        except OSError:
+            self._detach()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else from the stream, such as `isatty`."""
+        return getattr(self.stream, name)
+
+    def _detach(self) -> None:
+        # The stream's buffer still holds the text, and flushing it at exit would fail again.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.stream.fileno())
+        os.close(devnull)

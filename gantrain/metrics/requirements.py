@@ -1,0 +1,83 @@
+"""What metrics need of a GAN, its images and their number: a wrong wish is refused early."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gantrain.metrics.protocol import FEATURES, LATENT, PAIRED
+
+MIN_IMAGES = 6  # metrics of fewer images are meaningless
+LEAST_SIDES = {"lpips": 16, "ssim": 11}  # VGG halves the sides four times; the window of SSIM
+RGB_METRICS = (*FEATURES, "lpips", "path_length")  # their networks see 1 or 3 channels
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be measured.
+
+    Args:
+        algorithm: name of the GAN, for the sentences.
+        translates: whether the GAN translates images.
+        pairs: whether the data set's test images are paired.
+        has_w: whether the generator has StyleGAN's w.
+        channels: of the images that are compared; one number for each domain.
+        side: the shorter side of the images; None: it differs between images.
+        real: how many real images there are to compare with.
+        hint: what to do if these are too few, as a sentence after a space.
+    """
+
+    algorithm: str
+    translates: bool
+    pairs: bool
+    has_w: bool
+    channels: tuple[int, ...]
+    side: int | None
+    real: int
+    hint: str = ""
+
+
+def problems(
+    metrics: Iterable[str], subject: Subject, num_images: int | None, section: str = ""
+) -> Iterator[str]:
+    """Yield a sentence for each reason why metrics cannot be measured.
+
+    Args:
+        metrics: names of metrics.
+        subject: what is to be measured.
+        num_images: how many images to generate; None: as many as there are real ones.
+        section: what the names of the settings begin with, such as "evaluation.".
+    """
+    for name in metrics:
+        yield from (f"{section}metrics: {sentence}" for sentence in _of_metric(name, subject))
+    if subject.real < MIN_IMAGES:
+        yield (
+            f"There are only {subject.real} real images to compare with: at least {MIN_IMAGES} are "
+            f"required, hundreds are recommended.{subject.hint}"
+        )
+    if num_images is not None and num_images < MIN_IMAGES:
+        yield (
+            f"{section}num_images={num_images} is too small: at least {MIN_IMAGES} are required, "
+            "hundreds are recommended."
+        )
+
+
+def _of_metric(name: str, subject: Subject) -> Iterator[str]:
+    if name in PAIRED and not subject.translates:
+        yield (
+            f"{name} compares images with their ground truth, but {subject.algorithm} generates "
+            "images from noise: leave it out."
+        )
+    elif name in PAIRED and not subject.pairs:
+        yield (
+            f"{name} compares images with their ground truth, but this data set has no test "
+            "pairs: set data.test_pairs=true if the test images are paired, or leave it out."
+        )
+    if name in LATENT and not subject.has_w:
+        yield f"{name} needs StyleGAN's w, which {subject.algorithm} does not have: leave it out."
+    unusual = [count for count in subject.channels if count not in (1, 3)]
+    if name in RGB_METRICS and unusual:
+        yield (
+            f"{name} needs grey or RGB images, and these have {unusual[0]} channels: leave it out."
+        )
+    least = LEAST_SIDES.get(name, 0)
+    if subject.side is not None and subject.side < least:
+        yield f"{name} needs images of at least {least} pixels a side: leave it out."

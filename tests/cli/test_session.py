@@ -1,0 +1,145 @@
+"""Ctrl-C, lost readers and long waits."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gantrain.cli import session
+from gantrain.tracking import waiting
+from tests.helpers.command_line import ENVIRONMENT, TINY
+
+
+def send_interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+
+
+def test_an_interrupted_command_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    streams = sys.stdout, sys.stderr
+    assert session.run(lambda: [send_interrupt(), 0][1]) == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")
+    assert (sys.stdout, sys.stderr) == streams
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_whatever_an_interrupted_import_raises_is_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command() -> int:
+        try:
+            send_interrupt()
+        except KeyboardInterrupt:
+            raise ImportError("numpy._core.multiarray failed to import") from None
+        return 0
+
+    assert session.run(command) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(75)])
+def test_other_errors_pass(error: BaseException) -> None:
+    def command() -> int:
+        raise error
+
+    with pytest.raises(type(error)):
+        session.run(command)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """As in the background of a script, where the terminal's Ctrl-C is not meant."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert session.run(lambda: [os.kill(os.getpid(), signal.SIGINT), 7][1]) == 7
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+STUBBORN = """
+import os, signal, sys, time
+from gantrain.cli import session
+def command():
+    print("here", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(60)
+sys.exit(session.run(command))
+"""
+
+
+@pytest.mark.multi
+def test_a_second_interrupt_ends_the_process() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout and process.stdout.readline() == "here\n"
+    assert process.stderr
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "Interrupted.\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130 and process.stderr.read() == ""
+
+
+@pytest.mark.multi
+@pytest.mark.ci
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.2, 2.0, 4.0])
+def test_ctrl_c_at_any_moment_of_a_start(tmp_path: Path, seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gantrain", *TINY, "train.kimg=100"],
+        cwd=tmp_path,
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT, 75), said
+    assert "Traceback" not in said and ("Interrupted." in said or "state is saved" in said)
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize("command", ["--help", "compare .", "train --cfg job"])
+def test_a_reader_that_goes_away(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m gantrain {command} | head -c 5",
+        shell=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_a_long_wait_is_told_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(waiting, "LATER_SECONDS", 0.05)
+    count = threading.active_count()
+    with waiting.waiting("reading the images"):
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2 and lines[0] == "Still reading the images (0 s)."
+    time.sleep(0.1)
+    assert capsys.readouterr().err == "" and threading.active_count() == count
+
+
+def test_a_short_wait_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting.waiting("reading the images"):
+        pass
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,40 @@
+"""What cannot be measured is known before anything is."""
+
+from dataclasses import replace
+
+import pytest
+
+from gantrain.metrics.protocol import METRICS
+from gantrain.metrics.requirements import Subject, problems
+
+CYCLEGAN = Subject("CycleGAN", True, True, False, (3, 3), 64, 50)
+STYLEGAN = Subject("StyleGAN", False, False, True, (3,), 64, 50)
+
+
+def test_what_can_be_measured() -> None:
+    latent = [m for m in METRICS if m not in ("l1", "psnr", "ssim", "lpips")]
+    assert not list(problems(latent, STYLEGAN, 6))
+    assert not list(problems([m for m in METRICS if m != "path_length"], CYCLEGAN, None))
+    assert not list(problems(["l1", "psnr", "ssim"], replace(CYCLEGAN, channels=(4, 4)), None))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "subject", "num_images", "told"),
+    [
+        (["fid"], replace(STYLEGAN, channels=(4,)), None, "x.metrics: fid needs grey or RGB"),
+        (["kid"], replace(CYCLEGAN, channels=(3, 2)), None, "these have 2 channels"),
+        (["path_length"], replace(STYLEGAN, channels=(4,)), None, "path_length needs grey or RGB"),
+        (["path_length"], replace(STYLEGAN, has_w=False), None, "needs StyleGAN's w"),
+        (["lpips"], replace(CYCLEGAN, side=12), None, "lpips needs images of at least 16 pixels"),
+        (["ssim"], replace(CYCLEGAN, side=8), None, "ssim needs images of at least 11 pixels"),
+        (["l1"], replace(CYCLEGAN, pairs=False), None, "data.test_pairs=true"),
+        (["l1"], STYLEGAN, None, "generates images from noise"),
+        (["kid"], STYLEGAN, 5, "x.num_images=5 is too small"),
+        (["kid"], replace(STYLEGAN, real=5, hint=" Try split=train."), None, "only 5 real images"),
+    ],
+)  # fmt: skip
+def test_what_cannot(
+    metrics: list[str], subject: Subject, num_images: int | None, told: str
+) -> None:
+    [sentence] = problems(metrics, subject, num_images, "x.")
+    assert told in sentence and sentence.endswith(".")
