@@ -50,7 +50,7 @@ def introduction_lines(
     ]
     if plan.total < plan.batch:
         lines.append(
-            f"Warning: the budget of {plan.total} images is less than one batch: this run takes one "
+            f"Warning: the budget of {plan.total} images is less than a batch: this run takes one "
             f"step of {plan.batch} images. Lower train.batch, or raise the budget."
         )
     if resumed_at is not None:
