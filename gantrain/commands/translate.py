@@ -1,11 +1,11 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +13,21 @@ import torch
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.claims import MAIN_VIEW
-from gantrain.data.decode import image_size
+from gantrain.data.decode import image_size, lift_size_limit
+from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RunError
 from gantrain.inference import image_io
+from gantrain.inference.image_io import RunPixels, run_pixels
 from gantrain.inference.inputs import TranslationTask, find_tasks
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.results import ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
-from gantrain.io.files import remove_leftovers, write_json
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
-RECORD_FILE = "translate.json"
 Faults = dict[Path, str]  # input file -> why it was skipped
 
 _NOTES = {
@@ -42,7 +43,6 @@ def main(config: TranslateConfig) -> None:
         ConfigError: a setting does not fit the snapshot or the output folder.
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
-    tasks = find_tasks(config.input, config.format == "same")
     model = load_model(config.run, config.device, config.precision, say=print)
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
@@ -51,23 +51,31 @@ def main(config: TranslateConfig) -> None:
             f"{type(network).__name__}: remove tile."
         )
     output = Path(config.output)
-    _prepare_output(output, config, model)
-    missing = [task for task in tasks if not (output / task.name).exists()]
+    pixels = run_pixels(model.meta.get("data", {}), config.value_range)
+    keep = config.format == "same"
+    tasks, left_out = find_tasks(config.input, keep, pixels.is_float, output)
+    folder = ResultFolder(output, _settings(config, model, pixels))
+    missing = [task for task in tasks if not folder.has(task)]
     done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
     print(f"{len(tasks)} images{done}; {model.file} on {model.precision.device}.")
+    if left_out:
+        print(f"Left out: {len(left_out)} results of gantrain translate, such as {left_out[0]}.")
+    if others := folder.others(tasks):
+        print(f"{output} also holds {others} results of other inputs.")
     faults: Faults = {}
     channels = input_channels(network) or 3
-    value_range = _value_range(config, model)
+    if config.tile:
+        lift_size_limit()
     with handle_signals() as signals, progress_bar(len(missing)) as advance:
         for batch in _batches(missing, config.batch, config.tile, faults):
             if signals.pop_request():
                 break
-            _translate_batch(model, config, batch, channels, value_range, output, faults)
+            _translate_batch(model, config, batch, channels, pixels, folder, faults)
             advance(len(batch))
     _exit_if_stopped(signals)
     if config.gallery:
         translated = [task for task in tasks if task.source not in faults][: config.gallery]
-        page = write_gallery(output, translated, model, config.direction, channels, value_range)
+        page = write_gallery(output, translated, model, config.direction, channels, pixels)
         print(f"Page: {page}")
     print(f"{len(tasks) - len(faults)} images in {output}")
     if faults:
@@ -81,8 +89,8 @@ def _translate_batch(
     config: TranslateConfig,
     batch: list[TranslationTask],
     channels: int,
-    value_range: tuple[float, float],
-    output: Path,
+    pixels: RunPixels,
+    folder: ResultFolder,
     faults: Faults,
 ) -> None:
     """Translate images of the same size, from file to file."""
@@ -90,7 +98,7 @@ def _translate_batch(
     images: list[torch.Tensor] = []
     for task in batch:
         try:
-            loaded = image_io.read(task.source, channels, value_range)
+            loaded = image_io.read(task.source, channels, pixels)
             images.append(loaded.x)
             tasks.append((task, loaded.dtype))
             if loaded.note:
@@ -99,17 +107,41 @@ def _translate_batch(
             faults[task.source] = str(fault)
     if not tasks:
         return
-    results = _translate_images(model, config, images)
-    for (task, dtype), result in zip(tasks, results, strict=True):
+    for (task, dtype), result in zip(tasks, _results(model, config, images), strict=True):
+        if isinstance(result, str):
+            faults[task.source] = result
+            continue
         try:
-            image_io.write(output / task.name, result, dtype, value_range)
+            image_io.write(folder.path / task.name, result, dtype, pixels.value_range)
+            folder.add(task)
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:
-            raise ConfigError(
-                f"{output / task.name} cannot be written ({error.strerror or error}): make room or "
+            raise RunError(
+                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make room or "
                 "give another output=. To resume, repeat the command."
             ) from None
+
+
+def _results(
+    model: Model, config: TranslateConfig, images: list[torch.Tensor]
+) -> Iterator[torch.Tensor | str]:
+    """Yield the result of each image, or why there is not enough memory for it."""
+    try:
+        yield from list(_translate_images(model, config, images))
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_exhausted(error):
+            raise
+        shortage = memory.shortage(error)
+    if len(images) > 1:
+        for image in images:
+            yield from _results(model, config, [image])
+        return
+    fix = "device=cpu, or a smaller image"
+    if isinstance(model.translator(config.direction), Bandable):
+        fix = f"tile={config.tile // 2}" if config.tile else "tile=2048"
+    yield f"needs more memory than there is ({shortage.rstrip('.')}): try {fix}"
 
 
 def _translate_images(
@@ -124,13 +156,6 @@ def _translate_images(
     if tile and isinstance(network, Bandable) and images[0][0].numel() > tile * tile:
         return (translate_in_bands(network, image, model.precision, tile) for image in images)
     return model.translate(torch.stack(images), config.direction)
-
-
-def _value_range(config: TranslateConfig, model: Model) -> tuple[float, float]:
-    """Return the floats that map to -1 and 1: as set, else as in training, else [0, 1]."""
-    training_data = model.meta.get("data", {})
-    low, high = config.value_range or training_data.get("value_range") or (0.0, 1.0)
-    return float(low), float(high)
 
 
 def _batches(
@@ -154,46 +179,16 @@ def _batches(
                 yield members[i : i + count]
 
 
-def _prepare_output(output: Path, config: TranslateConfig, model: Model) -> None:
-    """Create the output folder, or check that it belongs to the same network and settings.
-
-    Raises:
-        ConfigError: it holds anything else.
-    """
+def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[str, Any]:
+    """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
-    record = {
+    return {
         "snapshot": {"file": str(model.file), "sha256": digest},
         "direction": config.direction,
         "format": config.format,
         "precision": config.precision,
-        "value_range": list(_value_range(config, model)),
+        "value_range": list(pixels.value_range),
     }
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for folder in [output, *(path for path in output.rglob("*") if path.is_dir())]:
-            remove_leftovers(folder)
-        if (output / RECORD_FILE).is_file():
-            before = json.loads((output / RECORD_FILE).read_text("utf-8"))
-            changed = [
-                key for key in record if _identity(before.get(key)) != _identity(record[key])
-            ]
-            if changed:
-                raise ConfigError(
-                    f"output={output} holds results of another {' and '.join(changed)}: give "
-                    "another folder, or empty this one."
-                )
-        elif any(output.iterdir()):
-            raise ConfigError(
-                f"output={output} holds other files and is left alone: give a new or empty folder."
-            )
-        write_json(output / RECORD_FILE, record)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"output={output} cannot be used ({error}): give another.") from None
-
-
-def _identity(value: object) -> object:
-    """Return what identifies a recorded value: of a snapshot, its content rather than its path."""
-    return value.get("sha256") if isinstance(value, dict) else value
 
 
 def _exit_if_stopped(signals: Signals) -> None:

@@ -4,7 +4,7 @@ uint8 and uint16 hold integers up to 255 and 65535, float32 any numbers. C: 1 gr
 alpha, 3 RGB, 4 RGB and alpha.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,11 +33,13 @@ class PixelFormat:
     Args:
         depth: bits per channel, or "float".
         low, high: of floats, the values that become -1 and 1.
+        fix: what to do about values outside of them.
     """
 
     depth: Depth = 8
     low: float = 0.0
     high: float = 1.0
+    fix: str = field(default="widen the range, or fix the image", compare=False)
 
     @property
     def dtype(self) -> np.dtype:
@@ -75,7 +77,7 @@ class PixelFormat:
         if not (self.low <= lowest and highest <= self.high):  # also true for NaN
             raise ImageFault(
                 f"holds values from {lowest:g} to {highest:g}, outside value_range="
-                f"[{self.low:g},{self.high:g}]: widen the range, or fix the image"
+                f"[{self.low:g},{self.high:g}]: {self.fix}"
             )
         return x
 

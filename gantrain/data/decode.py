@@ -3,6 +3,7 @@
 import importlib.util
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from gantrain.data.claims import check_bands, check_claims, check_pages
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "MPO", "AVIF", "TGA", "QOI")
+_FORMATS += ("JPEG2000", "ICO", "PCX", "SGI")
+_TOO_LARGE = (
+    "has more than 179 megapixels, or claims to: make it smaller (gantrain translate reads it with "
+    "tile=2048)"
+)
 _WIDTH, _HEIGHT, _BITS, _COLOR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
 _ORIENTATION = 274  # of TIFF and EXIF
 _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -26,6 +33,24 @@ _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
     8: lambda x: np.rot90(x, 1),
 }
+
+
+@cache
+def _formats() -> list[str]:
+    """Return the formats that Pillow may recognize a file as, whatever its name.
+
+    Not among them are those that run a program (EPS starts Ghostscript) or hold no image of pixels.
+    """
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def lift_size_limit() -> None:
+    """Read images of any size from now on, in this process.
+
+    By default those above 179 megapixels are refused: a tiny file may claim any size.
+    """
+    Image.MAX_IMAGE_PIXELS = None
 
 
 def decode(path: ImageFile) -> tuple[np.ndarray, str]:
@@ -42,7 +67,7 @@ def decode(path: ImageFile) -> tuple[np.ndarray, str]:
             none of the three dtypes can hold.
     """
     try:
-        with Image.open(_source(path)) as image:
+        with Image.open(_source(path), formats=_formats()) as image:
             view = check_claims(image)
             if _is_deep(image):
                 return _deep(path, image), ""
@@ -50,6 +75,8 @@ def decode(path: ImageFile) -> tuple[np.ndarray, str]:
             upright = ImageOps.exif_transpose(image)
     except ImageFault:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageFault(_TOO_LARGE) from error
     except Exception as error:  # decoders raise almost anything for damaged files
         if _tiff_size(path) is None:
             raise unreadable(error) from error
@@ -70,11 +97,13 @@ def image_size(path: ImageFile) -> tuple[int, int]:
         ImageFault: the header is unreadable.
     """
     try:
-        with Image.open(open_image(path)) as image:
+        with Image.open(open_image(path), formats=_formats()) as image:
             # Some versions of Pillow have already rotated the size of a TIFF; its tags are raw.
             tags: Any = getattr(image, "tag_v2", {})
             width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
             is_rotated = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except Image.DecompressionBombError as error:
+        raise ImageFault(_TOO_LARGE) from error
     except Exception as error:
         if (size := _tiff_size(path)) is None:
             raise unreadable(error) from error
@@ -88,7 +117,7 @@ def holds_floats(path: ImageFile) -> bool:
     if not name.lower().endswith((".tif", ".tiff")):
         return False
     try:
-        with Image.open(open_image(path)) as image:
+        with Image.open(open_image(path), formats=_formats()) as image:
             return image.mode == "F"
     except Exception:
         return _tiff_dtype(path).startswith("float")

@@ -2,12 +2,15 @@
 
 import glob
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gantrain.data.decode import holds_floats
 from gantrain.data.image_files import is_image, list_images
 from gantrain.errors import ConfigError
+
+RECORD_FILE = "translate.json"  # marks a folder of results
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,12 @@ class TranslationTask:
     name: str
 
 
-def find_tasks(inputs: list[str], keep_format: bool) -> list[TranslationTask]:
-    """Return all images that the inputs name, each once.
+def find_tasks(
+    inputs: list[str], keep_format: bool, floats: bool = False, output: Path | None = None
+) -> tuple[list[TranslationTask], list[Path]]:
+    """Return all images that the inputs name, each once, and the results among them, left out.
+
+    Results are the files in `output`, and in folders of earlier translations below an input.
 
     A result keeps the image's path below the folder, or below the part of a pattern before its
     first wildcard. Its suffix becomes ".png" (".tiff" for floats, which PNG cannot store); images
@@ -33,14 +40,24 @@ def find_tasks(inputs: list[str], keep_format: bool) -> list[TranslationTask]:
     Args:
         inputs: files, folders (with everything below) and glob patterns.
         keep_format: whether results keep their suffix.
+        floats: whether all results are floats, whatever the images are.
+        output: the folder of the results.
 
     Raises:
-        ConfigError: an input names no image, or two results would have the same name.
+        ConfigError: an input names no image or lies in `output`, or two results would have the same
+            name.
     """
+    left_out: list[Path] = []
     paths: dict[Path, PurePosixPath] = {}  # source to path of the result, with the source's suffix
     problems: list[str] = []
     for text in inputs:
-        root, sources = _find_images(text)
+        root, found = _find_images(text)
+        if output and _is_inside(root, output.resolve()):
+            problems.append(f"input={text} lies in output={output}: give another output.")
+            continue
+        results = _results(root, found, output)
+        left_out += results
+        sources = [source for source in found if source not in set(results)]
         if not sources:
             problems.append(f"input={text}: there is no such image and no folder with images.")
         for source in sources:
@@ -50,7 +67,7 @@ def find_tasks(inputs: list[str], keep_format: bool) -> list[TranslationTask]:
     if keep_format:
         names = {source: str(path) for source, path in paths.items()}
     else:
-        suffixes = {source: ".tiff" if holds_floats(source) else ".png" for source in paths}
+        suffixes = {s: ".tiff" if floats or holds_floats(s) else ".png" for s in paths}
         names = {source: str(path.with_suffix(suffixes[source])) for source, path in paths.items()}
         counts = Counter(names.values())
         for source, name in names.items():
@@ -62,7 +79,30 @@ def find_tasks(inputs: list[str], keep_format: bool) -> list[TranslationTask]:
             f"{len(duplicates)} results would have the same name, such as {duplicates[0]}: "
             "translate the folders one by one, or give the folder above them."
         )
-    return [TranslationTask(source, name) for source, name in names.items()]
+    return [TranslationTask(source, name) for source, name in names.items()], left_out
+
+
+def _results(root: Path, sources: Iterable[Path], output: Path | None) -> list[Path]:
+    """Return the sources in `output`, or in a folder of results below `root`."""
+    own = output.resolve() if output else None
+    of_translations: dict[Path, bool] = {}
+
+    def holds_results(folder: Path) -> bool:
+        if folder not in of_translations:
+            is_below = folder != root and root in folder.parents
+            marked = is_below and (folder / RECORD_FILE).is_file()
+            of_translations[folder] = marked or (is_below and holds_results(folder.parent))
+        return of_translations[folder]
+
+    return [
+        source
+        for source in sources
+        if holds_results(source.parent) or (own is not None and _is_inside(source, own))
+    ]
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return folder in (path.resolve(), *path.resolve().parents)
 
 
 def _find_images(text: str) -> tuple[Path, list[Path]]:

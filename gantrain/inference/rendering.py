@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from gantrain.inference import contact_sheet, latent_sources
+from gantrain.inference import contact_sheet, image_io, latent_sources
 from gantrain.inference.animation import Format, write_animation
+from gantrain.inference.image_io import run_pixels
 from gantrain.inference.interpolation import interpolate
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model, Noise
@@ -20,6 +22,8 @@ SHEET = "grid.png"
 
 class ImageWriter:
     """Renders latents into a folder.
+
+    Images have the bit depth of the run (PNG, of floats TIFF), sheets and videos have 8 bits.
 
     Attributes:
         descriptions: what each written file shows, by name.
@@ -39,6 +43,9 @@ class ImageWriter:
         self.model, self.folder, self.batch = model, folder, batch
         self.noise: Noise = noise
         self.keep_values = keep_values
+        self.pixels = run_pixels(model.meta.get("data", {}))
+        self.dtype = self.pixels.result_dtype(np.dtype(np.uint8))
+        self.suffix = ".tiff" if self.pixels.is_float else ".png"
         self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
 
@@ -110,13 +117,14 @@ class ImageWriter:
 
     def _save(self, latents: LatentBatch) -> list[Image.Image]:
         """Render latents, write a file for each image, and return the images."""
-        images = self._render(latents)
-        for name, text, image in zip(latents.names, latents.descriptions, images, strict=True):
-            save_png(self.folder / f"{name}.png", image)
-            self.descriptions[f"{name}.png"] = text
+        floats = self.model.synthesize(latents.values, self.noise, latents.seeds).cpu()
+        for name, text, x in zip(latents.names, latents.descriptions, floats, strict=True):
+            file = f"{name}{self.suffix}"
+            image_io.write(self.folder / file, x, self.dtype, self.pixels.value_range)
+            self.descriptions[file] = text
         if self.keep_values:
             self.values.append(latents.values)
-        return images
+        return [to_image(pixels) for pixels in to_uint8(floats).numpy()]
 
     def _render_all(self, latents: LatentBatch) -> list[Image.Image]:
         batches = latent_sources.split(latents, self.batch)

@@ -11,6 +11,7 @@ from torch import Tensor
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import decode
 from gantrain.inference import image_io
+from gantrain.inference.image_io import RunPixels
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
 from gantrain.io.files import write_text
@@ -29,7 +30,7 @@ def write_gallery(
     model: Model,
     direction: str,
     channels: int,
-    value_range: tuple[float, float],
+    pixels: RunPixels,
 ) -> Path:
     """Write `output`/index.html with inputs and results, and back-translations if possible.
 
@@ -41,7 +42,7 @@ def write_gallery(
         model: the snapshot.
         direction: "ab" or "ba".
         channels: of the input.
-        value_range: the floats in image files that map to -1 and 1.
+        pixels: the pixels of the run.
 
     Returns:
         The path of the page.
@@ -50,9 +51,9 @@ def write_gallery(
     images = []
     for task in tasks:
         try:
-            source = image_io.read(task.source, channels, value_range).x
+            source = image_io.read(task.source, channels, pixels).x
             array, _ = decode(output / task.name)
-            result = image_io.read(output / task.name, array.shape[-1], value_range).x
+            result = image_io.read(output / task.name, array.shape[-1], pixels).x
         except ImageFault:
             continue
         figures = [_figure("input", source), _figure("result", result, link=task.name)]

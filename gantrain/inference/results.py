@@ -1,0 +1,100 @@
+"""The record of a folder of translations: which result belongs to which input."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gantrain.errors import ConfigError
+from gantrain.inference.inputs import RECORD_FILE, TranslationTask
+from gantrain.io.files import remove_leftovers, write_json
+
+INPUTS_FILE = "inputs.jsonl"
+
+
+class ResultFolder:
+    """A folder of translations by one network with one set of settings.
+
+    translate.json names these; inputs.jsonl has a line for each result: its name, and the size and
+    SHA-256 of its input. A result whose input is another one now is not taken for done.
+
+    Args:
+        path: the folder, which is created.
+        settings: plain values; those of "snapshot" are told apart by their "sha256".
+
+    Raises:
+        ConfigError: the folder holds other files or results of other settings.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for folder in [path, *(inner for inner in path.rglob("*") if inner.is_dir())]:
+                remove_leftovers(folder)
+            self._check(settings)
+            write_json(path / RECORD_FILE, settings)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"output={path} cannot be used ({error}): give another.") from None
+        self._inputs = _read(path / INPUTS_FILE)
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        if (self.path / RECORD_FILE).is_file():
+            before = json.loads((self.path / RECORD_FILE).read_text("utf-8"))
+            before = before if isinstance(before, dict) else {}
+            changed = [k for k in settings if _identity(before.get(k)) != _identity(settings[k])]
+            if changed:
+                raise ConfigError(
+                    f"output={self.path} holds results of another {' and '.join(changed)}: give "
+                    "another folder, or empty this one."
+                )
+        elif any(self.path.iterdir()):
+            raise ConfigError(
+                f"output={self.path} holds other files and is left alone: give a new or empty "
+                "folder."
+            )
+
+    def has(self, task: TranslationTask) -> bool:
+        """Return whether the result of exactly this input is there."""
+        known = self._inputs.get(task.name)
+        if known is None or not (self.path / task.name).exists():
+            return False
+        return known["bytes"] == task.source.stat().st_size and known["sha256"] == _hash(task)
+
+    def others(self, tasks: list[TranslationTask]) -> int:
+        """Return how many results of other inputs there are."""
+        names = {task.name for task in tasks}
+        return sum((self.path / name).exists() for name in self._inputs if name not in names)
+
+    def add(self, task: TranslationTask) -> None:
+        """Record that the result of a task has been written."""
+        row = {"name": task.name, "bytes": task.source.stat().st_size, "sha256": _hash(task)}
+        self._inputs[task.name] = row
+        with (self.path / INPUTS_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(row)}\n")
+
+
+def _hash(task: TranslationTask) -> str:
+    digest = hashlib.sha256()
+    with task.source.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """Return the intact rows by name; the last one of a name counts."""
+    rows: dict[str, dict[str, Any]] = {}
+    for line in file.read_text("utf-8", "replace").splitlines() if file.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut short by a crash
+            continue
+        if isinstance(row, dict) and {"name", "bytes", "sha256"} <= row.keys():
+            rows[str(row["name"])] = row
+    return rows
+
+
+def _identity(value: object) -> object:
+    """Return what identifies a recorded value: of a snapshot, its content rather than its path."""
+    return value.get("sha256") if isinstance(value, dict) else value
