@@ -13,7 +13,7 @@ from torch import nn
 
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write, is_intact
-from gantrain.targets import is_plugin
+from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
 
@@ -131,8 +131,8 @@ def _network_class(target: str) -> type[nn.Module]:
     is_own = target.startswith("gantrain.networks.")
     if not is_own and not is_plugin(target):
         raise ConfigError(
-            f"The snapshot needs the class {target}, but only networks of gantrain are loaded. "
-            f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."
+            f"The snapshot needs the class {target}, but only networks of gantrain and of packages "
+            f"named in GANTRAIN_PLUGINS are loaded.{advice(target)}"
         )
     cls = getattr(importlib.import_module(module), name)
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):

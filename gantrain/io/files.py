@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gantrain.errors import ConfigError
+from gantrain.io.plain_files import load_json
 
 
 @contextmanager
@@ -69,8 +70,12 @@ def is_intact(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             # torch would read uninitialized memory for a record that is marked as a folder.
-            all_files = all(record.external_attr == 0 for record in archive.infolist())
-            return all_files and archive.testzip() is None
+            # It never compresses either: a small file that expands to gigabytes is not ours.
+            own = all(
+                record.external_attr == 0 and record.compress_type == zipfile.ZIP_STORED
+                for record in archive.infolist()
+            )
+            return own and archive.testzip() is None
     # RuntimeError, zlib.error: a flipped bit can mark a record as encrypted or compressed.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error):
         return False
@@ -111,6 +116,6 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return load_json(path)
     except (OSError, ValueError):
         return None
