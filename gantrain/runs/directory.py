@@ -1,16 +1,16 @@
 """Run directories: the paths of their files, and protection against overwriting."""
 
-import json
+import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gantrain.errors import ConfigError
 from gantrain.io import locks
-from gantrain.io.files import write_text
+from gantrain.io.files import read_json, write_text
+from gantrain.io.plain_files import is_count, json_rows, load_yaml
+from gantrain.runs import recorded
 
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 
@@ -74,11 +74,30 @@ class RunDirectory:
         """Return whether the directory is missing, empty, or holds only leftovers of a start."""
         if not self.path.exists():
             return True
-        return self.path.is_dir() and all(_is_leftover(path.name) for path in self.path.iterdir())
+        return self.path.is_dir() and all(
+            _is_leftover(path.name) and not path.is_symlink() for path in self.path.iterdir()
+        )
 
     def has_checkpoints(self) -> bool:
         """Return whether there are checkpoints, intact or not."""
         return any(self.checkpoints.glob("checkpoint-*.pt"))
+
+    def refuse_links(self) -> None:
+        """Check that what is written into the run stays in it.
+
+        Raises:
+            ConfigError: a file or folder of the run is a symbolic link to a place outside.
+        """
+        home = self.path.resolve()
+        folders = (self.checkpoints, self.snapshots, self.grids, self.tensorboard)
+        entries = [*self.path.glob("*"), *self.path.glob(".*")]
+        entries += [entry for folder in folders for entry in folder.glob("*")]
+        for entry in entries:
+            if entry.is_symlink() and not entry.resolve().is_relative_to(home):
+                raise ConfigError(
+                    f"{entry} is a symbolic link to {os.readlink(entry)}, outside of the run, and "
+                    "nothing is written there: replace it by what it leads to, or remove it."
+                )
 
     def lock(self) -> None:
         """Keep other processes from training here until `unlock` or the end of this process.
@@ -111,25 +130,23 @@ class RunDirectory:
         """
         file = self.config if number is None else self.path / f"config.{number}.yaml"
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            content = None
-        if not isinstance(content, dict):
-            raise ConfigError(f"{file} is damaged: it must hold the settings of a run.")
+            content = load_yaml(file)
+            fault = recorded.settings_fault(content)
+        except (OSError, ValueError) as error:
+            content, fault = {}, str(error)
+        if fault:
+            raise ConfigError(
+                f"{file} is damaged: it must hold the settings of a run ({fault})."
+            )
         return content
 
     def read_result(self) -> dict[str, Any] | None:
         """Return the content of result.json, or None if the run has not reached its budget."""
-        try:
-            content = json.loads(self.result.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, dict) and "nimg" in content else None
+        return recorded.result(read_json(self.result)) or None
 
     def reports(self) -> list[dict[str, Any]]:
         """Return the intact rows of metrics.jsonl."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        return [row for line in lines if (row := _row(line))]
+        return list(recorded.rows(self.metrics))
 
     def last_report(self) -> dict[str, float]:
         """Return the latest intact row of metrics.jsonl without its nimg; {} if there is none."""
@@ -145,10 +162,10 @@ class RunDirectory:
             if not file.exists():
                 continue
             lines = []
-            for line in file.read_text().splitlines():
-                row = _row(line)
+            for line, row in json_rows(file):
                 is_of_snapshot = file == self.evaluations and not row.get("training")
-                if row and (is_of_snapshot or row["nimg"] <= nimg):
+                counted = is_count(row.get("nimg"))
+                if ("nimg" in row and is_of_snapshot) or (counted and row["nimg"] <= nimg):
                     lines.append(f"{line}\n")
             write_text(file, "".join(lines))
 
@@ -164,15 +181,6 @@ def occupied_message(path: Path) -> str:
 def _is_leftover(name: str) -> bool:
     """Return whether a run that was killed during its start may leave this file."""
     return name in WRITTEN_BEFORE_CONFIG or (name.startswith(".") and name.endswith(".tmp"))
-
-
-def _row(line: str) -> dict[str, Any]:
-    """Return a row of a file, or {} if a crash or a full disk cut it short."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and "nimg" in row else {}
 
 
 def environment(versions: dict[str, str]) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def _existing_directory(config: RunConfig) -> RunDirectory | None:
     path = Path(str(config.resume)) if is_path else Path(config.out) / str(config.name)
     directory = RunDirectory(path)
     if directory.config.is_file():
+        directory.refuse_links()
         return directory
     if is_path:
         raise ConfigError(f"resume={path} is not a run (config.yaml is missing).")
@@ -195,7 +196,8 @@ def budget_images(config: RunConfig, recorded: dict[str, Any]) -> int | None:
     """
     if config.train.kimg is not None:
         return round(config.train.kimg * 1000)
-    epochs, total = recorded["train"]["epochs"], recorded["derived"]["plan"]["total"]
+    epochs = recorded.get("train", {}).get("epochs")
+    total = recorded.get("derived", {}).get("plan", {}).get("total", 0)
     return round(total * ((config.train.epochs or 0) / epochs)) if epochs else None
 
 
