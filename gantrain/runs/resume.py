@@ -36,12 +36,14 @@ class ExistingRun:
         is_repeated: whether its command was repeated, without `resume`.
         init_from: where its initial weights came from.
         result: the content of result.json if nothing is left to train, else None.
+        is_forced: whether changed settings and classes are accepted.
     """
 
     directory: RunDirectory
     is_repeated: bool
     init_from: str | None
     result: dict[str, Any] | None
+    is_forced: bool = False
 
 
 def find_resumable(config: RunConfig) -> ExistingRun | None:
@@ -88,7 +90,9 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
             "resume_force=true to continue anyway."
         )
     result = None if changes else _final_result(config, recorded, directory)
-    return ExistingRun(directory, config.resume is None, recorded.get("init_from"), result)
+    return ExistingRun(
+        directory, config.resume is None, recorded.get("init_from"), result, config.resume_force
+    )
 
 
 def config_diff(

@@ -39,10 +39,11 @@ from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
-from gantrain.runs import evaluation, health, lifecycle, objective, summary
+from gantrain.runs import data_changes, evaluation, health, lifecycle, objective, summary
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
+from gantrain.runs.resume import ExistingRun
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
 
@@ -75,8 +76,7 @@ def run(
             return summary.reprint_result(existing, config) if world.is_rank_zero else None
         try:
             config = lifecycle.recorded_config(config, existing)
-            directory = existing.directory if existing else None
-            return _run(config, overrides, data_name, data, directory, precision, world)
+            return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := disk_full_reason(error):
                 raise ConfigError(DISK_FULL.format(out=config.out, why=why)) from error
@@ -92,15 +92,17 @@ def _run(
     overrides: list[str],
     data_name: str,
     unprepared_data: Dataset | None,
-    existing: RunDirectory | None,
+    found: ExistingRun | None,
     precision: Precision,
     world: World,
 ) -> float | None:
-    """Train in the existing directory, or in a new one."""
+    """Train in the directory that was found, or in a new one."""
     settings = _plain_settings(config)
+    existing = found.directory if found else None
     if existing and existing.has_checkpoints():  # they hold all weights
         config = replace(config, init_from=None)
     gan, data, config = _gan_and_data(config, unprepared_data, world)
+    changes = world.run_on_rank_zero(lambda: _data_changes(config, found, data))
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
     if config.runtime.threads is None and precision.device.type == "cpu":
@@ -124,7 +126,8 @@ def _run(
         is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
         tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
-        for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
+        introduction = introduction_lines(directory, plan, gan, precision, resumed_at, world.size)
+        for line in [*introduction, *changes]:
             tracker.say(line)
         for line in derived_lines(derived):
             tracker.say(line)
@@ -194,6 +197,18 @@ def _gan_and_data(
 
     world.rank_zero_first(prepare)  # the others use the cache that rank 0 writes
     return gan, data, full
+
+
+def _data_changes(config: RunConfig, found: ExistingRun | None, data: Dataset) -> list[str]:
+    """Return sentences about images other than those that the weights were trained on."""
+    present = json.loads(json.dumps(data.describe(), default=str))
+    if found:
+        old = data_changes.of_settings(found.directory.read_config())
+        return data_changes.check_resumed(old, present, found.directory.path, found.is_forced)
+    if config.init_from is None:
+        return []
+    old = data_changes.of_source(Path(config.init_from))
+    return data_changes.check_initial(old, present, config.init_from)
 
 
 def _trainer(
