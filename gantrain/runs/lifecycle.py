@@ -92,7 +92,20 @@ def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> No
         state: the content of the checkpoint.
         gan: the model as configured.
     """
-    if mismatches := shape_mismatches(state, gan):
+    missing = [key for key in ("gan", "optimizers", "nimg", "index", "ranks") if key not in state]
+    if missing or not isinstance(state.get("note", {}).get("settings"), dict):
+        raise ConfigError(
+            f"resume={directory.path}: its newest checkpoint holds no state of a training run "
+            f"({missing[0] if missing else 'note'} is missing): start a new run."
+        )
+    try:
+        mismatches = shape_mismatches(state, gan)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"resume={directory.path}: its newest checkpoint holds no state of a training run "
+            f"({error}): start a new run."
+        ) from None
+    if mismatches:
         suffix = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise ConfigError(
             f"resume={directory.path} cannot continue with this model, even if forced: "
@@ -113,14 +126,21 @@ def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker:
         config: the current config.
         tracker: receives messages about what was not restored.
     """
-    old_optimizer = state["note"]["settings"]["optimizer"]["_target_"]
+    settings = state["note"]["settings"]
+    old_optimizer = (settings.get("optimizer") or {}).get("_target_")
     if old_optimizer != config.optimizer["_target_"]:
         fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
         state = {**state, "optimizers": fresh}
         tracker.say(f"The moments of {old_optimizer} are discarded.")
-    if resume.config_diff(state["note"]["settings"], asdict(config), ["evaluation"]):
+    if resume.config_diff(settings, asdict(config), ["evaluation"]):
         state = {**state, "enough": False}
-    trainer.load_state_dict(state)
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"The newest checkpoint of the run does not hold the state of its training "
+            f"({type(error).__name__}: {error}): start a new run from its weights (init_from=)."
+        ) from error
     if len(state["ranks"]) != trainer.world.size:
         tracker.say(_rank_message(state["ranks"], trainer.world.size, trainer.plan.microbatch))
 
