@@ -127,9 +127,7 @@ def _run(
         tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
         introduction = introduction_lines(directory, plan, gan, precision, resumed_at, world.size)
-        for line in [*introduction, *changes]:
-            tracker.say(line)
-        for line in derived_lines(derived):
+        for line in [*introduction, *changes, *derived_lines(derived)]:
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_rank_zero:
@@ -201,7 +199,7 @@ def _gan_and_data(
 
 def _data_changes(config: RunConfig, found: ExistingRun | None, data: Dataset) -> list[str]:
     """Return sentences about images other than those that the weights were trained on."""
-    present = json.loads(json.dumps(data.describe(), default=str))
+    present = _plain(data.describe())
     if found:
         old = data_changes.of_settings(found.directory.read_config())
         return data_changes.check_resumed(old, present, found.directory.path, found.is_forced)
@@ -258,7 +256,7 @@ def _trainer(
         evaluate=world.run_on_all(make_evaluator),
         probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
         channels_last=config.runtime.channels_last,
-        metadata={"settings": settings, "versions": lifecycle.versions()},
+        metadata={"settings": settings, "networks": _specs(gan), "versions": lifecycle.versions()},
         world=world,
     )
 
@@ -324,13 +322,21 @@ def _plain_settings(config: RunConfig) -> dict[str, Any]:
 
 def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     """Return what follows from config and data: budgets in images, networks, sizes, counts."""
+    plain = {"plan": asdict(plan), "networks": _specs(gan), "data": data.describe()}
+    return _plain(plain | {"model": gan.derived(), "threads": torch.get_num_threads()})
+
+
+def _specs(gan: GAN) -> dict[str, Any]:
+    """Return the constructor calls of all networks that record theirs, by name ("G.ab")."""
     networks = {
         f"{player}.{name}": network.spec
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
         if isinstance(getattr(network, "spec", None), dict)
     }
-    # JSON converts tuples and paths to types that YAML's safe subset has.
-    plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
-    plain |= {"model": gan.derived(), "threads": torch.get_num_threads()}
-    return json.loads(json.dumps(plain, default=str))
+    return _plain(networks)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Convert tuples and paths to types that YAML's safe subset has."""
+    return json.loads(json.dumps(values, default=str))
