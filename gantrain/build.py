@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from gantrain import targets
+from gantrain.config.check import check_target
 from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.data.base import Dataset
 from gantrain.engine import startup
@@ -22,6 +22,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
+from gantrain.io.plain_files import load_yaml
 
 
 def make_data(config: RunConfig) -> Dataset:
@@ -228,8 +229,11 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     """
     run = run if run.is_dir() else run.parent.parent
     try:
-        section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        content = load_yaml(run / "config.yaml")
+        section = content["data"]
+        if not isinstance(section, dict):
+            raise ValueError("data is no section")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if not root:
             raise ConfigError(
                 f"{run / 'config.yaml'} does not name the data of the run ({error}): set run= to a "
@@ -239,6 +243,8 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
         section = _folder_section(model)
     if root:
         section["root"] = root
+    if problems := list(check_target("data", section, known=[])):
+        raise ConfigError(*(f"{run / 'config.yaml'}: {text}" for text in problems))
     data_class, settings = targets.resolve(section)
     return data_class(seed=0, **settings)
 

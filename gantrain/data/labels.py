@@ -98,7 +98,7 @@ def read_json(text: bytes, names: Sequence[str], file: str) -> list[Any]:
     try:
         pairs = json.loads(text)["labels"]
         labels = {str(name).replace("\\", "/"): label for name, label in pairs or ()}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f'{file} cannot be read ({error}): it must be {{"labels": [[name, class number or '
             "list of numbers], ...]}."

@@ -89,7 +89,13 @@ def _names(source: ImageSource) -> list[str]:
 
 def _rename_labels(text: bytes, suffix: str) -> str:
     """Return dataset.json with the new suffix of the images."""
-    content = json.loads(text)
-    pairs = content.get("labels") or []
-    renamed = [[str(PurePosixPath(name).with_suffix(suffix)), label] for name, label in pairs]
+    try:
+        content = json.loads(text)
+        pairs = content.get("labels") or []
+        renamed = [[str(PurePosixPath(name).with_suffix(suffix)), label] for name, label in pairs]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            f'dataset.json cannot be packed ({error}): it must be {{"labels": [[name, class number '
+            "or list of numbers], ...]}; or remove it."
+        ) from None
     return json.dumps({**content, "labels": renamed if pairs else content.get("labels")})

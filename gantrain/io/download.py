@@ -150,7 +150,7 @@ class _Partial:
         try:
             note = json.loads(self._note.read_text("utf-8"))
             return str(note["version"]) if note["url"] == url else ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
 
     def begin(self, url: str, version: str) -> None:

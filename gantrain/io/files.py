@@ -60,6 +60,27 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def refuse_links(home: Path, *folders: str) -> None:
+    """Check that what is written into a folder stays in it.
+
+    Args:
+        home: the folder, such as a run directory.
+        folders: its sub-folders that are written into.
+
+    Raises:
+        ConfigError: a file or folder in them is a symbolic link to a place outside.
+    """
+    entries = [*home.glob("*"), *home.glob(".*")]
+    entries += [entry for name in folders for entry in (home / name).glob("*")]
+    entries += [entry for name in folders for entry in (home / name).glob(".*")]
+    for entry in entries:
+        if entry.is_symlink() and not entry.resolve().is_relative_to(home.resolve()):
+            raise ConfigError(
+                f"{entry} is a symbolic link to {os.readlink(entry)}, outside of {home}, and "
+                "nothing is written there: replace it by what it leads to, or remove it."
+            )
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files of writers that were killed."""
     for path in folder.glob(".*.tmp"):

@@ -1,6 +1,5 @@
 """Run directories: the paths of their files, and protection against overwriting."""
 
-import os
 import platform
 import sys
 from pathlib import Path
@@ -8,10 +7,12 @@ from typing import Any
 
 from gantrain.errors import ConfigError
 from gantrain.io import locks
-from gantrain.io.files import read_json, write_text
+from gantrain.io.files import read_json, refuse_links, remove_leftovers, write_text
 from gantrain.io.plain_files import is_count, json_rows, load_yaml
 from gantrain.runs import recorded
 
+WRITTEN_IN_TRAINING = ("config", "overrides", "environment", "result", "metrics")
+WRITTEN_IN_TRAINING += ("evaluations", "events")
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 
 
@@ -88,16 +89,18 @@ class RunDirectory:
         Raises:
             ConfigError: a file or folder of the run is a symbolic link to a place outside.
         """
-        home = self.path.resolve()
-        folders = (self.checkpoints, self.snapshots, self.grids, self.tensorboard)
-        entries = [*self.path.glob("*"), *self.path.glob(".*")]
-        entries += [entry for folder in folders for entry in folder.glob("*")]
-        for entry in entries:
-            if entry.is_symlink() and not entry.resolve().is_relative_to(home):
-                raise ConfigError(
-                    f"{entry} is a symbolic link to {os.readlink(entry)}, outside of the run, and "
-                    "nothing is written there: replace it by what it leads to, or remove it."
-                )
+        refuse_links(self.path, "checkpoints", "snapshots", "grids", "tensorboard", "generated")
+
+    def remove_leftovers(self) -> None:
+        """Delete what interrupted saves of a training left; only the holder of the lock may.
+
+        Other commands may write into the run at the same time, such as its report.
+        """
+        for folder in (self.checkpoints, self.snapshots, self.grids):
+            remove_leftovers(folder)
+        for path in self.path.glob(".*.tmp"):
+            if path.name[1:].partition(".")[0] in WRITTEN_IN_TRAINING:
+                path.unlink(missing_ok=True)
 
     def lock(self) -> None:
         """Keep other processes from training here until `unlock` or the end of this process.

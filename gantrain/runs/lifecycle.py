@@ -16,7 +16,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import remove_leftovers, write_json, write_text
+from gantrain.io.files import write_json, write_text
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
 from gantrain.runs.resume import ExistingRun
@@ -34,6 +34,7 @@ def find(config: RunConfig) -> ExistingRun | None:
     existing = resume.find_resumable(config)
     if existing and not existing.result:
         existing.directory.lock()
+        existing.directory.remove_leftovers()
         if existing.is_repeated:
             print(f"{existing.directory.path} was started with these settings: resuming it.")
     return existing
@@ -177,7 +178,7 @@ def create(config: RunConfig, data: str) -> RunDirectory:
             f"{directory.path} was just started by another process: repeat the command to resume "
             "it, or give another name= to start a new run."
         )
-    remove_leftovers(directory.path)
+    directory.remove_leftovers()
     return directory
 
 
