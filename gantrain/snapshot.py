@@ -130,9 +130,12 @@ def _fault(content: dict[str, Any]) -> str | None:
             return f"description of {key}"
     if not isinstance(meta.get("model", {}).get("_target_", ""), str):
         return "description of model"
-    labels = meta.get("data", {}).get("labels")
+    data = meta.get("data", {})
+    labels = data.get("labels")
     if labels is not None and not (isinstance(labels, dict) and _is_labels(labels)):
         return "description of labels"
+    if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
+        return "description of data"
     return None if isinstance(meta.get("nimg", 0), int) else "count of images"
 
 
@@ -148,6 +151,15 @@ def _is_spec(spec: Any) -> bool:
 def _is_weights(weights: Any) -> bool:
     return isinstance(weights, dict) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    )
+
+
+def _is_range(values: Any) -> bool:
+    """Return whether a value is None, or two numbers."""
+    return values is None or (
+        isinstance(values, list | tuple)
+        and len(values) == 2
+        and all(isinstance(value, int | float) for value in values)
     )
 
 

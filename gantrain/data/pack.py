@@ -14,6 +14,7 @@ import numpy as np
 from gantrain.data.encode import encode_image
 from gantrain.data.image_files import load_image
 from gantrain.data.preflight import ImageSource
+from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"

@@ -93,11 +93,10 @@ def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> No
         state: the content of the checkpoint.
         gan: the model as configured.
     """
-    missing = [key for key in ("gan", "optimizers", "nimg", "index", "ranks") if key not in state]
-    if missing or not isinstance(state.get("note", {}).get("settings"), dict):
+    if fault := _state_fault(state):
         raise ConfigError(
             f"resume={directory.path}: its newest checkpoint holds no state of a training run "
-            f"({missing[0] if missing else 'note'} is missing): start a new run."
+            f"({fault} is missing or of the wrong type): start a new run."
         )
     try:
         mismatches = shape_mismatches(state, gan)
@@ -113,6 +112,19 @@ def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> No
             f"{'; '.join(mismatches[:3])}{suffix}. Restore the model settings, or start a new run "
             "(init_from= loads the networks that are the same)."
         )
+
+
+def _state_fault(state: dict[str, Any]) -> str | None:
+    """Return the first part of a checkpoint that is missing or of the wrong type, or None."""
+    kinds = {"gan": dict, "optimizers": dict, "nimg": int, "index": int, "ranks": list, "note": dict}
+    for key, kind in kinds.items():
+        if not isinstance(state.get(key), kind):
+            return key
+    if not isinstance(state["note"].get("settings"), dict):
+        return "note"
+    ranks = state["ranks"]
+    is_rank = all(isinstance(rank, dict) and isinstance(rank.get("local"), dict) for rank in ranks)
+    return None if ranks and is_rank else "ranks"
 
 
 def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker: Tracker) -> None:
