@@ -16,7 +16,8 @@ from gantrain.io.tensors import DIGEST, digest, foreign_pickle, is_unaltered, na
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
-MAX_ARGUMENT = 65536  # of a network: sides, widths, numbers of layers
+MAX_ARGUMENT = 65536  # of a network: sides and widths
+DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,15 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     for name, spec in content["specs"].items():
         try:
             network = _rebuild(spec, content["weights"][name])
-        except (ImportError, AttributeError, TypeError, ValueError, KeyError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        except (
+            ImportError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as fault:
+            reason = (str(fault).splitlines() or [type(fault).__name__])[0]
             version = content["meta"].get("versions", {}).get("gantrain", "unknown")
             raise ConfigError(
                 f"{file}: {spec['target']} cannot be rebuilt ({reason}). The file was written by "
@@ -97,7 +105,8 @@ def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
     cls, arguments = _network_class(spec["target"]), spec["args"]
     if not is_plugin(spec["target"]):
         for key, value in arguments.items():
-            if any(x > MAX_ARGUMENT for x in _whole_numbers(value)):
+            most = len(weights) if key in DEPTHS else MAX_ARGUMENT
+            if any(x > most for x in _whole_numbers(value)):
                 raise ValueError(f"{key}={value} is out of range")
         with torch.device("meta"):
             shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}

@@ -191,14 +191,15 @@ def test_documents(place: Path, monkeypatch: pytest.MonkeyPatch, file: str, text
 
 
 VALUES = [
-    None, True, "x", [], {}, -1, 1e400, float("nan"), 2**70, [[1]], {"a": {"b": 1}}, "\x00", "9" * 5000,
+    None, True, "x", [], {}, -1, 1e400, float("nan"), 2**70, [[1]], {"a": {"b": 1}}, "\x00",
+    "9" * 5000,
 ]  # fmt: skip
 ROWS = {
     "metrics.jsonl": {"nimg": 2, "loss/G/gan_ab": 1.0, "health/ab/sharpness": 0.5},
     "evaluations.jsonl": {
         "nimg": 2, "name": "kid", "metric": "kid", "value": 1.0, "protocol": {}, "training": True,
     },
-    "events.jsonl": {"nimg": 2, "alarm": "nonfinite", "level": "critical", "text": "t", "advice": ""},
+    "events.jsonl": {"nimg": 2, "alarm": "nonfinite", "level": "critical", "text": "t"},
     "result.json": {
         "nimg": 4, "metrics": {"a": 1.0}, "objective": {"name": "a", "value": 1.0}, "pairs": {},
     },

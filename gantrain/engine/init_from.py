@@ -33,7 +33,6 @@ class Saved:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-
 def load_weights(gan: GAN, path: Path) -> list[str]:
     """Copy weights from a file into the GAN's networks.
 

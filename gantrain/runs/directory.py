@@ -138,9 +138,7 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             content, fault = {}, str(error)
         if fault:
-            raise ConfigError(
-                f"{file} is damaged: it must hold the settings of a run ({fault})."
-            )
+            raise ConfigError(f"{file} is damaged: it must hold the settings of a run ({fault}).")
         return content
 
     def read_result(self) -> dict[str, Any] | None:

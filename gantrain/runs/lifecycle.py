@@ -116,7 +116,8 @@ def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> No
 
 def _state_fault(state: dict[str, Any]) -> str | None:
     """Return the first part of a checkpoint that is missing or of the wrong type, or None."""
-    kinds = {"gan": dict, "optimizers": dict, "nimg": int, "index": int, "ranks": list, "note": dict}
+    kinds = {"gan": dict, "optimizers": dict, "note": dict, "nimg": int, "index": int}
+    kinds["ranks"] = list
     for key, kind in kinds.items():
         if not isinstance(state.get(key), kind):
             return key

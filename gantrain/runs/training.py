@@ -111,9 +111,8 @@ def _run(
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     newest = world.run_on_all(lambda: checkpoints.newest()) if existing else None
-    lifecycle.check_same_checkpoint(world.gather(newest[1].get("nimg", 0) if newest else 0), directory)
-    if newest:
-        world.run_on_all(lambda: lifecycle.check_shapes(directory, newest[1], gan))
+    world.run_on_all(lambda: newest and lifecycle.check_shapes(directory, newest[1], gan))
+    lifecycle.check_same_checkpoint(world.gather(newest[1]["nimg"] if newest else 0), directory)
     # A run that was killed before its first checkpoint restarts from 0 images.
     resumed_at: int | None = newest[1]["nimg"] if newest else 0 if existing else None
     derived = _derived(plan, gan, data)

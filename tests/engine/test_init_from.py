@@ -95,7 +95,7 @@ def test_a_pickle_of_another_program_is_called_that(
     tmp_path: Path, name: str, protocol: int
 ) -> None:
     (tmp_path / name).write_bytes(pickle.dumps({"G_ema": {"k": 1}}, protocol))
-    with pytest.raises(ConfigError, match="is a pickle of another program.*To convert it"):
+    with pytest.raises(ConfigError, match=r"is a pickle of another program.*To convert it"):
         load_weights(make(), tmp_path / name)
 
 
