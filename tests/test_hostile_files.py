@@ -1,7 +1,7 @@
 """Files of a stranger are data: nothing is run, imported or written outside, no traceback.
 
 Each case changes one file of a whole run, sweep, snapshot or data set, and gives it to the commands
-that read it. docs/reference/strangers-files.md says what each file may hold.
+that read it. docs/reference/foreign-files.md says what each file may hold.
 """
 
 import json
