@@ -46,7 +46,7 @@ DCGAN = [
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    """The newest checkpoint without what names the machine and the number of ranks, and their digest."""
+    """The newest checkpoint without what names the machine and the number of ranks, and digest."""
     state = final_state(run)
     for key in ("note", "ranks", "sha256"):
         state.pop(key)
