@@ -111,6 +111,10 @@ def _fetch(remote: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
     reasons: list[str] = []
     partial = _Partial(target)
     for url in remote.urls:
+        # A file of this machine would be copied without a word, a device without an end.
+        if not url.lower().startswith(("http://", "https://")):
+            reasons.append(f"{url} is not an http:// or https:// address")
+            continue
         log(f"data: downloading {url} to {target}")
         try:
             resumed = _download(url, partial, remote, log)
