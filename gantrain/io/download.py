@@ -113,7 +113,7 @@ def _fetch(remote: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
     for url in remote.urls:
         # A file of this machine would be copied without a word, a device without an end.
         if not url.lower().startswith(("http://", "https://")):
-            reasons.append(f"{url} is not an http:// or https:// address")
+            reasons.append(f"{url} cannot be downloaded (no http:// or https:// address)")
             continue
         log(f"data: downloading {url} to {target}")
         try:

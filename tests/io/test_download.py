@@ -210,6 +210,6 @@ def test_processes_share_one_download(server, tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///dev/zero", "FILE:/etc/passwd", "ftp://x/set.bin", "x"])
 def test_only_the_web_is_downloaded_from(tmp_path, url):
-    with pytest.raises(ConfigError, match="is not an http:// or https:// address"):
+    with pytest.raises(ConfigError, match="no http:// or https:// address"):
         get(url, target=tmp_path / "set.bin")
     assert left(tmp_path) == []
