@@ -73,7 +73,8 @@ def _saved(folder: Path) -> list[str]:
 def _placed(saved: list[str], folder: Path, typed: set[str]) -> Iterator[str]:
     """Yield the saved overrides with the actual place of the run, and none outside of it."""
     place = folder.resolve()
-    actual = {"out": str(folder.parent), "name": place.name}
+    parent = folder.parent if folder.name not in ("", "..") else place.parent  # resume=.
+    actual = {"out": str(parent), "name": place.name}
     for text in saved:
         key, _, value = text.lstrip("+").partition("=")
         if key in PLACE:

@@ -84,6 +84,15 @@ def test_a_moved_run_stays_where_it_is(run: str, capsys: pytest.CaptureFixture[s
     assert "says data.cache_dir=/x, a folder outside" in said
 
 
+@pytest.mark.parametrize("typed", [".", "../first", "../../runs/first/"])
+def test_from_inside_the_run(run: str, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    Path(run, "overrides.yaml").write_text(json.dumps(["out=runs", "name=first"]))
+    monkeypatch.chdir(run)
+    out, name, _ = prepend_saved([f"resume={typed}"])
+    assert Path(out.partition("=")[2].strip('"')).resolve() == Path("..").resolve()
+    assert name == "name=first"
+
+
 def test_damaged_overrides(run: str) -> None:
     Path(run, "overrides.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match=r"overrides\.yaml is damaged"):
