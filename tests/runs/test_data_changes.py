@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from gantrain.errors import ConfigError
 from gantrain.runs import data_changes
+from tests.helpers.command_line import gantrain
 
 RUN = Path("runs/r")
 
@@ -77,3 +79,30 @@ def test_the_description_of_a_source(tmp_path: Path) -> None:
         assert data_changes.of_source(source) == about(["a"])
     (tmp_path / "config.yaml").write_text("derived: 5")
     assert data_changes.of_source(tmp_path / "snapshots" / "s.pt") == {}
+
+
+STYLEGAN = [
+    "model=stylegan", "data=folder", "data.root=set", "data.labels=true", "data.resolution=16",
+    "model.channel_base=32", "model.channel_max=4", "model.z_dim=4", "model.w_dim=4",
+    "model.augment=none", "train.batch=4", "tracking.tensorboard=false", "runtime=cpu",
+    "tracking.grid_every_kimg=0", "runtime.workers=0", "evaluation.test_images=0",
+]  # fmt: skip
+
+
+@pytest.mark.ci
+def test_renamed_and_changed_folders_through_the_command_line(tmp_path: Path) -> None:
+    for number, name in enumerate(["blue", "green", "red"]):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(4):
+            image = Image.new("RGB", (16, 16), (number * 80, i * 60, 0))
+            image.save(tmp_path / "set" / name / f"{i}.png")
+    gantrain(tmp_path, *STYLEGAN, "name=r", "train.kimg=0.008")
+    (tmp_path / "set" / "blue").rename(tmp_path / "set" / "zblue")
+    said = gantrain(tmp_path, "resume=runs/r", "train.kimg=0.012", code=2)
+    assert "the classes were blue, green, red and are green, red, zblue" in said
+    said = gantrain(tmp_path, *STYLEGAN, "name=n", "train.kimg=0.004", "init_from=runs/r", code=2)
+    assert "the same class would have another number" in said
+    (tmp_path / "set" / "zblue").rename(tmp_path / "set" / "blue")
+    (tmp_path / "set" / "red" / "3.png").unlink()
+    said = gantrain(tmp_path, "resume=runs/r", "train.kimg=0.012")
+    assert "the images are not those that runs/r was trained on so far (train: 12 -> 11)" in said
