@@ -176,7 +176,7 @@ def _is_labels(labels: dict[str, Any]) -> bool:
     names = labels.get("names", [])
     return (
         isinstance(labels.get("dim", 0), int)
-        and labels.get("kind") in ("class", "multi", "float")
+        and isinstance(labels.get("kind", ""), str)
         and isinstance(names, list | tuple)
         and all(isinstance(name, str) for name in names)
     )

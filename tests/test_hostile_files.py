@@ -455,3 +455,12 @@ def test_arrays_of_objects_and_long_headers(place: Path, monkeypatch: pytest.Mon
     )
     assert codes == [2, 2, 2]
     assert_harmless()
+
+
+@pytest.mark.parametrize("flag", ["--experimental-rerun x.pickle", "--experimental-rerun=x.pickle"])
+def test_hydra_s_flag_for_pickles_is_none(
+    place: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    Path("x.pickle").write_bytes(pickle.dumps(_Touch()))
+    assert answers(flag, monkeypatch) == [2]
+    assert_harmless()
