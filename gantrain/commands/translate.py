@@ -1,7 +1,6 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -23,6 +22,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
 from gantrain.io.files import remove_leftovers, write_json
+from gantrain.io.plain_files import load_json
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -173,7 +173,9 @@ def _prepare_output(output: Path, config: TranslateConfig, model: Model) -> None
         for folder in [output, *(path for path in output.rglob("*") if path.is_dir())]:
             remove_leftovers(folder)
         if (output / RECORD_FILE).is_file():
-            before = json.loads((output / RECORD_FILE).read_text("utf-8"))
+            before = load_json(output / RECORD_FILE)
+            if not isinstance(before, dict):
+                raise ValueError(f"{RECORD_FILE} is damaged")
             changed = [
                 key for key in record if _identity(before.get(key)) != _identity(record[key])
             ]
