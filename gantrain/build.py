@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from gantrain import targets
 from gantrain.config.annotations import to_floats
-from gantrain.config.check import constructor_annotations
+from gantrain.config.check import check_target, constructor_annotations
 from gantrain.config.data_kind import keep_reading
 from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
 from gantrain.data.base import Dataset, check_members
@@ -25,6 +24,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
+from gantrain.io.plain_files import load_yaml
 
 
 def resolve(name: str, section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -256,9 +256,12 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     """
     run = run if run.is_dir() else run.parent.parent
     try:
-        recorded = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-        section = keep_reading(recorded["data"], recorded)
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        content = load_yaml(run / "config.yaml")
+        section = content["data"]
+        if not isinstance(section, dict):
+            raise ValueError("data is no section")
+        section = keep_reading(section, content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if not root:
             raise ConfigError(
                 f"{run / 'config.yaml'} does not name the data of the run ({error}): set run= to a "
@@ -268,6 +271,11 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
         section = _folder_section(model)
     if root:
         section["root"] = root
+    folder = section.get("cache_dir")
+    if not (isinstance(folder, str) and Path(folder).is_dir()) and "cache_dir" in section:
+        section["cache_dir"] = None  # a file of the run does not say where to make folders
+    if problems := list(check_target("data", section, known=[])):
+        raise ConfigError(*(f"{run / 'config.yaml'}: {text}" for text in problems))
     data_class, settings = targets.resolve(section)
     data = data_class(seed=0, **settings)
     check_members(data)

@@ -1,21 +1,23 @@
 """Snapshots: files with the generators' weights and constructor calls, for use without a config."""
 
 import importlib
-import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.io.files import atomic_write, is_intact
-from gantrain.targets import is_plugin
+from gantrain.io.tensors import DIGEST, digest, foreign_pickle, is_unaltered, named_code
+from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
+MAX_ARGUMENT = 65536  # of a network: sides and widths
+DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def save_snapshot(
         meta: plain values about the run.
     """
     weights = {name: net.state_dict() for name, net in networks.items()}
-    content = {"format": FORMAT, "specs": specs, "weights": weights, "meta": meta}
+    content: dict[str, Any] = {"format": FORMAT, "specs": specs, "weights": weights, "meta": meta}
+    content[DIGEST] = digest(content)
     with atomic_write(path) as file:
         torch.save(content, file)
 
@@ -66,16 +69,24 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     file = find_snapshot(Path(path))
     content = load_plain_dict(file)
     if content is None:
-        raise ConfigError(f"{file} is damaged or not a snapshot: use another one of the same run.")
+        raise ConfigError(unreadable(file))
     if content.get("format") != FORMAT:
         raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
+    if fault := _fault(content):
+        raise ConfigError(f"{file} is damaged: its {fault} is not what a snapshot holds.")
     networks = {}
     for name, spec in content["specs"].items():
         try:
-            network = _network_class(spec["target"])(**spec["args"])
-            network.load_state_dict(content["weights"][name])
-        except (ImportError, AttributeError, TypeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            network = _rebuild(spec, content["weights"][name])
+        except (
+            ImportError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as fault:
+            reason = (str(fault).splitlines() or [type(fault).__name__])[0]
             version = content["meta"].get("versions", {}).get("gantrain", "unknown")
             raise ConfigError(
                 f"{file}: {spec['target']} cannot be rebuilt ({reason}). The file was written by "
@@ -85,19 +96,121 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     return Snapshot(networks, content["meta"])
 
 
+def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    """Return the network of a constructor call, with its weights.
+
+    A network of gantrain is first built without memory, so that a file cannot ask for more than it
+    holds.
+    """
+    cls, arguments = _network_class(spec["target"]), spec["args"]
+    if not is_plugin(spec["target"]):
+        for key, value in arguments.items():
+            most = len(weights) if key in DEPTHS else MAX_ARGUMENT
+            if any(x > most for x in _whole_numbers(value)):
+                raise ValueError(f"{key}={value} is out of range")
+        with torch.device("meta"):
+            shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}
+        if shapes != {key: x.shape for key, x in weights.items()}:
+            raise ValueError("its weights have other names or shapes")
+    network = cls(**arguments)
+    network.load_state_dict(weights)
+    return network
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _whole_numbers(item)
+    elif isinstance(value, int):
+        yield abs(value)
+
+
+def _fault(content: dict[str, Any]) -> str | None:
+    """Return which part of a snapshot's content has the wrong type, or None."""
+    specs, weights, meta = (content.get(key) for key in ("specs", "weights", "meta"))
+    if not (isinstance(specs, dict) and specs and all(map(_is_spec, specs.values()))):
+        return "list of networks"
+    if not isinstance(weights, dict) or not all(_is_weights(weights.get(n)) for n in specs):
+        return "list of weights"
+    if not isinstance(meta, dict):
+        return "description"
+    for key in ("model", "data", "versions"):
+        if not isinstance(meta.get(key, {}), dict):
+            return f"description of {key}"
+    if not isinstance(meta.get("model", {}).get("_target_", ""), str):
+        return "description of model"
+    data = meta.get("data", {})
+    labels = data.get("labels")
+    if labels is not None and not (isinstance(labels, dict) and _is_labels(labels)):
+        return "description of labels"
+    if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
+        return "description of data"
+    return None if isinstance(meta.get("nimg", 0), int) else "count of images"
+
+
+def _is_spec(spec: Any) -> bool:
+    return (
+        isinstance(spec, dict)
+        and isinstance(spec.get("target"), str)
+        and isinstance(spec.get("args"), dict)
+        and all(isinstance(key, str) for key in spec["args"])
+    )
+
+
+def _is_weights(weights: Any) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    )
+
+
+def _is_range(values: Any) -> bool:
+    """Return whether a value is None, or two numbers."""
+    return values is None or (
+        isinstance(values, list | tuple)
+        and len(values) == 2
+        and all(isinstance(value, int | float) for value in values)
+    )
+
+
+def _is_labels(labels: dict[str, Any]) -> bool:
+    names = labels.get("names", [])
+    return (
+        isinstance(labels.get("dim", 0), int)
+        and isinstance(labels.get("kind", ""), str)
+        and isinstance(names, list | tuple)
+        and all(isinstance(name, str) for name in names)
+    )
+
+
+def unreadable(file: Path) -> str:
+    """Return the sentence about a file whose content `load_plain_dict` does not return."""
+    if sentence := foreign_pickle(file):
+        return sentence
+    if is_intact(file):
+        try:
+            torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            if code := named_code(error):
+                return (
+                    f"{file} is not a snapshot of gantrain: it names {code}, which is code. Only "
+                    "tensors and plain values are read, and nothing of it was run."
+                )
+    return f"{file} is damaged or not a snapshot: use another one of the same run."
+
+
 def load_plain_dict(file: Path) -> dict[str, Any] | None:
     """Return the content of a file written by torch.save, with tensors on the CPU.
 
     Returns:
-        None if the file is damaged, or holds anything but a dict of plain values.
+        None if the file is damaged or altered, or holds anything but a dict of plain values.
     """
     if not is_intact(file):
         return None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, pickle.UnpicklingError):
+    except Exception:  # a pickle of anything else raises almost anything; it runs nothing
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and is_unaltered(content) else None
 
 
 def find_snapshot(path: Path, warn: Callable[[str], None] = warnings.warn) -> Path:
@@ -131,8 +244,8 @@ def _network_class(target: str) -> type[nn.Module]:
     is_own = target.startswith("gantrain.networks.")
     if not is_own and not is_plugin(target):
         raise ConfigError(
-            f"The snapshot needs the class {target}, but only networks of gantrain are loaded. "
-            f"If you trust it, set GANTRAIN_PLUGINS={target.partition('.')[0]}."
+            f"The snapshot needs the class {target}, but only networks of gantrain and of packages "
+            f"named in GANTRAIN_PLUGINS are loaded.{advice(target)}"
         )
     cls = getattr(importlib.import_module(module), name)
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):

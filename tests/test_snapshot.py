@@ -1,3 +1,4 @@
+import pickle
 import sys
 import zipfile
 from pathlib import Path
@@ -95,11 +96,53 @@ def test_networks_of_another_version(tmp_path: Path, target: str, args: dict[str
     assert len(error.value.problems) == 1 and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("target", ["torch.hub.load", "os.system", "gantrain.networksevil.X"])
-def test_only_own_networks_are_built(tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [
+        ("torch.hub.load", False),
+        ("os.system", False),
+        ("gantrain.networksevil.X", False),
+        ("system", False),
+        ("my_gan.Net", True),
+    ],
+)
+def test_only_own_networks_are_built(tmp_path: Path, target: str, advice: bool) -> None:
     net = nn.Linear(1, 1)
     save_snapshot(tmp_path / "s.pt", {"ab": net}, {"ab": {"target": target, "args": {}}}, {})
-    with pytest.raises(ConfigError, match="GANTRAIN_PLUGINS"):
+    with pytest.raises(ConfigError, match=f"needs the class {target}") as error:
+        load_snapshot(tmp_path / "s.pt")
+    assert ("set GANTRAIN_PLUGINS=" in str(error.value)) == advice  # only where it would help
+
+
+def test_code_is_named(tmp_path: Path) -> None:
+    torch.save({"x": zipfile.ZipFile}, tmp_path / "s.pt")
+    with pytest.raises(ConfigError, match=r"it names zipfile\.ZipFile, which is code"):
+        load_snapshot(tmp_path / "s.pt")
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"G_ema": 1}))
+    with pytest.raises(ConfigError, match="is a pickle of another program"):
+        load_snapshot(tmp_path / "x.pkl")
+
+
+def test_altered_weights_are_noticed_and_older_files_still_load(tmp_path: Path) -> None:
+    write(tmp_path / "s.pt")
+    content = torch.load(tmp_path / "s.pt", weights_only=True)
+    content["weights"]["ab"]["model.1.weight"][0] += 1
+    torch.save(content, tmp_path / "s.pt")
+    with pytest.raises(ConfigError, match="is damaged"):
+        load_snapshot(tmp_path / "s.pt")
+    del content["sha256"]
+    torch.save(content, tmp_path / "s.pt")
+    load_snapshot(tmp_path / "s.pt")
+
+
+@pytest.mark.parametrize(
+    "args", [{"ngf": 10**12}, {"ngf": 60000}, {"blocks": 10**9}, {"blocks": 60000}]
+)
+def test_a_file_gets_no_more_memory_than_it_holds(tmp_path: Path, args: dict[str, int]) -> None:
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    spec = {"target": net.spec["target"], "args": {**net.spec["args"], **args}}  # type: ignore[dict-item, index]
+    save_snapshot(tmp_path / "s.pt", {"ab": net}, {"ab": spec}, {})
+    with pytest.raises(ConfigError, match="cannot be rebuilt"):
         load_snapshot(tmp_path / "s.pt")
 
 

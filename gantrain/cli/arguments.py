@@ -16,7 +16,7 @@ SWITCHES = [
 ]
 VALUE_FLAGS = [
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
-    "--config-dir", "-cd", "--experimental-rerun", "--info", "-i",
+    "--config-dir", "-cd", "--info", "-i",  # not --experimental-rerun, which runs a pickle
 ]
 # fmt: on
 DISPLAY_FLAGS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}

@@ -140,7 +140,7 @@ def _run(arguments: Arguments) -> int:
             signals.defer_signals()
             signals.stop_with_parent()
             if not arguments.sweep:
-                arguments.overrides = prepend_saved(arguments.overrides)
+                arguments.overrides = prepend_saved(arguments.overrides, arguments.config_dir)
         _default_to_quickstart(arguments)
         _drop_null_choices(arguments.overrides)
     if arguments.positional:

@@ -1,29 +1,56 @@
-"""`resume=DIR`: put the saved overrides of a run before the ones on the command line."""
+"""`resume=DIR`: put the saved overrides of a run before the ones on the command line.
+
+The file is data: a run may come from somebody else. Only settings of gantrain's own config are
+taken from it, never Hydra's, and nothing that says where to write.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from gantrain.config.overrides import hydra_quote
 from gantrain.errors import ConfigError
+from gantrain.io.plain_files import load_yaml
 
 SAVED = "overrides.yaml"
 ONE_START_ONLY = {"resume", "resume_force", "init_from"}  # they concern one start, not the run
+PLACE = ("out", "name")  # the run is where it is
+ELSEWHERE = ("data.cache_dir",)  # where else a run writes
+_KEY = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*"
+_CHOICE = re.compile(r"[\w-]+(\.[\w-]+)*")  # of a group: the name of a YAML, never a path to one
+_OWN_INTERPOLATION = re.compile(rf"\$\{{{_KEY}\}}")
 
 
-def prepend_saved(overrides: list[str]) -> list[str]:
+def prepend_saved(overrides: list[str], config_dir: str | None = None) -> list[str]:
     """Return the overrides, preceded by the saved ones of the run that `resume=DIR` names.
 
     Overrides on the command line come last and therefore win. `resume=auto` and no `resume` change
-    nothing: there, the user repeats the whole command.
+    nothing: there, the user repeats the whole command. The run's name and folder are those of DIR,
+    and a folder outside that the file names is left out, with a message.
+
+    Args:
+        overrides: as typed.
+        config_dir: the typed folder of --config-dir, whose groups the file may choose from.
 
     Raises:
-        ConfigError: DIR is not a run directory, or its overrides.yaml is damaged.
+        ConfigError: DIR is not a run directory, or its overrides.yaml is damaged or holds anything
+            but settings of gantrain.
     """
     values = [text.partition("=")[2] for text in overrides if _key(text) == "resume"]
-    folder = values[-1].strip("'\"") if values else ""
-    if folder in ("", "auto", "null"):
+    text = values[-1].strip("'\"") if values else ""
+    if text in ("", "auto", "null"):
         return overrides
-    return [text for text in _saved(Path(folder)) if _key(text) not in ONE_START_ONLY] + overrides
+    folder = Path(text)
+    saved = _saved(folder)
+    kept = [text for text in saved if _key(text) not in ONE_START_ONLY]
+    if problems := [*_problems(kept, folder / SAVED, config_dir)]:
+        raise ConfigError(*problems)
+    typed = {_key(text) for text in overrides}
+    return [*_placed(kept, folder, typed), *overrides]
 
 
 def _key(override: str) -> str:
@@ -31,18 +58,92 @@ def _key(override: str) -> str:
 
 
 def _saved(folder: Path) -> list[str]:
-    import yaml
-
     file = folder / SAVED
-    if not file.is_file():
+    if not file.exists():
         raise ConfigError(f"resume={folder} is not a run directory. {_runs_near(folder)}")
     try:
-        saved = yaml.safe_load(file.read_text(encoding="utf-8")) or []
-    except yaml.YAMLError:
+        saved = load_yaml(file) or []
+    except (OSError, ValueError):
         saved = None
     if not isinstance(saved, list) or not all(isinstance(text, str) for text in saved):
         raise ConfigError(f"{file} is damaged: it must hold a list of key=value lines.")
     return saved
+
+
+def _placed(saved: list[str], folder: Path, typed: set[str]) -> Iterator[str]:
+    """Yield the saved overrides with the actual place of the run, and none outside of it."""
+    place = folder.resolve()
+    parent = folder.parent if folder.name not in ("", "..") else place.parent  # resume=.
+    actual = {"out": str(parent), "name": place.name}
+    for text in saved:
+        key, _, value = text.lstrip("+").partition("=")
+        if key in PLACE:
+            value = value.strip("'\"")
+            same = Path(value).resolve() == place.parent if key == "out" else value == actual[key]
+            if key == "out" and not same:
+                _say(f"{folder / SAVED} says {text}: the run stays where it is, in {folder}.")
+            yield text if same else f"{key}={hydra_quote(actual[key])}"
+        elif key not in ELSEWHERE:
+            yield text
+        elif key not in typed and value not in ("null", ""):
+            _say(
+                f"{folder / SAVED} says {text}, a folder outside of the run: it is not taken over. "
+                f"To use it, add {text} to the command."
+            )
+
+
+def _say(text: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr)
+
+
+def _problems(saved: list[str], file: Path, config_dir: str | None) -> Iterator[str]:
+    """Yield a sentence for each saved override that is not a setting of gantrain's own config."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from gantrain.config import compose
+    from gantrain.config.train import settings_names
+
+    source = compose.config_loader(config_dir)
+    groups = {name for name in source.list_groups("") if name != "hydra"}
+    parser = OverridesParser.create(config_loader=source)
+    for text in saved:
+        if why := _refusal(text, groups, settings_names(), parser):
+            yield (
+                f"{file}: {text[:200]!r} is not taken over: {why}. If the run is yours, remove the "
+                "line and type the setting on the command line; if it is somebody else's, "
+                f"init_from={file.parent} takes its weights and nothing else."
+            )
+
+
+def _refusal(text: str, groups: set[str], settings: set[str], parser: object) -> str | None:
+    """Return why a saved override is not a plain setting of gantrain, or None if it is one."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    assert isinstance(parser, OverridesParser)
+    match = re.match(rf"(?P<sign>\+\+|\+|~|)(?P<key>{_KEY})(=|$)", text)
+    if match is None or not text.isprintable():
+        return "it is no key=value of gantrain"
+    key = match["key"]
+    root = key.partition(".")[0]
+    if root not in groups | settings:
+        return f"{key} is no setting of gantrain"
+    if _OWN_INTERPOLATION.sub("", text).count("${") or "${hydra" in text:
+        return "a value that is computed (${...:...}) is for the command line"
+    try:
+        override = parser.parse_override(text)
+        if override.is_sweep_override():
+            return "a run has one value of each setting"
+        is_choice = key in groups and not isinstance(override.value(), dict)
+    except (HydraException, RecursionError):
+        return "it cannot be read"
+    if is_choice and not override.is_delete():
+        value = override.value()
+        names = value if isinstance(value, list) else [value]
+        if not all(name is None or _CHOICE.fullmatch(str(name)) for name in names):
+            return f"{key} is chosen by a name, not by a path"
+    return None
 
 
 def _runs_near(folder: Path) -> str:

@@ -14,6 +14,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import input_channels
+from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
 
 # Generator -> file name in CycleGAN's reference code
@@ -73,9 +74,7 @@ def _content(
     if config.format == "pth":
         return None, ""
     if config.format == "safetensors":
-        from safetensors.torch import save
-
-        return save(_weights(network)), ""
+        return safetensors_file.to_bytes(name, _weights(network), getattr(network, "spec", {})), ""
     from gantrain.interop.onnx_file import onnx_bytes
 
     channels = input_channels(network)

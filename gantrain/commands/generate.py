@@ -161,6 +161,7 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
         home = model.file.parent
         home = home.parent if home.name == "snapshots" else home
         mixing, video = config.style_mixing.columns is not None, config.interpolation.frames > 0
+        RunDirectory(home).refuse_links()
         what = "mixing" if mixing else "video" if video else "pictures"
         stem = f"{what}-{model.file.stem.removeprefix('snapshot-')}"
         return RunDirectory.create(home / "generated", None, stem).path

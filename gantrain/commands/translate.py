@@ -118,8 +118,8 @@ def _translate_batch(
             faults[task.source] = str(fault)
         except OSError as error:
             raise RunError(
-                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make room or "
-                "give another output=. To resume, repeat the command."
+                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make "
+                "room or give another output=. To resume, repeat the command."
             ) from None
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 from gantrain.config import constructors, suggestions
 from gantrain.config.annotations import explain_mismatch
 from gantrain.errors import ConfigError, format_value
-from gantrain.targets import is_allowed
+from gantrain.targets import OWN, advice, is_allowed
 from gantrain.types import Range
 
 if TYPE_CHECKING:
@@ -258,14 +258,22 @@ def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterat
     target = section.get("_target_")
     if not isinstance(target, str) or not is_allowed(target):
         yield (
-            f"{name}._target_={format_value(target)} is not allowed: it must begin with gantrain., "
-            "torch.optim. or a package named in the environment variable GANTRAIN_PLUGINS."
+            f"{name}._target_={format_value(target)} is not allowed: it must begin with "
+            f"{', '.join(OWN)} or a package named in the environment variable GANTRAIN_PLUGINS."
+            f"{advice(target) if isinstance(target, str) else ''}"
         )
         return
     try:
         signature = constructors.read_signature(target)
     except ConfigError as error:
         yield f"{name}.{error}"
+        return
+    missing = [key for key in BUILT[name] if key not in signature.parameters]
+    if missing and not signature.open:
+        yield (
+            f"{name}._target_={target} cannot be the {name} of a run: its constructor takes no "
+            f"{missing[0]}."
+        )
         return
     parameters = {key: p for key, p in signature.parameters.items() if key not in BUILT[name]}
     bounds = BOUNDS.get(name, {})

@@ -224,6 +224,11 @@ def _keys_from_hydra() -> list[str]:
     return [text.lstrip("+").split("=")[0] for text in HydraConfig.get().overrides.task]
 
 
+def settings_names() -> set[str]:
+    """Return the top-level keys of the config: single settings and sections."""
+    return set(annotations_of(RunConfig))
+
+
 def known_keys(plain: dict[str, Any]) -> list[str]:
     """Return every dotted key that a config with these `_target_`s may hold, including sections."""
     keys: list[str] = []

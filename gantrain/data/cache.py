@@ -172,7 +172,7 @@ def read_index(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         index = json.loads((folder / f"{key}.json").read_text("utf-8"))
         complete = (folder / f"{key}.bin").stat().st_size == index["bytes"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return index if complete else None
 

@@ -178,7 +178,7 @@ def parse_json(text: bytes, file: str) -> dict[str, Any] | None:
     try:
         pairs = json.loads(text)["labels"]
         entries = [(str(name).replace("\\", "/"), label) for name, label in pairs or ()]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f'{file} cannot be read ({error}): it must be {{"labels": [[name, class number, '
             "class name or list of numbers], ...]}."

@@ -1,5 +1,6 @@
 """Decode every image once before the first step, and report all faults together."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.errors import ConfigError
+from gantrain.io.plain_files import is_count
 
 Log = Callable[[str], None]
 
@@ -157,9 +159,8 @@ def preflight(
     """
     key = _key(sources)
     index = cache.read_index(settings.folder, key) if settings.mode in ("auto", "disk") else None
-    if index is not None:
+    if index is not None and (jobs := _cached_jobs(index, sources)) is not None:
         log(f"data: images checked and resized on an earlier start, kept in {settings.folder}")
-        jobs = _cached_jobs(index["jobs"], sources)
         _report(jobs, sources, skip, log)
         return _validated(sources, jobs, settings.folder / f"{key}.bin")
     jobs = _read_headers(sources)
@@ -186,14 +187,44 @@ def preflight(
     return _validated(sources, jobs, writer.source)
 
 
-def _cached_jobs(values: list[dict[str, Any]], sources: dict[str, ImageSource]) -> list[_Job]:
+def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list[_Job] | None:
+    """Return the files of a cache's index, or None if it is not of these files."""
     # The order of the files is part of the key. The stored paths may be relative to the working
     # directory of an earlier start, so the current ones are used.
-    paths = [path for source in sources.values() for path in source.files]
+    files = [(name, path) for name, source in sources.items() for path in source.files]
+    jobs = index.get("jobs")
+    if not isinstance(jobs, list) or len(jobs) != len(files):
+        return None
+    for job, (name, _) in zip(jobs, files, strict=True):
+        if not _is_job(job, name, None if sources[name].test else index["bytes"]):
+            return None
     return [
         _Job(**{**job, "path": path, "shape": tuple(job["shape"]), "size": tuple(job["size"])})
-        for job, path in zip(values, paths, strict=True)
+        for job, (_, path) in zip(jobs, files, strict=True)
     ]
+
+
+def _is_job(job: Any, source: str, size: int | None) -> bool:
+    """Return whether a value in an index is a file of `source`, with its image inside the cache.
+
+    Args:
+        job: the value.
+        source: the split that the file is in.
+        size: bytes of the cache; None: images of this split are not in it.
+    """
+    if not isinstance(job, dict) or job.keys() != _Job.__dataclass_fields__.keys():
+        return False
+    shape, offset, side = job["shape"], job["offset"], job["size"]
+    return (
+        job["source"] == source
+        and isinstance(shape, list)
+        and len(shape) == 3
+        and isinstance(side, list)
+        and len(side) == 2
+        and all(is_count(number) for number in (*shape, *side, offset, job["highest"]))
+        and (size is None or job["fault"] or offset + math.prod(shape) <= size)
+        and all(isinstance(job[key], str) for key in ("fault", "note"))
+    )
 
 
 def _key(sources: dict[str, ImageSource]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
 from gantrain.io.files import atomic_write, is_intact, kimg_label, remove_leftovers
+from gantrain.io.tensors import DIGEST, digest, is_unaltered, named_code
 
 PATTERN = re.compile(r"checkpoint-(\d+)\.(\d{3})\.pt")
 
@@ -42,7 +43,7 @@ class CheckpointStore:
         """
         path = self.folder / f"checkpoint-{kimg_label(nimg)}.pt"
         with atomic_write(path) as file:
-            torch.save(state, file)
+            torch.save({**state, DIGEST: digest(state)}, file)
         # Only now, with the new file complete, may older ones go.
         paths = self.paths()
         # Names sort by image: what comes after `path` are checkpoints of more images.
@@ -69,6 +70,11 @@ class CheckpointStore:
             if (state := _read(path)) is not None:
                 return path, state
         if paths:
+            if code := _code_in(paths[-1]):
+                raise ConfigError(
+                    f"{paths[-1]} is not a checkpoint of gantrain: it names {code}, which is code. "
+                    "Only tensors and plain values are read, and nothing of it was run."
+                )
             raise ConfigError(
                 f"All {len(paths)} checkpoints in {self.folder} are damaged: start again under "
                 "another name, or continue from the weights of a snapshot with init_from=."
@@ -106,10 +112,33 @@ def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the content on the CPU, or None if the file is damaged."""
-    # Altered weights need not make a file unreadable, so the CRC-32 is compared first.
+    # Altered weights need not make a file unreadable, so checksums are compared.
     if not is_intact(path):
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError):  # torch checks more of a zip's directory than Python does
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch checks more of a zip's directory; a pickle of code is refused
         return None
+    return content if _is_state(content) and is_unaltered(content) else None
+
+
+def _code_in(path: Path) -> str | None:
+    """Return the code that an intact file names instead of values, or None."""
+    if is_intact(path):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            return named_code(error)
+    return None
+
+
+def _is_state(content: Any) -> bool:
+    """Return whether the parts of a training state in a file have the right types."""
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("gan", {}), dict)
+        and isinstance(content.get("nimg", 0), int)
+        and isinstance(content.get("optimizers", {}), dict)
+        and isinstance(content.get("ranks", []), list)
+        and isinstance(content.get("note", {}), dict)
+    )

@@ -1,16 +1,36 @@
 """`init_from`: start a run from the weights of another, and nothing else of it."""
 
+import inspect
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, format_value
 from gantrain.gans.base import GAN, networks_of
+from gantrain.io import safetensors_file
 from gantrain.io.files import is_intact
+from gantrain.io.tensors import foreign_pickle
 from gantrain.snapshot import FORMAT, load_plain_dict
 
 Weights = dict[str, Tensor]
+DATA_ARGUMENTS = ("resolution", "channels", "label_dim", "in_channels", "out_channels")
+ANOTHER_KIND = "is another kind of network in the file"
+EXPORTED = {"latest_net_G_A": "G.ab", "latest_net_G_B": "G.ba"}  # by gantrain export format=pth
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A network in a file.
+
+    Attributes:
+        weights: its state dict.
+        arguments: those that it was built with; {}: unknown.
+    """
+
+    weights: Weights
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def load_weights(gan: GAN, path: Path) -> list[str]:
@@ -20,34 +40,35 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
         gan: the new model. Networks that the file does not hold keep their weights.
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
             directory (its newest checkpoint, else its imported weights, else its newest snapshot),
-            or a file of plain tensors under the names of the StyleGAN2 reference
-            (`_reference_networks`).
+            a file of plain tensors under the names of the StyleGAN2 reference
+            (`_reference_networks`), or one generator, as `gantrain export` writes it.
 
     Returns:
         The names of the networks that were loaded ("G.ab", "D.a", ...).
 
     Raises:
-        ConfigError: there is nothing to read, or shapes differ; lists all that do.
+        ConfigError: there is nothing to read, or shapes differ.
     """
-    saved = _read(_find_file(path))
     own = {
         f"{player}.{name}": network
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
     }
+    saved = _read(_find_file(path), own)
     # A snapshot has no discriminators: a part of the networks is enough, but not none.
     shared = [name for name in own if name in saved]
-    problems = [text for name in shared for text in _mismatches(name, own[name], saved[name])]
     if not shared:
-        problems = [
+        raise ConfigError(
             f"init_from={path} holds the networks {', '.join(saved)}, but this model has "
             f"{', '.join(own)}."
-        ]
-    if problems:
+        )
+    misfits = {name: text for name in shared if (text := _misfit(own[name], saved[name].weights))}
+    if misfits:
         # Before the first copy, so that a refused file changes nothing.
-        raise ConfigError(*problems)
+        settings = set(inspect.signature(type(gan)).parameters)
+        raise ConfigError(_explain(path, misfits, own, saved, settings))
     for name in shared:
-        own[name].load_state_dict(saved[name])
+        own[name].load_state_dict(saved[name].weights)
     return shared
 
 
@@ -65,22 +86,77 @@ def _find_file(path: Path) -> Path:
     )
 
 
-def _read(file: Path) -> dict[str, Weights]:
-    """Return {network name ("G.ab"): state dict} from a snapshot, a checkpoint or plain tensors."""
-    content = _safetensors(file) if file.suffix == ".safetensors" else load_plain_dict(file)
+def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
+    """Return {network name ("G.ab"): what is saved of it} from any of the files of `load_weights`.
+
+    Args:
+        file: a snapshot, a checkpoint or plain tensors.
+        own: the networks of the model, one of which plain tensors may be.
+    """
+    if sentence := foreign_pickle(file):
+        raise ConfigError(f"init_from: {sentence}")
+    exported: safetensors_file.Content | None = None
+    if file.suffix == ".safetensors":
+        exported = safetensors_file.read(file)
+        content: dict[str, Any] | None = dict(exported.tensors) if exported else None
+    else:
+        content = load_plain_dict(file)
     if content is None:
         raise ConfigError(f"init_from={file} is damaged, or is not a snapshot or checkpoint.")
-    if networks := _reference_networks(content):
-        return networks
-    if not (content.get("format") == FORMAT or isinstance(content.get("gan"), dict)):
-        raise ConfigError(
-            f"init_from={file} is not a snapshot or checkpoint of gantrain: give a file from "
-            "snapshots/ or checkpoints/ of a run, the run directory, or a .pth or .safetensors "
-            "file with tensors named G.*, D.*, G_ema.*."
+    if exported and exported.network:
+        return {f"G.{exported.network}": Saved(exported.tensors, _arguments(exported.spec))}
+    if networks := _reference_networks(content) or _single_network(file, content, own):
+        return {name: Saved(weights) for name, weights in networks.items()}
+    if content.get("format") == FORMAT and _is_nested(content.get("weights")):
+        return _with_arguments(
+            {f"G.{name}": weights for name, weights in content["weights"].items()},
+            {f"G.{name}": spec for name, spec in _dict(content.get("specs")).items()},
         )
-    if content.get("format") == FORMAT:
-        return {f"G.{name}": weights for name, weights in content["weights"].items()}
-    return _checkpoint_networks(content["gan"])
+    if isinstance(content.get("gan"), dict):
+        specs = _dict(_dict(content.get("note")).get("networks"))
+        return _with_arguments(_checkpoint_networks(content["gan"]), specs)
+    raise ConfigError(
+        f"init_from={file} is not a snapshot or checkpoint of gantrain: give a file from "
+        "snapshots/ or checkpoints/ of a run, the run directory, a file of gantrain export, or a "
+        ".pth or .safetensors file with tensors named G.*, D.*, G_ema.*."
+    )
+
+
+def _with_arguments(networks: dict[str, Weights], specs: dict[str, Any]) -> dict[str, Saved]:
+    return {name: Saved(w, _arguments(specs.get(name))) for name, w in networks.items()}
+
+
+def _arguments(spec: Any) -> dict[str, Any]:
+    """Return the arguments of a recorded constructor call; {}: unknown."""
+    return _dict(_dict(spec).get("args"))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_nested(weights: Any) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(part, dict) and all(isinstance(x, Tensor) for x in part.values())
+        for part in weights.values()
+    )
+
+
+def _single_network(
+    file: Path, content: dict[str, Any], own: dict[str, nn.Module]
+) -> dict[str, Weights]:
+    """Return the one network whose bare tensors a file holds, as `gantrain export` writes it.
+
+    It is the network of the model with tensors of these names; of several (G.ab and G.ba), the
+    one that the file is named after.
+    """
+    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+        return {}
+    fitting = [name for name, net in own.items() if net.state_dict().keys() == content.keys()]
+    if len(fitting) > 1:
+        stems = {**EXPORTED, **{name.partition(".")[2]: name for name in fitting}}
+        fitting = [name for name in fitting if stems.get(file.stem) == name]
+    return {fitting[0]: content} if fitting else {}
 
 
 def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
@@ -124,35 +200,93 @@ def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
     return networks
 
 
-def _safetensors(file: Path) -> dict[str, Any] | None:
-    """Return the tensors of a .safetensors file, or None if it is damaged."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        raise ConfigError(
-            f"init_from={file}: reading .safetensors needs a package that is not installed: "
-            "pip install 'gantrain[safetensors]'."
-        ) from None
-    try:
-        return dict(load_file(file))
-    except Exception:  # the package has a different error class for each kind of damage
-        return None
-
-
-def _mismatches(name: str, network: nn.Module, weights: Weights) -> list[str]:
+def _misfit(network: nn.Module, weights: Weights) -> str | None:
+    """Return how saved weights differ from those of a network, or None if they fit."""
     own = network.state_dict()
     if own.keys().isdisjoint(weights):
-        kind = type(network).__name__
-        return [
-            f"init_from: {name} in the file is another kind of network; in this model it is a "
-            f"{kind}."
-        ]
-    return [
-        f"init_from: {name}.{key} is {_shape(weights.get(key))} in the file but "
-        f"{_shape(own.get(key))} in this model: use the model settings of the file."
-        for key in dict.fromkeys([*own, *weights])
-        if _shape(own.get(key)) != _shape(weights.get(key))
-    ]
+        return f"{ANOTHER_KIND}; in this model it is a {type(network).__name__}"
+    keys = dict.fromkeys([*own, *weights])
+    differing = [key for key in keys if _shape(own.get(key)) != _shape(weights.get(key))]
+    if not differing:
+        return None
+    first = differing[0]
+    return (
+        f"differs in {len(differing)} of {len(keys)} tensors, such as {first}: "
+        f"{_shape(weights.get(first))} in the file, {_shape(own.get(first))} in this model"
+    )
+
+
+def _explain(
+    path: Path,
+    misfits: dict[str, str],
+    own: dict[str, nn.Module],
+    saved: dict[str, Saved],
+    settings: set[str],
+) -> str:
+    """Return one sentence about all networks that do not fit, by their settings if known.
+
+    Args:
+        path: as typed.
+        misfits: from `_misfit`, by network.
+        own: the networks of the model.
+        saved: those of the file.
+        settings: names of the model's settings.
+    """
+    for name in [name for name in misfits if not misfits[name].startswith(ANOTHER_KIND)]:
+        theirs, ours = saved[name].arguments, _arguments(getattr(own[name], "spec", None))
+        keys = [key for key in ours if key in theirs and _plain(theirs[key]) != _plain(ours[key])]
+        # The others follow from these
+        keys = [key for key in keys if key in DATA_ARGUMENTS] or keys
+        if keys:
+            there = ", ".join(_describe(key, theirs[key]) for key in keys)
+            here = ", ".join(_describe(key, ours[key]) for key in keys)
+            fixes = " and ".join(_setting(key, theirs[key], settings) for key in keys)
+            return (
+                f"init_from={path} does not fit: its networks are {there}, and those of this model "
+                f"{here}. Train with {fixes}, or without init_from."
+            )
+    listed = "; ".join(f"{name} {text}" for name, text in misfits.items())
+    return (
+        f"init_from={path} does not fit: {listed}. Use the data and model settings of the file, or "
+        "train without init_from."
+    )
+
+
+def _describe(key: str, value: Any) -> str:
+    """Say an argument of a network in words."""
+    if key == "resolution":
+        return f"of {_pixels(value)} px"
+    if key == "label_dim":
+        return f"with labels of {value} entries" if value else "without labels"
+    if key in DATA_ARGUMENTS:
+        return f"of {_counted(value, key)}"
+    return f"with {key}={format_value(value)}"
+
+
+def _setting(key: str, value: Any, settings: set[str]) -> str:
+    """Return what gives a network such an argument; `settings` are the names of the model's."""
+    if key == "resolution":
+        return f"data.resolution={_pixels(value).partition('x')[0]}"
+    if key == "label_dim":
+        return f"labels of {value} entries" if value else "data.labels=false"
+    if key in DATA_ARGUMENTS:
+        return f"images of {_counted(value, key)}"
+    if key not in settings:
+        return f"the same {key.replace('_', ' ')}"
+    return f"model.{key}={format_value(value)}"
+
+
+def _counted(value: Any, key: str) -> str:
+    words = key.replace("_", " ")
+    return f"{value} {words.removesuffix('s') if value == 1 else words}"
+
+
+def _pixels(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import RECORD_FILE, TranslationTask
 from gantrain.io.files import remove_leftovers, write_json
+from gantrain.io.plain_files import json_rows, load_json
 
 INPUTS_FILE = "inputs.jsonl"
 
@@ -40,8 +41,9 @@ class ResultFolder:
 
     def _check(self, settings: dict[str, Any]) -> None:
         if (self.path / RECORD_FILE).is_file():
-            before = json.loads((self.path / RECORD_FILE).read_text("utf-8"))
-            before = before if isinstance(before, dict) else {}
+            before = load_json(self.path / RECORD_FILE)
+            if not isinstance(before, dict):
+                raise ValueError(f"{RECORD_FILE} is damaged")
             changed = [k for k in settings if _identity(before.get(k)) != _identity(settings[k])]
             if changed:
                 raise ConfigError(
@@ -84,15 +86,8 @@ def _hash(task: TranslationTask) -> str:
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Return the intact rows by name; the last one of a name counts."""
-    rows: dict[str, dict[str, Any]] = {}
-    for line in file.read_text("utf-8", "replace").splitlines() if file.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut short by a crash
-            continue
-        if isinstance(row, dict) and {"name", "bytes", "sha256"} <= row.keys():
-            rows[str(row["name"])] = row
-    return rows
+    rows = [row for _, row in json_rows(file) if {"name", "bytes", "sha256"} <= row.keys()]
+    return {str(row["name"]): row for row in rows}
 
 
 def _identity(value: object) -> object:

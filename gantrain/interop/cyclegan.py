@@ -4,8 +4,8 @@ Its files (`latest_net_G_A.pth` and so on) are bare state dicts without the arch
 inferred from keys and shapes. Parameter names are the same as here.
 """
 
-import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
+from gantrain.io.files import is_intact
+from gantrain.io.tensors import foreign_pickle
 from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
@@ -50,6 +52,8 @@ def find_files(source: list[str]) -> dict[str, Path]:
             raise ConfigError(f"source={text}: there is no such file or folder.")
     networks: dict[str, Path] = {}
     for file in files:
+        if sentence := foreign_pickle(file):
+            raise ConfigError(sentence)
         match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G)\.pth", file.name)
         if match is None:
             raise ConfigError(
@@ -85,9 +89,11 @@ def read_state_dict(file: Path) -> Weights:
     Raises:
         ConfigError: the file holds anything else.
     """
+    if zipfile.is_zipfile(file) and not is_intact(file):
+        raise ConfigError(f"{file} is damaged: copy it again.")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a foreign pickle raises almost anything; it runs nothing
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise ConfigError(
             f"{file} cannot be read as weights ({reason}). Only tensors are read, never code: if "

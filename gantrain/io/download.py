@@ -111,6 +111,10 @@ def _fetch(remote: RemoteFile, target: Path, log: Log, by_hand: str) -> None:
     reasons: list[str] = []
     partial = _Partial(target)
     for url in remote.urls:
+        # A file of this machine would be copied without a word, a device without an end.
+        if not url.lower().startswith(("http://", "https://")):
+            reasons.append(f"{url} cannot be downloaded (no http:// or https:// address)")
+            continue
         log(f"data: downloading {url} to {target}")
         try:
             resumed = _download(url, partial, remote, log)
@@ -150,7 +154,7 @@ class _Partial:
         try:
             note = json.loads(self._note.read_text("utf-8"))
             return str(note["version"]) if note["url"] == url else ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
 
     def begin(self, url: str, version: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gantrain.errors import ConfigError
+from gantrain.io.plain_files import load_json
 
 
 @contextmanager
@@ -22,8 +23,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:  # never through a link that somebody has put there
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -58,6 +60,27 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def refuse_links(home: Path, *folders: str) -> None:
+    """Check that what is written into a folder stays in it.
+
+    Args:
+        home: the folder, such as a run directory.
+        folders: its sub-folders that are written into.
+
+    Raises:
+        ConfigError: a file or folder in them is a symbolic link to a place outside.
+    """
+    entries = [*home.glob("*"), *home.glob(".*")]
+    entries += [entry for name in folders for entry in (home / name).glob("*")]
+    entries += [entry for name in folders for entry in (home / name).glob(".*")]
+    for entry in entries:
+        if entry.is_symlink() and not entry.resolve().is_relative_to(home.resolve()):
+            raise ConfigError(
+                f"{entry} is a symbolic link to {os.readlink(entry)}, outside of {home}, and "
+                "nothing is written there: replace it by what it leads to, or remove it."
+            )
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files of writers that were killed."""
     for path in folder.glob(".*.tmp"):
@@ -69,8 +92,12 @@ def is_intact(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             # torch would read uninitialized memory for a record that is marked as a folder.
-            all_files = all(record.external_attr == 0 for record in archive.infolist())
-            return all_files and archive.testzip() is None
+            # It never compresses either: a small file that expands to gigabytes is not ours.
+            own = all(
+                record.external_attr == 0 and record.compress_type == zipfile.ZIP_STORED
+                for record in archive.infolist()
+            )
+            return own and archive.testzip() is None
     # RuntimeError, zlib.error: a flipped bit can mark a record as encrypted or compressed.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error):
         return False
@@ -111,6 +138,6 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return load_json(path)
     except (OSError, ValueError):
         return None

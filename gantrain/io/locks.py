@@ -47,7 +47,8 @@ def acquire(path: Path) -> Owner | None:
     key = path.resolve()
     if fcntl is None or key in _descriptors:
         return None
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Never through a link, which may lead to any file.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         locked = _try_lock(descriptor)
         owner = _read_owner(os.read(descriptor, 1000).decode(errors="replace"))

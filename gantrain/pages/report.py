@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def _facts(run: Run) -> dict[str, str]:
         "seed": str(run.config.get("seed", "")),
     }
     objective = run.result.get("objective") or {}
-    if objective.get("value") is not None:
+    if objective.get("name") and objective.get("value") is not None:
         facts[str(objective["name"])] = f"{objective['value']:.5g}"
     return {key: value for key, value in facts.items() if value}
 
@@ -97,7 +98,7 @@ def _data_url(file: Path) -> str:
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
     if image.width > MAX_GRID_WIDTH:
         height = round(image.height * MAX_GRID_WIDTH / image.width)
@@ -141,7 +142,7 @@ def _charts(run: Run) -> list[Chart]:
     """Return the charts of all values, in the order of GROUPS."""
     curves: dict[str, dict[str, list[Point]]] = {}
     for row in run.evaluations:  # unlike the reports, they include the last evaluation
-        if row.get("training") and isinstance(row["value"], (int, float)):
+        if row.get("training") and row["value"] is not None and row.get("nimg") is not None:
             points = curves.setdefault("metric", {}).setdefault(str(row.get("name")), [])
             points.append((row["nimg"] / 1000, float(row["value"])))
     for row in run.reports:
@@ -199,18 +200,15 @@ def _max_abs(points: list[Point]) -> float:
 
 
 def _commands(run: Run) -> list[str]:
-    overrides = " ".join(_shell_quote(text) for text in run.overrides)
-    lines = [f"gantrain {overrides}".strip(), f"gantrain resume={run.path}"]
+    path = shlex.quote(str(run.path))
+    overrides = shlex.join(run.overrides)
+    lines = [f"gantrain {overrides}".strip(), f"gantrain resume={path}"]
     target = run.config.get("model", {}).get("_target_")
     if data_kind.class_attribute(target, "takes") == "images":
-        lines.append(f"gantrain generate run={run.path} seeds=0-31")
+        lines.append(f"gantrain generate run={path} seeds=0-31")
     else:
-        lines.append(f"gantrain translate run={run.path} input=FOLDER output=FOLDER")
-    return [*lines, f"gantrain evaluate run={run.path}", f"gantrain doctor run={run.path}"]
-
-
-def _shell_quote(text: str) -> str:
-    return f"'{text}'" if any(character in text for character in ' [](){}$*?&|;<>"') else text
+        lines.append(f"gantrain translate run={path} input=FOLDER output=FOLDER")
+    return [*lines, f"gantrain evaluate run={path}", f"gantrain doctor run={path}"]
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

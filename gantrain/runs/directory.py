@@ -1,6 +1,5 @@
 """Run directories: the paths of their files, and protection against overwriting."""
 
-import json
 import platform
 import shutil
 import sys
@@ -9,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gantrain.errors import ConfigError
 from gantrain.io import locks
-from gantrain.io.files import write_text
+from gantrain.io.files import read_json, refuse_links, remove_leftovers, write_text
+from gantrain.io.plain_files import is_count, json_rows, load_yaml
+from gantrain.runs import recorded
 
+WRITTEN_IN_TRAINING = ("config", "overrides", "environment", "result", "metrics")
+WRITTEN_IN_TRAINING += ("evaluations", "events")
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 # What a run leaves that never got to its first checkpoint; folders as far as they are known.
 WRITTEN_BEFORE_CHECKPOINT = ("config.yaml", "log.txt", "metrics.jsonl", "events.jsonl")
@@ -90,7 +91,9 @@ class RunDirectory:
 
     def _is_leftover(self, path: Path) -> bool:
         name = path.name
-        if path.is_dir() and not path.is_symlink():
+        if path.is_symlink():
+            return False
+        if path.is_dir():
             kept = [self.checkpoints, self.snapshots]
             return name in FOLDERS and not (path in kept and any(path.glob("[!.]*")))
         if name.startswith(".") and name.endswith((".tmp", ".takeover")):
@@ -103,7 +106,7 @@ class RunDirectory:
         for path in self.path.iterdir():
             if path == self._lock:
                 continue
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
@@ -111,6 +114,25 @@ class RunDirectory:
     def has_checkpoints(self) -> bool:
         """Return whether there are checkpoints, intact or not."""
         return any(self.checkpoints.glob("checkpoint-*.pt"))
+
+    def refuse_links(self) -> None:
+        """Check that what is written into the run stays in it.
+
+        Raises:
+            ConfigError: a file or folder of the run is a symbolic link to a place outside.
+        """
+        refuse_links(self.path, "checkpoints", "snapshots", "grids", "tensorboard", "generated")
+
+    def remove_leftovers(self) -> None:
+        """Delete what interrupted saves of a training left; only the holder of the lock may.
+
+        Other commands may write into the run at the same time, such as its report.
+        """
+        for folder in (self.checkpoints, self.snapshots, self.grids):
+            remove_leftovers(folder)
+        for path in self.path.glob(".*.tmp"):
+            if path.name[1:].partition(".")[0] in WRITTEN_IN_TRAINING:
+                path.unlink(missing_ok=True)
 
     def lock(self, patience: float = 0, job_is_gone: JobIsGone | None = None) -> None:
         """Keep other processes from training here until `unlock` or the end of this process.
@@ -161,25 +183,21 @@ class RunDirectory:
         """
         file = self.config if number is None else self.path / f"config.{number}.yaml"
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            content = None
-        if not isinstance(content, dict):
-            raise ConfigError(f"{file} is damaged: it must hold the settings of a run.")
+            content = load_yaml(file)
+            fault = recorded.settings_fault(content)
+        except (OSError, ValueError) as error:
+            content, fault = {}, str(error)
+        if fault:
+            raise ConfigError(f"{file} is damaged: it must hold the settings of a run ({fault}).")
         return content
 
     def read_result(self) -> dict[str, Any] | None:
         """Return the content of result.json, or None if the run has not reached its budget."""
-        try:
-            content = json.loads(self.result.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, dict) and "nimg" in content else None
+        return recorded.result(read_json(self.result)) or None
 
     def reports(self) -> list[dict[str, Any]]:
         """Return the intact rows of metrics.jsonl."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        return [row for line in lines if (row := _row(line))]
+        return list(recorded.rows(self.metrics))
 
     def last_report(self) -> dict[str, float]:
         """Return the latest intact row of metrics.jsonl without its nimg; {} if there is none."""
@@ -195,10 +213,10 @@ class RunDirectory:
             if not file.exists():
                 continue
             lines = []
-            for line in file.read_text().splitlines():
-                row = _row(line)
+            for line, row in json_rows(file):
                 is_of_snapshot = file == self.evaluations and not row.get("training")
-                if row and (is_of_snapshot or row["nimg"] <= nimg):
+                counted = is_count(row.get("nimg"))
+                if ("nimg" in row and is_of_snapshot) or (counted and row["nimg"] <= nimg):
                     lines.append(f"{line}\n")
             write_text(file, "".join(lines))
 
@@ -209,15 +227,6 @@ def occupied_message(path: Path) -> str:
         f"{path} already exists, but is not a run (config.yaml is missing), and is not "
         "overwritten: give another name=, or remove it."
     )
-
-
-def _row(line: str) -> dict[str, Any]:
-    """Return a row of a file, or {} if a crash or a full disk cut it short."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and "nimg" in row else {}
 
 
 def environment(versions: dict[str, str]) -> dict[str, Any]:

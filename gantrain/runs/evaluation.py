@@ -36,6 +36,7 @@ from gantrain.metrics.protocol import (
     value_names,
 )
 from gantrain.metrics.requirements import Subject
+from gantrain.runs import recorded
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.lifecycle import versions
 
@@ -193,13 +194,10 @@ def _score(values: list[MetricValue], best: str) -> float:
 
 def _score_history(directory: RunDirectory, best: str) -> list[float]:
     """Return the scores of the run's earlier evaluations, in order, from its file."""
-    if not directory.evaluations.exists():
-        return []
-    rows = [json.loads(line) for line in directory.evaluations.read_text("utf-8").splitlines()]
     by_nimg: dict[int, list[float]] = {}
-    for row in rows:
-        if row.get("training") and row["metric"] == best:
-            by_nimg.setdefault(row["nimg"], []).append(row["value"])
+    for row in recorded.rows(directory.evaluations):
+        if row.get("training") and row["metric"] == best and row["value"] is not None:
+            by_nimg.setdefault(row.get("nimg") or 0, []).append(row["value"])
     sign = -1 if best in HIGHER_IS_BETTER else 1
     return [sign * sum(values) / len(values) for _, values in sorted(by_nimg.items())]
 
@@ -254,6 +252,8 @@ def append_evaluations(file: Path, values: list[MetricValue], about: dict[str, A
         "versions": versions(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    if file.is_symlink():
+        raise ConfigError(f"{file} is a symbolic link, and nothing is written there: give output=.")
     try:
         with file.open("a", encoding="utf-8") as target:
             if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash

@@ -36,6 +36,7 @@ def find(config: RunConfig) -> ExistingRun | None:
     existing = resume.find_resumable(config)
     if existing and not existing.result:
         lock(existing.directory, config)
+        existing.directory.remove_leftovers()
         if existing.is_repeated:
             print(f"{existing.directory.path} was started with these settings: resuming it.")
     return existing
@@ -111,13 +112,39 @@ def check_shapes(directory: RunDirectory, state: dict[str, Any], gan: GAN) -> No
         state: the content of the checkpoint.
         gan: the model as configured.
     """
-    if mismatches := shape_mismatches(state, gan):
+    if fault := _state_fault(state):
+        raise ConfigError(
+            f"resume={directory.path}: its newest checkpoint holds no state of a training run "
+            f"({fault} is missing or of the wrong type): start a new run."
+        )
+    try:
+        mismatches = shape_mismatches(state, gan)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"resume={directory.path}: its newest checkpoint holds no state of a training run "
+            f"({error}): start a new run."
+        ) from None
+    if mismatches:
         suffix = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise ConfigError(
             f"resume={directory.path} cannot continue with this model, even if forced: "
             f"{'; '.join(mismatches[:3])}{suffix}. Restore the model settings, or start a new run "
             "(init_from= loads the networks that are the same)."
         )
+
+
+def _state_fault(state: dict[str, Any]) -> str | None:
+    """Return the first part of a checkpoint that is missing or of the wrong type, or None."""
+    kinds = {"gan": dict, "optimizers": dict, "note": dict, "nimg": int, "index": int}
+    kinds["ranks"] = list
+    for key, kind in kinds.items():
+        if not isinstance(state.get(key), kind):
+            return key
+    if not isinstance(state["note"].get("settings"), dict):
+        return "note"
+    ranks = state["ranks"]
+    is_rank = all(isinstance(rank, dict) and isinstance(rank.get("local"), dict) for rank in ranks)
+    return None if ranks and is_rank else "ranks"
 
 
 def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker: Tracker) -> None:
@@ -132,14 +159,21 @@ def restore(trainer: Trainer, state: dict[str, Any], config: RunConfig, tracker:
         config: the current config.
         tracker: receives messages about what was not restored.
     """
-    old_optimizer = state["note"]["settings"]["optimizer"]["_target_"]
+    settings = state["note"]["settings"]
+    old_optimizer = (settings.get("optimizer") or {}).get("_target_")
     if old_optimizer != config.optimizer["_target_"]:
         fresh = {name: o.state_dict() for name, o in trainer.optimizers.items()}
         state = {**state, "optimizers": fresh}
         tracker.say(f"The moments of {old_optimizer} are discarded.")
-    if resume.config_diff(state["note"]["settings"], asdict(config), ["evaluation"]):
+    if resume.config_diff(settings, asdict(config), ["evaluation"]):
         state = {**state, "enough": False}
-    trainer.load_state_dict(state)
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"The newest checkpoint of the run does not hold the state of its training "
+            f"({type(error).__name__}: {error}): start a new run from its weights (init_from=)."
+        ) from error
     if len(state["ranks"]) != trainer.world.size:
         tracker.say(_rank_message(state["ranks"], trainer.world.size, trainer.plan.microbatch))
 

@@ -37,12 +37,14 @@ class ExistingRun:
         is_repeated: whether its command was repeated, without `resume`.
         init_from: where its initial weights came from.
         result: the content of result.json if nothing is left to train, else None.
+        is_forced: whether changed settings and classes are accepted.
     """
 
     directory: RunDirectory
     is_repeated: bool
     init_from: str | None
     result: dict[str, Any] | None
+    is_forced: bool = False
 
 
 def find_resumable(config: RunConfig) -> ExistingRun | None:
@@ -91,7 +93,9 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
             "resume_force=true to continue anyway."
         )
     result = None if changes else _final_result(config, recorded, directory)
-    return ExistingRun(directory, config.resume is None, recorded.get("init_from"), result)
+    return ExistingRun(
+        directory, config.resume is None, recorded.get("init_from"), result, config.resume_force
+    )
 
 
 def config_diff(
@@ -145,6 +149,7 @@ def _existing_directory(config: RunConfig) -> RunDirectory | None:
     path = Path(str(config.resume)) if is_path else Path(config.out) / str(config.name)
     directory = RunDirectory(path)
     if directory.config.is_file():
+        directory.refuse_links()
         return directory
     if is_path:
         raise ConfigError(f"resume={path} is not a run (config.yaml is missing).")
@@ -202,7 +207,8 @@ def budget_images(config: RunConfig, recorded: dict[str, Any]) -> int | None:
     """
     if config.train.kimg is not None:
         return round(config.train.kimg * 1000)
-    epochs, total = recorded["train"]["epochs"], recorded["derived"]["plan"]["total"]
+    epochs = recorded.get("train", {}).get("epochs")
+    total = recorded.get("derived", {}).get("plan", {}).get("total", 0)
     return round(total * ((config.train.epochs or 0) / epochs)) if epochs else None
 
 

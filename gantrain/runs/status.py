@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gantrain.io.files import read_json
+from gantrain.io.plain_files import load_yaml
+from gantrain.runs import recorded
 from gantrain.runs.directory import RunDirectory
 
 DONE, RUNNING, STOPPED, FAILED, WAITING = "done", "running", "stopped", "failed", "waiting"
@@ -42,7 +43,9 @@ def of_run(path: Path) -> State:
     """Return the state of a run directory."""
     directory = RunDirectory(path)
     config = _read_yaml(path / "config.yaml", dict)
-    result = _read_object(directory.result)
+    if recorded.settings_fault(config):
+        config = {}
+    result = recorded.result(read_json(directory.result))
     total = config.get("derived", {}).get("plan", {}).get("total", 0)
     if result.get("nimg", -1) >= total:
         objective = result.get("objective") or {}
@@ -83,21 +86,22 @@ def objective(path: Path, name: str | None) -> tuple[str, float | None]:
 def _last_report(file: Path) -> tuple[float, dict[str, float]]:
     """Return kimg and values of the last intact line of metrics.jsonl."""
     newest: dict[str, Any] = {"nimg": 0}
-    for row in _lines(file, "nimg"):
-        if isinstance(row["nimg"], int | float):
-            newest = row
-    return newest.pop("nimg") / 1000, newest
+    for row in recorded.rows(file):
+        newest = row
+    return newest["nimg"] / 1000, {key: x for key, x in newest.items() if key != "nimg"}
 
 
 def _evaluations(file: Path) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
     """Return the newest values by name, "metric/fid5k_clean", and their protocols."""
     newest: dict[str, tuple[float, dict[str, Any]]] = {}
-    for row in _lines(file, "name", "value"):
+    for row in recorded.rows(file):
+        if "name" not in row or row["value"] is None:
+            continue
         name, nimg = f"metric/{row['name']}", row.get("nimg") or 0
         if name not in newest or nimg >= newest[name][0]:
             newest[name] = (nimg, row)
     values = {name: float(row["value"]) for name, (_, row) in newest.items()}
-    return values, {name: dict(row.get("protocol") or {}) for name, (_, row) in newest.items()}
+    return values, {name: row["protocol"] for name, (_, row) in newest.items()}
 
 
 def _newest_checkpoint(folder: Path) -> float:
@@ -157,21 +161,19 @@ def read_run(path: Path) -> Run:
         config=state.config,
         overrides=[str(text) for text in _read_yaml(directory.overrides, list)],
         environment=_read_object(path / "environment.json"),
-        reports=[*_lines(directory.metrics, "nimg")],
-        evaluations=[*_lines(directory.evaluations, "metric", "value")],
-        events=[*_lines(path / "events.jsonl", "alarm")],
-        result=_read_object(directory.result),
+        reports=list(recorded.rows(directory.metrics)),
+        evaluations=list(recorded.rows(directory.evaluations)),
+        events=list(recorded.rows(directory.events)),
+        result=recorded.result(read_json(directory.result)),
         grids=sorted(_grids(directory.grids)),
     )
 
 
 def _read_yaml(file: Path, kind: type[T]) -> T:
     """Return the content if it is a `kind`, else an empty one."""
-    import yaml
-
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        content = load_yaml(file)
+    except (OSError, ValueError):
         return kind()
     return content if isinstance(content, kind) else kind()
 
@@ -179,21 +181,6 @@ def _read_yaml(file: Path, kind: type[T]) -> T:
 def _read_object(file: Path) -> dict[str, Any]:
     content = read_json(file)
     return content if isinstance(content, dict) else {}
-
-
-def _lines(file: Path, *required: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects in a file of JSON lines that have the required keys."""
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut short by a crash
-            continue
-        if isinstance(row, dict) and all(key in row for key in required):
-            yield row
 
 
 def _grids(folder: Path) -> Iterator[tuple[float, Path]]:

@@ -42,10 +42,19 @@ from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
-from gantrain.runs import evaluation, health, lifecycle, objective, sizes, summary
+from gantrain.runs import (
+    data_changes,
+    evaluation,
+    health,
+    lifecycle,
+    objective,
+    sizes,
+    summary,
+)
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.introduction import derived_lines, introduction_lines
 from gantrain.runs.reporting import make_tracker
+from gantrain.runs.resume import ExistingRun
 from gantrain.snapshot import save_snapshot
 from gantrain.tracking.tracker import Tracker
 from gantrain.tracking.waiting import waiting
@@ -80,8 +89,7 @@ def run(
             return summary.reprint_result(existing, config) if world.is_rank_zero else None
         try:
             config = lifecycle.recorded_config(config, existing)
-            directory = existing.directory if existing else None
-            return _run(config, overrides, data_name, data, directory, precision, world)
+            return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
             if why := disk_full_reason(error):
                 raise RunError(DISK_FULL.format(out=config.out, why=why)) from error
@@ -97,15 +105,17 @@ def _run(
     overrides: list[str],
     data_name: str,
     unprepared_data: Dataset | None,
-    existing: RunDirectory | None,
+    found: ExistingRun | None,
     precision: Precision,
     world: World,
 ) -> float | None:
-    """Train in the existing directory, or in a new one."""
+    """Train in the directory that was found, or in a new one."""
     settings = _plain_settings(config)
+    existing = found.directory if found else None
     if existing and existing.has_checkpoints():  # they hold all weights
         config = replace(config, init_from=None)
     gan, data, config = _gan_and_data(config, unprepared_data, world)
+    changes = world.run_on_rank_zero(lambda: _data_changes(config, found, data))
     plan = build.make_plan(config, data.images_per_epoch, world.size)
     build.prepare_networks(gan, config.runtime, precision.device)
     if config.runtime.threads is None and precision.device.type == "cpu":
@@ -114,9 +124,8 @@ def _run(
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     newest = world.run_on_all(lambda: checkpoints.newest()) if existing else None
+    world.run_on_all(lambda: newest and lifecycle.check_shapes(directory, newest[1], gan))
     lifecycle.check_same_checkpoint(world.gather(newest[1]["nimg"] if newest else 0), directory)
-    if newest:
-        world.run_on_all(lambda: lifecycle.check_shapes(directory, newest[1], gan))
     # A run that was killed before its first checkpoint restarts from 0 images.
     resumed_at: int | None = newest[1]["nimg"] if newest else 0 if existing else None
     derived = _derived(plan, gan, data)
@@ -129,9 +138,8 @@ def _run(
         is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
         tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
     try:
-        for line in introduction_lines(directory, plan, gan, precision, resumed_at, world.size):
-            tracker.say(line)
-        for line in derived_lines(derived):
+        introduction = introduction_lines(directory, plan, gan, precision, resumed_at, world.size)
+        for line in [*introduction, *changes, *derived_lines(derived)]:
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_rank_zero:
@@ -205,6 +213,18 @@ def _gan_and_data(
     return gan, data, full
 
 
+def _data_changes(config: RunConfig, found: ExistingRun | None, data: Dataset) -> list[str]:
+    """Return sentences about images other than those that the weights were trained on."""
+    present = _plain(data.describe())
+    if found:
+        old = data_changes.of_settings(found.directory.read_config())
+        return data_changes.check_resumed(old, present, found.directory.path, found.is_forced)
+    if config.init_from is None:
+        return []
+    old = data_changes.of_source(Path(config.init_from))
+    return data_changes.check_initial(old, present, config.init_from)
+
+
 def _trainer(
     config: RunConfig,
     settings: dict[str, Any],
@@ -252,7 +272,7 @@ def _trainer(
         evaluate=world.run_on_all(make_evaluator),
         probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
         channels_last=config.runtime.channels_last,
-        metadata={"settings": settings, "versions": lifecycle.versions()},
+        metadata={"settings": settings, "networks": _specs(gan), "versions": lifecycle.versions()},
         world=world,
     )
 
@@ -352,13 +372,21 @@ def _plain_settings(config: RunConfig) -> dict[str, Any]:
 
 def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
     """Return what follows from config and data: budgets in images, networks, sizes, counts."""
+    plain = {"plan": asdict(plan), "networks": _specs(gan), "data": data.describe()}
+    return _plain(plain | {"model": gan.derived(), "threads": torch.get_num_threads()})
+
+
+def _specs(gan: GAN) -> dict[str, Any]:
+    """Return the constructor calls of all networks that record theirs, by name ("G.ab")."""
     networks = {
         f"{player}.{name}": network.spec
         for player in ("G", "D")
         for name, network in networks_of(getattr(gan, player), player).items()
         if isinstance(getattr(network, "spec", None), dict)
     }
-    # JSON converts tuples and paths to types that YAML's safe subset has.
-    plain = {"plan": asdict(plan), "networks": networks, "data": data.describe()}
-    plain |= {"model": gan.derived(), "threads": torch.get_num_threads()}
-    return json.loads(json.dumps(plain, default=str))
+    return _plain(networks)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Convert tuples and paths to types that YAML's safe subset has."""
+    return json.loads(json.dumps(values, default=str))

@@ -11,7 +11,7 @@ table.csv           settings and results
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from gantrain.errors import ConfigError
 from gantrain.io.files import read_json, write_json
+from gantrain.io.plain_files import load_json
 from gantrain.runs import status
 from gantrain.sweeps.naming import job_name, short_hash
 
@@ -71,14 +72,31 @@ def read(folder: Path) -> Manifest | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
-        return Manifest(tuple(content["command"]), tuple(content["common"]), jobs)
-    except (ValueError, KeyError, TypeError):
+        content = load_json(file)
+        jobs = tuple(Job(_name(job["name"]), _texts(job["overrides"])) for job in content["jobs"])
+        return Manifest(_texts(content["command"]), _texts(content["common"]), jobs)
+    except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(
             f"{file} is damaged: delete it and repeat the command of the sweep, which writes it "
             "again and keeps the runs."
         ) from None
+
+
+def _name(value: Any) -> str:
+    """Return the name of a job if it is one folder in that of the sweep.
+
+    Raises:
+        ValueError: it is anything else, such as a path that leads elsewhere.
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"\w[\w.+-]*", value):
+        raise ValueError(value)
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise TypeError(values)
+    return tuple(values)
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -141,7 +159,11 @@ def read_failure(folder: Path, name: str) -> dict[str, Any] | None:
         folder: that of the sweep.
         name: of the job.
     """
-    return read_json(folder / FAILED_FOLDER / f"{name}.json")
+    content = read_json(folder / FAILED_FOLDER / f"{name}.json")
+    is_record = isinstance(content, dict) and all(
+        isinstance(content.get(key), str) for key in ("kind", "text", "time")
+    )
+    return content if is_record else None
 
 
 def record_failure(folder: Path, name: str, kind: str, text: str) -> None:
@@ -164,7 +186,19 @@ def clear_failure(folder: Path, name: str) -> None:
 
 def slurm_jobs(folder: Path) -> dict[str, dict[str, str]]:
     """Return {name of the job: {"job_id", "folder", "submitted"}} of jobs submitted to Slurm."""
-    return read_json(folder / SLURM_FILE) or {}
+    content = read_json(folder / SLURM_FILE)
+    if not isinstance(content, dict):
+        return {}
+    return {name: job for name, job in content.items() if _is_slurm_job(job)}
+
+
+def _is_slurm_job(job: Any) -> bool:
+    """Return whether a record is of a Slurm job: its id is given to commands of Slurm."""
+    return (
+        isinstance(job, dict)
+        and all(isinstance(value, str) for value in job.values())
+        and re.fullmatch(r"\d+(_\d+)?", job.get("job_id", "")) is not None
+    )
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from gantrain.config.overrides import hydra_quote
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
+from gantrain.io.files import refuse_links
 from gantrain.runs import preflight
 from gantrain.sweeps import manifest
 from gantrain.sweeps.launchers import slurm_queue
@@ -150,6 +151,7 @@ def _check_slurm(sweep: Sweep) -> None:
 
 def _check_and_write(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
+    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs")
     existing = manifest.read(sweep.folder)
     if existing is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")

@@ -1,5 +1,6 @@
 """resume=DIR puts the saved overrides before the typed ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,62 @@ def test_a_missing_run_names_those_that_exist(run: str) -> None:
         prepend_saved(["resume=runs/frist"])
     with pytest.raises(ConfigError, match=r"Runs in runs: first\."):
         prepend_saved(["resume=elsewhere/x"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hydra.run.dir=x", "+hydra.callbacks.x={_target_: os.system}", "hydra/job_logging=default",
+        "experiment=../x", "seed=1,2", "name=${oc.env:HOME}", "own=1", "train.batch=[8", "-m",
+    ],
+)  # fmt: skip
+def test_anything_but_a_setting_is_refused_by_name(run: str, text: str) -> None:
+    Path(run, "overrides.yaml").write_text(json.dumps(["seed=1", text]))
+    with pytest.raises(ConfigError) as error:
+        prepend_saved([f"resume={run}"])
+    [problem] = error.value.problems
+    assert problem.startswith(f"{run}/overrides.yaml: {text!r} is not taken over: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed=1", "+data.root='a b'", "++model.ngf=4", "~tracking.tensorboard", "experiment=null",
+        "model.lambda_identity=[[0.06,0.5],[0.18,0.0]]", "train.batch=${train.microbatch}",
+        "data.root='/mnt/Fotos äöü'", "optimizer.betas=[0.5,0.9]", "data={root: x}",
+        "debug=[smoke]",
+    ],
+)  # fmt: skip
+def test_settings_of_all_forms_are_taken_over(run: str, text: str) -> None:
+    Path(run, "overrides.yaml").write_text(json.dumps([text]))
+    assert prepend_saved([f"resume={run}"]) == [text, f"resume={run}"]
+
+
+def test_own_groups_need_the_typed_config_dir(run: str, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "recipe").mkdir(parents=True)
+    (tmp_path / "mine" / "recipe" / "small.yaml").write_text("# @package _global_\nseed: 1\n")
+    Path(run, "overrides.yaml").write_text(json.dumps(["+recipe=small"]))
+    with pytest.raises(ConfigError, match="recipe is no setting"):
+        prepend_saved([f"resume={run}"])
+    assert prepend_saved([f"resume={run}"], str(tmp_path / "mine"))[0] == "+recipe=small"
+
+
+def test_a_moved_run_stays_where_it_is(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = ["out=/cluster/runs", "name=old", "data.cache_dir=/x"]
+    Path(run, "overrides.yaml").write_text(json.dumps(saved))
+    assert prepend_saved([f"resume={run}"]) == ["out=runs", "name=first", f"resume={run}"]
+    said = capsys.readouterr().err
+    assert "says out=/cluster/runs: the run stays where it is" in said
+    assert "says data.cache_dir=/x, a folder outside" in said
+
+
+@pytest.mark.parametrize("typed", [".", "../first", "../../runs/first/"])
+def test_from_inside_the_run(run: str, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    Path(run, "overrides.yaml").write_text(json.dumps(["out=runs", "name=first"]))
+    monkeypatch.chdir(run)
+    out, name, _ = prepend_saved([f"resume={typed}"])
+    assert Path(out.partition("=")[2].strip('"')).resolve() == Path("..").resolve()
+    assert name == "name=first"
 
 
 def test_damaged_overrides(run: str) -> None:

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 import gantrain as package
+from gantrain.data.bit_depth import ImageFault
+from gantrain.data.decode import decode, image_size, lift_size_limit
 from gantrain.errors import ConfigError
 from gantrain.networks.resnet import ResnetGenerator
 from tests.helpers.command_line import finish, gantrain, start, wait_for
@@ -105,6 +107,64 @@ def test_what_is_there_is_not_made_again(cyclegan: Path, tmp_path: Path) -> None
     (tmp_path / "full/thesis.txt").write_text("mine")
     said = gantrain(tmp_path, *command, "output=full", code=2)
     assert "output=full holds other files and is left alone" in said
+
+
+@pytest.mark.parametrize("change", ["another folder", "another size", "same size", "no record"])
+def test_results_of_other_inputs_are_not_taken_for_done(
+    identity: Path, tmp_path: Path, change: str
+) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"in/{name}.png", "L", (24, 24))
+    picture(tmp_path / "other/a.png", "RGB", (30, 20))
+    command = ["translate", f"run={identity}", "input=in", "output=out", "gallery=0"]
+    gantrain(tmp_path, *command, environment=PLUGIN)
+    source, done = tmp_path / "in/a.png", ", 1 of them done"
+    if change == "another folder":
+        source, done, command[2] = tmp_path / "other/a.png", "", "input=other"
+    elif change == "another size":
+        picture(source, "RGB", (30, 20))
+    elif change == "same size":
+        content = source.read_bytes()
+        pixels = np.asarray(Image.open(source))
+        Image.fromarray(255 - pixels).save(source, compress_level=0)
+        (tmp_path / "out/inputs.jsonl").write_text("")  # recorded for this length
+        gantrain(tmp_path, *command, environment=PLUGIN)
+        Image.fromarray(pixels).save(source, compress_level=0)
+        assert content != source.read_bytes()
+    else:
+        (tmp_path / "out/inputs.jsonl").write_text('{"name": "b.png"}\n["a.png"]\nhalf a li')
+        done = ""
+    said = gantrain(tmp_path, *command, environment=PLUGIN)
+    assert f"images{done};" in said.replace("1 images;", "images;")
+    expected = np.asarray(Image.open(source).convert("RGB"))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out/a.png")), expected)
+    others = "out also holds 1 results of other inputs."
+    assert (others in said) == (change == "another folder")
+
+
+def test_without_memory_the_rest_is_done(identity: Path, tmp_path: Path) -> None:
+    for name, side in (("a", 8), ("b", 16), ("c", 24)):
+        picture(tmp_path / f"in/{name}.png", "RGB", (side, side))
+    command = ["translate", f"run={identity}", "input=in", "output=out"]
+    said = gantrain(tmp_path, *command, environment={**PLUGIN, "TOO_LARGE": "16"}, code=1)
+    assert "2 images in out" in said and "Traceback" not in said
+    assert "in/b.png needs more memory than there is (CUDA out of memory" in said
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "c.png"]
+
+
+def test_very_large_images_are_read_with_tiles_only(
+    cyclegan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("L", (13_500, 13_500), 7).save(tmp_path / "in/a.png")
+    with pytest.raises(ImageFault, match=r"more than 179 megapixels.*tile=2048"):
+        decode(tmp_path / "in/a.png")
+    with pytest.raises(ImageFault, match="more than 179 megapixels"):
+        image_size(tmp_path / "in/a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    lift_size_limit()
+    assert image_size(tmp_path / "in/a.png") == (13_500, 13_500)
+    assert decode(tmp_path / "in/a.png")[0].shape == (13_500, 13_500, 1)
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path: Path) -> None:

@@ -74,9 +74,8 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     path = save(reference()[2], tmp_path / "w.pth", nested=False)
     with pytest.raises(ConfigError) as error:
         load_weights(make(side=16), path)
-    assert "G.G.synthesis.b32.conv0.weight is (8, 16, 3, 3) in the file but absent" in str(
-        error.value
-    )
+    [text] = error.value.problems
+    assert "G.G differs in" in text and "in the file" in text and "D.D differs in" in text
 
 
 def test_a_damaged_file_gets_a_sentence(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*inputs: str, keep: bool = False) -> list[str]:
-    return [task.name for task in find_tasks([*inputs], keep)]
+    return [task.name for task in find_tasks([*inputs], keep)[0]]
 
 
 def test_folders_files_and_patterns(home: Path) -> None:
@@ -30,7 +30,7 @@ def test_folders_files_and_patterns(home: Path) -> None:
     assert names("in/**/*.jpg") == ["a.png", "sub/a.png"]
     assert names("*/sub") == ["in/sub/a.png", "in/sub/c.png"]
     assert names("in", "in/b.png") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]  # each once
-    assert [task.source for task in find_tasks(["d.png"], False)] == [home / "d.png"]
+    assert [task.source for task in find_tasks(["d.png"], False)[0]] == [home / "d.png"]
 
 
 def test_floats_become_tiff(home: Path) -> None:
@@ -56,3 +56,31 @@ def test_every_input_must_name_something(home: Path) -> None:
     with pytest.raises(ConfigError) as error:
         names("in", "nowhere", "empty", "in/*.bmp")
     assert len(error.value.problems) == 3
+
+
+def test_results_of_a_run_of_floats_are_tiff(home: Path) -> None:
+    tasks, _ = find_tasks(["in"], False, floats=True)
+    assert [task.name for task in tasks] == ["a.tiff", "b.tiff", "sub/a.tiff", "sub/c.tiff"]
+
+
+@pytest.mark.parametrize("inputs", [["."], ["*"], ["**/*.png", "in"]])
+def test_results_are_no_inputs(home: Path, inputs: list[str]) -> None:
+    wanted, _ = find_tasks(inputs, False)
+    for folder in ("out", "old/er", "in/out"):
+        (home / folder / "deep").mkdir(parents=True)
+        (home / folder / "deep/x.png").touch()
+    for folder in ("old/er", "in/out"):  # of an earlier command
+        (home / folder / "translate.json").touch()
+    tasks, left_out = find_tasks(inputs, False, output=Path("out"))
+    assert {task.source for task in tasks} == {task.source for task in wanted}
+    assert len(set(left_out)) == 3
+    back, _ = find_tasks(["old/er"], False, output=Path("out"))  # said, so meant
+    assert [task.name for task in back] == ["deep/x.png"]
+
+
+@pytest.mark.parametrize("text", ["out", "out/deep", "out/deep/x.png", "out/deep/*.png"])
+def test_an_input_must_not_lie_in_the_output(home: Path, text: str) -> None:
+    (home / "out/deep").mkdir(parents=True)
+    (home / "out/deep/x.png").touch()
+    with pytest.raises(ConfigError, match="lies in output=out: give another output"):
+        find_tasks([text], False, output=Path("out"))

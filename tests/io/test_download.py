@@ -206,3 +206,10 @@ def test_processes_share_one_download(server, tmp_path):
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert len(server.asked) == 1 and (tmp_path / "set.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("url", ["file:///dev/zero", "FILE:/etc/passwd", "ftp://x/set.bin", "x"])
+def test_only_the_web_is_downloaded_from(tmp_path, url):
+    with pytest.raises(ConfigError, match="no http:// or https:// address"):
+        get(url, target=tmp_path / "set.bin")
+    assert left(tmp_path) == []

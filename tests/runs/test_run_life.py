@@ -510,3 +510,20 @@ def test_an_objective_that_cannot_be_is_refused_before_anything(
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         check(*settings)
     check(*settings, "objective=loss/G/adversarial")
+
+
+def test_what_a_killed_save_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    gantrain(tmp_path, *TINY, "name=r", "train.kimg=0.002")
+    run = tmp_path / "runs" / "r"
+    left = [
+        run / "snapshots" / ".snapshot-000000.004.pt.7.tmp",
+        run / "checkpoints" / ".checkpoint-000000.004.pt.7.tmp",
+        run / ".config.yaml.7.tmp",
+    ]
+    other = run / ".report.html.7.tmp"  # of a command that may be writing at this moment
+    for file in [*left, other]:
+        file.write_text("x")
+    gantrain(tmp_path, "report", "run=runs/r")
+    assert all(file.exists() for file in left)  # it may be somebody's save
+    gantrain(tmp_path, "resume=runs/r", "train.kimg=0.003")
+    assert not any(file.exists() for file in left) and other.exists()

@@ -46,9 +46,9 @@ DCGAN = [
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    """The newest checkpoint without what names the machine and the number of ranks."""
+    """The newest checkpoint without what names the machine and the number of ranks, and digest."""
     state = final_state(run)
-    for key in ("note", "ranks"):
+    for key in ("note", "ranks", "sha256"):
         state.pop(key)
     return state
 

@@ -1,5 +1,8 @@
 """A network that does nothing, to see what happens around it."""
 
+import os
+
+import torch
 from torch import Tensor, nn
 
 from gantrain.networks.spec import self_describing
@@ -13,5 +16,8 @@ class Identity(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
+        # For a test of what happens without memory: the side, rounded up, that is too large.
+        if str(x.shape[2]) == os.environ.get("TOO_LARGE"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
         assert x.shape[2] % 8 == 0 and x.shape[3] % 8 == 0
         return x
