@@ -58,8 +58,8 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     """Load a snapshot.
 
     Args:
-        path: a snapshot file, or a run directory, whose newest intact snapshot is loaded (with a
-            warning if newer ones are damaged).
+        path: a snapshot or checkpoint, or a run directory, whose newest intact one of these is
+            loaded (with a warning if newer ones are damaged).
         device: where to put the networks.
 
     Raises:
@@ -70,6 +70,8 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
     content = load_plain_dict(file)
     if content is None:
         raise ConfigError(unreadable(file))
+    if "networks" in _note(content):
+        content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
         raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
     if fault := _fault(content):
@@ -214,28 +216,79 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
 
 
 def find_snapshot(path: Path, warn: Callable[[str], None] = warnings.warn) -> Path:
-    """Return the path of a snapshot file.
+    """Return the path of a file with generators.
 
     Args:
-        path: a snapshot file, which is returned as it is, or a run directory.
-        warn: called with a sentence if the newest snapshot of the run is damaged.
+        path: a snapshot or checkpoint, which is returned as it is, or a run directory.
+        warn: called with a sentence if the newest file of the run is damaged.
 
     Returns:
-        The newest intact snapshot, or the newest one if all are damaged: loading it then fails
-        with an explanation.
+        The newest intact snapshot or, if it is of more images, checkpoint; the newest snapshot if
+        all are damaged: loading it then fails with an explanation.
 
     Raises:
-        ConfigError: there is no snapshot.
+        ConfigError: there is none.
     """
     if path.is_file():
         return path
-    files = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
+    snapshots = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
+    saved = {file: file.stem.partition("-")[2] for file in snapshots}
+    # Of a run that is in training, or that was killed.
+    newer = {file: file.stem.partition("-")[2] for file in path.glob("checkpoints/checkpoint-*.pt")}
+    if saved:
+        newest = saved[snapshots[0]]
+        newer = {file: label for file, label in newer.items() if label > newest}
+    files = [*sorted(newer, key=lambda file: newer[file], reverse=True), *snapshots]
     if not files:
         raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
-    intact = next((file for file in files if is_intact(file)), files[0])
-    if intact != files[0]:
+    intact = next((file for file in files if _is_usable(file)), None)
+    if intact is None:
+        return snapshots[0] if snapshots else files[0]
+    if intact != files[0] and not is_intact(files[0]):
         warn(f"{files[0]} is damaged: the older {intact.name} is used instead.")
     return intact
+
+
+def _is_usable(file: Path) -> bool:
+    if file.parent.name == "snapshots":
+        return is_intact(file)
+    content = load_plain_dict(file)
+    return content is not None and "networks" in _note(content)
+
+
+def _note(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    note = checkpoint.get("note")
+    return note if isinstance(note, dict) else {}
+
+
+def _from_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the generators of a training state as the content of a snapshot."""
+    note, average = _note(content), content.get("ema")
+    gan = content.get("gan")
+    gan = gan if isinstance(gan, dict) else {}
+    own = {str(key)[2:]: x for key, x in gan.items() if str(key).startswith("G.")}
+    weights = average if isinstance(average, dict) else own
+    networks = note.get("networks")
+    networks = networks if isinstance(networks, dict) else {}
+    specs = {str(key)[2:]: spec for key, spec in networks.items() if str(key).startswith("G.")}
+    settings = note.get("settings")
+    model = settings.get("model") if isinstance(settings, dict) else None
+    meta = {
+        "nimg": content.get("nimg", 0),
+        "ema": average is not None,
+        "model": model or {},
+        "data": note.get("data", {}),
+        "versions": note.get("versions", {}),
+    }
+    parts = {name: _part(weights, name) for name in specs}
+    if [*specs] == ["G"] and not parts["G"]:  # a player that is one network
+        parts["G"] = weights
+    return {"format": FORMAT, "specs": specs, "weights": parts, "meta": meta}
+
+
+def _part(weights: dict[str, Any], name: str) -> dict[str, Any]:
+    start = f"{name}."
+    return {k[len(start) :]: x for k, x in weights.items() if str(k).startswith(start)}
 
 
 def _network_class(target: str) -> type[nn.Module]:

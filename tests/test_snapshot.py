@@ -10,7 +10,8 @@ from torch import nn
 from gantrain.errors import ConfigError
 from gantrain.inference import model
 from gantrain.networks.resnet import ResnetGenerator
-from gantrain.snapshot import load_snapshot, save_snapshot
+from gantrain.snapshot import find_snapshot, load_snapshot, save_snapshot
+from tests.helpers.command_line import gantrain
 
 
 def write(path: Path) -> ResnetGenerator:
@@ -163,3 +164,63 @@ def test_plugins_can_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     x = torch.ones(1, 2)
     assert torch.equal(load_snapshot(tmp_path / "s.pt").networks["G"](x), net(x))
     sys.modules.pop("my_plugin")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "lr.unit=image"],
+        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "lr.unit=image",
+         "train.ema_kimg=0.01"],
+        ["model=stylegan", "model.channel_base=64", "model.channel_max=8", "model.z_dim=8",
+         "model.w_dim=8"],
+        ["model=dcgan", "model.g_width=4", "model.d_width=2"],
+    ],
+    ids=["cyclegan", "average", "stylegan", "dcgan"],
+)  # fmt: skip
+def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
+    """A run in training, or one that was killed, has the newest generators in a checkpoint."""
+    command = ["name=run", "data=shapes", "data.resolution=16", "data.train_images=8"]
+    command += ["data.test_images=4", "train.batch=4", "train.epochs=null", "train.kimg=0.008"]
+    command += ["tracking=none", "evaluation.test_images=1", "runtime=cpu", "runtime.workers=0"]
+    gantrain(tmp_path, *command, *model)
+    run = tmp_path / "runs/run"
+    finished = load_snapshot(run)
+    [snapshot] = run.glob("snapshots/*.pt")
+    snapshot.rename(snapshot.with_name("snapshot-000000.004.pt"))  # older than the checkpoint
+    assert find_snapshot(run).name == "checkpoint-000000.008.pt"
+    found = load_snapshot(run)
+    assert found.meta == finished.meta and [*found.networks] == [*finished.networks]
+    for name, network in finished.networks.items():
+        expected = network.state_dict()
+        weights = found.networks[name].state_dict()
+        assert [*weights] == [*expected]
+        assert all(torch.equal(weights[key], value) for key, value in expected.items())
+    (run / "checkpoints/checkpoint-000000.008.pt").write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="is damaged: the older"):
+        assert find_snapshot(run).parent.name in ("checkpoints", "snapshots")
+
+
+def test_a_checkpoint_of_an_older_version_is_left_to_training(tmp_path: Path) -> None:
+    net = write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    (tmp_path / "checkpoints").mkdir()
+    state = {"gan": {f"G.ab.{k}": v for k, v in net.state_dict().items()}, "nimg": 9, "note": {}}
+    torch.save(state, tmp_path / "checkpoints/checkpoint-000000.009.pt")
+    assert find_snapshot(tmp_path).name == "snapshot-000000.005.pt"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"note": {"networks": 3}}, {"note": {"networks": {"G.ab": {"target": "os.system"}}}},
+     {"gan": [1]}, {"note": {"networks": {}, "data": 7}}, {"ema": {"ab.x": 1}}],
+)  # fmt: skip
+def test_a_checkpoint_of_a_stranger_is_a_sentence(tmp_path: Path, change: dict) -> None:
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    state = {
+        "gan": {f"G.ab.{key}": value for key, value in net.state_dict().items()},
+        "note": {"networks": {"G.ab": net.spec}},
+        **change,
+    }
+    torch.save(state, tmp_path / "c.pt")
+    with pytest.raises(ConfigError):
+        load_snapshot(tmp_path / "c.pt")

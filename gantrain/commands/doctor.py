@@ -49,7 +49,7 @@ def main(config: DoctorConfig) -> None:
         print(_describe_threads(threads, run.config.get("runtime", {}).get("threads")))
     has_findings = _print_alarms(run)
     if config.samples:
-        if any((run.path / "snapshots").glob("snapshot-*.pt")):
+        if any(run.path.glob("snapshots/snapshot-*.pt")) or any(run.path.glob("checkpoints/*.pt")):
             has_findings |= _check_memorization(config, run)
         else:
             print("No snapshot yet: there are no samples to compare with training images.")

@@ -159,11 +159,11 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
             Path(config.out).mkdir(parents=True, exist_ok=True)
             return Path(config.out)
         home = model.file.parent
-        home = home.parent if home.name == "snapshots" else home
+        home = home.parent if home.name in ("snapshots", "checkpoints") else home
         mixing, video = config.style_mixing.columns is not None, config.interpolation.frames > 0
         RunDirectory(home).refuse_links()
         what = "mixing" if mixing else "video" if video else "pictures"
-        stem = f"{what}-{model.file.stem.removeprefix('snapshot-')}"
+        stem = f"{what}-{model.file.stem.removeprefix('snapshot-').removeprefix('checkpoint-')}"
         return RunDirectory.create(home / "generated", None, stem).path
     except OSError as error:
         where = f"out={config.out}" if config.out else f"{model.file.parent}"

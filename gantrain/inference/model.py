@@ -48,7 +48,7 @@ def load(
     precision: PrecisionName = "fp32",
     say: Callable[[str], None] = warnings.warn,
 ) -> "Model":
-    """Load a snapshot file, or the newest intact snapshot of a run directory.
+    """Load a snapshot file, or the newest state of a run directory: a snapshot or a checkpoint.
 
     Args:
         path: the file or the run directory.

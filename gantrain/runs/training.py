@@ -272,7 +272,12 @@ def _trainer(
         evaluate=world.run_on_all(make_evaluator),
         probe=health.make_probe(config, gan, data, plan, precision) if world.is_rank_zero else None,
         channels_last=config.runtime.channels_last,
-        metadata={"settings": settings, "networks": _specs(gan), "versions": lifecycle.versions()},
+        metadata={
+            "settings": settings,
+            "networks": _specs(gan),
+            "data": _plain(description),
+            "versions": lifecycle.versions(),
+        },
         world=world,
     )
 
