@@ -169,8 +169,10 @@ def test_plugins_can_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "model",
     [
-        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "lr.unit=image"],
-        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "lr.unit=image",
+        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1",
+         "lr.unit=image"],
+        ["model=cyclegan", "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1",
+         "lr.unit=image",
          "train.ema_kimg=0.01"],
         ["model=stylegan", "model.channel_base=64", "model.channel_max=8", "model.z_dim=8",
          "model.w_dim=8"],
