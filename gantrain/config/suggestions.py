@@ -126,3 +126,8 @@ def _similarity(key: str, name: str) -> float:
 
 def _ratio(a: str, b: str) -> float:
     return SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+
+def names() -> list[str]:
+    """Return the names of settings of other programs that are recognized."""
+    return sorted(ALIASES)
