@@ -232,7 +232,7 @@ def campaign(count: int, seed: int, first: int = 0) -> list[Fault]:
 
 def main() -> int:
     """Run a campaign; the exit code is 1 if there are faults."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
@@ -250,7 +250,9 @@ def main() -> int:
     places = Counter(fault.trace.strip().splitlines()[-1][:150] for fault in faults)
     for kind, number in places.most_common():
         print(f"{number:5} {kind!a}")
-    print(f"{options.count} command lines, {len(faults)} faults, {time.perf_counter() - begin:.0f} s")
+    print(
+        f"{options.count} command lines, {len(faults)} faults, {time.perf_counter() - begin:.0f} s"
+    )
     if options.out:
         options.out.write_text(json.dumps([vars(fault) for fault in faults], indent=1))
     return 1 if faults else 0
