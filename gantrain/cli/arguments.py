@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -215,9 +216,12 @@ def _bare_word(word: str, rest: list[str], result: Arguments, first: bool) -> No
 
 def _a_path(word: str) -> str:
     """Say what can be done with a folder or file that was typed without a command."""
+    shown = shlex.quote(word)
     if (Path(word) / "config.yaml").is_file():
-        return f"{word} is a run: write resume={word} to go on, or gantrain generate {word}."
-    return f"{word} is not a command. To train on its images: gantrain data=folder data.root={word}"
+        return f"{word} is a run: write resume={shown} to go on, or gantrain generate {shown}."
+    return (
+        f"{word} is not a command. To train on its images: gantrain data=folder data.root={shown}"
+    )
 
 
 def _is_key(command: str, word: str) -> bool:

@@ -14,7 +14,7 @@ from gantrain.cli import session
 from gantrain.cli.arguments import Arguments, parse, positional_overrides
 from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import paths
-from gantrain.config.overrides import as_typed
+from gantrain.config.overrides import as_typed, in_runs
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError, RunError
 from gantrain.tracking.waiting import waiting
@@ -144,13 +144,16 @@ class CommandTask:
 
 def _run(arguments: Arguments) -> int:
     arguments.overrides = [
-        as_typed(arguments.command, text, arguments.config_dir, arguments.sweep)
+        as_typed(arguments.command, in_runs(text), arguments.config_dir, arguments.sweep)
         for text in arguments.overrides
     ]
     if arguments.problems or arguments.dashed:
         _raise_problems(arguments)
     if arguments.has("-sc", "--shell-completion"):
-        _prepare_completion(arguments)
+        from gantrain.cli import completion
+
+        if completion.answer(arguments):
+            return 0
     else:
         if arguments.command == "train":
             signals.defer_signals()
@@ -296,15 +299,6 @@ def _drop_null_choices(overrides: list[str]) -> None:
             last = len(overrides) - overrides[::-1].index(f"{group}=null")
             remaining = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
             overrides[:last] = remaining
-
-
-def _prepare_completion(arguments: Arguments) -> None:
-    """Remove the command's name from COMP_LINE, because Hydra completes overrides only."""
-    program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
-    command, space, overrides = rest.lstrip().partition(" ")
-    if space and command in paths.commands():
-        arguments.command = command
-        os.environ["COMP_LINE"] = f"{program} {overrides}"
 
 
 def _print_problems(problems: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
-from gantrain.config import constructors, suggestions
+from gantrain.config import constructors, paths, suggestions
 from gantrain.config.annotations import explain_mismatch
 from gantrain.config.choices import BOUNDS, BUILT
 from gantrain.errors import ConfigError, format_value
@@ -27,6 +27,7 @@ Positive = Annotated[float, Range(0, open_low=True)]
 NotNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(0)]
 AtLeastOne = Annotated[int, Range(1)]
+RUN_FOLDERS = ("runs", "sweeps")  # where the names of runs and sweeps are looked up
 
 
 def load_settings(kind: type[T], cfg: DictConfig) -> T:
@@ -43,6 +44,12 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
         ConfigError: lists every problem found.
     """
     plain = as_texts(kind, to_plain(cfg))
+    if isinstance(run := plain.get("run"), str):
+        plain["run"] = paths.find_run(run)
+    if isinstance(runs := plain.get("runs"), list):
+        plain["runs"] = [
+            paths.find_run(run, RUN_FOLDERS) if isinstance(run, str) else run for run in runs
+        ]
     problems = [*missing_values(plain, explain=getattr(kind, "missing", None))]
     problems += check_fields(kind, plain)
     problems += getattr(kind, "value_problems", lambda _: ())(plain)

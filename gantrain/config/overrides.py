@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gantrain.config import paths
+
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*")
 NOT_A_TEXT = re.compile(r"(true|false|null|inf|nan|\.|[+-]?[\d_.]+(e[+-]?[\d_]+)?)", re.IGNORECASE)
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -34,6 +36,12 @@ def is_path(path: str) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):  # too long, or no path at all
         return False
+
+
+def in_runs(override: str) -> str:
+    """Return `resume=NAME` and `init_from=NAME` as paths in runs/, where NAME alone is a run."""
+    key, _, value = override.partition("=")
+    return f"{key}={paths.find_run(value)}" if key in ("resume", "init_from") else override
 
 
 def as_typed(command: str, override: str, config_dir: str | None, sweep: bool) -> str:
