@@ -117,7 +117,7 @@ def parse(argv: list[str]) -> Arguments:
         else:
             _bare_word(word, words, result, first=len(words) + 1 == len(argv))
     if result.has("--resolve") and not result.has("--cfg", "-c"):
-        result.problems.append("--resolve has no effect without --cfg job: add it.")
+        result.problems.append("--resolve has no effect without --cfg job.")
     if result.command == "train" and not result.sweep:
         _imply_multirun(result)
     return result

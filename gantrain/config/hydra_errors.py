@@ -18,7 +18,7 @@ from gantrain.config import compose, load
 from gantrain.config.annotations import describe
 from gantrain.config.key_problems import dotted, find_problems, plain_config, typed_value
 from gantrain.config.keys import annotations_of_key
-from gantrain.config.overrides import hydra_quote
+from gantrain.config.overrides import hydra_quote, parse
 from gantrain.errors import ConfigError, format_value, nearest
 
 # Package name in Hydra's message -> the extra of gantrain that installs it
@@ -91,6 +91,12 @@ def examine(
     if not sweep:  # of a key that there is not, this is not the problem
         lists = [str(key.input_line) for key in keys if key.is_sweep_override()]
         problems += [(text, _sweep_without_m(text)) for text in lists if text not in wrong]
+    wrong = {text for text, _ in problems}
+    problems += [
+        (text, _unreadable(command, text, config_dir))
+        for text in (str(key.input_line) for key in keys)
+        if text not in wrong and parse(text) is None
+    ]
     if not problems:
         return _swept_key_problems(source, command, groups, swept_groups, keys)
     wrong = {text for text, _ in problems}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Literal
 
 from hydra.core.object_type import ObjectType
@@ -28,7 +29,7 @@ def find_problems(
         keys: the overrides of keys.
     """
     plain = plain_config(cfg)
-    existing = set(dotted(plain))
+    existing = dict.fromkeys(dotted(plain))
     known: dict[str, Any] = dict.fromkeys(existing, Any) | settings_of(command)
     for group in source.list_groups("") if command == "train" else ():
         options = tuple(source.get_group_options(group, ObjectType.CONFIG))
@@ -78,7 +79,10 @@ def _situation(
 
 
 def _key_problem(
-    override: Override, existing: set[str], known: dict[str, Any], situation: suggestions.Situation
+    override: Override,
+    existing: Container[str],
+    known: dict[str, Any],
+    situation: suggestions.Situation,
 ) -> str | None:
     """Return a sentence about an override of a key, or None if it is fine.
 

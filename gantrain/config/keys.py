@@ -9,6 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from gantrain.config import check, choices
 
+PREPARED = ("prepare", "data")  # the other command with a section that names a class
+
 
 def annotations_of_key(command: str, key: str, config_dir: str | None = None) -> list[Any]:
     """Return the annotations that a dotted key has in the choices that know it; []: none does.
@@ -19,7 +21,7 @@ def annotations_of_key(command: str, key: str, config_dir: str | None = None) ->
         config_dir: the user's own folder of YAML files, if any.
     """
     section, _, name = key.partition(".")
-    if section in choices.BUILT and command in ("train", "prepare"):
+    if section in choices.BUILT and (command == "train" or (command, section) == PREPARED):
         found = [classes.get(name) for classes in choices.classes(section, config_dir).values()]
         return [annotation for annotation in found if annotation is not None]
     annotation = settings(command).get(key)

@@ -53,7 +53,7 @@ def runs_like(name: str) -> str:
     runs = sorted(file.parent.name for file in Path("runs").glob("*/config.yaml"))
     if not runs:
         return ""
-    if close := nearest(os.path.basename(name), runs):
+    if close := runs[0] if len(runs) == 1 else nearest(os.path.basename(name), runs):
         return f" Did you mean run=runs/{close}?"
     more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
     return f" Runs in runs/: {', '.join(runs[:10])}{more}."

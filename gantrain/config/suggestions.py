@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
+
 from gantrain.config import choices, data_kind, foreign
 from gantrain.config.annotations import accepts, describe
 from gantrain.errors import format_value, similarity
@@ -191,7 +193,7 @@ def _hint(
     if meant is None:
         if commands := situation.elsewhere(key):
             return f"It is a key of gantrain {' and '.join(commands)}."
-        return "List all keys with --cfg job."
+        return "List all keys with --help."
     if meant in sections:
         inside = [name for name in known if name.startswith(f"{meant}.")]
         return f"Did you mean the section {meant}? Its keys: {', '.join(inside)}."
@@ -222,12 +224,23 @@ def _translation(key: str, value: Any, known: dict[str, Any], situation: Situati
     if answer is None:
         return None
     overrides, note = answer
-    intended = [text.partition("=")[0] for text in overrides]
-    if any(part not in known for part in intended):
+    settings = [text.partition("=")[::2] for text in overrides]
+    if not all(part in known and fits(_plain(text), known[part]) for part, text in settings):
+        for part, text in settings:
+            if sentence := _other_choice(part, _plain(text), known, situation):
+                return sentence
         return None
-    overrides += [text for part in intended for text in _freed(part, situation.current)]
+    overrides += [text for part, _ in settings for text in _freed(part, situation.current)]
     meant = f"Did you mean {' '.join(overrides)}?" if overrides else ""
     return " ".join(filter(None, (f"{key} is not a key.", meant, note)))
+
+
+def _plain(text: str) -> Any:
+    """Return the value that a translated text stands for."""
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def _other_choice(key: str, value: Any, known: dict[str, Any], situation: Situation) -> str | None:
@@ -248,19 +261,26 @@ def _other_choice(key: str, value: Any, known: dict[str, Any], situation: Situat
                 f"trains on {data_kind.WORDS[situation.takes]}: remove it."
             )
         owners = fitting
+    return _owned(intended, value, owners, situation)
+
+
+def _owned(key: str, value: Any, owners: list[tuple[str, str]], situation: Situation) -> str:
+    """Name the choices that have a key, and how to get there."""
+    group, _, name = key.partition(".")
     choice = f"{group}={owners[0][0]}"
     every = " and ".join(dict.fromkeys(f"{group}={owner}" for owner, _ in owners))
     where = every if group == "model" else choice
     annotation = choices.classes(group)[owners[0]][name]
-    setting = shown(f"{intended}={format_value(value)}")
-    setting = setting if fits(value, annotation) else f"{intended}=..."
-    present = situation.chosen.get(group)
+    if not fits(value, annotation):
+        return f"{key} is a key of {where}. It must be {describe(annotation)}."
+    setting = shown(f"{key}={format_value(value)}")
     if group not in situation.deliberate:
-        return f"{intended} is a key of {where}: add {choice} {setting}."
+        return f"{key} is a key of {where}: add {choice} {setting}."
+    present = situation.chosen.get(group)
     if present is None:
-        return f"{intended} is a key of {where}, not of what you chose: remove it."
+        return f"{key} is a key of {where}, not of what you chose: remove it."
     return (
-        f"{intended} is a key of {where}, not of {group}={present}: remove it, or write {choice} "
+        f"{key} is a key of {where}, not of {group}={present}: remove it, or write {choice} "
         f"{setting} instead of {group}={present}."
     )
 
