@@ -150,12 +150,13 @@ def harmless(folder: Path) -> Iterator[None]:
         if task.sweep is None:
             start_sweep(arguments, task)
 
-    before = Path.cwd()
+    before, modules = Path.cwd(), {name: sys.modules.get(name) for name in commands}
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1", "GANTRAIN_CACHE": str(folder / "cache")}
     os.chdir(folder)
+    # Not by mock.patch.dict, which would also undo what is imported meanwhile
+    sys.modules.update(commands)  # type: ignore[arg-type]
     try:
         with (
-            mock.patch.dict(sys.modules, commands),
             mock.patch.dict(os.environ, environment),
             mock.patch.object(entry, "_hydra_main", start),
             mock.patch.object(sys, "argv", ["gantrain"]),
@@ -163,6 +164,11 @@ def harmless(folder: Path) -> Iterator[None]:
             yield
     finally:
         os.chdir(before)
+        for name, module in modules.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 def furnish(folder: Path) -> None:

@@ -39,7 +39,7 @@ def say(tmp_path: Path) -> Iterator[Say]:
 
 
 def corrected(argv: list[str], text: str) -> list[list[str]]:
-    """The command line with each piece of advice in an answer, in place of what it is about."""
+    """The command line with the advice of an answer in place of what it is about; [] without."""
     found = []
     for line in text.splitlines():
         line = line.removeprefix("Error: ").removeprefix("  - ")
@@ -53,7 +53,8 @@ def corrected(argv: list[str], text: str) -> list[list[str]]:
             kept = [word for word in argv if word not in dropped and name_of(word) not in names]
             meant = {*about, *(word.partition("=")[0] for word in new)}
             kept = [word for word in kept if suggestions.ALIASES.get(name_of(word)) not in meant]
-            found.append([*kept, *new])
+            argv = [*kept, *new]
+            found = [argv]
     return found
 
 
