@@ -240,7 +240,12 @@ def constructor_annotations(name: str, section: dict[str, Any]) -> dict[str, Any
         return {}
     if signature.open:
         return None
-    return {key: p.annotation for key, p in signature.parameters.items() if key not in BUILT[name]}
+    bounds = BOUNDS.get(name, {})
+    return {
+        key: _bounded(p.annotation, bounds.get(key))
+        for key, p in signature.parameters.items()
+        if key not in BUILT[name]
+    }
 
 
 def check_target(

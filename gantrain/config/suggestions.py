@@ -12,6 +12,7 @@ import yaml
 
 from gantrain.config import choices, data_kind, foreign
 from gantrain.config.annotations import accepts, describe
+from gantrain.config.machine import DEVICES
 from gantrain.errors import format_value, similarity
 
 ALIASES = {  # the name in other programs -> our key
@@ -197,6 +198,8 @@ def _hint(
     if meant in sections:
         inside = [name for name in known if name.startswith(f"{meant}.")]
         return f"Did you mean the section {meant}? Its keys: {', '.join(inside)}."
+    if meant == "runtime.device" and not re.fullmatch(DEVICES, format_value(value)):
+        return f"Did you mean {meant}? It must be auto, cpu, cuda, cuda:N or mps."
     if fits(value, known[meant]):
         overrides = [shown(f"{meant}={format_value(value)}"), *_freed(meant, situation.current)]
         return f"Did you mean {' '.join(overrides)}?"

@@ -19,7 +19,7 @@ from scripts import fuzz_overrides
 
 Say = Callable[..., str]
 REFUSED = re.compile(
-    r"is not a (key|choice|flag|command)|is not allowed|is out of range|cannot be read|has no value"
+    r"is not a (key|choice|flag|command|device)|is not allowed|is out of range|cannot be read|has no value"
 )
 INSTEAD = r"or write (.*) instead of (.*)\.$"
 
@@ -101,6 +101,9 @@ def name_of(word: str) -> str:
         ("model.nfg=3 data=folder", "Did you mean model.ngf=3?"),
         ("model.lambda_cylce=3 data=folder", "Did you mean model.lambda_cycle=3?"),
         ("max_epochs=x data=folder", "Did you mean train.epochs? It must be a number above 0"),
+        ("accelerator=gpu data=folder", "Did you mean runtime.device=cuda?"),
+        ("accelerator=tpu data=folder", "Did you mean runtime.device? It must be auto, cpu, cuda"),
+        ("crop_size=0 data=folder", "Did you mean data.resolution? It must be an integer of at"),
         ("batch_size=0 data=folder", "Did you mean train.batch? It must be an integer"),
         ("trian=3 data=folder", "Did you mean the section train? Its keys: train.batch"),
         ("checkpoint.evry_minutes=10 data=folder", "Did you mean checkpoint.every_minutes=10?"),
