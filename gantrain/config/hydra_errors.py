@@ -18,7 +18,8 @@ from gantrain.config import compose, load
 from gantrain.config.annotations import describe
 from gantrain.config.key_problems import dotted, find_problems, plain_config, typed_value
 from gantrain.config.keys import annotations_of_key
-from gantrain.config.overrides import hydra_quote, parse
+from gantrain.config.overrides import hydra_quote, is_path, parse
+from gantrain.config.suggestions import shown
 from gantrain.errors import ConfigError, format_value, nearest
 
 # Package name in Hydra's message -> the extra of gantrain that installs it
@@ -112,7 +113,9 @@ def _parsed(
     """Parse an override; None: it cannot be read. The value of an unknown key may be any text."""
     key, equals, value = text.partition("=")
     try:
-        return parser.parse_override(text)
+        override = parser.parse_override(text)
+        override.config_loader = parser.config_loader  # glob() needs it
+        return override
     except (HydraException, ValueError, RecursionError):  # the latter: beyond Python's limits
         if not equals or annotations_of_key(command, key.lstrip("+"), config_dir):
             return None
@@ -229,6 +232,8 @@ def _swept_key_problems(
 def _not_a_choice(group: str, choice: str, options: list[str]) -> str:
     close = nearest(choice, options)
     hint = f"Did you mean {group}={close}? " if close else ""
+    if group == "data" and (is_path(choice) or "/" in choice or choice.endswith(".zip")):
+        hint = f"For images of your own, write data=folder {shown(f'data.root={choice}')}. "
     return f"{group}={choice} is not a choice. {hint}Choices: {', '.join(options)}."
 
 

@@ -147,6 +147,7 @@ def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.Monke
         (["generate", "run=x", "runtime=cpu"], "runtime is a config group of gantrain train"),
         (["-m", "model=stylegan,dcgan", "model.z_dim=8"], "write 'model.z_dim=choice(8)'"),
         (["-m", "model=stylegan,dcgan", "model.z_dimm=8"], "Did you mean model.z_dim=8?"),
+        (["-m", "optimizer=glob(*)", "sed=1"], "sed is not a key. Did you mean seed=1?"),
         (["-m", "model=cyclegan,foo"], "model=foo is not a choice"),
     ],
 )

@@ -131,6 +131,7 @@ def name_of(word: str) -> str:
         ("--no_flip data=folder", "--no_flip is not a flag. Settings are written without dashes."),
         ("--batch-size 4 data=folder", "Did you mean train.batch=4?"),
         ("--seed 3", "--seed 3 is not a flag. Settings are written without dashes: seed=3"),
+        ("data=x.zip model=stylegan", "For images of your own, write data=folder data.root=x.zip."),
         ("--resolve data=folder", "--resolve has no effect without --cfg job."),
         ("~model=[1,2]", "write ~model"),
     ],
