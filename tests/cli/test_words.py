@@ -19,7 +19,8 @@ from scripts import fuzz_overrides
 
 Say = Callable[..., str]
 REFUSED = re.compile(
-    r"is not a (key|choice|flag|command|device)|is not allowed|is out of range|cannot be read|has no value"
+    r"is not a (key|choice|flag|command|device)|is not allowed|is out of range|cannot be read|"
+    r"has no value"
 )
 INSTEAD = r"or write (.*) instead of (.*)\.$"
 
