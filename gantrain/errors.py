@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST_WORD = 60  # words are compared up to here
+
 
 class ConfigError(Exception):
     """One or more problems that the user can fix. Shown without a traceback; exit code 2.
@@ -49,7 +51,34 @@ def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
     Args:
         word: what was typed.
         candidates: what may have been meant.
-        cutoff: minimum similarity in [0, 1], as in `difflib.get_close_matches`.
+        cutoff: minimum similarity in [0, 1], see `similarity`.
     """
-    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
+    scores = {candidate: similarity(word, candidate) for candidate in candidates}
+    best = max(scores, key=scores.__getitem__, default=None)
+    return best if best is not None and scores[best] >= cutoff else None
+
+
+def similarity(a: str, b: str) -> float:
+    """Return how alike two words are, in [0, 1], whatever their case.
+
+    It is difflib's ratio, or the share of letters without an edit where that is larger. Of equally
+    similar words, the one with fewer edits counts a little more.
+    """
+    a, b = a.lower()[:LONGEST_WORD], b.lower()[:LONGEST_WORD]
+    edits, longest = _edits(a, b), max(len(a), len(b), 1)
+    ratio = difflib.SequenceMatcher(None, a, b).ratio()
+    return max(ratio, 1 - edits / longest) - 0.001 * edits / longest
+
+
+def _edits(a: str, b: str) -> int:
+    """Count the insertions, deletions, substitutions and swaps of neighbours that make b of a."""
+    before: list[int] = []
+    previous = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (x != y)))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, previous = previous, row
+    return previous[-1]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 from gantrain.config import paths
+from gantrain.config.overrides import is_path, quote
 from gantrain.errors import ConfigError, nearest
 
 # Hydra's flags: switches, and flags that take a value
@@ -21,7 +25,12 @@ VALUE_FLAGS = [
 # fmt: on
 DISPLAY_FLAGS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
 SWEEP_GROUPS = ("launcher", "sweep")  # config groups that only make sense for a sweep
-POSITIONAL_COMMANDS = ("compare",)  # commands that take arguments without "="
+# The key that takes an argument without "=", by command; those in LISTS take several
+POSITIONAL = {
+    **dict.fromkeys(("generate", "translate", "evaluate", "doctor", "report", "export"), "run"),
+    **{"compare": "runs", "prepare": "data.root", "import": "source", "fetch": "weights"},
+}
+LISTS = ("runs", "source", "weights")
 CFG_CHOICES = ("job", "hydra", "all")
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -35,12 +44,20 @@ class Arguments:
         flags: Hydra's flags, each followed by its value if it takes one.
         overrides: `key=value` arguments in the order they were typed.
         positional: arguments without "=", for commands that accept them.
+        dashed: (as typed, as an override) for settings written like flags, such as --seed 3.
+        problems: sentences about all other arguments.
+        named: whether the command was named.
+        demo: whether nothing says what to train, so that the demo was added.
     """
 
     command: str = "train"
     flags: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     positional: list[str] = field(default_factory=list)
+    dashed: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    named: bool = False
+    demo: bool = False
 
     def has(self, *names: str) -> bool:
         """Return whether any of the flags `names` was given."""
@@ -75,33 +92,64 @@ class Arguments:
 def parse(argv: list[str]) -> Arguments:
     """Split the command line `argv` (without the program name) into its parts.
 
-    Raises:
-        ConfigError: an argument is neither a command, a flag nor an override.
+    What is wrong with single arguments is collected in `problems`, so that all is told at once.
     """
     result = Arguments()
     words = list(argv)
     if words and words[0] in paths.commands():
-        result.command = words.pop(0)
+        result.command, result.named = words.pop(0), True
     while words:
         word = words.pop(0)
         name = word.partition("=")[0]
         if word in SWITCHES or (name in VALUE_FLAGS and name != word):
             result.flags.append(word)
         elif word in VALUE_FLAGS:
-            result.flags += [word, *_flag_value(word, words)]
+            try:
+                result.flags += [word, *_flag_value(word, words)]
+            except ConfigError as error:
+                result.problems += error.problems
         elif word.startswith("-"):
-            raise ConfigError(_unknown_flag(word, words))
+            _unknown_flag(word, words, result)
         elif word.startswith(("=", "+=")):
-            raise ConfigError(f"{word} has no key before the =. Write key{word.lstrip('+')}.")
+            result.problems.append(f"{word} has no key before the =. Write key{word.lstrip('+')}.")
         elif "=" in word or word.startswith("~"):
             result.overrides.append(word)
-        elif result.command in POSITIONAL_COMMANDS:
-            result.positional.append(word)
         else:
-            raise ConfigError(_no_equals(word, words, first=len(words) + 1 == len(argv)))
+            _bare_word(word, words, result, first=len(words) + 1 == len(argv))
+    if result.has("--resolve") and not result.has("--cfg", "-c"):
+        result.problems.append("--resolve has no effect without --cfg job.")
     if result.command == "train" and not result.sweep:
         _imply_multirun(result)
     return result
+
+
+def positional_overrides(arguments: Arguments) -> list[str]:
+    """Return the override that the arguments without "=" stand for, if there are any.
+
+    Raises:
+        ConfigError: there are too many, or the key is given as well.
+    """
+    words, command = arguments.positional, arguments.command
+    if not words:
+        return []
+    key = POSITIONAL[command]
+    if typed := [text for text in arguments.overrides if text.partition("=")[0] == key]:
+        raise ConfigError(f"{words[0]} and {typed[0]} both say {key}: remove one of them.")
+    if key in LISTS:
+        return [f"{key}=[{','.join(map(quote, words))}]"]
+    if len(words) > 1:
+        together = " ".join(words)
+        hint = f"quote it: '{together}'" if is_path(together) else "the others need a key"
+        raise ConfigError(
+            f"gantrain {command} takes one argument without a key, {key}. Of {together}, {hint}."
+        )
+    chosen = any(text.startswith("data=") for text in arguments.overrides)
+    published = (
+        command == "prepare" and (paths.config_dir() / "data" / f"{words[0]}.yaml").is_file()
+    )
+    if published and not chosen and not is_path(words[0]):
+        return [f"data={words[0]}"]
+    return [f"{key}={quote(words[0])}"]
 
 
 def _imply_multirun(arguments: Arguments) -> None:
@@ -123,23 +171,60 @@ def _flag_value(flag: str, words: list[str]) -> list[str]:
     return [words.pop(0)]
 
 
-def _unknown_flag(word: str, rest: list[str]) -> str:
-    name, _, value = word.lstrip("-").partition("=")
+def _unknown_flag(word: str, rest: list[str], result: Arguments) -> None:
+    """Note a flag that there is not, with its value if one follows, as a setting or a problem."""
+    name, equals, value = word.lstrip("-").partition("=")
     long_flags = [flag for flag in SWITCHES + VALUE_FLAGS if flag.startswith("--")]
     close = nearest(word, long_flags, cutoff=0.8)
     if close:
-        return f"{word} is not a flag. Did you mean {close}?"
-    value = value or (
-        rest[0] if rest and not rest[0].startswith("-") and "=" not in rest[0] else "..."
-    )
-    return f"{word} is not a flag. Settings are written without dashes: {name}={value}."
+        result.problems.append(f"{word} is not a flag. Did you mean {close}?")
+        return
+    if not name.strip("-"):
+        result.problems.append(f"{word} is neither a flag nor a setting.")
+        return
+    if not equals:
+        values: list[str] = []
+        while rest and not _is_setting(rest[0]):
+            values.append(rest.pop(0))
+        value, word = ",".join(values), " ".join([word, *values])
+        value = value if values else "true"
+    result.dashed.append((word, f"{name.replace('-', '_')}={value}"))
 
 
-def _no_equals(word: str, rest: list[str], first: bool) -> str:
+def _is_setting(word: str) -> bool:
+    return "=" in word or (word.startswith("-") and not word[1:2].isdigit())
+
+
+def _bare_word(word: str, rest: list[str], result: Arguments, first: bool) -> None:
+    """Note an argument without "=" as the command's own, or as a problem."""
     names = paths.commands()
+    if result.command in POSITIONAL and (is_path(word) or not _is_key(result.command, word)):
+        result.positional.append(word)
+        return
     close = nearest(word, names)
-    if first and (close or not rest) and "." not in word:
+    if not result.named and first and is_path(word):
+        result.problems.append(_a_path(word))
+    elif not result.named and first and (close or not rest) and "." not in word:
         hint = f"Did you mean {close}? " if close else ""
-        return f"{word} is not a command. {hint}Commands: {', '.join(names)}."
-    value = rest[0] if rest and "=" not in rest[0] and not rest[0].startswith("-") else "..."
-    return f"{word} has no value. Write {word}={value}, without spaces around the =."
+        result.problems.append(f"{word} is not a command. {hint}Commands: {', '.join(names)}.")
+    else:
+        value = rest.pop(0) if rest and not _is_setting(rest[0]) else "..."
+        result.problems.append(
+            f"{word} has no value. Write {word}={value}, without spaces around the =."
+        )
+
+
+def _a_path(word: str) -> str:
+    """Say what can be done with a folder or file that was typed without a command."""
+    shown = shlex.quote(word)
+    if (Path(word) / "config.yaml").is_file():
+        return f"{word} is a run: write resume={shown} to go on, or gantrain generate {shown}."
+    return (
+        f"{word} is not a command. To train on its images: gantrain data=folder data.root={shown}"
+    )
+
+
+def _is_key(command: str, word: str) -> bool:
+    """Return whether a word is a key of the command, without its value."""
+    file = paths.config_dir() / f"{command}.yaml"
+    return bool(re.search(rf"^{re.escape(word)}:", file.read_text("utf-8"), re.MULTILINE))

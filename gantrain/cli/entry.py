@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gantrain import __version__, config
 from gantrain.cli import session
-from gantrain.cli.arguments import Arguments, parse
+from gantrain.cli.arguments import Arguments, parse, positional_overrides
 from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import paths
-from gantrain.config.overrides import hydra_quote
+from gantrain.config.overrides import as_typed, in_runs
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError, RunError
 from gantrain.tracking.waiting import waiting
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
 QUICKSTART_OPT_OUT = {"model", "data", "experiment", "resume"}  # keys that say what to train
+DEMO = "No model, data, experiment or resume given: running the demo, experiment=quickstart."
 SWEEPS_WITHOUT_MODEL = {"sweep=optuna", "sweep=null"}
 
 
@@ -58,7 +59,12 @@ def run() -> int:
     if arguments.has("--help", "-h"):
         from gantrain.cli import help as help_text
 
-        print(help_text.text(arguments.config_dir))
+        if arguments.named or arguments.overrides:
+            pairs = (text.partition("=") for text in arguments.overrides)
+            chosen = {key: value for key, _, value in pairs}
+            print(help_text.command_text(arguments.command, chosen, arguments.config_dir))
+        else:
+            print(help_text.text(arguments.config_dir))
     elif arguments.has("--version"):
         print(f"gantrain {__version__}")
     else:
@@ -76,6 +82,7 @@ class CommandTask:
         sweep: the sweep that the runs belong to, or None for a single run.
 
     Attributes:
+        demo: whether the command line chose nothing, so that the demo runs.
         started: whether the config was accepted; errors after that are not the config's fault.
         error: the ConfigError of a single run, re-raised once Hydra has returned.
     """
@@ -85,6 +92,7 @@ class CommandTask:
     def __init__(self, command: str, sweep: Sweep | None = None) -> None:
         self.command = command
         self.sweep = sweep
+        self.demo = False
         self.started = False
         self.error: ConfigError | None = None
 
@@ -116,6 +124,8 @@ class CommandTask:
 
             extra = [preflight.check(settings)]
         self.started = True
+        if self.demo:
+            print(DEMO, file=sys.stderr)
         with waiting("loading torch"):
             command = startup.import_without_gc(f"gantrain.commands.{self.command}")
         try:
@@ -133,8 +143,17 @@ class CommandTask:
 
 
 def _run(arguments: Arguments) -> int:
+    arguments.overrides = [
+        as_typed(arguments.command, in_runs(text), arguments.config_dir, arguments.sweep)
+        for text in arguments.overrides
+    ]
+    if arguments.problems or arguments.dashed:
+        _raise_problems(arguments)
     if arguments.has("-sc", "--shell-completion"):
-        _prepare_completion(arguments)
+        from gantrain.cli import completion
+
+        if completion.answer(arguments):
+            return 0
     else:
         if arguments.command == "train":
             signals.defer_signals()
@@ -143,14 +162,18 @@ def _run(arguments: Arguments) -> int:
                 arguments.overrides = prepend_saved(arguments.overrides, arguments.config_dir)
         _default_to_quickstart(arguments)
         _drop_null_choices(arguments.overrides)
-    if arguments.positional:
-        arguments.overrides.append(f"runs=[{','.join(map(hydra_quote, arguments.positional))}]")
+    arguments.overrides += positional_overrides(arguments)
     if arguments.sweep and arguments.display_flag:
         raise ConfigError(
             f"{arguments.display_flag} shows the config of a single run and does not work with -m: "
             "remove -m."
         )
     task = CommandTask(arguments.command)
+    if arguments.sweep or arguments.flags:
+        if arguments.demo:
+            print(DEMO, file=sys.stderr)
+    else:
+        task.demo = arguments.demo  # said once the config has been accepted
     try:
         if arguments.sweep and arguments.command == "train":
             return _sweep(arguments, task)
@@ -236,6 +259,27 @@ def _raise_explained(error: Exception, arguments: Arguments) -> NoReturn:
     raise ConfigError(*problems) from error
 
 
+def _raise_problems(arguments: Arguments) -> NoReturn:
+    """Report everything that is wrong with the arguments, settings typed like flags included."""
+    from gantrain.config import hydra_errors
+
+    command, typed = arguments.command, {text: flag for flag, text in arguments.dashed}
+    found = hydra_errors.examine(
+        command, [*arguments.overrides, *typed], arguments.config_dir, arguments.sweep
+    )
+    flags: dict[str, list[str]] = {}  # by advice
+    for text, flag in typed.items():
+        sentence = next((sentence for wrong, sentence in found if wrong == text), f": {text}")
+        flags.setdefault(sentence.rpartition(hydra_errors.UNKNOWN)[2], []).append(flag)
+    dashed = [
+        f"{' and '.join(names)} {'are not flags' if len(names) > 1 else 'is not a flag'}. Settings "
+        f"are written without dashes{advice if advice[0] == ':' else f'. {advice}'}"
+        for advice, names in flags.items()
+    ]
+    others = hydra_errors.merged(sentence for text, sentence in found if text not in typed)
+    raise ConfigError(*arguments.problems, *dashed, *others)
+
+
 def _default_to_quickstart(arguments: Arguments) -> None:
     keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
     if "resume=auto" in arguments.overrides:
@@ -245,11 +289,7 @@ def _default_to_quickstart(arguments: Arguments) -> None:
     if arguments.command != "train" or keys & QUICKSTART_OPT_OUT:
         return
     arguments.overrides.insert(0, "experiment=quickstart")
-    if os.environ.get("RANK", "0") == "0":
-        print(
-            "No model, data, experiment or resume given: running the demo, experiment=quickstart.",
-            file=sys.stderr,
-        )
+    arguments.demo = os.environ.get("RANK", "0") == "0"
 
 
 def _drop_null_choices(overrides: list[str]) -> None:
@@ -259,15 +299,6 @@ def _drop_null_choices(overrides: list[str]) -> None:
             last = len(overrides) - overrides[::-1].index(f"{group}=null")
             remaining = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
             overrides[:last] = remaining
-
-
-def _prepare_completion(arguments: Arguments) -> None:
-    """Remove the command's name from COMP_LINE, because Hydra completes overrides only."""
-    program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
-    command, space, overrides = rest.lstrip().partition(" ")
-    if space and command in paths.commands():
-        arguments.command = command
-        os.environ["COMP_LINE"] = f"{program} {overrides}"
 
 
 def _print_problems(problems: tuple[str, ...]) -> None:

@@ -1,12 +1,23 @@
-"""The text of `gantrain --help`, built from the config files without importing Hydra."""
+"""The texts of `gantrain [command] --help`, built from the config files without importing Hydra."""
 
 from __future__ import annotations
 
+import re
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gantrain import __version__
 from gantrain.config import paths
+
+LINE = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_]\w*): *(?P<value>.*?)(?: +# (?P<meaning>.*))?$")
+DEFAULT = re.compile(
+    r"^  - (?P<override>override )?/?(?P<group>\w+): (?P<choice>\w+)", re.MULTILINE
+)
+SECTIONS = ("data", "optimizer", "runtime", "tracking", "model")  # groups with keys of their own
+WIDTH = 100
+WIDEST_NAME = 44
 
 HEAD = """\
 gantrain {version}: train, resume and measure image GANs.
@@ -26,7 +37,7 @@ Examples:
   gantrain compare sweeps/first                     the table of a sweep, even while it runs
   gantrain generate run=runs/first seeds=0-31       images from its newest snapshot
   gantrain translate run=runs/first input=photos output=results      images of any size
-  gantrain generate run=runs/first --cfg job        every option of generate
+  gantrain generate --help                          every key of generate, with its meaning
 
 Flags:
   --cfg job              print the whole config, with every key, instead of running
@@ -65,6 +76,116 @@ def summary(file: Path) -> str:
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").rstrip()
     return ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key of a YAML file: dotted name, default as written, the comment behind it."""
+
+    key: str
+    value: str
+    meaning: str
+
+
+def read_entries(file: Path, prefix: str = "") -> list[Entry]:
+    """Return the keys of a YAML file that have a value, in order, without `hydra` and defaults."""
+    entries: list[Entry] = []
+    stack: list[tuple[int, str]] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        match = LINE.match(line)
+        if match is None:
+            continue
+        indent = len(match["indent"])
+        stack = [(depth, key) for depth, key in stack if depth < indent]
+        key = ".".join([*(key for _, key in stack), match["key"]])
+        if key.split(".")[0] in ("defaults", "hydra") or "_target_" in key:
+            stack.append((indent, match["key"]))
+            continue
+        value = match["value"].partition(" #")[0].strip()
+        if not value or value.startswith("#"):
+            stack.append((indent, match["key"]))
+            continue
+        entries.append(Entry(f"{prefix}{key}", value, (match["meaning"] or "").strip()))
+    return entries
+
+
+def command_text(command: str, chosen: dict[str, str], config_dir: str | None = None) -> str:
+    """Return the help text of a command: its purpose, examples, and every key with its default.
+
+    Args:
+        command: the name of the command.
+        chosen: the choices of config groups on the command line, which have keys of their own.
+        config_dir: the user's own folder of YAML files, if any.
+    """
+    folders = [paths.config_dir()] + ([Path(config_dir)] if config_dir else [])
+    file = folders[0] / f"{command}.yaml"
+    entries = {entry.key: entry for entry in read_entries(file)}
+    choices = _choices(file, chosen, folders)
+    for group, choice in choices.items():
+        entries |= {entry.key: entry for entry in _group_entries(folders, group, choice)}
+    lines = [f"gantrain {command}: {_introduction(file)}", "", "Keys, as key=value:"]
+    lines += _key_table(list(entries.values()))
+    if choices:
+        shown = ", ".join(f"{group}={choice}" for group, choice in choices.items())
+        lines += ["", *textwrap.wrap(f"These are the keys of {shown}.", WIDTH)]
+        lines += ["Other choices: see gantrain --help; their keys: add the choice to this command."]
+    lines += ["", f"gantrain {command} ... --cfg job prints the values of your own command."]
+    return "\n".join(lines)
+
+
+def _choices(file: Path, chosen: dict[str, str], folders: list[Path]) -> dict[str, str]:
+    """Return the choice of each config group that has keys of its own."""
+    choices = {m["group"]: m["choice"] for m in DEFAULT.finditer(file.read_text("utf-8"))}
+    order = [group for group in (*SECTIONS, "experiment", "debug") if group in choices]
+    for group in [name for name in ("experiment", "model") if name in choices]:
+        choice = chosen.get(group, choices[group])
+        for defaults in _files(folders, group, choice):
+            for match in DEFAULT.finditer(defaults.read_text("utf-8")):
+                choices[match["group"]] = match["choice"]
+    choices |= {group: choice for group, choice in chosen.items() if group in choices}
+    return {group: choices[group] for group in order if choices[group] != "null"}
+
+
+def _files(folders: list[Path], group: str, choice: str) -> list[Path]:
+    """Return the YAML file of a choice, in a list; [] if there is none."""
+    files = [folder / group / f"{Path(choice).name}.yaml" for folder in folders]
+    return [file for file in files if file.is_file()][-1:]
+
+
+def _group_entries(folders: list[Path], group: str, choice: str) -> Iterator[Entry]:
+    """Yield the keys of a choice, and of the choices that its own defaults are made of."""
+    for file in _files(folders, group, choice):
+        text = file.read_text("utf-8")
+        for base in re.findall(r"^  - (\w+)$", text, re.MULTILINE):
+            if base != "_self_":
+                yield from _group_entries(folders, group, base)
+        yield from read_entries(file, "" if "@package _global_" in text else f"{group}.")
+
+
+def _introduction(file: Path) -> str:
+    """Return the comment at the head of a YAML file."""
+    lines: list[str] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            lines.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(lines).strip()
+
+
+def _key_table(entries: list[Entry]) -> Iterator[str]:
+    """Yield the lines of a table of keys, each with its default and its meaning."""
+    names = [f"{e.key}={'' if e.value == '???' else e.value}" for e in entries]
+    width = min(max(map(len, names), default=0), WIDEST_NAME) + 2
+    for entry, name in zip(entries, names, strict=True):
+        meaning = ("required: " if entry.value == "???" else "") + entry.meaning
+        rest = textwrap.wrap(meaning, WIDTH - width - 2) or [""]
+        if len(name) > width - 2:
+            yield f"  {name}"
+            yield from (f"  {' ' * width}{line}" for line in rest if line)
+            continue
+        yield f"  {name:<{width}}{rest[0]}".rstrip()
+        yield from (f"  {' ' * width}{line}" for line in rest[1:])
 
 
 def groups(folders: list[Path]) -> dict[str, list[str]]:

@@ -94,10 +94,17 @@ def _fits_plain(value: Any, kind: Any, bounds: tuple[Range, ...]) -> bool:
     if kind in (int, float):
         kinds = int if kind is int else (int, float)
         plain = isinstance(value, kinds) and not isinstance(value, bool)
-        return plain and math.isfinite(value) and all(value in bound for bound in bounds)
+        return plain and _is_finite(value) and all(value in bound for bound in bounds)
     if kind in (str, bool, dict):
         return isinstance(value, kind)
     return kind is Any
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _is_list(value: Any, origin: Any, args: tuple[Any, ...], bounds: Any, ranged: bool) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
-from gantrain.config import constructors, suggestions
+from gantrain.config import constructors, paths, suggestions
 from gantrain.config.annotations import explain_mismatch
+from gantrain.config.choices import BOUNDS, BUILT
 from gantrain.errors import ConfigError, format_value
 from gantrain.targets import OWN, advice, is_allowed
 from gantrain.types import Range
@@ -26,21 +27,7 @@ Positive = Annotated[float, Range(0, open_low=True)]
 NotNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(0)]
 AtLeastOne = Annotated[int, Range(1)]
-# Sections built from a `_target_`, and the constructor arguments that gantrain.build supplies
-BUILT = {"model": ("images",), "data": ("seed",), "optimizer": ("params",)}
-BETWEEN_0_AND_1 = Range(0, 1, open_high=True)
-# Bounds for constructors whose annotations name a type only, such as torch's optimizers
-BOUNDS: dict[str, dict[str, Range]] = {
-    "optimizer": {
-        **dict.fromkeys(("lr", "eps"), Range(0, open_low=True)),
-        **dict.fromkeys(("weight_decay", "lr_decay", "initial_accumulator_value"), Range(0)),
-        **dict.fromkeys(("betas", "momentum", "rho"), BETWEEN_0_AND_1),
-    },
-    "data": {
-        **dict.fromkeys(("resolution", "load_size", "max_images", "train_images"), Range(1)),
-        **dict.fromkeys(("cache_gb", "test_images", "held_out"), Range(0)),
-    },
-}
+RUN_FOLDERS = ("runs", "sweeps")  # where the names of runs and sweeps are looked up
 
 
 def load_settings(kind: type[T], cfg: DictConfig) -> T:
@@ -57,6 +44,12 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
         ConfigError: lists every problem found.
     """
     plain = as_texts(kind, to_plain(cfg))
+    if isinstance(run := plain.get("run"), str):
+        plain["run"] = paths.find_run(run)
+    if isinstance(runs := plain.get("runs"), list):
+        plain["runs"] = [
+            paths.find_run(run, RUN_FOLDERS) if isinstance(run, str) else run for run in runs
+        ]
     problems = [*missing_values(plain, explain=getattr(kind, "missing", None))]
     problems += check_fields(kind, plain)
     problems += getattr(kind, "value_problems", lambda _: ())(plain)
@@ -142,7 +135,7 @@ def check_fields(kind: type, plain: dict[str, Any]) -> Iterator[str]:
     sections = {
         key: annotations_of(hint) for key, hint in top.items() if dataclasses.is_dataclass(hint)
     }
-    known = [*top, *(f"{name}.{key}" for name, keys in sections.items() for key in keys)]
+    known = top | {f"{name}.{key}": keys[key] for name, keys in sections.items() for key in keys}
     yield from check_section("", plain, top, set(top), known)
     for name, fields in sections.items():
         if isinstance(section := plain.get(name), dict):
@@ -196,7 +189,8 @@ def check_section(
     section: dict[str, Any],
     fields: dict[str, Any],
     required: set[str],
-    known: list[str],
+    known: dict[str, Any],
+    situation: suggestions.Situation = suggestions.NOTHING_KNOWN,
 ) -> Iterator[str]:
     """Yield one sentence for each key of a section that is missing, unknown or does not fit.
 
@@ -205,13 +199,14 @@ def check_section(
         section: the plain values.
         fields: the annotation of each key.
         required: keys that must be present.
-        known: all dotted keys of the config, to suggest from.
+        known: the annotations of all dotted keys of the config, to suggest from.
+        situation: what else is known to whoever suggests.
     """
     for key in sorted(required - section.keys()):
         yield f"{prefix}{key} is missing: add {prefix}{key}=... to the command."
     for key, value in section.items():
         if key not in fields:
-            yield suggestions.unknown_key(f"{prefix}{key}", value, known)
+            yield suggestions.unknown_key(f"{prefix}{key}", value, known, situation)
         elif dataclasses.is_dataclass(fields[key]) or (not prefix and key in BUILT):
             if not isinstance(value, dict):
                 yield _not_a_section(key, value, known)
@@ -219,10 +214,11 @@ def check_section(
             yield problem
 
 
-def _not_a_section(key: str, value: Any, known: list[str]) -> str:
+def _not_a_section(key: str, value: Any, known: dict[str, Any]) -> str:
     meant = suggestions.ALIASES.get(key)
     inside = [name for name in known if name.startswith(f"{key}.")]
-    hint = f"Did you mean {meant}={format_value(value)}?" if meant in known else ""
+    meant = meant if meant in known and suggestions.fits(value, known[meant]) else None
+    hint = f"Did you mean {meant}={format_value(value)}?" if meant else ""
     return (
         f"{key}={format_value(value)}: {key} is a section. {hint or 'Keys: ' + ', '.join(inside)}"
     )
@@ -244,16 +240,24 @@ def constructor_annotations(name: str, section: dict[str, Any]) -> dict[str, Any
         return {}
     if signature.open:
         return None
-    return {key: p.annotation for key, p in signature.parameters.items() if key not in BUILT[name]}
+    bounds = BOUNDS.get(name, {})
+    return {
+        key: _bounded(p.annotation, bounds.get(key))
+        for key, p in signature.parameters.items()
+        if key not in BUILT[name]
+    }
 
 
-def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterator[str]:
+def check_target(
+    name: str, section: dict[str, Any], known: dict[str, Any], takes: str | None = None
+) -> Iterator[str]:
     """Yield the problems of a section whose `_target_` names a constructor.
 
     Args:
         name: the section's name: model, data or optimizer.
         section: its plain values.
-        known: all dotted keys of the config, to suggest from.
+        known: the annotations of all dotted keys of the config, to suggest from.
+        takes: the kind of images that the model takes, if known.
     """
     target = section.get("_target_")
     if not isinstance(target, str) or not is_allowed(target):
@@ -282,7 +286,8 @@ def check_target(name: str, section: dict[str, Any], known: list[str]) -> Iterat
     if signature.open:
         fields = {**dict.fromkeys(values, Any), **fields}
     required = {key for key, parameter in parameters.items() if parameter.required}
-    yield from check_section(f"{name}.", values, fields, required, known)
+    situation = suggestions.Situation(takes=takes, deliberate=frozenset(BUILT))
+    yield from check_section(f"{name}.", values, fields, required, known, situation)
     yield from _nested_targets(f"{name}.", values)
 
 

@@ -28,6 +28,7 @@ class Loader(ConfigLoaderImpl):
     """
 
     unfinished: tuple[list[str], DictConfig] | None = None  # (overrides, config without the keys)
+    chosen: dict[str, str]  # group -> choice, of the config composed last
     _composed: DictConfig | None = None
 
     def load_configuration(
@@ -52,6 +53,8 @@ class Loader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
+        paths = [str(default.config_path).strip("/") for default in defaults if default.config_path]
+        self.chosen = dict(path.rsplit("/", 1) for path in paths if "/" in path)
         self._composed = super()._compose_config_from_defaults_list(defaults, repo)
         return self._composed
 

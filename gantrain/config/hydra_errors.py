@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from types import NoneType
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -15,11 +14,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.config import compose, paths, suggestions, train
-from gantrain.errors import format_value, nearest
+from gantrain.config import compose, load
+from gantrain.config.annotations import describe
+from gantrain.config.key_problems import dotted, find_problems, plain_config, typed_value
+from gantrain.config.keys import annotations_of_key
+from gantrain.config.overrides import hydra_quote, is_path, parse
+from gantrain.config.suggestions import shown
+from gantrain.errors import ConfigError, format_value, nearest
 
 # Package name in Hydra's message -> the extra of gantrain that installs it
 EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
+LONGEST_VALUE = 1000  # that an answer repeats
+UNKNOWN = " is not a key. "  # see suggestions.unknown_key
 
 
 def to_sentences(
@@ -39,51 +45,136 @@ def to_sentences(
     Returns:
         [] if `error` is not about the command line.
     """
+    found = examine(command, overrides, config_dir, sweep)
+    return merged(sentence for _, sentence in found) or _first_line(error)
+
+
+def examine(
+    command: str, overrides: list[str], config_dir: str | None, sweep: bool
+) -> list[tuple[str, str]]:
+    """Return (override, what is wrong with it) for each override that cannot be used.
+
+    Values that only the config's checks refuse are added, unless they follow from something else.
+
+    Args:
+        command: the gantrain command.
+        overrides: the overrides as typed.
+        config_dir: the folder of --config-dir, if any.
+        sweep: whether -m was given.
+    """
     source = compose.config_loader(config_dir)
     unfinished = source.unfinished
     parser = OverridesParser.create(config_loader=source)
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     groups: list[str] = []
     swept_groups: list[str] = []  # the first choice of each sweep over a group
     keys: list[Override] = []
     for text in overrides:
-        try:
-            override = parser.parse_override(text)
-        except HydraException:  # or its subclass OverrideParseException
-            problems.append(_unreadable(text))
-            continue
-        if override.is_sweep_override() and not sweep:
-            problems.append(_sweep_without_m(text))
-        elif _options(source, override.key_or_group) and not _has_group(command, override):
-            problems.append(
-                f"{override.key_or_group} is a config group of gantrain train. gantrain {command} "
-                "has its own keys: list them with --cfg job."
-            )
-        elif _options(source, override.key_or_group):
-            choice_problems = _choice_problems(source, override)
-            problems += choice_problems
-            if choice_problems:
-                continue
-            if override.is_sweep_override():
-                swept_groups.append(f"{override.key_or_group}={_first_choice(override)}")
-            else:
-                groups.append(text)
-        else:
+        override = _parsed(parser, command, text, config_dir)
+        if override is None:
+            problems.append((text, _unreadable(command, text, config_dir)))
+        elif not _options(source, override.key_or_group):
             keys.append(override)
-    if (
-        unfinished
-        and not sweep
-        and unfinished[0] == overrides
-        and all(_only_changes(key) for key in keys)
-    ):
-        problems += _problems_of(unfinished[1], source, command, keys)
+        elif override.is_sweep_override() and not sweep:
+            problems.append((text, _sweep_without_m(text)))
+        elif found := _group_problems(source, command, override):
+            problems += [(text, sentence) for sentence in found]
+        elif override.is_sweep_override():
+            swept_groups.append(f"{override.key_or_group}={_first_choice(override)}")
+        else:
+            groups.append(text)
+    reusable = unfinished is not None and unfinished[0] == overrides and not sweep
+    if reusable and unfinished and all(_only_changes(key) for key in keys):
+        problems += find_problems(unfinished[1], source, command, groups, keys)
     else:
         problems += _key_problems(source, command, [*groups, *swept_groups], keys)
-    problems = problems or _swept_key_problems(source, command, groups, swept_groups, keys)
-    return problems or _first_line(error)
+    wrong = {text for text, _ in problems}
+    if not sweep:  # of a key that there is not, this is not the problem
+        lists = [str(key.input_line) for key in keys if key.is_sweep_override()]
+        problems += [(text, _sweep_without_m(text)) for text in lists if text not in wrong]
+    wrong = {text for text, _ in problems}
+    problems += [
+        (text, _unreadable(command, text, config_dir))
+        for text in (str(key.input_line) for key in keys)
+        if text not in wrong and parse(text) is None
+    ]
+    if not problems:
+        return _swept_key_problems(source, command, groups, swept_groups, keys)
+    wrong = {text for text, _ in problems}
+    if not sweep:
+        rest = [text for text in overrides if text not in wrong]
+        problems += _refused_values(source, command, rest, [str(key.input_line) for key in keys])
+    return problems
 
 
-def _options(source: ConfigLoaderImpl, group: str) -> list[str]:
+def _parsed(
+    parser: OverridesParser, command: str, text: str, config_dir: str | None
+) -> Override | None:
+    """Parse an override; None: it cannot be read. The value of an unknown key may be any text."""
+    key, equals, value = text.partition("=")
+    try:
+        override = parser.parse_override(text)
+        override.config_loader = parser.config_loader  # glob() needs it
+        return override
+    except (HydraException, ValueError, RecursionError):  # the latter: beyond Python's limits
+        if not equals or annotations_of_key(command, key.lstrip("+"), config_dir):
+            return None
+    try:
+        override = parser.parse_override(f"{key}={hydra_quote(value)}")
+    except (HydraException, ValueError, RecursionError):
+        return None
+    override.input_line = text
+    return override
+
+
+def merged(sentences: Iterable[str]) -> list[str]:
+    """Join sentences that give the same advice about several keys, and drop repetitions."""
+    names: dict[str, list[str]] = {}  # the keys that get some advice
+    for sentence in dict.fromkeys(sentences):
+        key, unknown, advice = sentence.partition(UNKNOWN)
+        if unknown and advice.startswith("Did you mean"):
+            names.setdefault(advice, []).append(key)
+        else:
+            names[sentence] = []
+    return [
+        f"{' and '.join(keys)} are not keys. {advice}"
+        if len(keys) > 1
+        else UNKNOWN.join([*keys, advice])
+        for advice, keys in names.items()
+    ]
+
+
+def _refused_values(
+    source: compose.Loader, command: str, overrides: list[str], keys: list[str]
+) -> list[tuple[str, str]]:
+    """Return what the checks say about single values among the overrides that compose."""
+    try:
+        load(command, compose.task_config(source, command, overrides), typed_keys=())
+    except ConfigError as error:
+        return [
+            (text, problem)
+            for text in keys
+            for problem in error.problems
+            if text in overrides and problem.startswith(f"{text.lstrip('+').partition('=')[0]}=")
+        ]
+    except (HydraException, OmegaConfBaseException):
+        pass
+    return []
+
+
+def _group_problems(source: compose.Loader, command: str, override: Override) -> list[str]:
+    """Return what is wrong with the choice of a config group."""
+    if not _has_group(command, override):
+        return [
+            f"{override.key_or_group} is a config group of gantrain train. gantrain {command} "
+            "has its own keys: list them with --help."
+        ]
+    if override.is_delete() and not isinstance(override.value(), (str, NoneType)):
+        return [f"{override.input_line} cannot be read: write ~{override.key_or_group}."]
+    return _choice_problems(source, override)
+
+
+def _options(source: compose.Loader, group: str) -> list[str]:
     return source.get_group_options(group, ObjectType.CONFIG)
 
 
@@ -92,7 +183,7 @@ def _has_group(command: str, override: Override) -> bool:
     return command == "train" or override.key_or_group.split("/")[0] == "hydra"
 
 
-def _choice_problems(source: ConfigLoaderImpl, override: Override) -> list[str]:
+def _choice_problems(source: compose.Loader, override: Override) -> list[str]:
     group, options = override.key_or_group, _options(source, override.key_or_group)
     if override.is_delete():
         return []
@@ -113,21 +204,24 @@ def _first_choice(override: Override) -> str:
 
 
 def _swept_key_problems(
-    source: ConfigLoaderImpl,
+    source: compose.Loader,
     command: str,
     groups: list[str],
     swept_groups: list[str],
     keys: list[Override],
-) -> list[str]:
+) -> list[tuple[str, str]]:
     """Report keys that only a swept choice has: Hydra first composes without the sweeps."""
     try:
-        existing = set(_dotted(_plain(compose.compose(source, command, groups))))
+        existing = set(dotted(plain_config(compose.compose(source, command, groups))))
     except (HydraException, OmegaConfBaseException):
         return []
     sections = {text.partition("=")[0] for text in swept_groups}
     return [
-        f"{key}={_value(override)} in a sweep over {key.partition('.')[0]}: write "
-        f"'{key}=choice({_value(override)})'."
+        (
+            str(override.input_line),
+            f"{key}={typed_value(override)} in a sweep over {key.partition('.')[0]}: write "
+            f"'{key}=choice({typed_value(override)})'.",
+        )
         for override in keys
         if (key := override.key_or_group).partition(".")[0] in sections
         and key not in existing
@@ -138,17 +232,19 @@ def _swept_key_problems(
 def _not_a_choice(group: str, choice: str, options: list[str]) -> str:
     close = nearest(choice, options)
     hint = f"Did you mean {group}={close}? " if close else ""
+    if group == "data" and (is_path(choice) or "/" in choice or choice.endswith(".zip")):
+        hint = f"For images of your own, write data=folder {shown(f'data.root={choice}')}. "
     return f"{group}={choice} is not a choice. {hint}Choices: {', '.join(options)}."
 
 
 def _key_problems(
-    source: ConfigLoaderImpl, command: str, groups: list[str], keys: list[Override]
-) -> list[str]:
+    source: compose.Loader, command: str, groups: list[str], keys: list[Override]
+) -> list[tuple[str, str]]:
     try:
         cfg = compose.compose(source, command, groups)
     except (HydraException, OmegaConfBaseException):
         return []
-    return _problems_of(cfg, source, command, keys)
+    return find_problems(cfg, source, command, groups, keys)
 
 
 def _only_changes(override: Override) -> bool:
@@ -156,85 +252,23 @@ def _only_changes(override: Override) -> bool:
     return not (override.is_add() or override.is_force_add() or override.is_delete())
 
 
-def _problems_of(
-    cfg: DictConfig, source: ConfigLoaderImpl, command: str, keys: list[Override]
-) -> list[str]:
-    plain = _plain(cfg)
-    existing = set(_dotted(plain))
-    known = existing | set(source.list_groups("")) - {"hydra"}
-    known |= set(train.known_keys(plain)) if command == "train" else set()
-    return [text for key in keys if (text := _key_problem(key, existing, known))]
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
-
-
-def _dotted(node: dict[Any, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in node.items():
-        keys.append(f"{prefix}{key}")
-        keys += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else []
-    return keys
-
-
-def _key_problem(override: Override, existing: set[str], known: set[str]) -> str | None:
-    """Return a sentence about an override of a key, or None if it is fine.
-
-    Args:
-        override: the parsed override.
-        existing: the dotted keys of the composed config.
-        known: `existing` and the keys that +key=value may add.
-    """
-    key = override.key_or_group
-    if key.split(".")[0].split("/")[0] == "hydra" or override.is_force_add():
-        return None
-    if override.is_delete():
-        return None if key in existing else f"~{key}: there is no {key} to remove."
-    value = _value(override)
-    if override.is_add():
-        if key not in existing:
-            return None
-        return f"+{key}: {key} already exists: write {key}={value} without the +."
-    if key in existing:
-        return None
-    if key in known and "." in key:
-        return f"{key} is not in the YAML, so its default applies: write +{key}={value} to set it."
-    return _other_choice(key, value, known) or suggestions.unknown_key(key, value, sorted(known))
-
-
-def _other_choice(key: str, value: str, known: set[str]) -> str | None:
-    """Explain a key that only other choices of its group have, such as data.root of data=shapes."""
-    intended = suggestions.ALIASES.get(key.rpartition(".")[2], key)
-    group, _, name = intended.partition(".")
-    if intended in known or not name:
-        return None
-    files = sorted((paths.config_dir() / group).glob("*.yaml"))
-    line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
-    owners = [file.stem for file in files if line.search(file.read_text(encoding="utf-8"))]
-    if not owners:
-        return None
-    owners.sort(key=lambda owner: owner != "folder")  # data=folder serves every model
-    choice = f"{group}={owners[0]}"
-    return f"{intended} is a key of {choice}: add {choice} {intended}={value}."
-
-
-def _value(override: Override) -> str:
-    """Return the value as typed."""
-    return str(override.input_line).partition("=")[2]
-
-
-def _unreadable(text: str) -> str:
+def _unreadable(command: str, text: str, config_dir: str | None) -> str:
     key, _, value = text.partition("=")
+    shown = text if len(text) <= 100 else f"{text[:90]}..."
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):
-        return f"{text} cannot be read: a bracket is not closed (or not opened)."
+        return f"{shown} cannot be read: a bracket is not closed (or not opened)."
     if value.count('"') % 2 or value.count("'") % 2:
-        return f"{text} cannot be read: a quote is not closed."
-    if not key.strip("+~"):
-        return f"{text} cannot be read: there is no key before the =."
-    return f"{text} cannot be read: quote the value, '{key}=\"{value}\"'."
+        return f"{shown} cannot be read: a quote is not closed."
+    name = key.lstrip("+~")
+    if not name:
+        return f"{shown} cannot be read: there is no key before the =."
+    if kinds := annotations_of_key(command, name, config_dir):
+        return f"{shown} cannot be read: {name} must be {describe(kinds[0])}."
+    if not re.fullmatch(r"[\w./@:$-]+", name):
+        return f"{shown} cannot be read: {name} is not a key."
+    if len(value) > LONGEST_VALUE:
+        return f"{shown} cannot be read: the value is too long."
+    return f"{shown} cannot be read: quote the value, '{key}=\"{value}\"'."
 
 
 def _sweep_without_m(text: str) -> str:
@@ -258,7 +292,7 @@ def _first_line(error: Exception) -> list[str]:
 
 
 def explain_sweep_error(
-    error: HydraException, source: ConfigLoaderImpl, typed: Sequence[str]
+    error: HydraException, source: compose.Loader, typed: Sequence[str]
 ) -> str | None:
     """Return a sentence about `error` if it is about hydra.launcher or hydra.sweeper, else None.
 

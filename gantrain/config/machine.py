@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gantrain.config.paths import runs_like
+
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 
 
@@ -14,7 +16,7 @@ def run_problems(path: str) -> Iterator[str]:
     """Yield a sentence unless `path` is a snapshot file or a run directory with snapshots."""
     run = Path(path)
     if not run.exists():
-        yield f"run={run}: there is no such run directory or snapshot file."
+        yield f"run={path}: there is no such run directory or snapshot file.{runs_like(path)}"
     elif run.is_dir() and not list((run / "snapshots").glob("snapshot-*.pt")):
         yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
 
@@ -22,7 +24,7 @@ def run_problems(path: str) -> Iterator[str]:
 def directory_problems(path: str) -> Iterator[str]:
     """Yield a sentence unless `path` is a run directory."""
     if not (Path(path) / "config.yaml").is_file():
-        yield f"run={path} is not a run directory (config.yaml is missing)."
+        yield f"run={path} is not a run directory (config.yaml is missing).{runs_like(path)}"
 
 
 def device_problems(device: str, precision: str = "fp32") -> Iterator[str]:

@@ -1,12 +1,19 @@
-"""Suggest the intended key for an unknown one."""
+"""Suggest the intended key for an unknown one, with a value that it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from difflib import SequenceMatcher
-from typing import Any
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin
 
-from gantrain.errors import format_value
+import yaml
+
+from gantrain.config import choices, data_kind, foreign
+from gantrain.config.annotations import accepts, describe
+from gantrain.config.machine import DEVICES
+from gantrain.errors import format_value, similarity
 
 ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("batch_size", "bs", "batchsize", "batchSize"), "train.batch"),
@@ -19,7 +26,8 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("wd", "l2"), "optimizer.weight_decay"),
     **dict.fromkeys(("lr_policy", "scheduler", "lr_schedule"), "lr.schedule"),
     **dict.fromkeys(("n_epochs_decay", "niter_decay", "decay_epochs"), "lr.decay"),
-    **dict.fromkeys(("gpus", "gpu", "gpu_ids", "cuda", "accelerator", "devices"), "runtime.device"),
+    **dict.fromkeys(("gpu", "gpu_ids", "cuda", "accelerator"), "runtime.device"),
+    **dict.fromkeys(("gpus", "num_gpus", "nproc", "nproc_per_node"), "runtime.devices"),
     **dict.fromkeys(
         ("amp", "dtype", "half", "fp16", "bf16", "mixed_precision"), "runtime.precision"
     ),
@@ -69,6 +77,9 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("manual_seed", "random_seed"), "seed"),
     **dict.fromkeys(("snap", "snapshot_every"), "checkpoint.snapshot_every_kimg"),
     **dict.fromkeys(("save_every", "save_freq", "save_latest_freq"), "checkpoint.every_kimg"),
+    **dict.fromkeys(("save_epoch_freq", "save_every_epochs"), "checkpoint.every_epochs"),
+    **dict.fromkeys(("save_minutes", "save_every_minutes"), "checkpoint.every_minutes"),
+    **dict.fromkeys(("eval_freq", "eval_every"), "evaluation.every_kimg"),
     **dict.fromkeys(("log_every", "log_freq", "print_freq", "tick"), "tracking.every_kimg"),
     **dict.fromkeys(("display_freq", "sample_every"), "tracking.grid_every_kimg"),
     **dict.fromkeys(("num_test", "n_test"), "evaluation.test_images"),
@@ -78,51 +89,209 @@ ALIASES = {  # the name in other programs -> our key
 }
 
 
-def unknown_key(key: str, value: Any, known: Collection[str]) -> str:
+@dataclass(frozen=True)
+class Situation:
+    """What is known about a command line beside the key in question.
+
+    Attributes:
+        typed: the values of all settings, by last part of the key.
+        current: the value of a key of the config, or None.
+        chosen: group -> choice.
+        deliberate: the groups whose choice was typed or follows from an experiment.
+        takes: the kind of images that the model takes; None: unknown.
+        elsewhere: the commands that have a key.
+    """
+
+    typed: Mapping[str, str] = field(default_factory=dict)
+    current: Callable[[str], Any] = lambda _: None
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    deliberate: frozenset[str] = frozenset()
+    takes: str | None = None
+    elsewhere: Callable[[str], list[str]] = lambda _: []
+
+
+NOTHING_KNOWN = Situation()
+
+
+def unknown_key(
+    key: str, value: Any, known: Mapping[str, Any], situation: Situation = NOTHING_KNOWN
+) -> str:
     """Return the sentence for a key that is not among the `known` dotted keys.
 
     Args:
         key: the dotted key as typed.
-        value: its value, repeated in the suggestion.
-        known: all dotted keys of the config.
+        value: its plain value, repeated in the suggestion if the suggested key takes it.
+        known: the annotation of every dotted key of the config.
+        situation: the rest of the command line.
     """
-    suggestion = suggest(key, known)
-    if suggestion:
-        hint = f"Did you mean {suggestion}={format_value(value)}?"
-    else:
-        hint = "List all keys with --cfg job."
-    return f"{key} is not a key. {hint}"
+    sections = known.keys() - _without_sections(known).keys()
+    known = _without_sections(known)
+    return (
+        _translation(key, value, known, situation)
+        or _other_choice(key, value, known, situation)
+        or f"{key} is not a key. {_hint(key, value, known, sections, situation)}"
+    )
 
 
-def suggest(key: str, known: Collection[str]) -> str | None:
+def suggest(
+    key: str, known: Iterable[str], elsewhere: Callable[[str], list[str]] = lambda _: []
+) -> str | None:
     """Return the known key most likely meant, by full name, last part or alias; None: no idea.
 
     Args:
         key: the dotted key as typed.
         known: all dotted keys of the config.
+        elsewhere: the commands that have a key: then no similar one is suggested.
     """
-    last = key.rpartition(".")[2]
+    known, last = list(known), key.rpartition(".")[2]
     same = [name for name in known if "." in name and name.rpartition(".")[2] == last]
     if len(same) == 1:
         return same[0]
     if ALIASES.get(last) in known:
         return ALIASES[last]
+    if elsewhere(key):
+        return None
     scores = {name: _similarity(key, name) for name in known}
     for alias, name in ALIASES.items():
         if name in known:
-            scores[name] = max(scores[name], 0.95 * _ratio(last, alias))
+            scores[name] = max(scores[name], 0.95 * similarity(last, alias))
     best = max(scores, key=scores.__getitem__, default=None)
     return best if best is not None and scores[best] >= 0.6 else None
+
+
+def names() -> list[str]:
+    """Return the names of settings of other programs that are recognized."""
+    return sorted({*ALIASES, *foreign.names()})
+
+
+def shown(override: str) -> str:
+    """Return an override as it is typed in a shell."""
+    return shlex.quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a key takes a value, also as the text or list that it is converted to."""
+    candidates = [value]
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        candidates += [str(value), [str(value)]]
+    return any(accepts(candidate, annotation) for candidate in candidates)
+
+
+def _without_sections(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the sections, which take no value; a group's annotation lists its choices."""
+    sections = {key.rpartition(".")[0] for key in known}
+    return {
+        key: annotation
+        for key, annotation in known.items()
+        if key not in sections or get_origin(annotation) is Literal
+    }
+
+
+def _hint(
+    key: str, value: Any, known: dict[str, Any], sections: set[str], situation: Situation
+) -> str:
+    meant = suggest(key, [*known, *sections], situation.elsewhere)
+    if meant is None:
+        if commands := situation.elsewhere(key):
+            return f"It is a key of gantrain {' and '.join(commands)}."
+        return "List all keys with --help."
+    if meant in sections:
+        inside = [name for name in known if name.startswith(f"{meant}.")]
+        return f"Did you mean the section {meant}? Its keys: {', '.join(inside)}."
+    if meant == "runtime.device" and not re.fullmatch(DEVICES, format_value(value)):
+        return f"Did you mean {meant}? It must be auto, cpu, cuda, cuda:N or mps."
+    if fits(value, known[meant]):
+        overrides = [shown(f"{meant}={format_value(value)}"), *_freed(meant, situation.current)]
+        return f"Did you mean {' '.join(overrides)}?"
+    if get_origin(known[meant]) is Literal:
+        names = ", ".join(map(format_value, get_args(known[meant])))
+        return f"Did you mean {meant}? Choices: {names}."
+    return f"Did you mean {meant}? It must be {describe(known[meant])}."
+
+
+def _freed(key: str, current: Callable[[str], Any]) -> list[str]:
+    """Return the override that switches the other unit of the budget off, where it is set."""
+    other = {"train.epochs": "train.kimg", "train.kimg": "train.epochs"}.get(key)
+    return [f"{other}=null"] if other and current(other) is not None else []
+
+
+def _translation(key: str, value: Any, known: dict[str, Any], situation: Situation) -> str | None:
+    """Explain a setting of another program whose value means something else here."""
+    name = key.rpartition(".")[2]
+    if any(full.rpartition(".")[2] == name for full in known):
+        return None
+    text = format_value(value)
+    answer = foreign.translate(
+        foreign.Foreign(name, text, {**situation.typed, name: text}, situation.current)
+    )
+    if answer is None:
+        return None
+    overrides, note = answer
+    settings = [text.partition("=")[::2] for text in overrides]
+    if not all(part in known and fits(_plain(text), known[part]) for part, text in settings):
+        for part, text in settings:
+            if sentence := _other_choice(part, _plain(text), known, situation):
+                return sentence
+        return None
+    overrides += [text for part, _ in settings for text in _freed(part, situation.current)]
+    meant = f"Did you mean {' '.join(overrides)}?" if overrides else ""
+    return " ".join(filter(None, (f"{key} is not a key.", meant, note)))
+
+
+def _plain(text: str) -> Any:
+    """Return the value that a translated text stands for."""
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def _other_choice(key: str, value: Any, known: dict[str, Any], situation: Situation) -> str | None:
+    """Explain a key that only other choices of its group have, such as data.root of data=shapes."""
+    intended = ALIASES.get(key.rpartition(".")[2], key)
+    group, _, name = intended.partition(".")
+    if intended in known or group not in choices.BUILT or not name:
+        return None
+    owners = choices.owners(group, name)
+    if not owners or not any(known_key.startswith(f"{group}.") for known_key in known):
+        return None
+    if group == "data" and situation.takes in data_kind.WORDS:
+        kinds = {owner: data_kind.class_attribute(owner[1], "kind") for owner in owners}
+        fitting = [owner for owner in owners if kinds[owner] == situation.takes]
+        if not fitting:
+            return (
+                f"{intended} is a key for {data_kind.WORDS[str(kinds[owners[0]])]}, but this model "
+                f"trains on {data_kind.WORDS[situation.takes]}: remove it."
+            )
+        owners = fitting
+    return _owned(intended, value, owners, situation)
+
+
+def _owned(key: str, value: Any, owners: list[tuple[str, str]], situation: Situation) -> str:
+    """Name the choices that have a key, and how to get there."""
+    group, _, name = key.partition(".")
+    choice = f"{group}={owners[0][0]}"
+    every = " and ".join(dict.fromkeys(f"{group}={owner}" for owner, _ in owners))
+    where = every if group == "model" else choice
+    annotation = choices.classes(group)[owners[0]][name]
+    if not fits(value, annotation):
+        return f"{key} is a key of {where}. It must be {describe(annotation)}."
+    setting = shown(f"{key}={format_value(value)}")
+    if group not in situation.deliberate:
+        return f"{key} is a key of {where}: add {choice} {setting}."
+    present = situation.chosen.get(group)
+    if present is None:
+        return f"{key} is a key of {where}, not of what you chose: remove it."
+    return (
+        f"{key} is a key of {where}, not of {group}={present}: remove it, or write {choice} "
+        f"{setting} instead of {group}={present}."
+    )
 
 
 def _similarity(key: str, name: str) -> float:
     section, _, last = key.rpartition(".")
     name_section, _, name_last = name.rpartition(".")
     if bool(section) != bool(name_section):  # a key with as many dots as typed is more likely
-        return 0.85 * _ratio(last, name_last)
+        return 0.85 * similarity(last, name_last)
     same_section = 0.03 * (section == name_section)
-    return max(_ratio(key, name), 0.95 * _ratio(last, name_last) + same_section)
-
-
-def _ratio(a: str, b: str) -> float:
-    return SequenceMatcher(None, a.lower(), b.lower()).ratio()
+    return max(similarity(key, name), 0.95 * similarity(last, name_last) + same_section)

@@ -238,7 +238,8 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
         )
         problems += kind_problems
     fields = check.annotations_of(PrepareConfig)
-    known = [*fields, *(key for key in train.known_keys(plain) if key.startswith("data."))]
+    of_data = {key: x for key, x in train.known_keys(plain).items() if key.startswith("data.")}
+    known = fields | of_data
     problems += check.check_section("", plain, fields, set(fields), known)
     if not problems:
         problems += check.check_target("data", plain["data"], known)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import data_kind, rules
 from gantrain.config.check import (
-    BUILT,
     AtLeastOne,
     Count,
     NotNegative,
@@ -28,6 +27,7 @@ from gantrain.config.check import (
     to_plain,
     typed,
 )
+from gantrain.config.choices import BUILT
 from gantrain.errors import ConfigError
 from gantrain.types import Range
 
@@ -229,14 +229,17 @@ def settings_names() -> set[str]:
     return set(annotations_of(RunConfig))
 
 
-def known_keys(plain: dict[str, Any]) -> list[str]:
-    """Return every dotted key that a config with these `_target_`s may hold, including sections."""
-    keys: list[str] = []
+def known_keys(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the annotation of every dotted key that a config with these `_target_`s may hold.
+
+    Sections are among the keys.
+    """
+    keys: dict[str, Any] = {}
     for name, annotation in annotations_of(RunConfig).items():
         section = annotations_of(annotation) if dataclasses.is_dataclass(annotation) else {}
         if name in BUILT and isinstance(plain.get(name), dict):
             section = constructor_annotations(name, plain[name]) or {}
-        keys += [name, *(f"{name}.{key}" for key in section)]
+        keys |= {name: annotation} | {f"{name}.{key}": section[key] for key in section}
     return keys
 
 
@@ -250,7 +253,10 @@ def _check(plain: dict[str, Any]) -> Iterator[str]:
         if not isinstance(section, dict):
             continue
         if name in BUILT:
-            yield from check_target(name, section, known)
+            model = plain.get("model")
+            target = model.get("_target_") if isinstance(model, dict) else None
+            takes = data_kind.class_attribute(target, "takes")
+            yield from check_target(name, section, known, takes)
         elif dataclasses.is_dataclass(annotation):
             fields = annotations_of(annotation)
             yield from check_section(f"{name}.", section, fields, set(fields), known)

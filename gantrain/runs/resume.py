@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gantrain.config import constructors
-from gantrain.config.check import BUILT, flatten
+from gantrain.config.check import flatten
+from gantrain.config.choices import BUILT
 from gantrain.errors import ConfigError, format_value
 from gantrain.runs.directory import RunDirectory, occupied_message
 

@@ -84,7 +84,7 @@ def test_values_are_plain_and_typed() -> None:
         ("train.batch=4.5", "train.batch must be an integer"),
         ("train.on_nonfinite=hlat", "Did you mean train.on_nonfinite=halt?"),
         ("+train.batchh=3", "train.batchh is not a key. Did you mean train.batch=3?"),
-        ("+modell=3", "modell is not a key. Did you mean model=3?"),
+        ("+modell=3", "modell is not a key. Did you mean the section model? Its keys: model.g"),
         ("seed=null", "seed=null is not allowed"),
         ("optimizer.lr=abc", "optimizer.lr must be a number above 0"),
         ("optimizer.lr=0", "out of range"),
