@@ -274,7 +274,7 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
     folder = section.get("cache_dir")
     if not (isinstance(folder, str) and Path(folder).is_dir()) and "cache_dir" in section:
         section["cache_dir"] = None  # a file of the run does not say where to make folders
-    if problems := list(check_target("data", section, known=[])):
+    if problems := list(check_target("data", section, known={})):
         raise ConfigError(*(f"{run / 'config.yaml'}: {text}" for text in problems))
     data_class, settings = targets.resolve(section)
     data = data_class(seed=0, **settings)

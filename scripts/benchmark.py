@@ -95,6 +95,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         device=args.device,
         devices=1,
         timeout=60,
+        lock_timeout=0,
         precision=args.precision,
         compile=args.compile,
         channels_last=False,

@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import setup_globals
@@ -149,7 +148,7 @@ def _check_slurm(sweep: Sweep) -> None:
         )
 
 
-def _check_and_write(sweep: Sweep, source: ConfigLoaderImpl, choices: Sequence[list[str]]) -> None:
+def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
     refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs")
     existing = manifest.read(sweep.folder)
@@ -200,7 +199,7 @@ def _is_mutable(key: str) -> bool:
     return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in MUTABLE_KEYS)
 
 
-def _job_problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, ...]:
+def _job_problems(source: compose.Loader, overrides: list[str]) -> tuple[str, ...]:
     try:
         cfg = compose.task_config(source, "train", overrides)
         preflight.check(load_run_config(cfg, typed_keys=()))
@@ -209,7 +208,7 @@ def _job_problems(source: ConfigLoaderImpl, overrides: list[str]) -> tuple[str, 
     return ()
 
 
-def _sweep_settings(source: ConfigLoaderImpl, overrides: Sequence[str]) -> dict[str, str]:
+def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[str, str]:
     """Return `name` and `out` of the sweep, if typed."""
     parser = OverridesParser.create(config_loader=source)
     settings: dict[str, str] = {}
@@ -232,7 +231,7 @@ def _sweep_settings(source: ConfigLoaderImpl, overrides: Sequence[str]) -> dict[
     return settings
 
 
-def _compose_multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
+def _compose_multirun(source: compose.Loader, typed: list[str]) -> DictConfig:
     """Compose the config of the sweep itself, with its sweeper and its launcher."""
     try:
         return compose.compose(source, "train", typed, RunMode.MULTIRUN)
@@ -242,9 +241,7 @@ def _compose_multirun(source: ConfigLoaderImpl, typed: list[str]) -> DictConfig:
         raise
 
 
-def _parse(
-    source: ConfigLoaderImpl, typed: Sequence[str], params: Any, grid: bool
-) -> list[Override]:
+def _parse(source: compose.Loader, typed: Sequence[str], params: Any, grid: bool) -> list[Override]:
     """Parse the sweeper's params and the typed overrides, of which the last one of a key wins."""
     parser = OverridesParser.create(config_loader=source)
     texts = [f"{key}={value}" for key, value in params.items()] + list(typed)
@@ -283,7 +280,7 @@ def _edges(values: dict[str, list[str]]) -> Iterator[list[str]]:
 
 
 def _default_name(
-    source: ConfigLoaderImpl, common: list[str], choices: list[list[str]], typed: list[str]
+    source: compose.Loader, common: list[str], choices: list[list[str]], typed: list[str]
 ) -> str:
     """Return <model>-<data>-<6 hexadecimal digits>, the same for the same command."""
     parts = []

@@ -1,6 +1,6 @@
 """Values against annotations, and the sentences about misfits."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
@@ -90,7 +90,7 @@ def test_closest_knows_when_nothing_is_close() -> None:
         (1, float, "1.0"),
         (1, int, "1"),
         (True, float | bool, "True"),
-        (2, Annotated[float, Range(0)] | None, "2.0"),
+        (2, Optional[Annotated[float, Range(0)]], "2.0"),  # noqa: UP045
         (2, int | float, "2"),
         ([0, 0.9], tuple[float, float], "[0.0, 0.9]"),
         ([0, 1], list[float], "[0.0, 1.0]"),
