@@ -288,8 +288,15 @@ def _folder_section(model: Model) -> dict[str, Any]:
         kind = "gantrain.data.folder.UnpairedFolder"
         channels = {f"channels_{name[0]}": input_channels(g) for name, g in model.networks.items()}
         return {"_target_": kind, **{key: x for key, x in channels.items() if x}}
-    G = model.generator
-    size = {"resolution": list(G.resolution), "channels": G.channels, "labels": G.label_dim > 0}
+    G, data = model.generator, model.meta.get("data", {})
+    resolution = getattr(G, "resolution", data.get("resolution"))
+    channels = getattr(G, "channels", (data.get("channels") or {}).get("image"))
+    if resolution is None or channels is None:
+        raise ConfigError(
+            f"{model.file} says neither by its network (attributes channels and resolution) nor by "
+            "its data which images it generates: give run=, a directory with config.yaml."
+        )
+    size = {"resolution": list(resolution), "channels": channels, "labels": model.label_dim > 0}
     return {"_target_": "gantrain.data.image_folder.ImageFolder", **size}
 
 

@@ -108,6 +108,15 @@ def _problems(saved: list[str], file: Path, config_dir: str | None) -> Iterator[
     groups = {name for name in source.list_groups("") if name != "hydra"}
     parser = OverridesParser.create(config_loader=source)
     for text in saved:
+        group, _, choice = text.lstrip("+").partition("=")
+        is_choice = group in groups and choice != "null" and _CHOICE.fullmatch(choice)
+        if is_choice and choice not in source.get_group_options(group):
+            yield (
+                f"{file} chooses {text}, which is none of gantrain's configs: the run was started "
+                "with a folder of its own. Name it again, if it is yours: gantrain --config-dir "
+                f"DIR resume={file.parent}"
+            )
+            continue
         if why := _refusal(text, groups, settings_names(), parser):
             yield (
                 f"{file}: {text[:200]!r} is not taken over: {why}. If the run is yours, remove the "

@@ -14,7 +14,7 @@ def main(config: CompareConfig) -> None:
     Raises:
         ConfigError: a path is neither a run nor a sweep, or a metric is unknown or not comparable.
     """
-    paths = [Path(run) for run in config.runs]
+    paths = [path for run in config.runs for path in _expand(Path(run))]
     sweep = paths[0] if len(paths) == 1 and manifest.read(paths[0]) else None
     submitted = any(manifest.slurm_jobs(path) for path in paths)
     queue = slurm_queue.states() if submitted else None
@@ -43,3 +43,10 @@ def main(config: CompareConfig) -> None:
         only_shown = config.csv is not None and config.metrics is not None
         table.to_csv(results, file, only_shown)
         print(f"Table: {file}")
+
+
+def _expand(path: Path) -> list[Path]:
+    """Return the runs in a folder of runs, such as runs/; any other path as it is."""
+    if (path / "config.yaml").is_file() or manifest.read(path):
+        return [path]
+    return sorted(file.parent for file in path.glob("*/config.yaml")) or [path]

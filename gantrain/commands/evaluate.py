@@ -32,6 +32,11 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     model = load_model(config.run, config.device, config.precision, say=print)
     translates = set(model.networks) <= {"ab", "ba"}
     data = load_run_data(Path(config.run), config.data_root, model)
+    if not translates and data.kind == "unpaired":
+        raise ConfigError(
+            f"{model.algorithm} generates images, but was trained on two domains: there is no one "
+            "set of images to compare with. Give data_root=, a folder of images of its kind."
+        )
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
     networks = make_metric_networks(config, metrics, model.precision.device)

@@ -49,7 +49,11 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
     """
     # A phase every k steps counts 1 / k.
     own_phases = [phase for phase in phases if phase.player == player]
-    main_steps = sum(phase.interval == 1 and not phase.full_precision for phase in own_phases)
+    main_steps = sum(
+        1 / phase.interval
+        for phase in own_phases
+        if not phase.full_precision and (phase.interval == 1 or not phase.lazy)
+    )
     return main_steps / sum(1 / phase.interval for phase in own_phases) if main_steps else 1.0
 
 

@@ -159,7 +159,8 @@ class PhaseRunner:
                 # Every k-th step times k, so that a lazy phase has the same weight over time.
                 # Weighted by its share, the sum over microbatches and ranks is the mean over the
                 # batch.
-                (torch.stack(with_gradient).sum() * (share * phase.interval)).backward()
+                weight = share * (phase.interval if phase.lazy else 1)
+                (torch.stack(with_gradient).sum() * weight).backward()
 
     def _context(self, phase: Phase) -> AbstractContextManager[Any]:
         return nullcontext() if phase.full_precision else self.precision.autocast()

@@ -52,9 +52,12 @@ class Phase:
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
     player: str  # "G" or "D": attribute of the GAN and key of its optimizer
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
-    interval: int = 1  # > 1: lazy regularization; the engine multiplies the loss by it
+    interval: int = 1  # > 1: every so many steps only
     double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
     full_precision: bool = False  # a penalty: the engine runs it outside autocast
+    # Of interval > 1: lazy regularization, whose loss the engine multiplies by the interval. False:
+    # a player that just steps less often, such as a generator after every n-th step of its critic.
+    lazy: bool = True
 
 
 class GAN(nn.Module):

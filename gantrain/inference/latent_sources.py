@@ -82,7 +82,7 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     files = [path] if path.is_file() else list_images(path)
     if not files:
         raise ConfigError(f"images={path} contains no images.")
-    channels, (h, w) = model.generator.channels, model.generator.resolution
+    channels, (h, w) = model.style.channels, model.style.resolution
     fit = FitResize("crop", "lanczos", (h, w))
     pixels, faults = [], []
     for file in files:

@@ -21,12 +21,13 @@ Noise: TypeAlias = Literal["const", "random", "none"]
 
 
 class LatentGenerator(Protocol):
-    """A network from latents z [N, z_dim] and labels c [N, label_dim] to images."""
+    """A network from latents z [N, z_dim] and labels c [N, label_dim] to images.
+
+    A network with z_dim > 0 is one. Without `label_dim` it has no labels; `channels` and
+    `resolution` (h, w) are needed for reconstructions only.
+    """
 
     z_dim: int
-    label_dim: int
-    channels: int
-    resolution: tuple[int, int]  # (h, w)
 
     def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Generate images [N, channels, H, W], about [-1, 1]."""
@@ -36,6 +37,8 @@ class LatentGenerator(Protocol):
 class StyleGenerator(LatentGenerator, Protocol):
     """A generator with w: z -> mapping -> ws [N, num_ws, w_dim] -> synthesis -> images."""
 
+    channels: int
+    resolution: tuple[int, int]  # (h, w)
     num_ws: int
     w_dim: int
     mapping: nn.Module
@@ -98,10 +101,20 @@ class Model:
             names = ", ".join(self.networks)
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"its networks ({names}) translate images. Use gantrain translate, or "
-                f"translate(x, {next(iter(self.networks))!r}) in Python."
+                f"{self._other_use(names)}"
             )
         return cast(LatentGenerator, network)
+
+    def _other_use(self, names: str) -> str:
+        if "G" in self.networks:
+            return (
+                f"its network {type(self.networks['G']).__name__} needs the attribute z_dim, the "
+                "length of z, and to be called with z [N, z_dim] (and labels, with label_dim)."
+            )
+        return (
+            f"its networks ({names}) translate images. Use gantrain translate, or "
+            f"translate(x, {next(iter(self.networks))!r}) in Python."
+        )
 
     @property
     def style(self) -> StyleGenerator:
@@ -128,7 +141,7 @@ class Model:
     @property
     def label_dim(self) -> int:
         """Entries of a label; 0: unconditional."""
-        return self.generator.label_dim
+        return int(getattr(self.generator, "label_dim", 0))
 
     @property
     def labels(self) -> dict[str, Any] | None:
@@ -283,8 +296,9 @@ class Model:
         if self.has_w:
             return self.synthesis(latents, noise=noise, noise_seeds=seeds)
         z, c = latents.tensor_split([self.generator.z_dim], dim=1)
+        labels = [c] if self.label_dim else []
         with self.precision.autocast():
-            return self.generator(z, c if self.label_dim else None).float()
+            return self.generator(z, *labels).float()
 
     def mapping(
         self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None

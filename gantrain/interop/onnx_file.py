@@ -38,7 +38,8 @@ class FromLatents(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Latents [N, z_dim], labels c [N, label_dim] -> images [N, C, H, W] in [-1, 1]."""
-        return self.generator(z, c, **self.settings).clamp(-1, 1)
+        labels = () if c is None else (c,)
+        return self.generator(z, *labels, **self.settings).clamp(-1, 1)
 
 
 def onnx_bytes(
@@ -92,7 +93,8 @@ def onnx_bytes(
 def _export_from_latents(
     network: nn.Module, metadata: dict[str, str], psi: float
 ) -> tuple[bytes, float]:
-    dims = {"z": int(network.z_dim), "c": int(network.label_dim)}  # type: ignore[arg-type]
+    labels = int(getattr(network, "label_dim", 0))
+    dims = {"z": int(network.z_dim), "c": labels}  # type: ignore[arg-type]
     names = [name for name, dim in dims.items() if dim]
     metadata = metadata | {
         "input": ", ".join(f"{name}: float32 [batch, {dims[name]}]" for name in names)
