@@ -28,7 +28,8 @@ OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
 FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
 FOLDER += ("experiment=cyclegan_reference",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
-FOLDER += ("experiment=stylegan_stylegan2",)
+FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
+FOLDER += ("experiment=stylegan_finetune",)
 CIFAR10 = ("data=cifar10", "experiment=stylegan_cifar")
 
 
@@ -86,6 +87,8 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if choice in FOLDER:
         root = pictures if model_of(choice) == "cyclegan" else pictures / "trainA"
         overrides += [f"data.root={root}", "data.cache=memory"]
+    if choice == "experiment=stylegan_finetune":
+        overrides += ["init_from=runs/source"]
     if choice in CIFAR10:
         overrides += [f"data.root={pictures}/cifar"]
     if choice == "data=mnist":
@@ -120,11 +123,16 @@ def test_config_that_cannot_run_here_is_valid(choice: str) -> None:
 )
 def test_config(choice: str, pictures: Path) -> None:
     overrides = commands(choice, pictures)
+    if "init_from=runs/source" in overrides:
+        other = {choice: "experiment=stylegan_64px", "init_from=runs/source": "name=source"}
+        train(*(other.get(text, text) for text in overrides if text != "name=run"))
     train(*overrides)
     folder = Path("runs/run")
     assert final_state(folder)["nimg"] == 2
 
-    train(*overrides, "resume=runs/run", "train.kimg=0.003")
+    again = [text for text in overrides if not text.startswith("init_from=")]
+    again += ["init_from=null"] if again != overrides else []
+    train(*again, "resume=runs/run", "train.kimg=0.003")
     assert final_state(folder)["nimg"] == 3
 
     snapshot = load_snapshot(folder)
