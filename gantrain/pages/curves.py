@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Point = tuple[float, float]  # (kimg, value)
 
 WIDTH, HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 92, 14, 14, 36  # margins for the axes
 _BUCKETS = 400  # of a curve; each keeps its lowest and highest point
-_TICKS = 3
+_TICKS = 5  # at most, or one more
+_DECADES = 100  # from this ratio of the highest to the lowest value on, an axis is logarithmic
 _DASHES = ("", "6 3", "2 3")  # curves are distinguishable without colours, too
 
 
@@ -22,6 +23,7 @@ class Curve:
         color: a class of the stylesheet.
         dash: the dash pattern, in SVG syntax.
         points: "x,y x,y ...", in SVG syntax.
+        values: "kimg,value ..." of the same points, for the pointer.
         last: the last value, for the legend.
     """
 
@@ -29,6 +31,7 @@ class Curve:
     color: str
     dash: str
     points: str
+    values: str
     last: str
 
 
@@ -40,13 +43,11 @@ class Tick:
         x: position in units of the chart.
         y: position in units of the chart.
         label: the text.
-        anchor: a class of the stylesheet.
     """
 
     x: float
     y: float
     label: str
-    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,24 @@ class Chart:
     """The content of `templates/chart.html`, in a box of `width` x `height` units."""
 
     title: str
+    note: str  # what the curves mean, and which direction is better
     curves: list[Curve]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    is_log: bool = False
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
 
 
-def make_chart(title: str, curves: Mapping[str, Sequence[Point]]) -> Chart | None:
+def make_chart(title: str, curves: Mapping[str, Sequence[Point]], note: str = "") -> Chart | None:
     """Lay out curves over kimg.
 
     Args:
         title: of the chart.
         curves: {name: points}.
+        note: what they mean.
 
     Returns:
         None if no curve has two finite points.
@@ -79,25 +83,82 @@ def make_chart(title: str, curves: Mapping[str, Sequence[Point]]) -> Chart | Non
         return None
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
-    x0, x1 = min(xs), max(xs)
-    y0, y1 = _widen(min(ys), max(ys))
-
-    def position(point: Point) -> str:
-        x = _LEFT + (point[0] - x0) / ((x1 - x0) or 1) * (WIDTH - _LEFT - _RIGHT)
-        y = HEIGHT - _BOTTOM - (point[1] - y0) / (y1 - y0) * (HEIGHT - _TOP - _BOTTOM)
-        return f"{x:.1f},{y:.1f}"
-
+    across = Axis.of(min(xs), max(xs), _LEFT, WIDTH - _RIGHT, margin=0)
+    is_log = min(ys) > 0 and max(ys) >= _DECADES * min(ys)
+    up = Axis.of(min(ys), max(ys), HEIGHT - _BOTTOM, _TOP, is_log=is_log)
     drawn = [
         Curve(
             name=name,
             color=f"c{number % 6}",
             dash=_DASHES[number // 6 % 3],
-            points=" ".join(map(position, points)),
+            points=" ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points),
+            values=" ".join(f"{x:.4g},{y:.4g}" for x, y in points),
             last=f"{points[-1][1]:.4g}",
         )
         for number, (name, points) in enumerate(lines.items())
     ]
-    return Chart(title, drawn, _x_ticks(x0, x1), _y_ticks(y0, y1))
+    x_ticks = [Tick(across.place(x), HEIGHT - 8, tick_label(x)) for x in across.ticks()]
+    x_ticks[0] = replace(x_ticks[0], label=f"{x_ticks[0].label} kimg")
+    y_ticks = [Tick(_LEFT - 6, round(up.place(y), 1), tick_label(y)) for y in up.ticks()]
+    return Chart(title, note, drawn, x_ticks, y_ticks, is_log)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic map from values to positions in the chart.
+
+    Attributes:
+        low, high: the values at its ends.
+        start, end: the positions of its ends.
+        is_log: whether the map is logarithmic; the values are above 0 then.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    is_log: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        low: float,
+        high: float,
+        start: float,
+        end: float,
+        *,
+        is_log: bool = False,
+        margin: float = 0.05,
+    ) -> "Axis":
+        """Return an axis that is a little longer than the values, and never of length 0."""
+        if is_log:
+            factor = (high / low) ** margin
+            return cls(low / factor, high * factor, start, end, is_log=True)
+        space = (high - low) * margin
+        if high == low:
+            space = abs(high) * 0.1 or 1.0
+        return cls(low - space, high + space, start, end)
+
+    def place(self, value: float) -> float:
+        """Return the position of a value."""
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Return round values on the axis: 1, 2 or 5 times powers of ten."""
+        if self.is_log:
+            exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)))
+            decades = [10.0**e for e in (*exponents, exponents.stop)]
+            inside = [x for x in decades if self.low <= x <= self.high]
+            return inside[:: math.ceil(len(inside) / _TICKS)]
+        rough = (self.high - self.low) / _TICKS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        count = math.floor(self.high / step + 1e-9) - first + 1
+        return [round((first + n) * step, 12) + 0.0 for n in range(count)]
 
 
 def downsample(points: Sequence[Point]) -> list[Point]:
@@ -120,27 +181,3 @@ def tick_label(value: float) -> str:
         mantissa, _, power = f"{value:.1e}".partition("e")
         text = f"{mantissa}e{int(power)}"
     return text
-
-
-def _widen(low: float, high: float) -> tuple[float, float]:
-    """Move limits apart a little, so that they are never equal."""
-    margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
-    return low - margin, high + margin
-
-
-def _y_ticks(low: float, high: float) -> list[Tick]:
-    ticks = []
-    for number in range(_TICKS + 1):
-        share = number / _TICKS
-        y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
-        ticks.append(Tick(_LEFT - 6, round(y, 1), tick_label(low + share * (high - low))))
-    return ticks
-
-
-def _x_ticks(low: float, high: float) -> list[Tick]:
-    y, middle = HEIGHT - 8, (WIDTH + _LEFT - _RIGHT) / 2
-    return [
-        Tick(_LEFT, y, f"{low:.4g}", "s"),
-        Tick(middle, y, f"{(low + high) / 2:.4g} kimg", "m"),
-        Tick(WIDTH - _RIGHT, y, f"{high:.4g}", "e"),
-    ]

@@ -5,6 +5,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 from gantrain import __version__
 from gantrain.config import data_kind
+from gantrain.config.check import flatten
 from gantrain.pages.curves import Chart, Point, make_chart
+from gantrain.pages.explanations import explain
 from gantrain.pages.render import data_url, render
 from gantrain.runs.status import Run
 
@@ -39,6 +42,7 @@ def page(run: Run) -> str:
         "report.html",
         title=run.path.name or str(run.path),
         facts=_facts(run),
+        results=_results(run),
         alarms=_alarms(run),
         grids=_grids(run),
         evaluations=_evaluations(run),
@@ -60,11 +64,35 @@ def _facts(run: Run) -> dict[str, str]:
         else f"{run.kimg:g} kimg",
         "speed": _format_number(run.last_report.get("progress/img_per_sec"), " img/s"),
         "seed": str(run.config.get("seed", "")),
+        "started": _date(run.path / "overrides.yaml"),
+        "last report": _date(run.path / "metrics.jsonl"),
+        "machine": _machine(run),
     }
     objective = run.result.get("objective") or {}
     if objective.get("name") and objective.get("value") is not None:
         facts[str(objective["name"])] = f"{objective['value']:.5g}"
     return {key: value for key, value in facts.items() if value}
+
+
+def _results(run: Run) -> list[tuple[str, str]]:
+    """Return names and values of the final figures, from result.json."""
+    flat = flatten({key: x for key, x in run.result.items() if key != "objective"})
+    return [(key, _format_number(x)) for key, x in flat if _format_number(x)]
+
+
+def _machine(run: Run) -> str:
+    """Return the device and the system that the run was started on."""
+    device = run.config.get("runtime", {}).get("device", "")
+    parts = [str(device) if device else "", str(run.environment.get("platform", ""))]
+    return ", ".join(filter(None, parts))
+
+
+def _date(path: Path) -> str:
+    """Return when a file was last written, or ""."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    except OSError:
+        return ""
 
 
 def _format_number(value: Any, unit: str = "") -> str:
@@ -154,7 +182,9 @@ def _charts(run: Run) -> list[Chart]:
                 points.append((row["nimg"] / 1000, float(value)))
     positions = {group: position for position, group in enumerate(GROUPS)}
     order = sorted(curves, key=lambda g: positions.get(_health_group(g) or g, len(positions)))
-    charts = [make_chart(_title(g), part) for g in order for part in _split_by_size(curves[g])]
+    charts = [
+        make_chart(_title(g), part, explain(g)) for g in order for part in _split_by_size(curves[g])
+    ]
     return [chart for chart in charts if chart]
 
 

@@ -31,10 +31,11 @@ def make_tracker(
         stream: where plain lines are printed.
     """
     directory.path.mkdir(parents=True, exist_ok=True)
-    plain = PlainLines(None if live else stream, directory.log, plan.total)
+    epochs = config.train.epochs
+    plain = PlainLines(None if live else stream, directory.log, plan.total, epochs)
     sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]
     if live:
-        sinks.append(LiveDisplay(plan.total, resumed_at or 0))
+        sinks.append(LiveDisplay(plan.total, resumed_at or 0, epochs=epochs))
     if config.tracking.tensorboard:
         sinks.append(TensorBoard(directory.tensorboard, hyperparameters, resumed_at))
     return Tracker(sinks, directory.grids)

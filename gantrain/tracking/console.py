@@ -28,11 +28,11 @@ LOGITS = ("real", "fake", "held")
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
 
 
-def format_metrics(nimg: int, values: dict[str, float]) -> str:
-    """Return one line with kimg, img/s, losses, learning rate, data wait and memory.
+def format_metrics(place: str, values: dict[str, float]) -> str:
+    """Return one line with img/s, losses, learning rate, data wait and memory.
 
     Args:
-        nimg: images trained so far.
+        place: how far the training is, such as "1.20/25 kimg"; the start of the line.
         values: a report, by the names in metrics.jsonl.
     """
     losses = [
@@ -41,7 +41,7 @@ def format_metrics(nimg: int, values: dict[str, float]) -> str:
         if name.startswith("loss/")
     ]
     parts = [
-        f"{nimg / 1000:.2f} kimg",
+        place,
         f"{values.get('progress/img_per_sec', 0):.1f} img/s",
         *losses,
         f"lr {values.get('lr/G', 0):.2g}",
@@ -88,10 +88,14 @@ class PlainLines(BaseSink):
         stream: the terminal or a file; None: only the log file.
         log: the log file, which is appended to.
         total: the run's budget in images.
+        epochs: the budget in passes over the data, if it was given so.
     """
 
-    def __init__(self, stream: TextIO | None, log: Path, total: int) -> None:
+    def __init__(
+        self, stream: TextIO | None, log: Path, total: int, epochs: float | None = None
+    ) -> None:
         self.stream, self.total = DetachableStream(stream) if stream else None, total
+        self.epochs = epochs
         self.log = log.open("a", encoding="utf-8")
         self._last_line = 0.0
         self._start: tuple[float, int] | None = None  # time and nimg of the first step
@@ -106,7 +110,8 @@ class PlainLines(BaseSink):
         now = time.monotonic()
         if now - self._last_line >= PLAIN_SECONDS or nimg >= self.total:
             self._last_line = now
-            self.say(f"{format_metrics(nimg, values)} · ETA {self._eta(now, nimg)}")
+            place = _place(nimg, self.total, self.epochs)
+            self.say(f"{format_metrics(place, values)} · ETA {self._eta(now, nimg)}")
         if line := format_health(values):
             self.say(f"  health {line}")
 
@@ -140,12 +145,19 @@ class LiveDisplay(BaseSink):
         total: the run's budget in images.
         start: images trained by earlier starts of the run.
         console: where to draw; None: standard output.
+        epochs: the budget in passes over the data, if it was given so.
     """
 
-    def __init__(self, total: int, start: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        console: Console | None = None,
+        epochs: float | None = None,
+    ) -> None:
         self.console = console or Console(file=cast(TextIO, DetachableStream(sys.stdout)))
         self.bar = Progress(
-            TextColumn("[bold]{task.fields[kimg]}[/] kimg"),
+            TextColumn("[bold]{task.fields[place]}[/]"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -154,8 +166,9 @@ class LiveDisplay(BaseSink):
             console=self.console,
             speed_estimate_period=60,
         )
-        self.task = self.bar.add_task("", total=total, completed=start, kimg=_kimg(start, total))
-        self.total = total
+        self.total, self.epochs = total, epochs
+        place = _place(start, total, epochs)
+        self.task = self.bar.add_task("", total=total, completed=start, place=place)
         self.metrics = Text("the first step, which takes longest ...", style="dim")
         self.health = Text("", style="dim")
         group = Group(self.bar, self.metrics, self.health)
@@ -164,11 +177,12 @@ class LiveDisplay(BaseSink):
 
     def progress(self, nimg: int) -> None:
         """Move the bar."""
-        self.bar.update(self.task, completed=nimg, kimg=_kimg(nimg, self.total))
+        place = _place(nimg, self.total, self.epochs)
+        self.bar.update(self.task, completed=nimg, place=place)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         """Show the values below the bar."""
-        self.metrics.plain = format_metrics(nimg, values)
+        self.metrics.plain = format_metrics(_place(nimg, self.total, self.epochs), values)
         if line := format_health(values):
             self.health.plain = f"health {line}"
 
@@ -200,5 +214,7 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def _kimg(nimg: int, total: int) -> str:
-    return f"{nimg / 1000:.2f}/{total / 1000:g}"
+def _place(nimg: int, total: int, epochs: float | None) -> str:
+    """Return how far a training is, such as "0.85/53.4 kimg, epoch 3.2 of 200"."""
+    text = f"{nimg / 1000:.2f}/{total / 1000:g} kimg"
+    return text if epochs is None else f"{text}, epoch {nimg / total * epochs:.1f} of {epochs:g}"

@@ -1,5 +1,6 @@
 """gantrain report: one page, whatever a run directory holds."""
 
+import itertools
 import json
 import re
 import shutil
@@ -141,11 +142,40 @@ def test_charts_of_odd_values() -> None:
 
 
 def drawn(chart: Chart) -> str:
-    nothing = dict.fromkeys(("facts", "alarms", "grids", "evaluations", "settings"), ())
+    nothing = dict.fromkeys(("facts", "alarms", "grids", "evaluations", "settings", "results"), ())
     page = render(
         "report.html", **{**nothing, "facts": {}}, title="", version="", commands=[], charts=[chart]
     )
     return page.partition('<div class="charts">')[2].partition("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.0, 10.0), ["0", "5", "10"]),
+        ((0.13, 0.97), ["0.2", "0.4", "0.6", "0.8", "1"]),
+        ((-3.0, 4.0), ["-2", "0", "2", "4"]),
+        ((7.0, 7.0), ["6.5", "7", "7.5"]),
+        ((100.0, 4000.0), ["0", "1000", "2000", "3000", "4000"]),
+        ((1e-3, 5.0), ["0.001", "0.01", "0.1", "1"]),  # over decades: logarithmic
+        ((0.0, 5.0), ["0", "2", "4"]),
+    ],
+)
+def test_ticks_are_round(values: tuple[float, float], expected: list[str]) -> None:
+    chart = make_chart("x", {"a": [(0, values[0]), (1, values[1])]})
+    assert chart and [tick.label for tick in chart.y_ticks] == expected
+    assert chart.is_log == (values == (1e-3, 5.0))
+    heights = [tick.y for tick in chart.y_ticks]
+    assert heights == sorted(heights, reverse=True) and 0 < min(heights) < max(heights) < 300
+
+
+def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis() -> None:
+    chart = make_chart("x", {"a": [(0, 0.01), (1, 0.1), (2, 1.0), (3, 10.0)]}, "lower is better")
+    assert chart and chart.is_log
+    y = [float(pair.split(",")[1]) for pair in chart.curves[0].points.split()]
+    assert {round(a - b, 0) for a, b in itertools.pairwise(y)} == {round(y[0] - y[1], 0)}
+    page = drawn(chart)
+    assert "lower is better (logarithmic)" in page and 'data-values="0,0.01 1,0.1 2,1 3,10"' in page
 
 
 def test_labels_fit_their_room() -> None:

@@ -114,9 +114,9 @@ def test_json_lines_are_strict_json(tmp_path: Path) -> None:
 
 
 def test_summary_names_what_people_watch() -> None:
-    line = format_metrics(12_500, VALUES)
+    line = format_metrics("12.50/25 kimg", VALUES)
     for part in (
-        "12.50 kimg",
+        "12.50/25 kimg ·",
         "12.3 img/s",
         "G/cycle_a 1.25",
         "lr 0.0002",
@@ -125,7 +125,7 @@ def test_summary_names_what_people_watch() -> None:
     ):
         assert part in line
     assert "SKIPPED" not in line
-    assert "SKIPPED 3" in format_metrics(1, VALUES | {"progress/skipped_steps": 3.0})
+    assert "SKIPPED 3" in format_metrics("1/2 kimg", VALUES | {"progress/skipped_steps": 3.0})
 
 
 def test_plain_lines_go_to_terminal_and_log_but_not_too_often(tmp_path: Path) -> None:
@@ -136,9 +136,23 @@ def test_plain_lines_go_to_terminal_and_log_but_not_too_often(tmp_path: Path) ->
         sink.scalars(nimg, VALUES)
     sink.close()
     lines = stream.getvalue().splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["0.10", "0.40"]  # the first and the last
+    assert [line.split(" ")[0] for line in lines] == ["0.10/0.4", "0.40/0.4"]  # first and last
     assert "ETA 0:00:0" in lines[0]
     assert (tmp_path / "log.txt").read_text() == stream.getvalue()
+
+
+def test_a_budget_in_epochs_is_followed_in_epochs(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    sink = PlainLines(stream, tmp_path / "log.txt", total=400, epochs=8)
+    sink.scalars(100, VALUES)
+    sink.close()
+    assert stream.getvalue().startswith("0.10/0.4 kimg, epoch 2.0 of 8 · ")
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=200)
+    display = LiveDisplay(total=400, console=console, epochs=8)
+    display.progress(150)
+    display.close()
+    assert "0.15/0.4 kimg, epoch 3.0 of 8" in output.getvalue()
 
 
 def test_a_reader_that_is_gone_ends_nothing(tmp_path: Path) -> None:
