@@ -13,7 +13,7 @@ import torch
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.claims import MAIN_VIEW
-from gantrain.data.decode import image_size, lift_size_limit
+from gantrain.data.decode import has_geotags, image_size, lift_size_limit
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError
@@ -73,6 +73,13 @@ def main(config: TranslateConfig) -> None:
             _translate_batch(model, config, batch, channels, pixels, folder, faults)
             advance(len(batch))
     _exit_if_stopped(signals)
+    done_now = [task.source for task in missing if task.source not in faults]
+    if geographic := [source for source in done_now if has_geotags(source)]:
+        print(
+            f"Warning: the results of {len(geographic)} GeoTIFFs, such as {geographic[0]}, have no "
+            "geographic tags: copy them from the inputs (gdal_edit.py, or rasterio).",
+            file=sys.stderr,
+        )
     if config.gallery:
         translated = [task for task in tasks if task.source not in faults][: config.gallery]
         page = write_gallery(output, translated, model, config.direction, channels, pixels)

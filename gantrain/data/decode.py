@@ -24,6 +24,7 @@ _TOO_LARGE = (
 )
 _WIDTH, _HEIGHT, _BITS, _COLOR, _SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 339  # of TIFF
 _ORIENTATION = 274  # of TIFF and EXIF
+_GEOGRAPHIC = {33550, 33922, 34264, 34735}  # scale, tie points, transformation, keys of GeoTIFF
 _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -121,6 +122,28 @@ def holds_floats(path: ImageFile) -> bool:
             return image.mode == "F"
     except Exception:
         return _tiff_dtype(path).startswith("float")
+
+
+def has_geotags(path: ImageFile) -> bool:
+    """Return whether a file is a TIFF that says where on Earth it is (GeoTIFF)."""
+    name = path.name if isinstance(path, Member) else str(path)
+    if not name.lower().endswith((".tif", ".tiff")):
+        return False
+    try:
+        with Image.open(open_image(path), formats=["TIFF"]) as image:
+            return bool(_GEOGRAPHIC & set(getattr(image, "tag_v2", {})))
+    except Exception:  # deep colour, which Pillow does not open
+        return _has_tags(path)
+
+
+def _has_tags(path: ImageFile) -> bool:
+    if importlib.util.find_spec("tifffile") is None:
+        return False
+    try:
+        with _library("tifffile").TiffFile(_file(path)) as file:
+            return any(tag in file.pages[0].tags for tag in _GEOGRAPHIC)
+    except Exception:
+        return False
 
 
 def unreadable(error: Exception) -> ImageFault:

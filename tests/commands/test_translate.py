@@ -142,6 +142,20 @@ def test_results_of_other_inputs_are_not_taken_for_done(
     assert (others in said) == (change == "another folder")
 
 
+def test_lost_geographic_tags_are_told(identity: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "in/plain.tif", "RGB", (8, 8))
+    image = Image.open(tmp_path / "in/plain.tif")
+    for name, tag in (("a", 33550), ("b", 34735)):
+        image.save(
+            tmp_path / f"in/{name}.tif",
+            tiffinfo={tag: (1.0, 1.0, 0.0) if tag < 34000 else (1, 1, 0, 1)},
+        )
+    said = gantrain(
+        tmp_path, "translate", f"run={identity}", "input=in", "output=out", environment=PLUGIN
+    )
+    assert "the results of 2 GeoTIFFs, such as" in said and "plain" not in said
+
+
 def test_without_memory_the_rest_is_done(identity: Path, tmp_path: Path) -> None:
     for name, side in (("a", 8), ("b", 16), ("c", 24)):
         picture(tmp_path / f"in/{name}.png", "RGB", (side, side))
