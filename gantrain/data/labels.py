@@ -60,6 +60,16 @@ class Labels:
         )
         return {name: int(total) for name, total in zip(self.names, totals, strict=True)}
 
+    def scale(self, values: Values) -> list[list[float]] | None:
+        """Return [means, standard deviations] of the entries of `values`; None: not of numbers."""
+        if self.kind != "float":
+            return None
+        wide = values.astype(np.float64)
+        deviation = wide.std(axis=0)
+        # An entry that is always the same has no scale, and becomes 0.
+        deviation[deviation <= 1e-6 * np.abs(wide).max(axis=0)] = 1
+        return [wide.mean(axis=0).tolist(), deviation.tolist()]
+
     def notes(self, values: Values) -> list[str]:
         """Return sentences about the labels of the training images, which have `values`."""
         if self.kind == "float":

@@ -193,7 +193,8 @@ def _gan_and_data(
     full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
-    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
+    scale = getattr(data, "label_scale", None)  # sets of plug-ins may have none
+    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch, scale)
     with waiting("building the networks"):
         gan = world.run_on_all(lambda: build.make_gan(full, images))
     source = full.init_from

@@ -1,0 +1,38 @@
+"""A run whose labels are one number: what it generates follows the number."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gantrain import load
+from tests.helpers.command_line import gantrain
+
+TRAIN = [
+    "model=stylegan", "data=folder", "data.root=set", "data.labels=true", "data.resolution=16",
+    "model.channel_base=512", "model.channel_max=32", "model.z_dim=32", "model.w_dim=32",
+    "model.augment=none", "train.batch=32", "tracking.tensorboard=false", "runtime=cpu",
+    "runtime.threads=1", "tracking.grid_every_kimg=0", "runtime.workers=0",
+    "evaluation.test_images=0",
+]  # fmt: skip
+
+
+@pytest.mark.ci
+def test_the_grey_level_follows_the_number(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    random = np.random.default_rng(0)
+    labels = []
+    for i in range(40):
+        age = 20 + 1.5 * i
+        level = np.clip(age / 60 * 255 - 85 + random.normal(0, 4, (16, 16)), 0, 255)
+        Image.fromarray(level.astype(np.uint8)).convert("RGB").save(tmp_path / f"set/{i:02d}.png")
+        labels.append([f"{i:02d}.png", [age]])
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": labels}))
+    gantrain(tmp_path, *TRAIN, "name=age", "train.kimg=10")
+    model = load(tmp_path / "runs" / "age")
+    ages = range(20, 80, 5)
+    levels = [float(model.sample(range(30), label=[age]).mean() + 1) * 127.5 for age in ages]
+    assert np.corrcoef(ages, levels)[0, 1] > 0.9
+    assert levels[-1] - levels[0] > 100  # of about 250 in the images
