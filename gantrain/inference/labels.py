@@ -65,6 +65,22 @@ def cycle_classes(seeds: Sequence[int], dim: int, about: dict[str, Any] | None) 
     return labels
 
 
+def label_text(vector: Tensor, about: dict[str, Any] | None) -> str:
+    """Return a label in words: names of its classes, or numbers.
+
+    Args:
+        vector: [dim].
+        about: see `label_vector`.
+    """
+    about, entries = about or {}, vector.tolist()
+    names = [str(name) for name in about.get("names") or range(len(entries))]
+    is_binary = all(entry in (0, 1) for entry in entries)
+    if about.get("kind") == "float" or not is_binary or len(names) != len(entries):
+        return ", ".join(f"{entry:.6g}" for entry in entries)
+    chosen = [name for name, entry in zip(names, entries, strict=True) if entry]
+    return ", ".join(chosen) or "no class"
+
+
 def _class_index(item: str, names: list[str], dim: int) -> int:
     """Return the index of a class name or number; if any name is a number, numbers are names."""
     if item in names:
