@@ -14,6 +14,7 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
+from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
@@ -37,7 +38,7 @@ def main(config: GenerateConfig) -> None:
     batches = _latent_batches(config, model)  # reads its files now, so that errors come early
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
-        print(f"class=null: seed s gets class s mod {model.label_dim}.")
+        print(_default_labels(model))
     folder = _folder(config, model)
     writer = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
     if mixing.columns is not None:
@@ -52,6 +53,16 @@ def main(config: GenerateConfig) -> None:
     else:
         writer.write_images(batches, config.grid)
     _finish(config, model, writer)
+
+
+def _default_labels(model: Model) -> str:
+    if not has_examples(model.labels):
+        return f"class=null: seed s gets class s mod {model.label_dim}."
+    count = len((model.labels or {})["examples"])
+    return (
+        f"class=null: seed s gets the label of a training image, that of number s mod {count} of "
+        f"{count}; generate.json tells which."
+    )
 
 
 def problems(config: GenerateConfig, model: Model) -> list[str]:

@@ -176,6 +176,11 @@ class ImageDataset:
             return None
         return self._labels.scale(self._values["train"]) if "train" in self._values else None
 
+    @property
+    def label_examples(self) -> list[list[float]]:
+        """Labels of some training images, see `Labels.examples`."""
+        return self._labels.examples(self._values["train"]) if self._labels else []
+
     def item(self, position: int) -> dict[str, np.ndarray]:
         """Return the image (and label) at a position, as the protocol says.
 

@@ -13,7 +13,7 @@ from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_files import list_images, load_image
 from gantrain.data.transforms import FitResize
 from gantrain.errors import ConfigError
-from gantrain.inference.labels import Label
+from gantrain.inference.labels import Label, label_text
 from gantrain.inference.model import Model
 from gantrain.ops.value_range import to_float
 
@@ -59,9 +59,14 @@ def from_seeds(
     digits = max(4, len(str(max(seeds))))
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
-        values = model.latent_inputs(part, model.label_batch(part, label), psi=psi, cutoff=cutoff)
+        c = model.label_batch(part, label)
+        values = model.latent_inputs(part, c, psi=psi, cutoff=cutoff)
         names = [f"seed{seed:0{digits}d}" for seed in part]
-        yield LatentBatch(names, [f"seed {seed}" for seed in part], values, part)
+        texts = [f"seed {seed}" for seed in part]
+        if c is not None:
+            labels = [label_text(row, model.labels) for row in c]
+            texts = [f"{text}: {label}" for text, label in zip(texts, labels, strict=True)]
+        yield LatentBatch(names, texts, values, part)
 
 
 def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:

@@ -192,7 +192,7 @@ class Model:
             psi: truncation, from 0 (the mean image) to 1 (none).
             cutoff: only this many first layers are truncated; None: all.
             label: class number, class name or label vector; None: seed s has the class s modulo
-                the number of classes.
+                the number of classes, or, of other labels, that of a training image.
             noise: per-pixel noise of StyleGAN: "const" (stored), "random" (by seed) or "none".
             batch: images generated at once.
 

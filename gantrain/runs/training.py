@@ -197,8 +197,7 @@ def _gan_and_data(
     images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch, scale)
     with waiting("building the networks"):
         gan = world.run_on_all(lambda: build.make_gan(full, images))
-    source = full.init_from
-    if source:
+    if source := full.init_from:
         loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
         say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
 
@@ -240,6 +239,8 @@ def _trainer(
 ) -> Trainer:
     # Snapshots are shared with others, so they do not reveal local paths.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
+    if examples := getattr(data, "label_examples", None):
+        description["labels"] = {**description["labels"], "examples": examples}
     about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 

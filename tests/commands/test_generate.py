@@ -82,7 +82,7 @@ def test_pictures_and_what_made_them(style: Path, capsys: pytest.CaptureFixture[
         assert np.array_equal(pixels(folder / f"seed{seed:04d}.png"), picture)
     record = json.loads((folder / "generate.json").read_text())
     assert record["settings"]["class"] == "dog" and record["settings"]["seeds"] == [0, "5-6"]
-    assert record["files"]["seed0005.png"] == "seed 5"
+    assert record["files"]["seed0005.png"] == "seed 5: dog"
     assert record["snapshot"]["nimg"] == 12500
     assert record["snapshot"]["sha256"] == hashlib.sha256(model.file.read_bytes()).hexdigest()
     assert "StyleGAN from" in (said := capsys.readouterr().out) and str(folder) in said

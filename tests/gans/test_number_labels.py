@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gantrain import load
+from gantrain.io.tensors import DIGEST
 from tests.helpers.command_line import gantrain
 
 TRAIN = [
@@ -36,3 +38,46 @@ def test_the_grey_level_follows_the_number(tmp_path: Path) -> None:
     levels = [float(model.sample(range(30), label=[age]).mean() + 1) * 127.5 for age in ages]
     assert np.corrcoef(ages, levels)[0, 1] > 0.9
     assert levels[-1] - levels[0] > 100  # of about 250 in the images
+
+
+TINY = ["model.channel_base=32", "model.channel_max=4", "model.z_dim=4", "model.w_dim=4"]
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[i / 8, 1 - i / 8] for i in range(8)],
+        [[i] for i in range(8)],
+        [[i % 2, i // 4, 1] for i in range(8)],
+    ],
+    ids=["mixes", "numbers", "several classes"],
+)
+def test_seeds_take_the_labels_of_training_images(
+    tmp_path: Path, labels: list[list[float]]
+) -> None:
+    (tmp_path / "set").mkdir()
+    for i in range(8):
+        Image.new("RGB", (16, 16), (30 * i, 0, 0)).save(tmp_path / f"set/{i}.png")
+    pairs = [[f"{i}.png", label] for i, label in enumerate(labels)]
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": pairs}))
+    gantrain(tmp_path, *TRAIN, *TINY, "train.batch=4", "train.kimg=0.008", "name=r")
+    model = load(tmp_path / "runs" / "r")
+    rows = model.label_batch(range(16), None)
+    assert rows is not None
+    np.testing.assert_allclose(sorted(rows.tolist()), sorted(2 * labels))
+    said = gantrain(tmp_path, "generate", "run=runs/r", "seeds=0-2", "device=cpu", "out=new")
+    assert "seed s gets the label of a training image" in said
+    assert "nearer to a training image" in gantrain(
+        tmp_path, "doctor", "run=runs/r", "samples=8", "device=cpu"
+    )
+    # An earlier snapshot has no labels of training images; doctor takes them from the data.
+    file = model.file
+    content = torch.load(file, weights_only=True)
+    del content["meta"]["data"]["labels"]["examples"], content[DIGEST]
+    torch.save(content, file)
+    for checkpoint in (tmp_path / "runs" / "r" / "checkpoints").glob("*.pt"):
+        checkpoint.unlink()
+    assert "nearer to a training image" in gantrain(
+        tmp_path, "doctor", "run=runs/r", "samples=8", "device=cpu"
+    )
