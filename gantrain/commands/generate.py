@@ -79,6 +79,7 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
     w_settings = {
         "truncation_psi": config.truncation_psi != 1,
         "truncation_cutoff": config.truncation_cutoff is not None,
+        "truncation_center": config.truncation_center != "global",
         "style_mixing": config.style_mixing.columns is not None,
         "w": config.w is not None,
         "save_w": config.save_w,
@@ -91,6 +92,10 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
             model.label_batch([0], config.class_)
         except ConfigError as error:
             sentences += error.problems
+    if config.truncation_center == "class" and not model.label_dim:
+        sentences.append(
+            f"truncation_center=class: {model.file} was trained without labels; leave it out."
+        )
     if model.has_w:
         return sentences + _layer_problems(config, model)
     return sentences + _class_problems(config, model)
@@ -155,7 +160,8 @@ def _from_seeds(
     if not config.interpolation.frames:  # a repeated seed would only overwrite its file
         seeds = list(dict.fromkeys(seeds))
     psi, cutoff = config.truncation_psi, config.truncation_cutoff
-    return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch)
+    center = config.truncation_center
+    return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch, center)
 
 
 def _check_keyframes(config: GenerateConfig, count: int) -> None:

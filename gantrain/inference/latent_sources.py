@@ -15,6 +15,7 @@ from gantrain.data.transforms import FitResize
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, label_text
 from gantrain.inference.model import Model
+from gantrain.inference.truncation import Center
 from gantrain.ops.value_range import to_float
 
 
@@ -45,6 +46,7 @@ def from_seeds(
     psi: float,
     cutoff: int | None,
     batch: int,
+    center: Center = "global",
 ) -> Iterator[LatentBatch]:
     """Yield the latents of seeds; names sort by seed.
 
@@ -55,12 +57,13 @@ def from_seeds(
         psi: see `Model.sample`.
         cutoff: see `Model.sample`.
         batch: latents per batch.
+        center: see `Model.sample`.
     """
     digits = max(4, len(str(max(seeds))))
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
         c = model.label_batch(part, label)
-        values = model.latent_inputs(part, c, psi=psi, cutoff=cutoff)
+        values = model.latent_inputs(part, c, psi=psi, cutoff=cutoff, center=center)
         names = [f"seed{seed:0{digits}d}" for seed in part]
         texts = [f"seed {seed}" for seed in part]
         if c is not None:

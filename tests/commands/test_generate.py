@@ -109,9 +109,9 @@ def test_all_seeds_are_on_the_sheet(style: Path, capsys: pytest.CaptureFixture[s
     folder = make(style)
     assert len(list(folder.glob("seed*.png"))) == 32
     sheet = pixels(folder / "grid.png")
-    assert sheet.shape == (4 * 98 - 2, 8 * 98 - 2, 3)
+    assert sheet.shape == (4 * 112 - 2, 8 * 98 - 2, 3)  # 14: captions
     for i in range(32):
-        cell = sheet[i // 8 * 98 :, i % 8 * 98 :][:96:6, :96:6]
+        cell = sheet[i // 8 * 112 :, i % 8 * 98 :][:96:6, :96:6]
         assert np.array_equal(cell, pixels(folder / f"seed{i:04d}.png"))
     assert "seed s gets class s mod 3" in capsys.readouterr().out
 
