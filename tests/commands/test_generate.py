@@ -312,3 +312,11 @@ def test_the_command_line(style: Path, tmp_path: Path) -> None:
     wrong = command_line(tmp_path, "generate", f"run={style}", "noise=rndom", code=2)
     assert "Did you mean noise=random?" in wrong
     assert "run has no value" in command_line(tmp_path, "generate", code=2)
+
+
+def test_truncation_towards_classes(style: Path) -> None:
+    folder = make(style, "seeds=0-2", "truncation_psi=0", "truncation_center=class", "class=dog")
+    first = pixels(folder / "seed0000.png").astype(int)
+    assert np.abs(first - pixels(folder / "seed0002.png")).max() <= 1
+    with pytest.raises(ConfigError, match="no effect with truncation_psi=1"):
+        make(style, "truncation_center=class")
