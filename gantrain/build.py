@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +23,12 @@ from gantrain.engine.precision import Precision, pick_device, unavailable_reason
 from gantrain.engine.threads import use_threads
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec, networks_of
+from gantrain.inference.labels import label_text
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
 from gantrain.io.plain_files import load_yaml
+
+MAX_LABELS = 20_000  # that are looked at for the rows of a grid
 
 
 def resolve(name: str, section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -227,20 +231,44 @@ def data_workers(runtime: RuntimeConfig, device: torch.device, local_ranks: int 
 def preview_batch(data: Dataset, count: int) -> dict[str, Tensor]:
     """Return the first `count` test images of every stream, as fixed inputs for the grids.
 
-    Streams of fewer images repeat them. Of images that differ in size, only those of the first
-    one's size are returned.
+    With labels, they are images of as many labels as possible, in the order of these. Streams of
+    fewer images repeat them. Of images that differ in size, only those of the first one's size are
+    returned.
 
     Returns:
         {stream: uint8 [N, C, H, W]}, and "label": float32 [N, label_dim] if there are labels.
     """
     batch = {}
     labels = ["label"] if data.label_dim else []
+    indices = _spread_over_labels(data, count) if labels else [*range(count)]
     for stream in [*data.channels, *labels]:
         total = data.test_count("image" if stream == "label" else stream)
-        items = [data.test_item(stream, i % total) for i in range(count)]
+        items = [data.test_item(stream, i % total) for i in indices]
         batch[stream] = [torch.from_numpy(x) for x in items if x.shape == items[0].shape]
     rows = min(len(images) for images in batch.values())
     return {stream: torch.stack(images[:rows]) for stream, images in batch.items()}
+
+
+def _spread_over_labels(data: Dataset, count: int) -> list[int]:
+    """Return `count` indices of test images, in the order of their labels, of as many as fit."""
+    total = data.test_count("image")
+    looked_at = min(total, MAX_LABELS)
+    candidates = [i * total // looked_at for i in range(looked_at)]
+    labels = np.stack([data.test_item("label", i) for i in candidates])
+    different, group = np.unique(labels, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    if np.isin(labels, (0, 1)).all():
+        group = len(different) - 1 - group  # class 0, [1, 0, ...], comes first
+    shown = min(count, len(different))
+    chosen = [np.flatnonzero(group == g * len(different) // shown) for g in range(shown)]
+    rows = [(g, number) for g in range(shown) for number in range(-(-(count - g) // shown))]
+    return [candidates[chosen[g][number % len(chosen[g])]] for g, number in rows]
+
+
+def preview_names(data: Dataset, batch: dict[str, Tensor]) -> list[str]:
+    """Return the labels of a `preview_batch` in words; []: there are none."""
+    about = data.describe().get("labels")
+    return [label_text(label, about) for label in batch.get("label", ())]
 
 
 def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:

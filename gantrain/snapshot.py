@@ -175,12 +175,22 @@ def _is_range(values: Any) -> bool:
 
 
 def _is_labels(labels: dict[str, Any]) -> bool:
-    names = labels.get("names", [])
+    names, examples = labels.get("names", []), labels.get("examples", [])
     return (
-        isinstance(labels.get("dim", 0), int)
+        _is_examples(examples, labels.get("dim"))
+        and isinstance(labels.get("dim", 0), int)
         and isinstance(labels.get("kind", ""), str)
         and isinstance(names, list | tuple)
         and all(isinstance(name, str) for name in names)
+    )
+
+
+def _is_examples(examples: Any, dim: Any) -> bool:
+    return isinstance(examples, list) and all(
+        isinstance(label, list)
+        and len(label) == dim
+        and all(isinstance(x, int | float) for x in label)
+        for label in examples
     )
 
 

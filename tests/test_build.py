@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import ClassVar, cast
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -12,6 +14,7 @@ from gantrain import build
 from gantrain.config import paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -133,3 +136,55 @@ def test_tf32_is_refused_where_the_device_that_was_found_has_none() -> None:
     runtime = replace(load().runtime, device="cpu", precision="tf32")
     with pytest.raises(ConfigError, match=r"this run is on cpu: use runtime.precision=auto"):
         build.make_precision(runtime)
+
+
+class Labelled:
+    """Test images whose pixels are their index."""
+
+    channels: ClassVar = {"image": 1}
+
+    def __init__(self, labels: list[list[float]], about: dict[str, object] | None) -> None:
+        self.labels, self.about, self.label_dim = labels, about, len(labels[0])
+
+    def test_count(self, stream: str) -> int:
+        return len(self.labels)
+
+    def test_item(self, stream: str, index: int) -> np.ndarray:
+        if stream == "label":
+            return np.array(self.labels[index], np.float32)
+        return np.full((1, 2, 2), index, np.uint8)
+
+    def describe(self) -> dict[str, object]:
+        return {"labels": self.about}
+
+
+ONE_HOT = np.eye(3).tolist()
+CLASSES = {"kind": "class", "names": ["blue", "green", "red"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "about", "count", "indices", "names"),
+    [
+        ([ONE_HOT[i // 4] for i in range(12)], CLASSES, 5, [0, 1, 4, 5, 8],
+         ["blue", "blue", "green", "green", "red"]),
+        ([ONE_HOT[0]] * 9 + [ONE_HOT[2]], CLASSES, 4, [0, 1, 9, 9],  # repeated: it has no other
+         ["blue", "blue", "red", "red"]),
+        ([ONE_HOT[i // 4] for i in range(12)], CLASSES, 2, [0, 4], ["blue", "green"]),
+        ([[3.0], [1], [2], [0]], {"kind": "float", "names": ["0"]}, 2, [3, 2], ["0", "2"]),
+        ([[1.0, 1], [0, 0], [1, 0]], {"kind": "multi", "names": ["a", "b"]}, 3, [0, 2, 1],
+         ["a, b", "a", "no class"]),
+        ([ONE_HOT[1], ONE_HOT[0]], None, 2, [1, 0], ["0", "1"]),  # a set of a plug-in
+    ],
+)  # fmt: skip
+def test_grids_show_many_labels(
+    labels: list[list[float]],
+    about: dict[str, object] | None,
+    count: int,
+    indices: list[int],
+    names: list[str],
+) -> None:
+    data = cast(Dataset, Labelled(labels, about))
+    batch = build.preview_batch(data, count)
+    assert batch["image"][:, 0, 0, 0].tolist() == indices
+    assert batch["label"].tolist() == [labels[i] for i in indices]
+    assert build.preview_names(data, batch) == names

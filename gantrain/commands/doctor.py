@@ -20,6 +20,7 @@ from gantrain.health.memorization import (
     assess_memorization,
     embed,
 )
+from gantrain.inference.evaluation import training_labels
 from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
@@ -149,8 +150,21 @@ def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]
             yield _case(config, data, target, f"{source} to {target}", fake)
         return
     seeds = [*range(config.seed, config.seed + config.samples)]
-    fake = to_uint8(model.sample(seeds, batch=config.batch))
-    yield _case(config, data, "image", "samples", fake)
+    yield _case(config, data, "image", "samples", _samples(config, model, data, seeds))
+
+
+@torch.no_grad()
+def _samples(config: DoctorConfig, model: Model, data: Dataset, seeds: list[int]) -> Tensor:
+    """Return the images of seeds, uint8 [N, C, H, W]."""
+    kind = (model.labels or {}).get("kind")
+    if not (model.label_dim and data.label_dim == model.label_dim and kind in ("multi", "float")):
+        return to_uint8(model.sample(seeds, batch=config.batch))  # class by class
+    parts = [seeds[i : i + config.batch] for i in range(0, len(seeds), config.batch)]
+    images = []
+    for part in parts:
+        latents = model.latent_inputs(part, training_labels(model, data, part, config.seed))
+        images.append(to_uint8(model.synthesize(latents, "const", part)).cpu())
+    return torch.cat(images)
 
 
 def _case(config: DoctorConfig, data: Dataset, stream: str, name: str, fake: Tensor) -> _Case:

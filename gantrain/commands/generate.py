@@ -14,6 +14,7 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
+from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
@@ -37,7 +38,7 @@ def main(config: GenerateConfig) -> None:
     batches = _latent_batches(config, model)  # reads its files now, so that errors come early
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
-        print(f"class=null: seed s gets class s mod {model.label_dim}.")
+        print(_default_labels(model))
     folder = _folder(config, model)
     writer = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
     if mixing.columns is not None:
@@ -54,6 +55,16 @@ def main(config: GenerateConfig) -> None:
     _finish(config, model, writer)
 
 
+def _default_labels(model: Model) -> str:
+    if not has_examples(model.labels):
+        return f"class=null: seed s gets class s mod {model.label_dim}."
+    count = len((model.labels or {})["examples"])
+    return (
+        f"class=null: seed s gets the label of a training image, that of number s mod {count} of "
+        f"{count}; generate.json tells which."
+    )
+
+
 def problems(config: GenerateConfig, model: Model) -> list[str]:
     """Return sentences about settings that do not fit the snapshot.
 
@@ -68,6 +79,7 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
     w_settings = {
         "truncation_psi": config.truncation_psi != 1,
         "truncation_cutoff": config.truncation_cutoff is not None,
+        "truncation_center": config.truncation_center != "global",
         "style_mixing": config.style_mixing.columns is not None,
         "w": config.w is not None,
         "save_w": config.save_w,
@@ -80,6 +92,10 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
             model.label_batch([0], config.class_)
         except ConfigError as error:
             sentences += error.problems
+    if config.truncation_center == "class" and not model.label_dim:
+        sentences.append(
+            f"truncation_center=class: {model.file} was trained without labels; leave it out."
+        )
     if model.has_w:
         return sentences + _layer_problems(config, model)
     return sentences + _class_problems(config, model)
@@ -144,7 +160,8 @@ def _from_seeds(
     if not config.interpolation.frames:  # a repeated seed would only overwrite its file
         seeds = list(dict.fromkeys(seeds))
     psi, cutoff = config.truncation_psi, config.truncation_cutoff
-    return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch)
+    center = config.truncation_center
+    return latent_sources.from_seeds(model, seeds, config.class_, psi, cutoff, config.batch, center)
 
 
 def _check_keyframes(config: GenerateConfig, count: int) -> None:

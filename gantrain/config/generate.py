@@ -54,6 +54,7 @@ class GenerateConfig:
     class_: int | float | str | list[float] | list[str] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
     truncation_cutoff: AtLeastOne | None
+    truncation_center: Literal["global", "class"]
     images: str | None
     w: str | None
     style_mixing: StyleMixing
@@ -118,11 +119,17 @@ class GenerateConfig:
                 "style_mixing and interpolation exclude each other: make the table and the video "
                 "in two commands."
             )
+        if self.truncation_center == "class" and self.truncation_psi == 1:
+            yield (
+                "truncation_center=class has no effect with truncation_psi=1, which truncates "
+                "nothing: add truncation_psi=0.7, or remove truncation_center."
+            )
         if w_sources and columns is None:
             for key, value, default in (
                 ("class", self.class_, None),
                 ("truncation_psi", self.truncation_psi, 1),
                 ("truncation_cutoff", self.truncation_cutoff, None),
+                ("truncation_center", self.truncation_center, "global"),
             ):
                 if value != default:
                     yield (

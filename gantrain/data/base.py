@@ -168,6 +168,19 @@ class ImageDataset:
         """Entries of a label; 0: there are none."""
         return self._labels.dim if self._labels else 0
 
+    @property
+    def label_scale(self) -> list[list[float]] | None:
+        """Means and deviations of labels that are numbers, for `ImageSpec`; None: of classes."""
+        # The networks of runs from before the second reading take the numbers as they are.
+        if self._labels is None or self._reading == 1:
+            return None
+        return self._labels.scale(self._values["train"]) if "train" in self._values else None
+
+    @property
+    def label_examples(self) -> list[list[float]]:
+        """Labels of some training images, see `Labels.examples`."""
+        return self._labels.examples(self._values["train"]) if self._labels else []
+
     def item(self, position: int) -> dict[str, np.ndarray]:
         """Return the image (and label) at a position, as the protocol says.
 

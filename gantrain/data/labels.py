@@ -14,6 +14,8 @@ from gantrain.errors import ConfigError
 Kind = Literal["class", "multi", "float"]
 Values = np.ndarray  # of N images: class indices, int64 [N], or vectors, float32 [N, dim]
 
+MAX_EXAMPLES = 256
+MAX_EXAMPLE_NUMBERS = 65536
 _MAX_LISTED = 10  # names in a message
 _MAX_CLASSES_LISTED = 20
 _MAX_CLASSES = 100_000
@@ -59,6 +61,26 @@ class Labels:
             else values.sum(axis=0, dtype=np.int64)
         )
         return {name: int(total) for name, total in zip(self.names, totals, strict=True)}
+
+    def scale(self, values: Values) -> list[list[float]] | None:
+        """Return [means, standard deviations] of the entries of `values`; None: not of numbers."""
+        if self.kind != "float":
+            return None
+        wide = values.astype(np.float64)
+        deviation = wide.std(axis=0)
+        # An entry that is always the same has no scale, and becomes 0.
+        deviation[deviation <= 1e-6 * np.abs(wide).max(axis=0)] = 1
+        return [wide.mean(axis=0).tolist(), deviation.tolist()]
+
+    def examples(self, values: Values) -> list[list[float]]:
+        """Return labels of some images, drawn at random (always the same); []: of one class each.
+
+        For seeds without a label: they cannot go through all combinations, or all numbers.
+        """
+        if self.kind == "class":
+            return []
+        count = max(1, min(MAX_EXAMPLES, len(values), MAX_EXAMPLE_NUMBERS // self.dim))
+        return values[np.random.RandomState(0).permutation(len(values))[:count]].tolist()
 
     def notes(self, values: Values) -> list[str]:
         """Return sentences about the labels of the training images, which have `values`."""

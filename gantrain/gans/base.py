@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from gantrain.networks.labels import LabelScale
+
 Batch = dict[str, Tensor]
 
 
@@ -30,12 +32,21 @@ class ImageSpec:
         resolution: (height, width) of the crop in pixels.
         label_dim: entries of an image's label, the stream "label"; 0: no labels.
         batch: images per optimizer step.
+        label_scale: [means, deviations] of the entries of labels that are numbers, which have any
+            scale; None: labels are classes.
     """
 
     channels: dict[str, int]
     resolution: tuple[int, int]
     label_dim: int = 0
     batch: int = 1
+    label_scale: LabelScale | None = None
+
+    @property
+    def of_networks(self) -> tuple[list[int], int, int, LabelScale | None]:
+        """The first arguments of networks of single images: resolution, channels and labels."""
+        size, channels = list(self.resolution), self.channels["image"]
+        return size, channels, self.label_dim, self.label_scale
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class DCGAN(GAN):
                 "DCGAN's batch norm cannot train on single images of 8 x 8 pixels, of which its "
                 "last layer sees one value: use train.batch=2 or more, or data.resolution=16."
             )
-        shape = (list(images.resolution), images.channels["image"], images.label_dim)
+        shape = images.of_networks
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)
         self.D = DCGANDiscriminator(*shape, width=d_width, dropout=dropout)
         self.loss = ADVERSARIAL[loss]  # D returns logits: the sigmoid is part of the loss

@@ -93,7 +93,7 @@ class StyleGAN(GAN):
     ) -> None:
         super().__init__()
         side, self.batch = max(images.resolution), images.batch
-        shape = (list(images.resolution), images.channels["image"], images.label_dim)
+        shape = images.of_networks
         base = channel_base or (32768 if side >= 512 else 16384)
         latent = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
         width = {"channel_base": base, "channel_max": channel_max}

@@ -3,24 +3,44 @@
 import math
 from collections.abc import Sequence
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from gantrain.tracking.grids import GAP, MIN_SIDE
+from gantrain.tracking.grids import FONT, GAP, HEADER, MIN_SIDE, fit_text
 
+BACKGROUNDS = {"L": 255, "RGB": (255, 255, 255), "RGBA": (255, 255, 255, 0)}
 MAX_PIXELS = 64_000_000  # of a sheet; larger ones can hardly be opened
 
 
 def max_images(size: tuple[int, int]) -> int:
     """Return how many images of (width, height) fit on a sheet."""
     width, height = _enlarged(size)
-    return max(1, MAX_PIXELS // ((width + GAP) * (height + GAP)))
+    return max(1, MAX_PIXELS // ((width + GAP) * (height + HEADER + GAP)))
 
 
-def image_grid(images: Sequence[Image.Image]) -> Image.Image:
-    """Arrange images of one size row by row on a sheet that is nearly square."""
+def image_grid(images: Sequence[Image.Image], captions: Sequence[str] = ()) -> Image.Image:
+    """Arrange images of one size row by row on a sheet that is nearly square.
+
+    Args:
+        images: of one size and mode.
+        captions: one per image, written below it; (): none.
+    """
     columns = best_columns(len(images), images[0].size)
-    rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
+    cells = list(images)
+    if captions:
+        cells = [_with_caption(*pair) for pair in zip(images, captions, strict=True)]
+    rows = [list(cells[i : i + columns]) for i in range(0, len(cells), columns)]
     return image_table(rows)
+
+
+def _with_caption(image: Image.Image, text: str) -> Image.Image:
+    """Return the image, enlarged as on a sheet, above a line of text."""
+    width, height = _enlarged(image.size)
+    cell = Image.new(image.mode, (width, height + HEADER), BACKGROUNDS[image.mode])
+    cell.paste(image.resize((width, height), Image.Resampling.NEAREST))
+    black = {"L": 0, "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]
+    position = (2, height + 1)
+    ImageDraw.Draw(cell).text(position, fit_text(text, width - 4), fill=black, font=FONT)
+    return cell
 
 
 def best_columns(count: int, size: tuple[int, int]) -> int:
@@ -57,8 +77,7 @@ def image_table(rows: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
     width, height = _enlarged(first.size)
     columns = max(map(len, rows))
     size = columns * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP
-    background = {"L": 255, "RGB": (255, 255, 255), "RGBA": (255, 255, 255, 0)}[first.mode]
-    sheet = Image.new(first.mode, size, background)
+    sheet = Image.new(first.mode, size, BACKGROUNDS[first.mode])
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
             if image is not None:

@@ -246,15 +246,20 @@ def _seed_batches(request: EvaluationRequest, count: int) -> Iterator[list[int]]
     yield from ([*seeds[i : i + request.batch]] for i in range(0, count, request.batch))
 
 
-def _labels(
-    model: Model, data: Dataset, request: EvaluationRequest, seeds: list[int]
-) -> Tensor | None:
-    """Return labels [N, label_dim] for seeds, with the frequencies of the training images."""
+def training_labels(model: Model, data: Dataset, seeds: Sequence[int], first: int) -> Tensor | None:
+    """Return labels [N, label_dim] for seeds, with the frequencies of the training images.
+
+    Args:
+        model: None is returned if it is unconditional.
+        data: the set that it was trained on.
+        seeds: N seeds.
+        first: the lowest of all seeds; the order of the labels follows from it.
+    """
     if not model.label_dim:
         return None
     total = data.train_count("image")
-    order = np.random.RandomState(request.seed).permutation(total)
-    rows = [data.train_item("label", int(order[(s - request.seed) % total])) for s in seeds]
+    order = np.random.RandomState(first).permutation(total)
+    rows = [data.train_item("label", int(order[(s - first) % total])) for s in seeds]
     return torch.from_numpy(np.stack(rows)).to(model.precision.device)
 
 
@@ -264,7 +269,7 @@ def _generate(
 ) -> Iterator[Tensor]:
     """Yield `count` generated images, uint8 [n, C, H, W] on the CPU."""
     for seeds in _seed_batches(request, count):
-        c = _labels(model, data, request, seeds)
+        c = training_labels(model, data, seeds, request.seed)
         latents = model.latent_inputs(seeds, c, psi=request.truncation_psi)
         yield to_uint8(model.synthesize(latents, "const", seeds)).cpu()
 
@@ -280,7 +285,7 @@ def _generate_steps(
     device = model.precision.device
     model = replace(model, precision=model.precision.without_autocast())
     for seeds in _seed_batches(request, count):
-        c = _labels(model, data, request, seeds)
+        c = training_labels(model, data, seeds, request.seed)
         # A path leads from the w of one seed to that of another seed with the same label.
         path_seeds = [*seeds, *(seed + count for seed in seeds)]
         path_labels = None if c is None else torch.cat([c, c])

@@ -44,25 +44,53 @@ def label_vector(label: Label, dim: int, about: dict[str, Any] | None) -> Tensor
     return vector
 
 
+def has_examples(about: dict[str, Any] | None) -> bool:
+    """Return whether seeds without a label take those of training images."""
+    return bool((about or {}).get("examples"))
+
+
 def cycle_classes(seeds: Sequence[int], dim: int, about: dict[str, Any] | None) -> Tensor:
-    """Return one-hot labels for seeds: seed s has the class s modulo `dim`.
+    """Return labels for seeds.
+
+    Seed s has the class s modulo `dim`. Where an image may have several classes, or has numbers, it
+    has the example s modulo their number of the labels of training images.
 
     Args:
         seeds: N seeds.
         dim: number of classes.
-        about: see `label_vector`.
+        about: see `label_vector`; "examples": labels of training images, which snapshots of earlier
+            versions lack.
 
     Returns:
         float32 [N, dim].
 
     Raises:
-        ConfigError: labels are numbers, not classes.
+        ConfigError: labels are numbers, not classes, and there are no examples.
     """
+    examples = (about or {}).get("examples")
+    if examples:
+        return torch.tensor([examples[seed % len(examples)] for seed in seeds], dtype=torch.float32)
     if (about or {}).get("kind") == "float":
         raise ConfigError(f"This snapshot needs class=: {_advice(dim, about or {}, [])}.")
     labels = torch.zeros(len(seeds), dim)
     labels[torch.arange(len(seeds)), torch.tensor([seed % dim for seed in seeds])] = 1
     return labels
+
+
+def label_text(vector: Tensor, about: dict[str, Any] | None) -> str:
+    """Return a label in words: names of its classes, or numbers.
+
+    Args:
+        vector: [dim].
+        about: see `label_vector`.
+    """
+    about, entries = about or {}, vector.tolist()
+    names = [str(name) for name in about.get("names") or range(len(entries))]
+    is_binary = all(entry in (0, 1) for entry in entries)
+    if about.get("kind") == "float" or not is_binary or len(names) != len(entries):
+        return ", ".join(f"{entry:.6g}" for entry in entries)
+    chosen = [name for name, entry in zip(names, entries, strict=True) if entry]
+    return ", ".join(chosen) or "no class"
 
 
 def _class_index(item: str, names: list[str], dim: int) -> int:

@@ -13,8 +13,9 @@ from gantrain.data.bit_depth import ImageFault
 from gantrain.data.image_files import list_images, load_image
 from gantrain.data.transforms import FitResize
 from gantrain.errors import ConfigError
-from gantrain.inference.labels import Label
+from gantrain.inference.labels import Label, label_text
 from gantrain.inference.model import Model
+from gantrain.inference.truncation import Center
 from gantrain.ops.value_range import to_float
 
 
@@ -45,6 +46,7 @@ def from_seeds(
     psi: float,
     cutoff: int | None,
     batch: int,
+    center: Center = "global",
 ) -> Iterator[LatentBatch]:
     """Yield the latents of seeds; names sort by seed.
 
@@ -55,13 +57,19 @@ def from_seeds(
         psi: see `Model.sample`.
         cutoff: see `Model.sample`.
         batch: latents per batch.
+        center: see `Model.sample`.
     """
     digits = max(4, len(str(max(seeds))))
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
-        values = model.latent_inputs(part, model.label_batch(part, label), psi=psi, cutoff=cutoff)
+        c = model.label_batch(part, label)
+        values = model.latent_inputs(part, c, psi=psi, cutoff=cutoff, center=center)
         names = [f"seed{seed:0{digits}d}" for seed in part]
-        yield LatentBatch(names, [f"seed {seed}" for seed in part], values, part)
+        texts = [f"seed {seed}" for seed in part]
+        if c is not None:
+            labels = [label_text(row, model.labels) for row in c]
+            texts = [f"{text}: {label}" for text, label in zip(texts, labels, strict=True)]
+        yield LatentBatch(names, texts, values, part)
 
 
 def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:

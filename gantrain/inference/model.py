@@ -15,6 +15,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
+from gantrain.inference.truncation import Center, label_centers, truncate
 from gantrain.snapshot import find_snapshot, load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -193,6 +194,7 @@ class Model:
         psi: float = 1.0,
         cutoff: int | None = None,
         label: Label | None = None,
+        center: Center = "global",
         noise: Noise = "const",
         batch: int = 16,
     ) -> Tensor:
@@ -205,7 +207,9 @@ class Model:
             psi: truncation, from 0 (the mean image) to 1 (none).
             cutoff: only this many first layers are truncated; None: all.
             label: class number, class name or label vector; None: seed s has the class s modulo
-                the number of classes.
+                the number of classes, or, of other labels, that of a training image.
+            center: what truncation pulls towards: the mean image of "global", or of the "class"
+                (of each image's label).
             noise: per-pixel noise of StyleGAN: "const" (stored), "random" (by seed) or "none".
             batch: images generated at once.
 
@@ -228,7 +232,7 @@ class Model:
             for start in range(0, len(numbers), batch):
                 part = numbers[start : start + batch]
                 c = self.label_batch(part, label)
-                latents = self.latent_inputs(part, c, psi=psi, cutoff=cutoff)
+                latents = self.latent_inputs(part, c, psi=psi, cutoff=cutoff, center=center)
                 images.append(self.synthesize(latents, noise, part).clamp(-1, 1).cpu())
         return torch.cat(images)
 
@@ -264,7 +268,13 @@ class Model:
         return rows.to(self.precision.device)
 
     def latent_inputs(
-        self, seeds: Sequence[int], c: Tensor | None, *, psi: float = 1.0, cutoff: int | None = None
+        self,
+        seeds: Sequence[int],
+        c: Tensor | None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        center: Center = "global",
     ) -> Tensor:
         """Return the inputs of `synthesize` for seeds.
 
@@ -273,13 +283,14 @@ class Model:
             c: labels [N, label_dim], or None.
             psi: truncation, see `sample`.
             cutoff: see `sample`.
+            center: see `sample`.
 
         Returns:
             ws [N, num_ws, w_dim]; of a generator without w, z and labels [N, z_dim + label_dim].
         """
         z = self.latents(seeds)
         if self.has_w:
-            return self.mapping(z, c, psi=psi, cutoff=cutoff)
+            return self.mapping(z, c, psi=psi, cutoff=cutoff, center=center)
         return z if c is None else torch.cat([z, c], 1)
 
     def synthesize(self, latents: Tensor, noise: Noise, seeds: Sequence[int]) -> Tensor:
@@ -301,7 +312,13 @@ class Model:
             return self.generator(z, *labels).float()
 
     def mapping(
-        self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        center: Center = "global",
     ) -> Tensor:
         """Map z [N, z_dim] and labels c [N, label_dim] to ws [N, num_ws, w_dim].
 
@@ -310,8 +327,12 @@ class Model:
             c: None: the network is unconditional.
             psi: truncation: 1 leaves w unchanged, 0 gives the mean w.
             cutoff: only the first ws are truncated; None: all of them.
+            center: see `sample`; "class" needs labels.
         """
-        return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
+        if center == "global" or c is None or psi == 1:
+            return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
+        centers = label_centers(self.style.mapping, self.generator.z_dim, c)
+        return truncate(self.style.mapping(z, c), centers, psi, cutoff)
 
     def synthesis(
         self, ws: Tensor, *, noise: Noise = "const", noise_seeds: Sequence[int] | None = None

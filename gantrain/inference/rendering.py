@@ -57,6 +57,7 @@ class ImageWriter:
             sheet: whether to write the sheet; encoded images are shown beside their inputs.
         """
         cells: list[Image.Image] = []
+        captions: list[str] = []
         for latents in batches:
             images = self._save(latents)
             if latents.inputs is not None:
@@ -65,13 +66,14 @@ class ImageWriter:
                     contact_sheet.side_by_side(*pair) for pair in zip(inputs, images, strict=True)
                 ]
             cells += images[: contact_sheet.max_images(images[0].size) - len(cells)]
+            captions += latents.descriptions
         if sheet:
             count = len(self.descriptions)
             is_partial = len(cells) < count
             self.descriptions[SHEET] = (
                 f"the first {len(cells)} (of {count}) images" if is_partial else "all images"
             )
-            save_png(self.folder / SHEET, contact_sheet.image_grid(cells))
+            save_png(self.folder / SHEET, contact_sheet.image_grid(cells, captions[: len(cells)]))
 
     def write_style_mixing(
         self, rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], sheet: bool

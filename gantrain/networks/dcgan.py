@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.labels import LabelScale, NumberLabels
 from gantrain.networks.layers import in_float32, init_weights
 from gantrain.networks.spec import self_describing
 
@@ -36,6 +37,7 @@ class DCGANGenerator(nn.Module):
         resolution: [height, width] in pixels, multiples of 4.
         channels: channels of the image.
         label_dim: entries of a label; 0: unconditional.
+        label_scale: see `NumberLabels`; None: labels are classes.
         z_dim: entries of the latent vector z.
         width: channels of the first feature maps.
     """
@@ -45,6 +47,7 @@ class DCGANGenerator(nn.Module):
         resolution: list[int],
         channels: int = 3,
         label_dim: int = 0,
+        label_scale: LabelScale | None = None,
         *,
         z_dim: int = 100,
         width: int = 512,
@@ -52,6 +55,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.resolution, self.channels = (resolution[0], resolution[1]), channels
         self.z_dim, self.label_dim = z_dim, label_dim
+        self.numbers = NumberLabels(label_scale, constant=False) if label_scale else nn.Identity()
         self.start = (width, resolution[0] // 4, resolution[1] // 4)  # doubled twice below
         size = self.start[0] * self.start[1] * self.start[2]
         self.project = nn.Linear(z_dim + label_dim, size)
@@ -66,7 +70,7 @@ class DCGANGenerator(nn.Module):
         if self.label_dim:
             assert c is not None
             # The label is simply more latent: the first layer learns its embedding.
-            z = torch.cat([z, c], dim=1)
+            z = torch.cat([z, self.numbers(c)], dim=1)
         x = self.project(z).unflatten(1, self.start)
         # The image is computed in float32: bfloat16 would show banding.
         return in_float32(self.out, self.body(self.norm(x)))
@@ -83,6 +87,7 @@ class DCGANDiscriminator(nn.Module):
         resolution: [height, width] in pixels.
         channels: channels of the image.
         label_dim: entries of a label; 0: unconditional.
+        label_scale: see `NumberLabels`; None: labels are classes.
         width: channels of the first layer, doubled by each of the next two.
         dropout: dropout probability in every layer.
     """
@@ -92,12 +97,14 @@ class DCGANDiscriminator(nn.Module):
         resolution: list[int],
         channels: int = 3,
         label_dim: int = 0,
+        label_scale: LabelScale | None = None,
         *,
         width: int = 64,
         dropout: float = 0.25,
     ) -> None:
         super().__init__()
         self.label_dim = label_dim
+        self.numbers = NumberLabels(label_scale, constant=False) if label_scale else nn.Identity()
         widths = [channels + label_dim, width, 2 * width, 4 * width]
         blocks = [
             _down_block(a, b, dropout, norm=i > 0) for i, (a, b) in enumerate(pairwise(widths))
@@ -111,6 +118,6 @@ class DCGANDiscriminator(nn.Module):
         """Images [N, channels, H, W] in [-1, 1], labels c [N, label_dim] -> logits [N]."""
         if self.label_dim:
             assert c is not None
-            maps = c[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            maps = self.numbers(c)[:, :, None, None].expand(-1, -1, *x.shape[2:])
             x = torch.cat([x, maps], dim=1)
         return in_float32(self.out, self.body(x).flatten(1)).squeeze(1)

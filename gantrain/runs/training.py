@@ -193,11 +193,11 @@ def _gan_and_data(
     full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
-    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch)
+    scale = getattr(data, "label_scale", None)  # sets of plug-ins may have none
+    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch, scale)
     with waiting("building the networks"):
         gan = world.run_on_all(lambda: build.make_gan(full, images))
-    source = full.init_from
-    if source:
+    if source := full.init_from:
         loaded = world.run_on_all(lambda: load_weights(gan, Path(source)))
         say(f"Loaded the weights of {', '.join(loaded)} from {source}.")
 
@@ -239,6 +239,8 @@ def _trainer(
 ) -> Trainer:
     # Snapshots are shared with others, so they do not reveal local paths.
     description = {key: value for key, value in data.describe().items() if key != "folders"}
+    if examples := getattr(data, "label_examples", None):
+        description["labels"] = {**description["labels"], "examples": examples}
     about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
@@ -259,6 +261,7 @@ def _trainer(
     preview = None
     if world.is_rank_zero:
         preview = build.preview_batch(data, config.tracking.grid_images)
+        tracker.rows = build.preview_names(data, preview)
     return Trainer(
         gan,
         build.make_optimizers(config, gan),

@@ -1,5 +1,7 @@
 """Sample grids: named columns of images in one PNG."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +13,23 @@ from gantrain.ops.value_range import to_uint8
 
 GAP = 2  # pixels between images
 HEADER = 14  # pixels for a column's name
+MAX_NAME = 160  # pixels of a row's name
+FONT = ImageFont.load_default(10)
 MIN_SIDE = 96  # pixels; smaller images are enlarged by nearest neighbour
 
 
-def compose_grid(columns: dict[str, Tensor]) -> Image.Image:
+def compose_grid(columns: dict[str, Tensor], rows: Sequence[str] = ()) -> Image.Image:
     """Return a grid with one row per image and one named column per entry.
 
     Args:
         columns: name to images [N, C, H, W] in [-1, 1] with 1 to 4 channels; sizes may differ
             between columns.
+        rows: names of the rows, such as classes; (): none.
     """
     blocks = [_column(name, images) for name, images in columns.items()]
+    if rows:
+        count = max(len(images) for images in columns.values())
+        blocks.insert(0, _row_names(rows[:count], max(blocks, key=lambda b: b.height), count))
     width = sum(block.width for block in blocks) + GAP * (len(blocks) - 1)
     grid = Image.new("RGB", (width, max(block.height for block in blocks)), "white")
     x = 0
@@ -37,11 +45,33 @@ def _column(name: str, images: Tensor) -> Image.Image:
     scale = max(1, -(-MIN_SIDE // min(h, w)))
     h, w = h * scale, w * scale
     column = Image.new("RGB", (w, HEADER + (h + GAP) * len(pixels) - GAP), "white")
-    ImageDraw.Draw(column).text((2, 1), name, fill="black", font=ImageFont.load_default(10))
+    ImageDraw.Draw(column).text((2, 1), name, fill="black", font=FONT)
     for row, image_pixels in enumerate(pixels):
         image = to_image(image_pixels).convert("RGB").resize((w, h), Image.Resampling.NEAREST)
         column.paste(image, (0, HEADER + (h + GAP) * row))
     return column
+
+
+def _row_names(names: Sequence[str], beside: Image.Image, count: int) -> Image.Image:
+    """Return the names, each at the middle of its row of `count` beside the highest column."""
+    names = [fit_text(name, MAX_NAME) for name in names]
+    width = 4 + math.ceil(max(FONT.getlength(name) for name in names))
+    column = Image.new("RGB", (width, beside.height), "white")
+    pitch = (beside.height - HEADER + GAP) / count
+    for row, name in enumerate(names):
+        middle = HEADER + pitch * row + (pitch - GAP) / 2
+        ImageDraw.Draw(column).text((2, middle), name, fill="black", font=FONT, anchor="lm")
+    return column
+
+
+def fit_text(text: str, width: float) -> str:
+    """Return a text of one line, shortened to `width` pixels."""
+    text = " ".join(text.split())
+    if FONT.getlength(text) <= width:
+        return text
+    while text and FONT.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:

@@ -46,10 +46,14 @@ class Tracker:
     Args:
         sinks: receive the reports, in this order.
         grids: folder for the PNG files of sample grids.
+
+    Attributes:
+        rows: names of the rows of grids; []: none.
     """
 
     def __init__(self, sinks: list[Sink], grids: Path) -> None:
         self.sinks, self.grids = sinks, grids
+        self.rows: list[str] = []
 
     def progress(self, nimg: int) -> None:
         """Report the end of a step."""
@@ -68,7 +72,7 @@ class Tracker:
             nimg: images trained so far.
             columns: see `compose_grid`.
         """
-        image = compose_grid(columns)
+        image = compose_grid(columns, self.rows)
         save_png(self.grids / f"grid-{kimg_label(nimg)}.png", image)
         for sink in self.sinks:
             sink.grid(nimg, image)

@@ -82,7 +82,7 @@ def test_pictures_and_what_made_them(style: Path, capsys: pytest.CaptureFixture[
         assert np.array_equal(pixels(folder / f"seed{seed:04d}.png"), picture)
     record = json.loads((folder / "generate.json").read_text())
     assert record["settings"]["class"] == "dog" and record["settings"]["seeds"] == [0, "5-6"]
-    assert record["files"]["seed0005.png"] == "seed 5"
+    assert record["files"]["seed0005.png"] == "seed 5: dog"
     assert record["snapshot"]["nimg"] == 12500
     assert record["snapshot"]["sha256"] == hashlib.sha256(model.file.read_bytes()).hexdigest()
     assert "StyleGAN from" in (said := capsys.readouterr().out) and str(folder) in said
@@ -109,9 +109,9 @@ def test_all_seeds_are_on_the_sheet(style: Path, capsys: pytest.CaptureFixture[s
     folder = make(style)
     assert len(list(folder.glob("seed*.png"))) == 32
     sheet = pixels(folder / "grid.png")
-    assert sheet.shape == (4 * 98 - 2, 8 * 98 - 2, 3)
+    assert sheet.shape == (4 * 112 - 2, 8 * 98 - 2, 3)  # 14: captions
     for i in range(32):
-        cell = sheet[i // 8 * 98 :, i % 8 * 98 :][:96:6, :96:6]
+        cell = sheet[i // 8 * 112 :, i % 8 * 98 :][:96:6, :96:6]
         assert np.array_equal(cell, pixels(folder / f"seed{i:04d}.png"))
     assert "seed s gets class s mod 3" in capsys.readouterr().out
 
@@ -312,3 +312,11 @@ def test_the_command_line(style: Path, tmp_path: Path) -> None:
     wrong = command_line(tmp_path, "generate", f"run={style}", "noise=rndom", code=2)
     assert "Did you mean noise=random?" in wrong
     assert "run has no value" in command_line(tmp_path, "generate", code=2)
+
+
+def test_truncation_towards_classes(style: Path) -> None:
+    folder = make(style, "seeds=0-2", "truncation_psi=0", "truncation_center=class", "class=dog")
+    first = pixels(folder / "seed0000.png").astype(int)
+    assert np.abs(first - pixels(folder / "seed0002.png")).max() <= 1
+    with pytest.raises(ConfigError, match="no effect with truncation_psi=1"):
+        make(style, "truncation_center=class")

@@ -196,3 +196,36 @@ def test_the_description_is_plain():
     described = Labels("multi", ("a", "b")).describe()
     assert json.loads(json.dumps(described)) == described
     assert described == {"dim": 2, "kind": "multi", "names": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([[20.0], [40], [60], [80]], [[50], [500**0.5]]),
+        ([[0.0, 7], [0.5, 7]], [[0.25, 7], [0.25, 1]]),  # one that never changes
+        ([[1e30], [-1e30]], [[0], [1e30]]),
+    ],
+)
+def test_the_scale_of_numbers(values, scale):
+    labels, arrays = from_values({"train": values}, {"train": [str(i) for i in range(len(values))]})
+    found = labels.scale(arrays["train"])
+    assert found is not None
+    np.testing.assert_allclose(found, scale, rtol=1e-6)
+
+
+def test_classes_have_no_scale():
+    for raw in ([0, 1], [[0, 1], [1, 1]], ["cat", "dog"]):
+        labels, arrays = from_values({"train": raw}, {"train": ["a", "b"]})
+        assert labels.scale(arrays["train"]) is None
+
+
+def test_examples_are_labels_of_many_images():
+    labels = Labels("multi", ("a", "b"))
+    values = np.array([[1, 1]] * 500 + [[0, 1]] * 500, np.float32)
+    examples = labels.examples(values)
+    assert len(examples) == 256 and 80 < examples.count([1, 1]) < 176
+    assert examples.count([1, 1]) + examples.count([0, 1]) == 256
+    assert len(Labels("float", ("0",)).examples(values[:3, :1])) == 3
+    wide = Labels("float", tuple(map(str, range(70_000))))
+    assert len(wide.examples(np.zeros((4, 70_000), np.float32))) == 1
+    assert Labels("class", ("a", "b")).examples(np.array([0, 1])) == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -70,3 +72,14 @@ def test_labels_reach_both_networks() -> None:
     one, two = torch.eye(5)[[0, 1]], torch.eye(5)[[0, 2]]
     for before, after in ((gan.G(z, one), gan.G(z, two)), (gan.D(x, one), gan.D(x, two))):
         assert torch.equal(before[0], after[0]) and not torch.equal(before[1], after[1])
+
+
+def test_labels_that_are_numbers_are_scaled() -> None:
+    images = ImageSpec({"image": 3}, (32, 32), 1, 4, [[5000.0], [100.0]])
+    torch.manual_seed(0)
+    gan = DCGAN(images, g_width=8, d_width=4).eval()
+    torch.manual_seed(0)
+    plain = DCGAN(replace(images, label_scale=None), g_width=8, d_width=4).eval()
+    z, x, c = torch.randn(2, 100), torch.randn(2, 3, 32, 32), torch.tensor([[5000.0], [5100]])
+    unit = torch.tensor([[0.0], [1]])
+    assert torch.equal(gan.G(z, c), plain.G(z, unit)) and torch.equal(gan.D(x, c), plain.D(x, unit))

@@ -10,6 +10,7 @@ from gantrain.inference.contact_sheet import (
     max_images,
     side_by_side,
 )
+from gantrain.tracking.grids import GAP, HEADER
 
 
 def picture(shade: int, mode: str = "RGB", size: tuple[int, int] = (100, 100)) -> Image.Image:
@@ -59,5 +60,17 @@ def test_beside() -> None:
 
 
 def test_a_sheet_has_a_limit() -> None:
-    assert max_images((1022, 1022)) == MAX_PIXELS // 1024**2
+    assert max_images((1022, 1022)) == MAX_PIXELS // (1024 * (1024 + HEADER))
     assert max_images((10**5, 10**5)) == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_captions_stand_below_their_images(mode: str) -> None:
+    images = [Image.new(mode, (96, 96), shade) for shade in ("white", "grey")]
+    sheet = np.asarray(image_grid(images, ["seed 0: cat", "seed 1: " + "long name " * 20]))
+    assert sheet.shape[:2] == (96 + HEADER, 2 * 96 + GAP)
+    colors = sheet.reshape(*sheet.shape[:2], -1)[..., 0]
+    assert (colors[:96, :96] == 255).all() and (colors[:96, 96 + GAP :] == 128).all()
+    for left in (0, 96 + GAP):
+        assert (colors[96:, left : left + 96] < 100).any()
+    assert (colors[:, 96 : 96 + GAP] == 255).all()  # nothing runs into the gap

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gantrain.errors import ConfigError
-from gantrain.inference.labels import cycle_classes, label_vector
+from gantrain.inference.labels import cycle_classes, label_text, label_vector
 
 CLASSES = {"dim": 3, "kind": "class", "names": ["cat", "dog", "fox"]}
 NUMBERED = {"dim": 3, "kind": "class", "names": ["1", "2", "10"]}  # folders called like this
@@ -65,3 +65,33 @@ def test_classes_cycle_by_seed() -> None:
     assert cycle_classes([0, 4, 2], 3, None).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     with pytest.raises(ConfigError, match="needs class=: give a list of 2 numbers"):
         cycle_classes([0], 2, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("about", "examples"),
+    [
+        (TAGS, [[1.0, 1, 0], [0, 0, 0]]),
+        ({"dim": 3, "kind": "float", "names": ["0", "1", "2"]}, [[0.5, -1, 7], [1, 2, 3]]),
+    ],
+)
+def test_other_labels_are_those_of_training_images(
+    about: dict[str, Any], examples: list[list[float]]
+) -> None:
+    found = cycle_classes([0, 3, 2], 3, about | {"examples": examples})
+    assert found.tolist() == [examples[0], examples[1], examples[0]]
+
+
+@pytest.mark.parametrize(
+    ("vector", "about", "text"),
+    [
+        ([0.0, 1, 0], CLASSES, "dog"),
+        ([0.5, 0.5, 0], CLASSES, "0.5, 0.5, 0"),  # a mix
+        ([1.0, 0, 1], TAGS, "red, big"),
+        ([0.0, 0, 0], TAGS, "no class"),
+        ([1.0, 0], NUMBERS, "1, 0"),
+        ([25.0], {"kind": "float", "names": ["0"]}, "25"),
+        ([0.0, 1], None, "1"),
+    ],
+)
+def test_labels_in_words(vector: list[float], about: dict[str, Any] | None, text: str) -> None:
+    assert label_text(torch.tensor(vector), about) == text

@@ -12,6 +12,7 @@ import gantrain
 from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.truncation import label_centers
 from gantrain.ops.value_range import to_uint8
 from tests.helpers import generators
 
@@ -150,3 +151,24 @@ def test_devices_that_are_not_there(style: Model) -> None:
         pytest.skip("there is a CUDA device")
     with pytest.raises(ConfigError, match="device=cuda, but torch finds no CUDA device"):
         gantrain.load(style.file, device="cuda")
+
+
+def test_truncation_towards_the_mean_of_a_class(style: Model) -> None:
+    c = style.label_batch(range(3), None)
+    assert c is not None
+    centers = label_centers(style.style.mapping, 16, c)
+    other = torch.from_numpy(np.random.RandomState(7).randn(4096, 16)).float()
+    for row, center in zip(c, centers, strict=True):  # of other z: a mean of the class, not of all
+        w = style.mapping(other, row.expand(4096, -1))[:, 0]
+        assert (w.mean(0) - center).abs().max() < 6 * (w.std(0) / 4096**0.5).max()
+    assert (centers[0] - centers[1]).abs().max() > 10 * (w.std(0) / 4096**0.5).max()
+    z = style.latents(range(3))
+    ws = style.mapping(z, c)
+    near = style.mapping(z, c, psi=0.3, cutoff=2, center="class")
+    expected = centers[:, None] + 0.3 * (ws - centers[:, None])
+    torch.testing.assert_close(near[:, :2], expected[:, :2])
+    assert torch.equal(near[:, 2:], ws[:, 2:])
+    assert torch.equal(style.mapping(z, c, center="class"), ws)
+    mean = style.sample("0-5", label="dog", psi=0, center="class")
+    torch.testing.assert_close(mean, mean[:1].expand(6, -1, -1, -1), rtol=0, atol=1e-4)
+    assert (mean[0] - style.sample(0, label="cat", psi=0, center="class")[0]).abs().max() > 0.01

@@ -54,6 +54,17 @@ def test_grid_drops_alpha_for_the_sheet() -> None:
     assert compose_grid({"x": torch.zeros(1, 4, 96, 96)}).mode == "RGB"
 
 
+def test_names_of_rows_stand_left_of_them() -> None:
+    x = torch.ones(2, 1, 96, 96)
+    plain = np.asarray(compose_grid({"x": x}))
+    named = np.asarray(compose_grid({"x": x}, ["cat", "a very long name " * 9]))
+    left = named[:, : -plain.shape[1] - GAP]
+    assert (named[:, -plain.shape[1] :] == plain).all()  # the images stay as they are
+    for row, top in enumerate((HEADER, HEADER + 96 + GAP)):
+        assert (left[top : top + 96] < 128).any(), row
+    assert left.shape[1] <= 168
+
+
 def test_tracker_writes_png_files(tmp_path: Path) -> None:
     Tracker([], tmp_path / "grids").grid(12_500, {"x": torch.zeros(1, 3, 96, 96)})
     with Image.open(tmp_path / "grids" / "grid-000012.500.png") as picture:

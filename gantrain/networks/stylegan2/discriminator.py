@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
+from gantrain.networks.labels import LabelScale
 from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.mapping import LabelMapping, require_labels
@@ -27,8 +28,8 @@ class StyleGAN2Discriminator(nn.Module):
     Koyama 2018, arXiv 1802.05637). Parameter names are those of the reference's checkpoints.
 
     Args:
-        resolution, channels, label_dim, channel_base, channel_max, half_resolutions, conv_clamp:
-            as in `StyleGAN2Generator`.
+        resolution, channels, label_dim, channel_base, channel_max, half_resolutions, conv_clamp,
+            label_scale: as in `StyleGAN2Generator`.
         architecture: "resnet" (residual blocks), "skip" (every block reads the image, downsampled
             to its resolution) or "orig" (neither).
         mbstd_group, mbstd_channels: see `minibatch_stddev`.
@@ -46,6 +47,7 @@ class StyleGAN2Discriminator(nn.Module):
         resolution: list[int],
         channels: int = 3,
         label_dim: int = 0,
+        label_scale: LabelScale | None = None,
         *,
         channel_base: int = 32768,
         channel_max: int = 512,
@@ -66,7 +68,7 @@ class StyleGAN2Discriminator(nn.Module):
         for name, block in blocks.items():
             self.add_module(name, block)
         if label_dim:
-            self.mapping = LabelMapping(label_dim, features)
+            self.mapping = LabelMapping(label_dim, features, label_scale=label_scale)
         self.b4 = Epilogue(
             sizes[0],
             features if label_dim else 1,  # a vector to project, or the logit itself

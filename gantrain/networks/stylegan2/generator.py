@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from gantrain.networks.labels import LabelScale
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.layers import NoiseMode
 from gantrain.networks.stylegan2.mapping import MappingNetwork
@@ -19,6 +20,7 @@ class StyleGAN2Generator(nn.Module):
         resolution: [height, width] in pixels; see `block_sizes` for the possible ones.
         channels: channels of the image.
         label_dim: entries of a label; 0: unconditional.
+        label_scale: [means, deviations] of labels that are numbers; None: labels are classes.
         z_dim, w_dim: entries of the latents z and w.
         mapping_layers: depth of the mapping network.
         channel_base, channel_max: a layer of side s has min(channel_base // s, channel_max)
@@ -39,6 +41,7 @@ class StyleGAN2Generator(nn.Module):
         resolution: list[int],
         channels: int = 3,
         label_dim: int = 0,
+        label_scale: LabelScale | None = None,
         *,
         z_dim: int = 512,
         w_dim: int = 512,
@@ -68,6 +71,7 @@ class StyleGAN2Generator(nn.Module):
             num_ws=self.num_ws,
             layers=mapping_layers,
             w_avg_beta=w_avg_beta,
+            label_scale=label_scale,
         )
 
     def parts(self) -> list[nn.Module]:

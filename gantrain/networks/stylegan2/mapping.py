@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.labels import LabelScale, NumberLabels
 from gantrain.networks.layers import without_autocast
 from gantrain.networks.stylegan2.layers import FullyConnected, normalize_2nd_moment
 from gantrain.ops.precision import at_least_float32
@@ -17,17 +18,21 @@ class LabelMapping(nn.Module):
         label_dim: entries of a label.
         dim: entries of the embedding.
         layers: depth; always 8 in the reference's discriminators.
+        label_scale: see `MappingNetwork`.
     """
 
-    def __init__(self, label_dim: int, dim: int, layers: int = 8) -> None:
+    def __init__(
+        self, label_dim: int, dim: int, layers: int = 8, *, label_scale: LabelScale | None = None
+    ) -> None:
         super().__init__()
-        self.embed = FullyConnected(label_dim, dim)
+        self.numbers = NumberLabels(label_scale, constant=True) if label_scale else nn.Identity()
+        self.embed = FullyConnected(label_dim + bool(label_scale), dim)
         self.layers = layers
         _add_layers(self, dim, dim, layers)
 
     def forward(self, c: Tensor) -> Tensor:
         """Embed labels [N, label_dim] as [N, dim]."""
-        return _run_layers(self, normalize_2nd_moment(self.embed(c)), self.layers)
+        return _run_layers(self, normalize_2nd_moment(self.embed(self.numbers(c))), self.layers)
 
 
 class MappingNetwork(nn.Module):
@@ -42,6 +47,9 @@ class MappingNetwork(nn.Module):
         num_ws: number of w that the synthesis network takes.
         layers: depth.
         w_avg_beta: decay of `w_avg`.
+        label_scale: of labels that are numbers, see `NumberLabels`; None: of classes. The embedding
+            is normalized, which removes the size of its input: without a constant beside it, all
+            positive labels of one number would be the same.
     """
 
     w_avg: Tensor
@@ -55,13 +63,17 @@ class MappingNetwork(nn.Module):
         num_ws: int,
         layers: int = 8,
         w_avg_beta: float = 0.995,
+        label_scale: LabelScale | None = None,
     ) -> None:
         super().__init__()
         self.z_dim, self.label_dim, self.w_dim, self.num_ws = z_dim, label_dim, w_dim, num_ws
         self.layers, self.w_avg_beta = layers, w_avg_beta
         if label_dim:
+            self.numbers = (
+                NumberLabels(label_scale, constant=True) if label_scale else nn.Identity()
+            )
             # At the full learning rate, as in the reference, unlike the layers after it.
-            self.embed = FullyConnected(label_dim, w_dim)
+            self.embed = FullyConnected(label_dim + bool(label_scale), w_dim)
         _add_layers(self, z_dim + (w_dim if label_dim else 0), w_dim, layers)
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
@@ -107,9 +119,9 @@ class MappingNetwork(nn.Module):
     def _input(self, z: Tensor, c: Tensor | None) -> Tensor:
         if not self.label_dim:
             return normalize_2nd_moment(z)
-        labels = require_labels(c, self.label_dim, z)
+        labels = self.embed(self.numbers(require_labels(c, self.label_dim, z)))
         # Both halves are normalized, so that neither dominates.
-        return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(self.embed(labels))], dim=1)
+        return torch.cat([normalize_2nd_moment(z), normalize_2nd_moment(labels)], dim=1)
 
     @torch.no_grad()
     def _update_w_avg(self, w: Tensor) -> None:

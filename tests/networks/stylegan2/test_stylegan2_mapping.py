@@ -63,3 +63,35 @@ def test_the_discriminators_mapping_is_eight_layers_deep() -> None:
     net = LabelMapping(3, 4)
     assert net(torch.eye(3)).shape == (3, 4)
     assert sum(name.startswith("fc") for name, _ in net.named_children()) == 8
+
+
+SCALE = [[50.0], [17.0]]  # of ages, say
+
+
+def test_the_size_of_a_number_counts() -> None:
+    z, c = torch.randn(1, 5).double().repeat(3, 1), torch.tensor([[25.0], [50], [75]]).double()
+    old = mapping(label_dim=1)  # as networks of earlier runs stay
+    torch.testing.assert_close(old(z, c), old(z, c)[:1].expand(3, -1, -1))
+    net = MappingNetwork(5, 1, 4, num_ws=2, layers=2, label_scale=SCALE).double()
+    ws = net(z, c)[:, 0]
+    assert min((ws[i] - ws[j]).norm() for i, j in ((0, 1), (1, 2), (0, 2))) > 0.01 * ws.norm()
+    judge = LabelMapping(1, 4, label_scale=SCALE).double()
+    assert (judge(c[:1]) - judge(c[2:])).norm() > 0.01 * judge(c).norm()
+
+
+def test_the_scale_of_several_numbers_makes_no_difference() -> None:
+    wide = MappingNetwork(5, 2, 4, num_ws=2, layers=2, label_scale=[[1e6, -3], [1e3, 0.1]]).double()
+    unit = MappingNetwork(5, 2, 4, num_ws=2, layers=2, label_scale=[[0.0, 0], [1.0, 1]]).double()
+    parameters = dict(wide.named_parameters())
+    unit.load_state_dict(unit.state_dict() | {k: p.detach() for k, p in parameters.items()})
+    z = torch.randn(2, 5).double()
+    c = torch.tensor([[1e6 + 1e3, -3.0], [1e6, -2.8]]).double()
+    torch.testing.assert_close(wide(z, c), unit(z, torch.tensor([[1.0, 0], [0, 2]]).double()))
+
+
+def test_the_scale_is_saved_with_the_weights() -> None:
+    net = MappingNetwork(5, 1, 4, num_ws=2, layers=2, label_scale=SCALE)
+    other = MappingNetwork(5, 1, 4, num_ws=2, layers=2, label_scale=[[0.0], [1.0]])
+    other.load_state_dict(net.state_dict())  # a run that is resumed with other images
+    z, c = torch.randn(1, 5), torch.tensor([[40.0]])
+    assert torch.equal(other(z, c), net(z, c))
