@@ -19,19 +19,20 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import compose, hydra_errors
+from gantrain.config import compose, hydra_errors, hydra_keys, rules
 from gantrain.config.overrides import hydra_quote
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
 from gantrain.io.files import refuse_links
 from gantrain.runs import preflight
-from gantrain.sweeps import manifest
+from gantrain.sweeps import launchers, manifest
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
 
 DEFAULT_OUT = "sweeps"
+BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 SWEEP_KEYS = ("name", "out", "resume")  # these belong to the sweep, not to its jobs
 # May differ between two starts of a sweep, because neither networks nor images depend on them
@@ -108,10 +109,12 @@ def prepare(
             "with runtime.devices=N for runs on several devices."
         )
     setup_globals()  # the ${hydra:...} resolver
+    _refuse_two_presets(overrides)
     source = compose.config_loader(config_dir)
     typed = [text for text in overrides if _key(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
     cfg = _compose_multirun(source, typed)
+    _check_launcher(cfg)
     grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
     parsed = _parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
     values = {_key(o.input_line or ""): _values(o, grid) for o in parsed if o.is_sweep_override()}
@@ -137,6 +140,25 @@ def prepare(
         _check_slurm(sweep)
     _check_and_write(sweep, source, choices)
     return sweep
+
+
+def _refuse_two_presets(overrides: Sequence[str]) -> None:
+    """Check that what describes the sweep itself is chosen once: it cannot differ between runs."""
+    for group in ("sweep", "launcher"):
+        chosen = dict.fromkeys(x.partition("=")[2] for x in overrides if _key(x) == group)
+        if len(chosen) > 1 or any("," in value for value in chosen):
+            what = "preset" if group == "sweep" else "launcher"
+            raise ConfigError(
+                f"{group}={','.join(chosen)}: {group}= takes one {what}; run them one after the "
+                "other."
+            )
+
+
+def _check_launcher(cfg: DictConfig) -> None:
+    """Check that the launcher is one of gantrain's, also where a YAML of the user chooses it."""
+    target = str(cfg.hydra.launcher["_target_"])
+    if not target.startswith((BASIC_LAUNCHERS, launchers.MODULE)):
+        raise ConfigError(hydra_keys.other_launcher(f"hydra/launcher with _target_={target}"))
 
 
 def _check_slurm(sweep: Sweep) -> None:
@@ -228,6 +250,9 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
             )
         if value is not None and key != "resume":
             settings[key] = str(value)
+    names = {"name": None, "out": DEFAULT_OUT, **settings}
+    if problems := [*rules.name_problems(names)]:
+        raise ConfigError(*problems)
     return settings
 
 

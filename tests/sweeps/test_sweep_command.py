@@ -149,6 +149,22 @@ def test_every_example_can_be_begun(
         (["sweep=optuna", "model.norm=choice(none,bach)"], "Did you mean model.norm=batch?"),
         (["sweep=optuna", "model=dcgan", "model.z_dim=1,2"], "objective=pairs/l1"),
         (["launcher=slurm_detached", "sweep=optuna"], "use launcher=slurm"),
+        (["sweep=cyclegan_lambda,cyclegan_loss"], "sweep= takes one preset"),
+        (["sweep=[cyclegan_lambda,cyclegan_loss]"], "sweep= takes one preset"),
+        (["sweep=cyclegan_lambda", "sweep=cyclegan_loss"], "sweep= takes one preset"),
+        (["launcher=local,slurm"], "launcher= takes one launcher"),
+        (["hydra.sweep.dir=mine"], "makes its own folders: write out=... and name=..."),
+        (["hydra.sweep.subdir=mine"], "write out=... and name=..."),
+        (["+hydra.run.dir=mine"], "write out=... and name=..."),
+        (["hydra.job.chdir=true"], "write out=... and name=..."),
+        (["name=../x"], "name=../x must be a plain folder name"),
+        (["name=a b/c:d"], "must be a plain folder name"),
+        (["name=.."], "must be a plain folder name"),
+        ([f"name={'n' * 300}"], "is too long for a folder: 300 bytes"),
+        ([f"name={'ä' * 128}"], "is too long for a folder: 256 bytes"),
+        (["out="], "out= is empty"),
+        (["hydra/launcher=submitit_local"], "write launcher=local, launcher=slurm"),
+        (["hydra/launcher=submitit_slurm"], "write launcher=local, launcher=slurm"),
     ],
 )
 def test_mistakes_of_sweeps(
@@ -158,6 +174,29 @@ def test_mistakes_of_sweeps(
     answer = gantrain("-m", *BASE, "seed=0,1", *argv)
     assert answer.code == 2 and said in answer.err
     assert os.listdir() == [], "nothing is begun or written"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["hydra.run.dir=rd"], "write out=... and name=..."),
+        (["generate", "run=a", "hydra.run.dir=rd"], "makes its own folders: write out=...."),
+        (["generate", "-m", "seeds=1,2", "hydra/launcher=submitit_local"], "write launcher=local"),
+        ([f"name={'n' * 256}"], "too long for a folder"),
+    ],
+)
+def test_without_a_sweep_too(gantrain: Run, argv: list[str], said: str) -> None:
+    answer = gantrain(*argv, *([] if argv[0] == "generate" else BASE))
+    assert answer.code == 2 and said in answer.err
+    assert os.listdir() == []
+
+
+def test_a_launcher_of_a_yaml_is_refused_too(gantrain: Run) -> None:
+    Path("my/launcher").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /hydra/launcher: submitit_local\n"
+    Path("my/launcher/mine.yaml").write_text(text)
+    answer = gantrain("--config-dir", "my", "launcher=mine", "seed=0,1", *BASE)
+    assert answer.code == 2 and "is a launcher whose runs neither end" in answer.err
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:
