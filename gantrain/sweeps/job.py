@@ -20,6 +20,7 @@ from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
+from gantrain.sweeps.claims import Claim
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -65,11 +66,21 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
     if outcome := existing_outcome(sweep, job, config):
         print(f"{label(sweep, job)}: {outcome.text}", flush=True)
         return outcome.value
-    if RunDirectory(sweep.folder / job.name).in_use():
+    claim = Claim.take(sweep.folder, job.name)
+    if claim is None or RunDirectory(sweep.folder / job.name).in_use():
         print(f"{label(sweep, job)}: {IN_USE}", flush=True)
         if not sweep.grid:  # the next choice depends on its result
             raise SystemExit(EXIT_STOPPED)
         return None
+    try:
+        return _train(sweep, job, config, train)
+    finally:
+        claim.release()
+
+
+def _train(
+    sweep: Sweep, job: Job, config: RunConfig, train: Callable[[RunConfig], float | None]
+) -> float | None:
     print(f"\n{label(sweep, job)}", flush=True)
     manifest.clear_failure(sweep.folder, job.name)
     try:

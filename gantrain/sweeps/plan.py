@@ -26,10 +26,11 @@ from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
 from gantrain.io.files import refuse_links
 from gantrain.runs import preflight
-from gantrain.sweeps import launchers, manifest
+from gantrain.sweeps import claims, launchers, manifest
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
+from gantrain.sweeps.search import Storage, storage_of
 
 DEFAULT_OUT = "sweeps"
 BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
@@ -55,6 +56,8 @@ class Sweep:
         grid: whether all jobs are known in advance (Hydra's basic sweeper).
         maximize: whether the sweeper maximizes the objective; None: it does not use one.
         typed: the overrides for Hydra, as typed but without name=, out= and resume=.
+        storage: where Optuna keeps the trials of a search; None: nowhere.
+        objective: the name of the objective, if typed.
     """
 
     folder: Path
@@ -66,6 +69,8 @@ class Sweep:
     grid: bool
     maximize: bool | None
     typed: tuple[str, ...]
+    storage: Storage | None = None
+    objective: str | None = None
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
@@ -125,8 +130,9 @@ def prepare(
         common.append(f"objective={DEFAULT_OBJECTIVE}")
     choices = list(_combinations(values) if grid else _edges(values))
     name = sweep_settings.get("name") or _default_name(source, common, choices, typed)
+    folder = Path(sweep_settings.get("out", DEFAULT_OUT)) / name
     sweep = Sweep(
-        folder=Path(sweep_settings.get("out", DEFAULT_OUT)) / name,
+        folder=folder,
         command=tuple(argv),
         flags=tuple(_absolute(flags, config_dir)),
         common=tuple(common),
@@ -135,6 +141,8 @@ def prepare(
         grid=grid,
         maximize=_maximize(cfg),
         typed=tuple(typed),
+        storage=storage_of(cfg, folder),
+        objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
@@ -172,28 +180,49 @@ def _check_slurm(sweep: Sweep) -> None:
 
 def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
-    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs")
+    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs", claims.FOLDER)
     existing = manifest.read(sweep.folder)
     if existing is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")
-    old_jobs = list(existing.jobs) if existing else []
-    jobs: list[Job] = []
-    for own in choices:
-        known = [*old_jobs, *jobs]
-        job = manifest.find_job(known, own) or manifest.make_job(known, own, sweep.keys)
-        jobs.append(job)
+    jobs = _jobs(sweep, existing, choices)
     problems: dict[str, None] = {}
-    if existing and any((sweep.folder / job.name / "config.yaml").exists() for job in old_jobs):
-        problems.update(dict.fromkeys(_common_changes(sweep, existing.common)))
-    if not problems:
-        for job in dict.fromkeys(jobs):
-            problems.update(dict.fromkeys(_job_problems(source, sweep.overrides(job))))
+    for job in dict.fromkeys(jobs):
+        problems.update(dict.fromkeys(_job_problems(source, sweep.overrides(job))))
     if problems:
         raise ConfigError(*problems)
-    # A sweeper that chooses by results adds its jobs one by one; `choices` are examples only
-    recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
-    content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
-    manifest.write(sweep.folder, content)
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    with claims.claimed(sweep.folder, "planning"):
+        if (latest := manifest.read(sweep.folder)) != existing:  # another start was quicker
+            jobs = _jobs(sweep, latest, choices)
+        old_jobs = latest.jobs if latest else ()
+        # A sweeper that chooses by results adds its jobs one by one; `choices` are examples only
+        recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
+        content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
+        manifest.write(sweep.folder, content)
+
+
+def _jobs(
+    sweep: Sweep, existing: manifest.Manifest | None, choices: Sequence[list[str]]
+) -> list[Job]:
+    """Return the job of each choice, an old or a new one.
+
+    Raises:
+        ConfigError: the old jobs have other common settings.
+    """
+    old_jobs = list(existing.jobs) if existing else []
+    has_runs = any((sweep.folder / job.name / "config.yaml").exists() for job in old_jobs)
+    if existing and has_runs and (changes := _common_changes(sweep, existing.common)):
+        raise ConfigError(*changes)
+    known = {tuple(sorted(job.overrides)): job for job in old_jobs}
+    names = {job.name for job in old_jobs}
+    jobs = []
+    for own in choices:
+        key = tuple(sorted(own))
+        if key not in known:
+            known[key] = manifest.make_job(names, own, sweep.keys)
+            names.add(known[key].name)
+        jobs.append(known[key])
+    return jobs
 
 
 def _common_changes(sweep: Sweep, old_common: Sequence[str]) -> list[str]:

@@ -11,6 +11,8 @@ import yaml
 
 from gantrain.config import paths
 from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest, plan
+from gantrain.sweeps.claims import Claim
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -197,6 +199,54 @@ def test_a_launcher_of_a_yaml_is_refused_too(gantrain: Run) -> None:
     Path("my/launcher/mine.yaml").write_text(text)
     answer = gantrain("--config-dir", "my", "launcher=mine", "seed=0,1", *BASE)
     assert answer.code == 2 and "is a launcher whose runs neither end" in answer.err
+
+
+@pytest.mark.parametrize("key", ["model.channel_base", "+model.channel_base"])
+@pytest.mark.parametrize(
+    "swept", ["experiment=stylegan_paper256,stylegan_cycle", "model=stylegan,stylegan_cycle"]
+)
+def test_a_key_that_only_swept_choices_have(gantrain: Run, swept: str, key: str) -> None:
+    answer = gantrain("-m", swept, f"{key}=256", "data=shapes")
+    group = swept.partition("=")[0]
+    said = f"in a sweep over {group}: write 'model.channel_base=choice(256)'."
+    assert answer.code == 2 and said in answer.err and "problems" not in answer.err
+
+
+def test_two_starts_plan_one_after_the_other(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start writes its plan while this one checks its runs."""
+    check = plan._job_problems
+
+    def checked_meanwhile(*arguments: Any) -> tuple[str, ...]:
+        Path("sweeps/seeds").mkdir(parents=True, exist_ok=True)
+        jobs = (manifest.Job("seed-7", ("seed=7",)),)
+        manifest.write(Path("sweeps/seeds"), manifest.Manifest((), BASE, jobs))
+        return check(*arguments)
+
+    monkeypatch.setattr(plan, "_job_problems", checked_meanwhile)
+    assert gantrain(*SEEDS).code == 75  # seed-7 is waiting
+    content = manifest.read(Path("sweeps/seeds"))
+    assert content and [job.name for job in content.jobs] == [
+        "seed-7",
+        "seed-0",
+        "seed-1",
+        "seed-2",
+    ]
+
+
+def test_a_run_that_another_start_is_about_to_train_is_left_alone(
+    gantrain: Run, trained: list[str]
+) -> None:
+    gantrain(*SEEDS)
+    Path("sweeps/seeds/seed-1/result.json").unlink()
+    trained.clear()
+    claim = Claim.take(Path("sweeps/seeds"), "seed-1")
+    answer = gantrain(*SEEDS)
+    assert claim is not None
+    claim.release()
+    assert answer.code == 75 and "is being trained by another process" in answer.out
+    assert trained == [] and not Path("sweeps/seeds/failed").exists()
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:

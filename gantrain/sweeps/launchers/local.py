@@ -21,10 +21,12 @@ from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handl
 from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
+from gantrain.sweeps.claims import Claim
 from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
+EXIT_NOT_STARTED = 2
 POLL_SECONDS = 0.1  # between two checks of the processes
 FAILURE_LINES = 12  # of a job's output are recorded when it fails
 PROMPT = "$ gantrain "  # starts the output of each start of a job
@@ -38,11 +40,13 @@ class RunningJob:
         process: its process.
         slot: index into `Local.slots`.
         started: when, by time.monotonic().
+        claim: the right to run it.
     """
 
     process: subprocess.Popen[bytes]
     slot: int
     started: float
+    claim: Claim
 
 
 @dataclass
@@ -126,10 +130,9 @@ class Local(OwnLauncher):
 
     def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
-        if RunDirectory(folder / job.name).in_use():
-            self.print_status(job, IN_USE)
-            outcomes[job] = Outcome("running", None)
-            queue.unfinished.append(job)
+        claim = Claim.take(folder, job.name)
+        if claim is None or RunDirectory(folder / job.name).in_use():
+            self._skip(queue, job, outcomes)
             return
         manifest.clear_failure(folder, job.name)
         log = self._log(job)
@@ -147,7 +150,7 @@ class Local(OwnLauncher):
                 env=self._environment(slot),
                 start_new_session=True,  # only this process receives Ctrl-C, and forwards it
             )
-        queue.running[job] = RunningJob(process, slot, time.monotonic())
+        queue.running[job] = RunningJob(process, slot, time.monotonic(), claim)
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
         self.print_status(job, f"started{devices}; output: {log}")
 
@@ -155,6 +158,7 @@ class Local(OwnLauncher):
         self, queue: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]
     ) -> None:
         running = queue.running.pop(job)
+        running.claim.release()
         queue.free_slots.append(running.slot)
         code = running.process.returncode
         duration = _format_duration(time.monotonic() - running.started)
@@ -164,11 +168,19 @@ class Local(OwnLauncher):
         elif code == EXIT_STOPPED or queue.stopping:
             outcomes[job] = Outcome(f"stopped after {duration}, can be resumed", None)
             queue.unfinished.append(job)
+        elif code == EXIT_NOT_STARTED and RunDirectory(self.sweep.folder / job.name).in_use():
+            return self._skip(queue, job, outcomes)  # somebody trains it without the sweep
         else:
             kind = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
             manifest.record_failure(self.sweep.folder, job.name, kind, _last_lines(self._log(job)))
             outcomes[job] = self.failure_outcome(job)
         self.print_status(job, outcomes[job].text)
+
+    def _skip(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
+        """Leave a job to the process that trains it."""
+        self.print_status(job, IN_USE)
+        outcomes[job] = Outcome("running", None)
+        queue.unfinished.append(job)
 
     def _forward(self, queue: JobQueue, action: Action) -> None:
         """Forward a signal to the jobs, a SIGINT only once: a second one interrupts immediately."""

@@ -17,6 +17,7 @@ from gantrain.errors import ConfigError
 from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
+from gantrain.sweeps.claims import claimed
 from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
@@ -104,12 +105,21 @@ class Slurm(OwnLauncher):
         """
         pairs = self.pair_with_jobs(job_overrides)
         configs = self.compose_jobs(pairs)
-        outcomes = self.finished_without_running(configs)
+        with claimed(self.sweep.folder, "submitting"):
+            outcomes = self._submit_missing(configs)
         unfinished = [job for job in configs if job not in outcomes]
+        if self.waits:
+            self._wait(unfinished, configs, outcomes)
+        no_result = Outcome("submitted", None)
+        return [job_return(o, configs[job], outcomes.get(job, no_result).value) for job, o in pairs]
+
+    def _submit_missing(self, configs: dict[Job, DictConfig]) -> dict[Job, Outcome]:
+        """Submit what is neither done nor queued; return the outcomes of what is not submitted."""
+        outcomes = self.finished_without_running(configs)
         queue = slurm_queue.require_states()
         submitted = manifest.slurm_jobs(self.sweep.folder)
         new = []
-        for job in unfinished:
+        for job in (job for job in configs if job not in outcomes):
             if (job_id := submitted.get(job.name, {}).get("job_id")) in queue:
                 self.print_status(job, f"is already Slurm job {job_id} ({queue[job_id].lower()})")
             elif RunDirectory(self.sweep.folder / job.name).in_use():
@@ -121,10 +131,7 @@ class Slurm(OwnLauncher):
                 new.append(job)
         if new:
             self._submit(new)
-        if self.waits:
-            self._wait(unfinished, configs, outcomes)
-        no_result = Outcome("submitted", None)
-        return [job_return(o, configs[job], outcomes.get(job, no_result).value) for job, o in pairs]
+        return outcomes
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         import submitit
