@@ -254,6 +254,8 @@ def name_problems(config: Config) -> Iterator[str]:
             f"name={name[:20]}... is too long for a folder: {size} bytes, and at most "
             f"{LONGEST_NAME} are possible."
         )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in str(config["out"]).split("/")):
+        yield f"out={config['out'][:20]}... has a folder whose name is too long."
     if not config["out"]:
         yield "out= is empty: give a folder, for example out=runs."
 

@@ -24,7 +24,7 @@ from gantrain.config.overrides import hydra_quote
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.io.files import refuse_links
+from gantrain.io.files import folder_as_config_error, refuse_links
 from gantrain.runs import preflight
 from gantrain.sweeps import claims, launchers, manifest
 from gantrain.sweeps.launchers import slurm_queue
@@ -146,7 +146,8 @@ def prepare(
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
-    _check_and_write(sweep, source, choices)
+    with folder_as_config_error(sweep.folder):
+        _check_and_write(sweep, source, choices)
     return sweep
 
 

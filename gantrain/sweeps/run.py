@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 
 from gantrain.config.overrides import quote
+from gantrain.errors import RunError
+from gantrain.io.files import disk_full_reason
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
 from gantrain.sweeps import manifest, plan, search, table
 from gantrain.sweeps.launchers import register, slurm_queue
@@ -55,6 +57,13 @@ def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None
         stopped = True
     except KeyboardInterrupt:
         stopped = True
+    except OSError as error:
+        if why := disk_full_reason(error):
+            raise RunError(
+                f"{sweep.folder} cannot be written ({why}). What its runs have saved is intact: "
+                "make room, then repeat the command."
+            ) from error
+        raise
     except ValueError:  # Optuna raises it about a study without a single result
         if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise

@@ -1,5 +1,6 @@
 """gantrain -m: where runs go, what repeating the command does, what failures do."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from gantrain.config import paths
+from gantrain.errors import RunError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest, plan
 from gantrain.sweeps.claims import Claim
@@ -203,7 +205,8 @@ def test_a_launcher_of_a_yaml_is_refused_too(gantrain: Run) -> None:
 
 @pytest.mark.parametrize("key", ["model.channel_base", "+model.channel_base"])
 @pytest.mark.parametrize(
-    "swept", ["experiment=stylegan_paper256,stylegan_cycle", "model=stylegan,stylegan_cycle"]
+    "swept",
+    ["experiment=stylegan_paper256,stylegan_cycle", "experiment=stylegan_cycle,stylegan_cifar"],
 )
 def test_a_key_that_only_swept_choices_have(gantrain: Run, swept: str, key: str) -> None:
     answer = gantrain("-m", swept, f"{key}=256", "data=shapes")
@@ -247,6 +250,52 @@ def test_a_run_that_another_start_is_about_to_train_is_left_alone(
     claim.release()
     assert answer.code == 75 and "is being trained by another process" in answer.out
     assert trained == [] and not Path("sweeps/seeds/failed").exists()
+
+
+def test_the_record_of_a_failure_says_why(
+    gantrain: Run, behaviour: dict[int, BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour[0] = behaviour[1] = SystemExit(1)
+    log = "10 kimg\nALARM at 0 kimg, nonfinite: The gradient was not finite.\nState saved.\n"
+    Path("sweeps/seeds/seed-0").mkdir(parents=True)
+    Path("sweeps/seeds/seed-0/log.txt").write_text(log)
+    answer = gantrain(*SEEDS)
+    texts = [
+        json.loads(Path(f"sweeps/seeds/failed/seed-{i}.json").read_text())["text"] for i in (0, 1)
+    ]
+    assert texts[0] == "ALARM at 0 kimg, nonfinite: The gradient was not finite."
+    assert "before sweeps/seeds/seed-1/log.txt was written" in texts[1]
+    assert f"failed (exit code 1): {texts[0]}" in answer.out
+
+
+@pytest.mark.parametrize("out", ["ro", "ro/deeper"])
+def test_a_folder_that_cannot_be_written(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def refuse(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    answer = gantrain(*SEEDS, f"out={out}")
+    said = f"Error: {out}/seeds cannot be written (Read-only file system): give another out="
+    assert answer.code == 2 and said in answer.err
+
+
+def test_a_disk_that_fills_up(
+    gantrain: Run, behaviour: dict[int, BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour[1] = RunError("Writing failed. Everything saved in sweeps/seeds/seed-1 is intact.")
+    answer = gantrain(*SEEDS)
+    assert answer.code == 1 and "2 done, 1 failed" in answer.out
+    record = json.loads(Path("sweeps/seeds/failed/seed-1.json").read_text())
+    assert record["kind"] == "RunError" and "seed-1 is intact" in record["text"]
+
+    def full(path: Path, content: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(manifest, "write_json", full)  # not even the record can be written
+    answer = gantrain(*SEEDS, "name=seeds2")
+    assert answer.code == 2 and "sweeps/seeds2 cannot be written (No space left" in answer.err
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:

@@ -18,7 +18,7 @@ from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
 from gantrain.sweeps.claims import claimed
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
+from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome, reason
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
@@ -61,7 +61,7 @@ class SlurmRun:
             # submitit exits with -1 after it has requeued the job.
             if error.code not in (EXIT_STOPPED, None, 0, -1):
                 kind = f"exit code {error.code}"
-                text = f"see {self.folder / self.name / 'log.txt'}"
+                text = reason(self.folder / self.name)
                 manifest.record_failure(self.folder, self.name, kind, text)
             raise
         except Exception as error:
