@@ -129,17 +129,24 @@ class Slurm(OwnLauncher):
                 outcomes[job] = Outcome(IN_USE, None)
             else:
                 new.append(job)
-        if new:
-            self._submit(new)
+        size = max(1, slurm_queue.max_array_size() or len(new))
+        parts = [new[start : start + size] for start in range(0, len(new), size)]
+        if len(parts) > 1:
+            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        for part in parts:  # what is submitted is recorded, also if a later part is rejected
+            self._submit(part, len(parts))
         return outcomes
 
-    def _submit(self, jobs: Sequence[Job]) -> None:
+    def _submit(self, jobs: Sequence[Job], parts: int) -> None:
+        """Submit one of `parts` arrays, which together keep to array_parallelism."""
         import submitit
         from submitit.core.utils import FailedJobError
 
         options = dict(self.options)
         folder = Path(options.pop("submitit_folder")).absolute()
         retries = options.pop("max_num_timeout")
+        if limit := options.get("array_parallelism"):
+            options["array_parallelism"] = max(1, limit // parts)
         sweep_folder = self.sweep.folder.absolute()
         runs = [
             SlurmRun(self.command_line, self.sweep.command_line(job), sweep_folder, job.name)
