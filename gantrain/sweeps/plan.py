@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.config import compose, hydra_errors, hydra_keys, rules
-from gantrain.config.overrides import hydra_quote
+from gantrain.config.overrides import quote
+from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
@@ -31,8 +32,10 @@ from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
 from gantrain.sweeps.search import Storage, storage_of
+from gantrain.tracking.waiting import waiting
 
 DEFAULT_OUT = "sweeps"
+MANY = 20  # runs whose check takes noticeable time
 BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 SWEEP_KEYS = ("name", "out", "resume")  # these belong to the sweep, not to its jobs
@@ -56,8 +59,11 @@ class Sweep:
         grid: whether all jobs are known in advance (Hydra's basic sweeper).
         maximize: whether the sweeper maximizes the objective; None: it does not use one.
         typed: the overrides for Hydra, as typed but without name=, out= and resume=.
+        variants: composes the jobs.
         storage: where Optuna keeps the trials of a search; None: nowhere.
         objective: the name of the objective, if typed.
+        planned: the jobs by their sorted overrides, as far as they are known in advance.
+        configs: the checked settings of jobs by name.
     """
 
     folder: Path
@@ -69,19 +75,36 @@ class Sweep:
     grid: bool
     maximize: bool | None
     typed: tuple[str, ...]
+    variants: compose.Variants = field(compare=False, repr=False)
     storage: Storage | None = None
     objective: str | None = None
+    planned: dict[tuple[str, ...], Job] = field(default_factory=dict, compare=False, repr=False)
+    configs: dict[str, RunConfig] = field(default_factory=dict, compare=False, repr=False)
+
+    def config(self, job: Job) -> RunConfig:
+        """Return the checked settings of the job, in its own directory.
+
+        Raises:
+            ConfigError: lists the problems of its settings.
+        """
+        if job.name not in self.configs:
+            cfg = self.variants.config([*job.overrides, *self._location(job)])
+            self.configs[job.name] = load_run_config(cfg, typed_keys=())
+        return self.configs[job.name]
+
+    def _location(self, job: Job) -> list[str]:
+        return [f"out={quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
         common = {_key(text) for text in self.common}
         own = [text for text in overrides if _key(text) not in common and not _is_hydra(text)]
-        return manifest.add_job(self.folder, own, self.keys)
+        planned = self.planned.get(tuple(sorted(own)))
+        return planned or manifest.add_job(self.folder, own, self.keys)
 
     def overrides(self, job: Job) -> list[str]:
         """Return the overrides with which `gantrain train` trains or resumes the job."""
-        location = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
-        return [*self.common, *job.overrides, *location]
+        return [*self.common, *job.overrides, *self._location(job)]
 
     def command_line(self, job: Job) -> list[str]:
         """Return the command line of the job, after `gantrain`."""
@@ -141,13 +164,14 @@ def prepare(
         grid=grid,
         maximize=_maximize(cfg),
         typed=tuple(typed),
+        variants=compose.Variants(source, "train", common),
         storage=storage_of(cfg, folder),
         objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
     with folder_as_config_error(sweep.folder):
-        _check_and_write(sweep, source, choices)
+        _check_and_write(sweep, choices)
     return sweep
 
 
@@ -179,7 +203,7 @@ def _check_slurm(sweep: Sweep) -> None:
         )
 
 
-def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[list[str]]) -> None:
+def _check_and_write(sweep: Sweep, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
     refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs", claims.FOLDER)
     existing = manifest.read(sweep.folder)
@@ -187,8 +211,12 @@ def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[lis
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")
     jobs = _jobs(sweep, existing, choices)
     problems: dict[str, None] = {}
-    for job in dict.fromkeys(jobs):
-        problems.update(dict.fromkeys(_job_problems(source, sweep.overrides(job))))
+    count = len(set(jobs))
+    if count >= MANY:
+        print(f"Checking {count} runs.", flush=True)
+    with waiting(f"checking {count} runs"):
+        for job in dict.fromkeys(jobs):
+            problems.update(dict.fromkeys(_job_problems(sweep, job)))
     if problems:
         raise ConfigError(*problems)
     sweep.folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +228,8 @@ def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[lis
         recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
         content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
         manifest.write(sweep.folder, content)
+    if sweep.grid:
+        sweep.planned.update({tuple(sorted(job.overrides)): job for job in recorded})
 
 
 def _jobs(
@@ -251,10 +281,9 @@ def _is_mutable(key: str) -> bool:
     return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in MUTABLE_KEYS)
 
 
-def _job_problems(source: compose.Loader, overrides: list[str]) -> tuple[str, ...]:
+def _job_problems(sweep: Sweep, job: Job) -> tuple[str, ...]:
     try:
-        cfg = compose.task_config(source, "train", overrides)
-        preflight.check(load_run_config(cfg, typed_keys=()))
+        preflight.check(sweep.config(job))
     except ConfigError as error:
         return error.problems
     return ()

@@ -10,7 +10,7 @@ from gantrain.errors import RunError
 from gantrain.io.files import disk_full_reason
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
 from gantrain.sweeps import manifest, plan, search, table
-from gantrain.sweeps.launchers import register, slurm_queue
+from gantrain.sweeps.launchers import MODULE, register, slurm_queue
 from gantrain.sweeps.plan import Sweep
 
 EXIT_FAILED, EXIT_STOPPED = 1, 75
@@ -42,7 +42,7 @@ def run(
         search.silence_optuna()
         with search.only_search(sweep.folder):
             return _run(sweep, search.continued(sweep), start)
-    return _run(sweep, [], start)
+    return _run(sweep, [f"hydra.sweeper._target_={MODULE}.Grid"], start)
 
 
 def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None]) -> int:

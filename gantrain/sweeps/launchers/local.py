@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
 
+from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
@@ -93,19 +93,19 @@ class Local(OwnLauncher):
             ConfigError: there are too few devices.
         """
         pairs = self.pair_with_jobs(job_overrides)
-        configs = self.compose_jobs(pairs)
+        configs = self.configs_of(job for job, _ in pairs)
         outcomes = self.finished_without_running(configs)
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
             self._assign_slots(configs, len(waiting))
             with handle_signals() as signals:
                 self._run_all(waiting, configs, outcomes, signals)
-        return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
+        return [job_return(o, outcomes[job].value) for job, o in pairs]
 
     def _run_all(
         self,
         waiting: list[Job],
-        configs: dict[Job, DictConfig],
+        configs: dict[Job, RunConfig],
         outcomes: dict[Job, Outcome],
         signals: Signals,
     ) -> None:
@@ -154,9 +154,7 @@ class Local(OwnLauncher):
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
         self.print_status(job, f"started{devices}; output: {log}")
 
-    def _end(
-        self, queue: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]
-    ) -> None:
+    def _end(self, queue: JobQueue, job: Job, cfg: RunConfig, outcomes: dict[Job, Outcome]) -> None:
         running = queue.running.pop(job)
         running.claim.release()
         queue.free_slots.append(running.slot)
@@ -195,7 +193,7 @@ class Local(OwnLauncher):
                 print_line(f"Stopping: {count} running jobs save their state.")
             queue.stopping = action
 
-    def _assign_slots(self, configs: dict[Job, DictConfig], count: int) -> None:
+    def _assign_slots(self, configs: dict[Job, RunConfig], count: int) -> None:
         """Set `slots`, the visible devices of each job at a time ("" for none), and `threads`."""
         cfgs = list(configs.values())
         kinds = {str(cfg.runtime.device) for cfg in cfgs}

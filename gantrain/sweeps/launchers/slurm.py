@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from gantrain.config.train import RunConfig
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.io.files import write_json
@@ -104,16 +105,16 @@ class Slurm(OwnLauncher):
             SystemExit: 75 when interrupted while waiting.
         """
         pairs = self.pair_with_jobs(job_overrides)
-        configs = self.compose_jobs(pairs)
+        configs = self.configs_of(job for job, _ in pairs)
         with claimed(self.sweep.folder, "submitting"):
             outcomes = self._submit_missing(configs)
         unfinished = [job for job in configs if job not in outcomes]
         if self.waits:
             self._wait(unfinished, configs, outcomes)
         no_result = Outcome("submitted", None)
-        return [job_return(o, configs[job], outcomes.get(job, no_result).value) for job, o in pairs]
+        return [job_return(o, outcomes.get(job, no_result).value) for job, o in pairs]
 
-    def _submit_missing(self, configs: dict[Job, DictConfig]) -> dict[Job, Outcome]:
+    def _submit_missing(self, configs: dict[Job, RunConfig]) -> dict[Job, Outcome]:
         """Submit what is neither done nor queued; return the outcomes of what is not submitted."""
         outcomes = self.finished_without_running(configs)
         queue = slurm_queue.require_states()
@@ -176,7 +177,7 @@ class Slurm(OwnLauncher):
         write_json(self.sweep.folder / manifest.SLURM_FILE, submitted)
 
     def _wait(
-        self, jobs: list[Job], configs: dict[Job, DictConfig], outcomes: dict[Job, Outcome]
+        self, jobs: list[Job], configs: dict[Job, RunConfig], outcomes: dict[Job, Outcome]
     ) -> None:
         """Wait until each job is done, has failed or has left the queue."""
         old_times = {job: self._result_time(job) for job in jobs}
