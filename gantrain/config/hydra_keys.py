@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gantrain.errors import ConfigError
+
 FOLDER_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 FOLDER_KEYS += ("hydra.output_subdir", "hydra.job.chdir")
 LAUNCHER_GROUP = "hydra/launcher"
@@ -36,3 +38,19 @@ def other_launcher(what: str) -> str:
         f"{what} is a launcher whose runs neither end with Ctrl-C nor are found again: write "
         "launcher=local, launcher=slurm or launcher=slurm_detached."
     )
+
+
+def refuse_two_presets(overrides: Iterable[str]) -> None:
+    """Check that what describes a sweep itself is chosen once: it cannot differ between runs.
+
+    Raises:
+        ConfigError: there are several presets or launchers.
+    """
+    pairs = [text.lstrip("+").partition("=") for text in overrides]
+    for group, what in (("sweep", "preset"), ("launcher", "launcher")):
+        chosen = dict.fromkeys(value for key, _, value in pairs if key.partition("@")[0] == group)
+        if len(chosen) > 1 or any("," in value for value in chosen):
+            raise ConfigError(
+                f"{group}={','.join(chosen)}: {group}= takes one {what}; run them one after the "
+                "other."
+            )

@@ -137,7 +137,7 @@ def prepare(
             "with runtime.devices=N for runs on several devices."
         )
     setup_globals()  # the ${hydra:...} resolver
-    _refuse_two_presets(overrides)
+    hydra_keys.refuse_two_presets(overrides)
     source = compose.config_loader(config_dir)
     typed = [text for text in overrides if _key(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
@@ -173,18 +173,6 @@ def prepare(
     with folder_as_config_error(sweep.folder):
         _check_and_write(sweep, choices)
     return sweep
-
-
-def _refuse_two_presets(overrides: Sequence[str]) -> None:
-    """Check that what describes the sweep itself is chosen once: it cannot differ between runs."""
-    for group in ("sweep", "launcher"):
-        chosen = dict.fromkeys(x.partition("=")[2] for x in overrides if _key(x) == group)
-        if len(chosen) > 1 or any("," in value for value in chosen):
-            what = "preset" if group == "sweep" else "launcher"
-            raise ConfigError(
-                f"{group}={','.join(chosen)}: {group}= takes one {what}; run them one after the "
-                "other."
-            )
 
 
 def _check_launcher(cfg: DictConfig) -> None:

@@ -139,5 +139,6 @@ def _close_open_trials(study: Any, sweep: Sweep) -> None:
             study.tell(trial.number, value)
         else:
             study.tell(trial.number, state=TrialState.FAIL)
-            with warnings.catch_warnings(action="ignore"):  # Optuna calls it experimental
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna calls it experimental
                 study.enqueue_trial(trial.params)
