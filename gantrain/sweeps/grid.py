@@ -11,7 +11,7 @@ class Grid(BasicSweeper):
     """Launches all combinations. It does not compose each of them once more to check it."""
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
-        # As in the base class, whose call of super() fails once Hydra has executed its module again.
+        # As in the base class, whose super() fails once Hydra has executed its module again.
         self.overrides = None
         self.batch_index = 0
         self.max_batch_size = max_batch_size
