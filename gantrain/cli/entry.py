@@ -13,7 +13,7 @@ from gantrain import __version__, config
 from gantrain.cli import session
 from gantrain.cli.arguments import Arguments, parse, positional_overrides
 from gantrain.cli.saved_overrides import prepend_saved
-from gantrain.config import paths
+from gantrain.config import hydra_keys, paths
 from gantrain.config.overrides import as_typed, in_runs
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError, RunError
@@ -163,6 +163,8 @@ def _run(arguments: Arguments) -> int:
         _default_to_quickstart(arguments)
         _drop_null_choices(arguments.overrides)
     arguments.overrides += positional_overrides(arguments)
+    if refused := [*hydra_keys.problems(arguments.command, arguments.overrides)]:
+        raise ConfigError(*refused)
     if arguments.sweep and arguments.display_flag:
         raise ConfigError(
             f"{arguments.display_flag} shows the config of a single run and does not work with -m: "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Sequence
 from functools import cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -15,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gantrain.config import load, paths
 from gantrain.errors import ConfigError
@@ -155,3 +157,40 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
     with read_write(cfg), open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+class Variants:
+    """The configs of many jobs that differ in a few keys: what they share is composed once.
+
+    Args:
+        source: from `config_loader`.
+        command: name of the command.
+        common: the overrides of every job.
+    """
+
+    def __init__(self, source: Loader, command: str, common: Sequence[str]) -> None:
+        self._source, self._command, self._common = source, command, tuple(common)
+        self._parser = OverridesParser.create(config_loader=source)
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
+
+    def config(self, own: Sequence[str]) -> DictConfig:
+        """Return the config of one job as the command sees it, without the `hydra` node.
+
+        Args:
+            own: its overrides after the common ones.
+
+        Raises:
+            HydraException, OmegaConfBaseException: the overrides do not compose.
+        """
+        parsed = self._parser.parse_overrides(list(own))
+        keys = [x for x in parsed if not self._source.repository.group_exists(x.key_or_group)]
+        groups = tuple(str(x.input_line) for x in parsed if x not in keys)
+        if groups not in self._bases:
+            overrides = [*self._common, *groups]
+            self._bases[groups] = task_config(self._source, self._command, overrides)
+        base = self._bases[groups]
+        if "${hydra:" in OmegaConf.to_yaml(base) or any("${hydra:" in text for text in own):
+            return task_config(self._source, self._command, [*self._common, *own])
+        cfg = copy.deepcopy(base)
+        self._source._apply_overrides_to_config(keys, cfg)
+        return cfg

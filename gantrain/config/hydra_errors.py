@@ -83,6 +83,10 @@ def examine(
             swept_groups.append(f"{override.key_or_group}={_first_choice(override)}")
         else:
             groups.append(text)
+    if sweep and (found := _swept_key_problems(source, command, groups, swept_groups, keys)):
+        said = {text for text, _ in found}
+        problems += found
+        keys = [key for key in keys if str(key.input_line) not in said]
     reusable = unfinished is not None and unfinished[0] == overrides and not sweep
     if reusable and unfinished and all(_only_changes(key) for key in keys):
         problems += find_problems(unfinished[1], source, command, groups, keys)
@@ -98,8 +102,6 @@ def examine(
         for text in (str(key.input_line) for key in keys)
         if text not in wrong and parse(text) is None
     ]
-    if not problems:
-        return _swept_key_problems(source, command, groups, swept_groups, keys)
     wrong = {text for text, _ in problems}
     if not sweep:
         rest = [text for text in overrides if text not in wrong]
@@ -212,20 +214,22 @@ def _swept_key_problems(
 ) -> list[tuple[str, str]]:
     """Report keys that only a swept choice has: Hydra first composes without the sweeps."""
     try:
-        existing = set(dotted(plain_config(compose.compose(source, command, groups))))
+        before, after = (
+            set(dotted(plain_config(compose.compose(source, command, chosen))))
+            for chosen in (groups, [*groups, *swept_groups])
+        )
     except (HydraException, OmegaConfBaseException):
         return []
-    sections = {text.partition("=")[0] for text in swept_groups}
+    swept = " and ".join(text.partition("=")[0] for text in swept_groups)
     return [
         (
             str(override.input_line),
-            f"{key}={typed_value(override)} in a sweep over {key.partition('.')[0]}: write "
+            f"{key}={typed_value(override)} in a sweep over {swept}: write "
             f"'{key}=choice({typed_value(override)})'.",
         )
         for override in keys
-        if (key := override.key_or_group).partition(".")[0] in sections
-        and key not in existing
-        and not override.is_sweep_override()
+        if (key := override.key_or_group) in after - before
+        and not (override.is_sweep_override() or override.is_force_add() or override.is_delete())
     ]
 
 

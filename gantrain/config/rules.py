@@ -6,6 +6,7 @@ a model without a `generator` key. Every value has already passed its own check.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from gantrain.errors import format_value
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
 Config = dict[str, Any]
+LONGEST_NAME = 255  # bytes, on every usual file system
 PAIR_METRICS = ("l1", "psnr", "ssim")  # see metrics.paired
 # The sides of an image must be multiples of this, by generator
 MULTIPLES = {"resnet": 4, "unet_128": 128, "unet_256": 256}
@@ -247,6 +249,13 @@ def name_problems(config: Config) -> Iterator[str]:
     name = config["name"]
     if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
         yield f"name={name} must be a plain folder name: its parent folder is out=..."
+    elif name is not None and (size := len(os.fsencode(name))) > LONGEST_NAME:
+        yield (
+            f"name={name[:20]}... is too long for a folder: {size} bytes, and at most "
+            f"{LONGEST_NAME} are possible."
+        )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in str(config["out"]).split("/")):
+        yield f"out={config['out'][:20]}... has a folder whose name is too long."
     if not config["out"]:
         yield "out= is empty: give a folder, for example out=runs."
 

@@ -124,6 +124,21 @@ def unwritable_as_config_error(setting: str, path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def folder_as_config_error(path: Path) -> Iterator[None]:
+    """Raise a ConfigError that names the folder if nothing can be written in it inside the block.
+
+    Args:
+        path: the folder of a run or a sweep, made up of `out` and `name`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}): give another out= or name=."
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
     with atomic_write(path) as file:

@@ -18,7 +18,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import write_json, write_text
+from gantrain.io.files import folder_as_config_error, write_json, write_text
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
 from gantrain.runs.resume import ExistingRun
@@ -202,8 +202,9 @@ def create(config: RunConfig, data: str) -> RunDirectory:
         ConfigError: another process has just created it.
     """
     model = config.model["_target_"].split(".")[-2]
-    directory = RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
-    lock(directory, config)
+    with folder_as_config_error(Path(config.out, config.name or "")):
+        directory = RunDirectory.create(Path(config.out), config.name, f"{model}-{data}")
+        lock(directory, config)
     if not directory.is_unused():
         directory.unlock()
         raise ConfigError(

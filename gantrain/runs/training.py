@@ -91,8 +91,9 @@ def run(
             config = lifecycle.recorded_config(config, existing)
             return _run(config, overrides, data_name, data, existing, precision, world)
         except (OSError, RuntimeError, MemoryError) as error:
+            where = existing.directory.path if existing else Path(config.out, config.name or "")
             if why := disk_full_reason(error):
-                raise RunError(DISK_FULL.format(out=config.out, why=why)) from error
+                raise RunError(DISK_FULL.format(out=where, why=why)) from error
             if memory.is_exhausted(error):
                 raise _out_of_memory(error, precision, "Try a smaller train.batch.") from error
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +21,7 @@ from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
+from gantrain.sweeps.claims import Claim
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -65,21 +67,32 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
     if outcome := existing_outcome(sweep, job, config):
         print(f"{label(sweep, job)}: {outcome.text}", flush=True)
         return outcome.value
-    if RunDirectory(sweep.folder / job.name).in_use():
+    claim = Claim.take(sweep.folder, job.name)
+    if claim is None or RunDirectory(sweep.folder / job.name).in_use():
         print(f"{label(sweep, job)}: {IN_USE}", flush=True)
         if not sweep.grid:  # the next choice depends on its result
             raise SystemExit(EXIT_STOPPED)
         return None
+    try:
+        return _train(sweep, job, config, train)
+    finally:
+        claim.release()
+
+
+def _train(
+    sweep: Sweep, job: Job, config: RunConfig, train: Callable[[RunConfig], float | None]
+) -> float | None:
     print(f"\n{label(sweep, job)}", flush=True)
     manifest.clear_failure(sweep.folder, job.name)
     try:
         value = train(config)
     except ConfigError as error:
-        return _fail(sweep, job, "ConfigError", str(error))
+        return _fail(sweep, job, type(error).__name__, str(error))
     except SystemExit as error:
         if error.code in (EXIT_STOPPED, None, 0):
             raise
-        return _fail(sweep, job, f"exit code {error.code}", "the reason is printed above")
+        text = reason(sweep.folder / job.name)
+        return _fail(sweep, job, f"exit code {error.code}", text)
     except Exception as error:
         return _fail(sweep, job, type(error).__name__, traceback.format_exc())
     return value if value is not None and value == value else None
@@ -138,6 +151,22 @@ def label(sweep: Sweep, job: Job) -> str:
     jobs = sweep.jobs()
     number = next((n for n, other in enumerate(jobs, 1) if other.name == job.name), 0)
     return f"[{number}/{len(jobs)}] {job.name}" if sweep.grid else f"[{number}] {job.name}"
+
+
+def reason(run: Path) -> str:
+    """Return why a run ended, as its log says last.
+
+    Args:
+        run: its directory.
+    """
+    file = RunDirectory(run).log
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"it ended before {file} was written; its output says why"
+    lines = [line for line in lines if line.strip()]
+    faults = [line for line in lines if line.startswith(("ALARM", "Error"))]
+    return [*lines, *faults][-1] if lines else f"{file} is empty; its output says why"
 
 
 def _is_final(sweep: Sweep, job: Job) -> bool:

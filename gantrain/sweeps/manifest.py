@@ -10,24 +10,19 @@ table.csv           settings and results
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from gantrain.errors import ConfigError
 from gantrain.io.files import read_json, write_json
 from gantrain.io.plain_files import load_json
 from gantrain.runs import status
+from gantrain.sweeps.claims import claimed
 from gantrain.sweeps.naming import job_name, short_hash
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 SWEEP_FILE = "sweep.json"
 SLURM_FILE = "jobs.json"
@@ -116,11 +111,11 @@ def add_job(folder: Path, overrides: Sequence[str], keys: Sequence[str]) -> Job:
         overrides: the job's own overrides, in any order.
         keys: all keys that the sweep varies.
     """
-    with _lock(folder):
+    with claimed(folder, "adding a run"):
         manifest = read(folder)
         assert manifest is not None
         if (job := find_job(manifest.jobs, overrides)) is None:
-            job = make_job(manifest.jobs, overrides, keys)
+            job = make_job({job.name for job in manifest.jobs}, overrides, keys)
             jobs = (*manifest.jobs, job)
             write(folder, Manifest(manifest.command, manifest.common, jobs))
     return job
@@ -137,17 +132,17 @@ def find_job(jobs: Sequence[Job], overrides: Sequence[str]) -> Job | None:
     return next((job for job in jobs if sorted(job.overrides) == sorted_overrides), None)
 
 
-def make_job(jobs: Sequence[Job], overrides: Sequence[str], keys: Sequence[str]) -> Job:
-    """Return a new job with a name that none of `jobs` has; see `naming.job_name`.
+def make_job(names: Collection[str], overrides: Sequence[str], keys: Sequence[str]) -> Job:
+    """Return a new job with a name of its own; see `naming.job_name`.
 
     Args:
-        jobs: those of the sweep so far.
+        names: those of the sweep's jobs so far.
         overrides: of the new job.
         keys: all keys that the sweep varies.
     """
     name = job_name(overrides, keys)
     # An earlier start may have varied other keys with the same last part
-    if any(job.name == name for job in jobs):
+    if name in names:
         name = f"{name}-{short_hash(overrides)}"
     return Job(name, tuple(overrides))
 
@@ -199,16 +194,6 @@ def _is_slurm_job(job: Any) -> bool:
         and all(isinstance(value, str) for value in job.values())
         and re.fullmatch(r"\d+(_\d+)?", job.get("job_id", "")) is not None
     )
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[TextIO | None]:
-    """Let one process at a time into the block, if the file system supports locks."""
-    with open(folder / f".{SWEEP_FILE}.lock", "w") as file:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
 
 
 def job_state(folder: Path, name: str, queue: Mapping[str, str] | None = None) -> status.State:

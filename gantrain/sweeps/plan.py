@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,24 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.config import compose, hydra_errors
-from gantrain.config.overrides import hydra_quote
+from gantrain.config import compose, hydra_errors, hydra_keys, rules
+from gantrain.config.overrides import quote
+from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.io.files import refuse_links
+from gantrain.io.files import folder_as_config_error, refuse_links
 from gantrain.runs import preflight
-from gantrain.sweeps import manifest
+from gantrain.sweeps import claims, launchers, manifest
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
+from gantrain.sweeps.search import Storage, storage_of
+from gantrain.tracking.waiting import waiting
 
 DEFAULT_OUT = "sweeps"
+MANY = 20  # runs whose check takes noticeable time
+BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 SWEEP_KEYS = ("name", "out", "resume")  # these belong to the sweep, not to its jobs
 # May differ between two starts of a sweep, because neither networks nor images depend on them
@@ -54,6 +59,11 @@ class Sweep:
         grid: whether all jobs are known in advance (Hydra's basic sweeper).
         maximize: whether the sweeper maximizes the objective; None: it does not use one.
         typed: the overrides for Hydra, as typed but without name=, out= and resume=.
+        variants: composes the jobs.
+        storage: where Optuna keeps the trials of a search; None: nowhere.
+        objective: the name of the objective, if typed.
+        planned: the jobs by their sorted overrides, as far as they are known in advance.
+        configs: the checked settings of jobs by name.
     """
 
     folder: Path
@@ -65,17 +75,36 @@ class Sweep:
     grid: bool
     maximize: bool | None
     typed: tuple[str, ...]
+    variants: compose.Variants = field(compare=False, repr=False)
+    storage: Storage | None = None
+    objective: str | None = None
+    planned: dict[tuple[str, ...], Job] = field(default_factory=dict, compare=False, repr=False)
+    configs: dict[str, RunConfig] = field(default_factory=dict, compare=False, repr=False)
+
+    def config(self, job: Job) -> RunConfig:
+        """Return the checked settings of the job, in its own directory.
+
+        Raises:
+            ConfigError: lists the problems of its settings.
+        """
+        if job.name not in self.configs:
+            cfg = self.variants.config([*job.overrides, *self._location(job)])
+            self.configs[job.name] = load_run_config(cfg, typed_keys=())
+        return self.configs[job.name]
+
+    def _location(self, job: Job) -> list[str]:
+        return [f"out={quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
         common = {_key(text) for text in self.common}
         own = [text for text in overrides if _key(text) not in common and not _is_hydra(text)]
-        return manifest.add_job(self.folder, own, self.keys)
+        planned = self.planned.get(tuple(sorted(own)))
+        return planned or manifest.add_job(self.folder, own, self.keys)
 
     def overrides(self, job: Job) -> list[str]:
         """Return the overrides with which `gantrain train` trains or resumes the job."""
-        location = [f"out={hydra_quote(str(self.folder))}", f"name={job.name}", "resume=auto"]
-        return [*self.common, *job.overrides, *location]
+        return [*self.common, *job.overrides, *self._location(job)]
 
     def command_line(self, job: Job) -> list[str]:
         """Return the command line of the job, after `gantrain`."""
@@ -108,10 +137,12 @@ def prepare(
             "with runtime.devices=N for runs on several devices."
         )
     setup_globals()  # the ${hydra:...} resolver
+    hydra_keys.refuse_two_presets(overrides)
     source = compose.config_loader(config_dir)
     typed = [text for text in overrides if _key(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
     cfg = _compose_multirun(source, typed)
+    _check_launcher(cfg)
     grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
     parsed = _parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
     values = {_key(o.input_line or ""): _values(o, grid) for o in parsed if o.is_sweep_override()}
@@ -122,8 +153,9 @@ def prepare(
         common.append(f"objective={DEFAULT_OBJECTIVE}")
     choices = list(_combinations(values) if grid else _edges(values))
     name = sweep_settings.get("name") or _default_name(source, common, choices, typed)
+    folder = Path(sweep_settings.get("out", DEFAULT_OUT)) / name
     sweep = Sweep(
-        folder=Path(sweep_settings.get("out", DEFAULT_OUT)) / name,
+        folder=folder,
         command=tuple(argv),
         flags=tuple(_absolute(flags, config_dir)),
         common=tuple(common),
@@ -132,11 +164,22 @@ def prepare(
         grid=grid,
         maximize=_maximize(cfg),
         typed=tuple(typed),
+        variants=compose.Variants(source, "train", common),
+        storage=storage_of(cfg, folder),
+        objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
-    _check_and_write(sweep, source, choices)
+    with folder_as_config_error(sweep.folder):
+        _check_and_write(sweep, choices)
     return sweep
+
+
+def _check_launcher(cfg: DictConfig) -> None:
+    """Check that the launcher is one of gantrain's, also where a YAML of the user chooses it."""
+    target = str(cfg.hydra.launcher["_target_"])
+    if not target.startswith((BASIC_LAUNCHERS, launchers.MODULE)):
+        raise ConfigError(hydra_keys.other_launcher(f"hydra/launcher with _target_={target}"))
 
 
 def _check_slurm(sweep: Sweep) -> None:
@@ -148,30 +191,57 @@ def _check_slurm(sweep: Sweep) -> None:
         )
 
 
-def _check_and_write(sweep: Sweep, source: compose.Loader, choices: Sequence[list[str]]) -> None:
+def _check_and_write(sweep: Sweep, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
-    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs")
+    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs", claims.FOLDER)
     existing = manifest.read(sweep.folder)
     if existing is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")
-    old_jobs = list(existing.jobs) if existing else []
-    jobs: list[Job] = []
-    for own in choices:
-        known = [*old_jobs, *jobs]
-        job = manifest.find_job(known, own) or manifest.make_job(known, own, sweep.keys)
-        jobs.append(job)
+    jobs = _jobs(sweep, existing, choices)
     problems: dict[str, None] = {}
-    if existing and any((sweep.folder / job.name / "config.yaml").exists() for job in old_jobs):
-        problems.update(dict.fromkeys(_common_changes(sweep, existing.common)))
-    if not problems:
+    count = len(set(jobs))
+    if count >= MANY:
+        print(f"Checking {count} runs.", flush=True)
+    with waiting(f"checking {count} runs"):
         for job in dict.fromkeys(jobs):
-            problems.update(dict.fromkeys(_job_problems(source, sweep.overrides(job))))
+            problems.update(dict.fromkeys(_job_problems(sweep, job)))
     if problems:
         raise ConfigError(*problems)
-    # A sweeper that chooses by results adds its jobs one by one; `choices` are examples only
-    recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
-    content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
-    manifest.write(sweep.folder, content)
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    with claims.claimed(sweep.folder, "planning"):
+        if (latest := manifest.read(sweep.folder)) != existing:  # another start was quicker
+            jobs = _jobs(sweep, latest, choices)
+        old_jobs = latest.jobs if latest else ()
+        # A sweeper that chooses by results adds its jobs one by one; `choices` are examples only
+        recorded = list(dict.fromkeys([*old_jobs, *jobs])) if sweep.grid else old_jobs
+        content = manifest.Manifest(sweep.command, sweep.common, tuple(recorded))
+        manifest.write(sweep.folder, content)
+    if sweep.grid:
+        sweep.planned.update({tuple(sorted(job.overrides)): job for job in recorded})
+
+
+def _jobs(
+    sweep: Sweep, existing: manifest.Manifest | None, choices: Sequence[list[str]]
+) -> list[Job]:
+    """Return the job of each choice, an old or a new one.
+
+    Raises:
+        ConfigError: the old jobs have other common settings.
+    """
+    old_jobs = list(existing.jobs) if existing else []
+    has_runs = any((sweep.folder / job.name / "config.yaml").exists() for job in old_jobs)
+    if existing and has_runs and (changes := _common_changes(sweep, existing.common)):
+        raise ConfigError(*changes)
+    known = {tuple(sorted(job.overrides)): job for job in old_jobs}
+    names = {job.name for job in old_jobs}
+    jobs = []
+    for own in choices:
+        key = tuple(sorted(own))
+        if key not in known:
+            known[key] = manifest.make_job(names, own, sweep.keys)
+            names.add(known[key].name)
+        jobs.append(known[key])
+    return jobs
 
 
 def _common_changes(sweep: Sweep, old_common: Sequence[str]) -> list[str]:
@@ -199,10 +269,9 @@ def _is_mutable(key: str) -> bool:
     return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in MUTABLE_KEYS)
 
 
-def _job_problems(source: compose.Loader, overrides: list[str]) -> tuple[str, ...]:
+def _job_problems(sweep: Sweep, job: Job) -> tuple[str, ...]:
     try:
-        cfg = compose.task_config(source, "train", overrides)
-        preflight.check(load_run_config(cfg, typed_keys=()))
+        preflight.check(sweep.config(job))
     except ConfigError as error:
         return error.problems
     return ()
@@ -228,6 +297,9 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
             )
         if value is not None and key != "resume":
             settings[key] = str(value)
+    names = {"name": None, "out": DEFAULT_OUT, **settings}
+    if problems := [*rules.name_problems(names)]:
+        raise ConfigError(*problems)
     return settings
 
 

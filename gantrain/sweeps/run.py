@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import sys
 from collections.abc import Callable
 
-from gantrain.config.overrides import hydra_quote
+from gantrain.config.overrides import quote
+from gantrain.errors import RunError
+from gantrain.io.files import disk_full_reason
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
-from gantrain.sweeps import manifest, plan, table
-from gantrain.sweeps.launchers import register, slurm_queue
+from gantrain.sweeps import manifest, plan, search, table
+from gantrain.sweeps.launchers import MODULE, register, slurm_queue
 from gantrain.sweeps.plan import Sweep
 
 EXIT_FAILED, EXIT_STOPPED = 1, 75
@@ -40,32 +39,35 @@ def run(
     sweep = plan.prepare(overrides, flags, config_dir, sys.argv[1:])
     register()
     if not sweep.grid:
-        _silence_optuna()
+        search.silence_optuna()
+        with search.only_search(sweep.folder):
+            return _run(sweep, search.continued(sweep), start)
+    return _run(sweep, [f"hydra.sweeper._target_={MODULE}.Grid"], start)
+
+
+def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None]) -> int:
     count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
     print(f"Sweep: {sweep.folder}{count}", flush=True)
     stopped = False
     try:
-        start(sweep, [*sweep.typed, f"hydra.sweep.dir={hydra_quote(str(sweep.folder))}"])
+        start(sweep, [*sweep.typed, *more, f"hydra.sweep.dir={quote(str(sweep.folder))}"])
     except SystemExit as error:
         if error.code != EXIT_STOPPED:
             raise
         stopped = True
     except KeyboardInterrupt:
         stopped = True
+    except OSError as error:
+        if why := disk_full_reason(error):
+            raise RunError(
+                f"{sweep.folder} cannot be written ({why}). What its runs have saved is intact: "
+                "make room, then repeat the command."
+            ) from error
+        raise
     except ValueError:  # Optuna raises it about a study without a single result
         if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise
     return _finish(sweep, stopped)
-
-
-def _silence_optuna() -> None:
-    """Silence the messages of Optuna about each trial, and those of its storage."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # about its next major version
-    with contextlib.suppress(ImportError):
-        import optuna
-
-        optuna.logging.set_verbosity(logging.WARNING)
 
 
 def _finish(sweep: Sweep, stopped: bool) -> int:

@@ -201,8 +201,9 @@ def sort(table: Table, by: str) -> None:
 def lines(table: Table) -> list[str]:
     """Return the lines of the table for a terminal, with aligned columns."""
     last_parts = [key.rpartition(".")[2] for key in table.keys]
+    others = {"run", "status", "kimg", *table.metrics}
     keys = [
-        last if last_parts.count(last) == 1 else key
+        last if last_parts.count(last) == 1 and last not in others else key
         for last, key in zip(last_parts, table.keys, strict=True)
     ]
     head = ["run", *keys, "status", "kimg", *table.metrics]

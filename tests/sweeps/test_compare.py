@@ -155,3 +155,12 @@ def test_odd_paths(gantrain: Run, sweep: Path) -> None:
     trailing = "a\\"
     Path(odd).rename(trailing)
     assert "seed-0" in gantrain("compare", trailing).out
+
+
+def test_no_two_columns_have_the_same_heading(gantrain: Run) -> None:
+    gantrain(*BASE, "name=a")
+    gantrain(*BASE, "name=b", "train.kimg=2", "checkpoint.every_kimg=5")
+    answer = gantrain("compare", "runs/a", "runs/b")
+    [head] = [line.split() for line in answer.out.splitlines() if line.startswith("run ")]
+    assert len(set(head)) == len(head)
+    assert "train.kimg" in head and "kimg" in head and "every_kimg" in head, answer

@@ -1,5 +1,6 @@
 """gantrain -m: where runs go, what repeating the command does, what failures do."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,10 @@ import pytest
 import yaml
 
 from gantrain.config import paths
+from gantrain.errors import RunError
 from gantrain.runs.directory import RunDirectory
+from gantrain.sweeps import manifest, plan
+from gantrain.sweeps.claims import Claim
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -149,6 +153,22 @@ def test_every_example_can_be_begun(
         (["sweep=optuna", "model.norm=choice(none,bach)"], "Did you mean model.norm=batch?"),
         (["sweep=optuna", "model=dcgan", "model.z_dim=1,2"], "objective=pairs/l1"),
         (["launcher=slurm_detached", "sweep=optuna"], "use launcher=slurm"),
+        (["sweep=cyclegan_lambda,cyclegan_loss"], "sweep= takes one preset"),
+        (["sweep=[cyclegan_lambda,cyclegan_loss]"], "sweep= takes one preset"),
+        (["sweep=cyclegan_lambda", "sweep=cyclegan_loss"], "sweep= takes one preset"),
+        (["launcher=local,slurm"], "launcher= takes one launcher"),
+        (["hydra.sweep.dir=mine"], "makes its own folders: write out=... and name=..."),
+        (["hydra.sweep.subdir=mine"], "write out=... and name=..."),
+        (["+hydra.run.dir=mine"], "write out=... and name=..."),
+        (["hydra.job.chdir=true"], "write out=... and name=..."),
+        (["name=../x"], "name=../x must be a plain folder name"),
+        (["name=a b/c:d"], "must be a plain folder name"),
+        (["name=.."], "must be a plain folder name"),
+        ([f"name={'n' * 300}"], "is too long for a folder: 300 bytes"),
+        ([f"name={'ä' * 128}"], "is too long for a folder: 256 bytes"),
+        (["out="], "out= is empty"),
+        (["hydra/launcher=submitit_local"], "write launcher=local, launcher=slurm"),
+        (["hydra/launcher=submitit_slurm"], "write launcher=local, launcher=slurm"),
     ],
 )
 def test_mistakes_of_sweeps(
@@ -158,6 +178,124 @@ def test_mistakes_of_sweeps(
     answer = gantrain("-m", *BASE, "seed=0,1", *argv)
     assert answer.code == 2 and said in answer.err
     assert os.listdir() == [], "nothing is begun or written"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["hydra.run.dir=rd"], "write out=... and name=..."),
+        (["generate", "run=a", "hydra.run.dir=rd"], "makes its own folders: write out=...."),
+        (["generate", "-m", "seeds=1,2", "hydra/launcher=submitit_local"], "write launcher=local"),
+        ([f"name={'n' * 256}"], "too long for a folder"),
+    ],
+)
+def test_without_a_sweep_too(gantrain: Run, argv: list[str], said: str) -> None:
+    answer = gantrain(*argv, *([] if argv[0] == "generate" else BASE))
+    assert answer.code == 2 and said in answer.err
+    assert os.listdir() == []
+
+
+def test_a_launcher_of_a_yaml_is_refused_too(gantrain: Run) -> None:
+    Path("my/launcher").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /hydra/launcher: submitit_local\n"
+    Path("my/launcher/mine.yaml").write_text(text)
+    answer = gantrain("--config-dir", "my", "launcher=mine", "seed=0,1", *BASE)
+    assert answer.code == 2 and "is a launcher whose runs neither end" in answer.err
+
+
+@pytest.mark.parametrize("key", ["model.channel_base", "+model.channel_base"])
+@pytest.mark.parametrize(
+    "swept",
+    ["experiment=stylegan_paper256,stylegan_cycle", "experiment=stylegan_cycle,stylegan_cifar"],
+)
+def test_a_key_that_only_swept_choices_have(gantrain: Run, swept: str, key: str) -> None:
+    answer = gantrain("-m", swept, f"{key}=256", "data=shapes")
+    group = swept.partition("=")[0]
+    said = f"in a sweep over {group}: write 'model.channel_base=choice(256)'."
+    assert answer.code == 2 and said in answer.err and "problems" not in answer.err
+
+
+def test_two_starts_plan_one_after_the_other(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start writes its plan while this one checks its runs."""
+    check = plan._job_problems
+
+    def checked_meanwhile(*arguments: Any) -> tuple[str, ...]:
+        Path("sweeps/seeds").mkdir(parents=True, exist_ok=True)
+        jobs = (manifest.Job("seed-7", ("seed=7",)),)
+        manifest.write(Path("sweeps/seeds"), manifest.Manifest((), BASE, jobs))
+        return check(*arguments)
+
+    monkeypatch.setattr(plan, "_job_problems", checked_meanwhile)
+    assert gantrain(*SEEDS).code == 75  # seed-7 is waiting
+    content = manifest.read(Path("sweeps/seeds"))
+    assert content and [job.name for job in content.jobs] == [
+        "seed-7",
+        "seed-0",
+        "seed-1",
+        "seed-2",
+    ]
+
+
+def test_a_run_that_another_start_is_about_to_train_is_left_alone(
+    gantrain: Run, trained: list[str]
+) -> None:
+    gantrain(*SEEDS)
+    Path("sweeps/seeds/seed-1/result.json").unlink()
+    trained.clear()
+    claim = Claim.take(Path("sweeps/seeds"), "seed-1")
+    answer = gantrain(*SEEDS)
+    assert claim is not None
+    claim.release()
+    assert answer.code == 75 and "is being trained by another process" in answer.out
+    assert trained == [] and not Path("sweeps/seeds/failed").exists()
+
+
+def test_the_record_of_a_failure_says_why(
+    gantrain: Run, behaviour: dict[int, BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour[0] = behaviour[1] = SystemExit(1)
+    log = "10 kimg\nALARM at 0 kimg, nonfinite: The gradient was not finite.\nState saved.\n"
+    Path("sweeps/seeds/seed-0").mkdir(parents=True)
+    Path("sweeps/seeds/seed-0/log.txt").write_text(log)
+    answer = gantrain(*SEEDS)
+    texts = [
+        json.loads(Path(f"sweeps/seeds/failed/seed-{i}.json").read_text())["text"] for i in (0, 1)
+    ]
+    assert texts[0] == "ALARM at 0 kimg, nonfinite: The gradient was not finite."
+    assert "before sweeps/seeds/seed-1/log.txt was written" in texts[1]
+    assert f"failed (exit code 1): {texts[0]}" in answer.out
+
+
+@pytest.mark.parametrize("out", ["ro", "ro/deeper"])
+def test_a_folder_that_cannot_be_written(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def refuse(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    answer = gantrain(*SEEDS, f"out={out}")
+    said = f"Error: {out}/seeds cannot be written (Read-only file system): give another out="
+    assert answer.code == 2 and said in answer.err
+
+
+def test_a_disk_that_fills_up(
+    gantrain: Run, behaviour: dict[int, BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour[1] = RunError("Writing failed. Everything saved in sweeps/seeds/seed-1 is intact.")
+    answer = gantrain(*SEEDS)
+    assert answer.code == 1 and "2 done, 1 failed" in answer.out
+    record = json.loads(Path("sweeps/seeds/failed/seed-1.json").read_text())
+    assert record["kind"] == "RunError" and "seed-1 is intact" in record["text"]
+
+    def full(path: Path, content: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(manifest, "write_json", full)  # not even the record can be written
+    answer = gantrain(*SEEDS, "name=seeds2")
+    assert answer.code == 2 and "sweeps/seeds2 cannot be written (No space left" in answer.err
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gantrain.sweeps.claims import Claim
 from tests.sweeps.conftest import Run
 
 pytestmark = pytest.mark.skipif(
@@ -92,3 +93,76 @@ def test_the_largest_on_request(gantrain: Run) -> None:
     results = [Path("sweeps/search", job["name"], "result.json").read_text() for job in jobs]
     largest = max(json.loads(text)["objective"]["value"] for text in results)
     assert f"pairs/l1 {largest:.4g} with" in answer.out
+
+
+def trials(study: str = "search") -> list[tuple[str, float | None, tuple[float, int]]]:
+    import optuna
+
+    loaded = optuna.load_study(study_name=study, storage="sqlite:///study.db")
+    return [
+        (t.state.name, t.value, (t.params["model.lambda_cycle"], t.params["seed"]))
+        for t in loaded.trials
+    ]
+
+
+STORED = (*SEARCH, "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=sqlite:///study.db")
+
+
+def test_each_start_adds_new_trials_to_a_storage(gantrain: Run, trained: list[str]) -> None:
+    for count in (2, 4, 6):
+        answer = gantrain(*STORED)
+        assert answer.code == 0, answer.err
+        assert len(set(trained)) == len(trained) == count
+        assert len({params for _, _, params in trials()}) == len(trials()) == count
+    assert "Study search: 4 earlier trials." in answer.out
+    assert all(state == "COMPLETE" for state, *_ in trials())
+    # Another sweep in the same study: its folder has no runs yet, the study has trials.
+    other = gantrain(*STORED, "name=other", "hydra.sweeper.study_name=search")
+    assert other.code == 0 and len({params for *_, params in trials()}) == 8
+
+
+def test_an_interrupted_trial_of_a_storage_is_tried_again_first(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
+) -> None:
+    behaviour.update({seed: SystemExit(75) for seed in range(4)})
+    assert gantrain(*STORED).code == 75
+    assert [state for state, *_ in trials()] == ["RUNNING"]
+    [interrupted] = trained
+    behaviour.clear()
+    assert gantrain(*STORED).code == 0
+    assert trained[1] == interrupted and len(trained) == 3
+    states = [state for state, *_ in trials()]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE"] and trials()[0][2] == trials()[1][2]
+
+
+def test_a_trial_that_was_done_when_the_search_was_killed_is_entered(
+    gantrain: Run, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "tell", killed)
+        assert gantrain(*STORED).code == 75
+    assert trials()[0][0] == "RUNNING" and len(trained) == 1
+    assert gantrain(*STORED).code == 0
+    assert trials()[0][:2][0] == "COMPLETE" and trials()[0][1] is not None
+    assert len(trained) == 3 == len(trials())
+
+
+def test_a_storage_that_cannot_be_used(gantrain: Run) -> None:
+    answer = gantrain(*STORED, "hydra.sweeper.storage=nosuch:///x")
+    assert answer.code == 2 and "hydra.sweeper.storage=nosuch:///x cannot be used" in answer.err
+
+
+def test_one_search_at_a_time(gantrain: Run, trained: list[str]) -> None:
+    assert gantrain(*SEARCH, "hydra.sweeper.n_trials=1").code == 0
+    claim = Claim.take(Path("sweeps/search"), "search")
+    assert claim is not None
+    answer = gantrain(*SEARCH)
+    assert answer.code == 2 and "another process runs this search" in answer.err
+    claim.release()
+    assert len(trained) == 1 and not Path("sweeps/search/failed").exists()
+    assert gantrain(*SEARCH, "hydra.sweeper.n_trials=2").code == 0

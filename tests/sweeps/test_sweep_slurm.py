@@ -150,3 +150,23 @@ def test_ctrl_c_leaves_the_jobs_alone(
         at_first_look(patch, lambda: tell_the_job(signal.SIGCONT))
         code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
     assert code == 0 and "is already Slurm job 1" in said
+
+
+def test_more_jobs_than_an_array_takes(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scontrol = tmp_path / "bin/scontrol"
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 3'\n")
+    scontrol.chmod(0o755)
+    assert slurm_queue.max_array_size() == 3
+    submitted = []
+    monkeypatch.setattr(
+        slurm.Slurm, "_submit", lambda self, jobs, parts: submitted.append((len(jobs), parts))
+    )
+    argv = [*RUN, "launcher=slurm_detached"]
+    code, said = gantrain(*argv, "seed=range(0,7)")
+    assert code == 0, said
+    assert submitted == [(3, 3), (3, 3), (1, 3)] and "in 3 parts" in said
+    submitted.clear()
+    assert gantrain(*argv, "seed=0,1,2", "name=few")[0] == 0
+    assert submitted == [(3, 1)]

@@ -8,11 +8,12 @@ MODULE = "hydra_plugins.gantrain"
 
 
 def register() -> None:
-    """Register launcher=local, slurm and slurm_detached with Hydra."""
+    """Register launcher=local, slurm and slurm_detached with Hydra, and the sweeper of grids."""
     from hydra.core.plugins import Plugins
 
+    from gantrain.sweeps.grid import Grid
     from gantrain.sweeps.launchers.local import Local
     from gantrain.sweeps.launchers.slurm import Slurm, SlurmDetached
 
-    for launcher in (Local, Slurm, SlurmDetached):
-        Plugins.instance().class_name_to_class[f"{MODULE}.{launcher.__name__}"] = launcher
+    for plugin in (Local, Slurm, SlurmDetached, Grid):
+        Plugins.instance().class_name_to_class[f"{MODULE}.{plugin.__name__}"] = plugin

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
+from gantrain.config.train import RunConfig
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import Outcome, existing_outcome, job_config, label
+from gantrain.sweeps.job import Outcome, existing_outcome, label
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -36,16 +37,10 @@ class OwnLauncher(Launcher, ABC):
         self.sweep: Sweep = command_task.sweep
         self.command_line: CommandLine = command_task.command_line
 
-    def compose_jobs(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> dict[Job, DictConfig]:
-        """Return the config of each job, without the `hydra` node."""
+    def configs_of(self, jobs: Iterable[Job]) -> dict[Job, RunConfig]:
+        """Return the checked settings of each job."""
         setup_globals()
-        configs = {}
-        for job, overrides in jobs:
-            cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-            with read_write(cfg), open_dict(cfg):
-                del cfg["hydra"]
-            configs[job] = cfg
-        return configs
+        return {job: self.sweep.config(job) for job in jobs}
 
     def pair_with_jobs(
         self, job_overrides: Sequence[Sequence[str]]
@@ -53,23 +48,23 @@ class OwnLauncher(Launcher, ABC):
         """Return (job, overrides) for each list of overrides; the same overrides are one job."""
         return [(self.sweep.job(overrides), overrides) for overrides in job_overrides]
 
-    def finished_without_running(self, configs: dict[Job, DictConfig]) -> dict[Job, Outcome]:
+    def finished_without_running(self, configs: dict[Job, RunConfig]) -> dict[Job, Outcome]:
         """Return and print the outcomes of jobs that need not run."""
         outcomes = {}
-        for job, cfg in configs.items():
-            if outcome := self.existing_outcome(job, cfg):
+        for job, config in configs.items():
+            if outcome := self.existing_outcome(job, config):
                 self.print_status(job, outcome.text)
                 outcomes[job] = outcome
         return outcomes
 
-    def existing_outcome(self, job: Job, cfg: DictConfig) -> Outcome | None:
+    def existing_outcome(self, job: Job, config: RunConfig) -> Outcome | None:
         """Return the outcome of a job that need not run, else None.
 
         Args:
             job: the job.
-            cfg: as composed; changed in place, see `job_config`.
+            config: its checked settings.
         """
-        return existing_outcome(self.sweep, job, job_config(self.sweep, job, cfg))
+        return existing_outcome(self.sweep, job, config)
 
     def print_status(self, job: Job, text: str) -> None:
         """Print a line about a job."""
@@ -89,14 +84,13 @@ def print_line(text: str) -> None:
         print(text, flush=True)
 
 
-def job_return(overrides: Sequence[str], cfg: DictConfig, value: float | None) -> JobReturn:
+def job_return(overrides: Sequence[str], value: float | None) -> JobReturn:
     """Return what a sweeper expects of a launcher. Optuna counts a value of None as a failure.
 
     Args:
         overrides: of the job.
-        cfg: as composed.
         value: of the objective, or None.
     """
-    result = JobReturn(overrides=list(overrides), cfg=cfg, status=JobStatus.COMPLETED)
+    result = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
     result.return_value = value
     return result

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
 
+from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
+from gantrain.sweeps.claims import Claim
 from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
+EXIT_NOT_STARTED = 2
 POLL_SECONDS = 0.1  # between two checks of the processes
 FAILURE_LINES = 12  # of a job's output are recorded when it fails
 PROMPT = "$ gantrain "  # starts the output of each start of a job
@@ -38,11 +40,13 @@ class RunningJob:
         process: its process.
         slot: index into `Local.slots`.
         started: when, by time.monotonic().
+        claim: the right to run it.
     """
 
     process: subprocess.Popen[bytes]
     slot: int
     started: float
+    claim: Claim
 
 
 @dataclass
@@ -89,19 +93,19 @@ class Local(OwnLauncher):
             ConfigError: there are too few devices.
         """
         pairs = self.pair_with_jobs(job_overrides)
-        configs = self.compose_jobs(pairs)
+        configs = self.configs_of(job for job, _ in pairs)
         outcomes = self.finished_without_running(configs)
         waiting = [job for job in configs if job not in outcomes]
         if waiting:
             self._assign_slots(configs, len(waiting))
             with handle_signals() as signals:
                 self._run_all(waiting, configs, outcomes, signals)
-        return [job_return(o, configs[job], outcomes[job].value) for job, o in pairs]
+        return [job_return(o, outcomes[job].value) for job, o in pairs]
 
     def _run_all(
         self,
         waiting: list[Job],
-        configs: dict[Job, DictConfig],
+        configs: dict[Job, RunConfig],
         outcomes: dict[Job, Outcome],
         signals: Signals,
     ) -> None:
@@ -126,10 +130,9 @@ class Local(OwnLauncher):
 
     def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
-        if RunDirectory(folder / job.name).in_use():
-            self.print_status(job, IN_USE)
-            outcomes[job] = Outcome("running", None)
-            queue.unfinished.append(job)
+        claim = Claim.take(folder, job.name)
+        if claim is None or RunDirectory(folder / job.name).in_use():
+            self._skip(queue, job, outcomes)
             return
         manifest.clear_failure(folder, job.name)
         log = self._log(job)
@@ -147,14 +150,13 @@ class Local(OwnLauncher):
                 env=self._environment(slot),
                 start_new_session=True,  # only this process receives Ctrl-C, and forwards it
             )
-        queue.running[job] = RunningJob(process, slot, time.monotonic())
+        queue.running[job] = RunningJob(process, slot, time.monotonic(), claim)
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
         self.print_status(job, f"started{devices}; output: {log}")
 
-    def _end(
-        self, queue: JobQueue, job: Job, cfg: DictConfig, outcomes: dict[Job, Outcome]
-    ) -> None:
+    def _end(self, queue: JobQueue, job: Job, cfg: RunConfig, outcomes: dict[Job, Outcome]) -> None:
         running = queue.running.pop(job)
+        running.claim.release()
         queue.free_slots.append(running.slot)
         code = running.process.returncode
         duration = _format_duration(time.monotonic() - running.started)
@@ -164,11 +166,19 @@ class Local(OwnLauncher):
         elif code == EXIT_STOPPED or queue.stopping:
             outcomes[job] = Outcome(f"stopped after {duration}, can be resumed", None)
             queue.unfinished.append(job)
+        elif code == EXIT_NOT_STARTED and RunDirectory(self.sweep.folder / job.name).in_use():
+            return self._skip(queue, job, outcomes)  # somebody trains it without the sweep
         else:
             kind = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
             manifest.record_failure(self.sweep.folder, job.name, kind, _last_lines(self._log(job)))
             outcomes[job] = self.failure_outcome(job)
         self.print_status(job, outcomes[job].text)
+
+    def _skip(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
+        """Leave a job to the process that trains it."""
+        self.print_status(job, IN_USE)
+        outcomes[job] = Outcome("running", None)
+        queue.unfinished.append(job)
 
     def _forward(self, queue: JobQueue, action: Action) -> None:
         """Forward a signal to the jobs, a SIGINT only once: a second one interrupts immediately."""
@@ -183,7 +193,7 @@ class Local(OwnLauncher):
                 print_line(f"Stopping: {count} running jobs save their state.")
             queue.stopping = action
 
-    def _assign_slots(self, configs: dict[Job, DictConfig], count: int) -> None:
+    def _assign_slots(self, configs: dict[Job, RunConfig], count: int) -> None:
         """Set `slots`, the visible devices of each job at a time ("" for none), and `threads`."""
         cfgs = list(configs.values())
         kinds = {str(cfg.runtime.device) for cfg in cfgs}

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from gantrain.config.train import RunConfig
 from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
+from gantrain.sweeps.claims import claimed
+from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome, reason
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
@@ -60,7 +62,7 @@ class SlurmRun:
             # submitit exits with -1 after it has requeued the job.
             if error.code not in (EXIT_STOPPED, None, 0, -1):
                 kind = f"exit code {error.code}"
-                text = f"see {self.folder / self.name / 'log.txt'}"
+                text = reason(self.folder / self.name)
                 manifest.record_failure(self.folder, self.name, kind, text)
             raise
         except Exception as error:
@@ -103,13 +105,22 @@ class Slurm(OwnLauncher):
             SystemExit: 75 when interrupted while waiting.
         """
         pairs = self.pair_with_jobs(job_overrides)
-        configs = self.compose_jobs(pairs)
-        outcomes = self.finished_without_running(configs)
+        configs = self.configs_of(job for job, _ in pairs)
+        with claimed(self.sweep.folder, "submitting"):
+            outcomes = self._submit_missing(configs)
         unfinished = [job for job in configs if job not in outcomes]
+        if self.waits:
+            self._wait(unfinished, configs, outcomes)
+        no_result = Outcome("submitted", None)
+        return [job_return(o, outcomes.get(job, no_result).value) for job, o in pairs]
+
+    def _submit_missing(self, configs: dict[Job, RunConfig]) -> dict[Job, Outcome]:
+        """Submit what is neither done nor queued; return the outcomes of what is not submitted."""
+        outcomes = self.finished_without_running(configs)
         queue = slurm_queue.require_states()
         submitted = manifest.slurm_jobs(self.sweep.folder)
         new = []
-        for job in unfinished:
+        for job in (job for job in configs if job not in outcomes):
             if (job_id := submitted.get(job.name, {}).get("job_id")) in queue:
                 self.print_status(job, f"is already Slurm job {job_id} ({queue[job_id].lower()})")
             elif RunDirectory(self.sweep.folder / job.name).in_use():
@@ -119,20 +130,24 @@ class Slurm(OwnLauncher):
                 outcomes[job] = Outcome(IN_USE, None)
             else:
                 new.append(job)
-        if new:
-            self._submit(new)
-        if self.waits:
-            self._wait(unfinished, configs, outcomes)
-        no_result = Outcome("submitted", None)
-        return [job_return(o, configs[job], outcomes.get(job, no_result).value) for job, o in pairs]
+        size = max(1, slurm_queue.max_array_size() or len(new))
+        parts = [new[start : start + size] for start in range(0, len(new), size)]
+        if len(parts) > 1:
+            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        for part in parts:  # what is submitted is recorded, also if a later part is rejected
+            self._submit(part, len(parts))
+        return outcomes
 
-    def _submit(self, jobs: Sequence[Job]) -> None:
+    def _submit(self, jobs: Sequence[Job], parts: int) -> None:
+        """Submit one of `parts` arrays, which together keep to array_parallelism."""
         import submitit
         from submitit.core.utils import FailedJobError
 
         options = dict(self.options)
         folder = Path(options.pop("submitit_folder")).absolute()
         retries = options.pop("max_num_timeout")
+        if limit := options.get("array_parallelism"):
+            options["array_parallelism"] = max(1, limit // parts)
         sweep_folder = self.sweep.folder.absolute()
         runs = [
             SlurmRun(self.command_line, self.sweep.command_line(job), sweep_folder, job.name)
@@ -162,7 +177,7 @@ class Slurm(OwnLauncher):
         write_json(self.sweep.folder / manifest.SLURM_FILE, submitted)
 
     def _wait(
-        self, jobs: list[Job], configs: dict[Job, DictConfig], outcomes: dict[Job, Outcome]
+        self, jobs: list[Job], configs: dict[Job, RunConfig], outcomes: dict[Job, Outcome]
     ) -> None:
         """Wait until each job is done, has failed or has left the queue."""
         old_times = {job: self._result_time(job) for job in jobs}

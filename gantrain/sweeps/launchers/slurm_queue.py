@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import subprocess
 
 from gantrain.errors import ConfigError
@@ -28,6 +29,17 @@ def states() -> dict[str, str] | None:
         return None
     pairs = (line.strip().partition("|") for line in result.stdout.splitlines() if "|" in line)
     return {job: state for job, _, state in pairs}
+
+
+def max_array_size() -> int | None:
+    """Return how many jobs an array of this cluster may have; None: Slurm does not say."""
+    command = ["scontrol", "show", "config"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=SQUEUE_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", result.stdout, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def require_states() -> dict[str, str]:
