@@ -25,7 +25,7 @@ DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTIN
 SMALL_MODEL = {
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
-    "my_gan": ["lr.unit=image", "evaluation.test_images=1"],
+    "my_gan": ["lr.unit=image"],
     "cyclegan": [
         "model.ngf=2",
         "model.ndf=2",
@@ -40,7 +40,15 @@ SMALL = [
     "tracking.tensorboard=false",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
-NAMED = ("flowers", "things", "twoway", "cifar", "emoji", "photos")  # runs that are put to use
+NAMED = (
+    "flowers",
+    "things",
+    "twoway",
+    "cifar",
+    "emoji",
+    "photos",
+    "mine",
+)  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
 from gantrain.inference.labels import Label, cycle_classes, label_vector
+from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.inference.truncation import Center, label_centers, truncate
@@ -353,7 +354,7 @@ class Model:
             if noise != "random" or noise_seeds is None:
                 return network(ws, noise_mode=noise).float()
             pairs = zip(ws.split(1), noise_seeds, strict=True)
-            return torch.cat([_with_noise(network, w, seed).float() for w, seed in pairs])
+            return torch.cat([with_noise(network, w, seed).float() for w, seed in pairs])
 
     def encode(self, images: Tensor) -> Tensor:
         """Encode real images [N, C, H, W] in [-1, 1] as ws [N, num_ws, w_dim].
@@ -393,14 +394,3 @@ class Model:
             f"images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
             f"{self.file} ({self.algorithm}) generates images from seeds."
         ]
-
-
-def _with_noise(network: nn.Module, w: Tensor, seed: int) -> Tensor:
-    """Return one image with noise of its seed in place of the stored noise."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = {
-        name: torch.randn(buffer.shape, generator=generator).to(buffer)
-        for name, buffer in network.named_buffers()
-        if name.endswith("noise_const")
-    }
-    return torch.func.functional_call(network, noise, (w,), {"noise_mode": "const"})

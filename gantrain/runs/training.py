@@ -1,6 +1,5 @@
 """One training run: assemble data, networks and engine, and train from the config to the end."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +47,7 @@ from gantrain.runs import (
     health,
     lifecycle,
     objective,
+    recording,
     sizes,
     summary,
 )
@@ -111,7 +111,7 @@ def _run(
     world: World,
 ) -> float | None:
     """Train in the directory that was found, or in a new one."""
-    settings = _plain_settings(config)
+    settings = recording.plain_settings(config)
     existing = found.directory if found else None
     if existing and existing.has_checkpoints():  # they hold all weights
         config = replace(config, init_from=None)
@@ -129,15 +129,12 @@ def _run(
     lifecycle.check_same_checkpoint(world.gather(newest[1]["nimg"] if newest else 0), directory)
     # A run that was killed before its first checkpoint restarts from 0 images.
     resumed_at: int | None = newest[1]["nimg"] if newest else 0 if existing else None
-    derived = _derived(plan, gan, data)
+    derived = recording.derived(plan, gan, data)
     if world.is_rank_zero:
         lifecycle.record_config(directory, {**settings, "derived": derived}, overrides)
         if resumed_at is not None:
             directory.truncate_metrics(resumed_at)
-    tracker = Tracker([], directory.grids)  # for the other ranks, which report nothing
-    if world.is_rank_zero:
-        is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
-        tracker = make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
+    tracker = _tracker(config, settings, directory, plan, resumed_at, world)
     try:
         introduction = introduction_lines(directory, plan, gan, precision, resumed_at, world.size)
         for line in [*introduction, *changes, *derived_lines(derived)]:
@@ -216,7 +213,7 @@ def _gan_and_data(
 
 def _data_changes(config: RunConfig, found: ExistingRun | None, data: Dataset) -> list[str]:
     """Return sentences about images other than those that the weights were trained on."""
-    present = _plain(data.describe())
+    present = recording.plain(data.describe())
     if found:
         old = data_changes.of_settings(found.directory.read_config())
         return data_changes.check_resumed(old, present, found.directory.path, found.is_forced)
@@ -278,8 +275,8 @@ def _trainer(
         channels_last=config.runtime.channels_last,
         metadata={
             "settings": settings,
-            "networks": _specs(gan),
-            "data": _plain(description),
+            "networks": recording.specs(gan),
+            "data": recording.plain(description),
             "versions": lifecycle.versions(),
         },
         world=world,
@@ -336,6 +333,21 @@ def _train(
     return summary.finish(trainer, data, directory, tracker, config)
 
 
+def _tracker(
+    config: RunConfig,
+    settings: dict[str, Any],
+    directory: RunDirectory,
+    plan: TrainingPlan,
+    resumed_at: int | None,
+    world: World,
+) -> Tracker:
+    """Return the tracker of a rank; those other than rank 0 report nothing."""
+    if not world.is_rank_zero:
+        return Tracker([], directory.grids)
+    is_live, flat = sys.stdout.isatty(), dict(flatten(settings))
+    return make_tracker(config, directory, plan, flat, is_live, resumed_at, sys.stdout)
+
+
 def _forecast(trainer: Trainer, data: Dataset) -> str | None:
     """Return a sentence about how long the training will take, if that is days on a CPU."""
     device, size = trainer.precision.device, max(data.resolution)
@@ -371,31 +383,3 @@ def _exit_stopped(
     else:
         tracker.say(slurm.requeue(signals))
     raise SystemExit(EXIT_STOPPED)
-
-
-def _plain_settings(config: RunConfig) -> dict[str, Any]:
-    settings = asdict(config)
-    settings.pop("warnings")
-    return settings
-
-
-def _derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
-    """Return what follows from config and data: budgets in images, networks, sizes, counts."""
-    plain = {"plan": asdict(plan), "networks": _specs(gan), "data": data.describe()}
-    return _plain(plain | {"model": gan.derived(), "threads": torch.get_num_threads()})
-
-
-def _specs(gan: GAN) -> dict[str, Any]:
-    """Return the constructor calls of all networks that record theirs, by name ("G.ab")."""
-    networks = {
-        f"{player}.{name}": network.spec
-        for player in ("G", "D")
-        for name, network in networks_of(getattr(gan, player), player).items()
-        if isinstance(getattr(network, "spec", None), dict)
-    }
-    return _plain(networks)
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Convert tuples and paths to types that YAML's safe subset has."""
-    return json.loads(json.dumps(values, default=str))

@@ -37,7 +37,7 @@ from tests.inference.test_probes import pairs, singles
 
 CPU = torch.device("cpu")
 BATCH = device_cases.BATCH
-STEPS = (0, 1, 4)  # 0: all phases; 4: the path length, and ADA reads
+STEPS = (0, 3, 4, 7)  # 0: all phases; 4: the path length; 3 and 7: a window of ADA ends
 TRAINED = ("cyclegan", "dcgan", "stylegan ada")
 IN_PARTS = ("cyclegan batch norm", "stylegan ada")  # several microbatches
 IN_BF16 = ("cyclegan", "dcgan", "stylegan labels", "stylegan orig")

@@ -112,7 +112,7 @@ def test_submitted_left_taken_up_again(gantrain: Command, monkeypatch: pytest.Mo
 def test_a_job_tells_why_it_failed(gantrain: Command) -> None:
     argv = [*RUN, "optimizer.lr=1e30", "launcher=slurm"]
     code, said = gantrain(*argv, "hydra.launcher.name=mine")
-    assert code == 1 and "failed (exit code 1): see " in said, said
+    assert code == 1 and "failed (exit code 1): ALARM at " in said, said
     script = next(Path("sweeps/s").glob(".submitit/*/*_submission.sh")).read_text()
     assert "--job-name=mine" in script and "--array" not in script
 

@@ -69,7 +69,7 @@ def test_a_rank_that_goes_wrong_ends_all(tmp_path: Path, fault: str, said: str) 
 def test_no_memory_left_is_a_sentence(tmp_path: Path, devices: int) -> None:
     command = [*FAULTY, "+model.fault=memory", f"runtime.devices={devices}"]
     process = start(tmp_path, *command, environment=PLUGIN)
-    output = finish(process, code=2)
+    output = finish(process, code=1)
     assert "Traceback" not in output and output.count("Error: ") == 1
     images = 4 // devices
     assert (
