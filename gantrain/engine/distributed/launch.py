@@ -30,7 +30,7 @@ from gantrain.engine.signals import (
     defer_signals,
     handle_signals,
 )
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RunError
 from gantrain.io.streams import DetachableStream
 
 T = TypeVar("T")
@@ -113,7 +113,8 @@ def _run_rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) ->
             os.kill(os.getpid(), int(file.name.removeprefix("signal-")))
         return function(*args)
     except ConfigError as error:
-        _write_report(folder, "config", list(error.problems))
+        kind = "run" if isinstance(error, RunError) else "config"
+        _write_report(folder, kind, list(error.problems))
         sys.exit(2)
     except RankLost as error:
         _write_report(folder, "hung" if error.hung else "lost", [str(error)])
@@ -156,8 +157,9 @@ def _failure(reports: list[dict[str, Any]], count: int, first: int, code: int) -
         code: its exit code, negative for a signal.
     """
     for report in reports:
-        if report["kind"] == "config":
-            return ConfigError(*report["texts"])
+        if report["kind"] in ("config", "run"):
+            kind = RunError if report["kind"] == "run" else ConfigError
+            return kind(*report["texts"])
         if report["kind"] == "error":
             print(f"Rank {report['rank']} failed:\n{report['texts'][0]}", file=sys.stderr)
         if report["kind"] in ("error", "reported"):
