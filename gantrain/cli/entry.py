@@ -37,16 +37,13 @@ def main() -> int:
     A command may exit with a code of its own (SystemExit).
     """
     startup.skip_final_gc()
-    return session.run(_run_explaining)
+    return session.run(run, _explain)
 
 
-def _run_explaining() -> int:
-    """Run the command line; print what is wrong with it and return the exit code."""
-    try:
-        return run()
-    except ConfigError as error:
-        _print_problems(error.problems)
-        return 1 if isinstance(error, RunError) else 2
+def _explain(error: ConfigError) -> int:
+    """Print what is wrong and return the exit code."""
+    _print_problems(error.problems)
+    return 1 if isinstance(error, RunError) else 2
 
 
 def run() -> int:

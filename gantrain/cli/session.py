@@ -8,27 +8,36 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TextIO, cast
 
+from gantrain.errors import ConfigError
 from gantrain.io.streams import DetachableStream
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def run(command: Callable[[], int]) -> int:
+def run(command: Callable[[], int], explain: Callable[[ConfigError], int] | None = None) -> int:
     """Run a command and return its exit code, or EXIT_INTERRUPTED after Ctrl-C.
 
     The first Ctrl-C says so at once and ends the command as soon as it can clean up, the second
     ends the process. Training has handlers of its own, see `gantrain.engine.signals`.
+
+    Args:
+        command: the command.
+        explain: prints what the user can mend and returns the exit code; None: the error is raised.
     """
     interruption = _Interruption()
     with _detachable_output(), interruption.handled():
         try:
-            return command()
+            code = command()
+            if not interruption.said:
+                return code
         except KeyboardInterrupt:
             interruption.say()
-        except BaseException:
-            # An import that is interrupted halfway may raise anything.
+        except BaseException as error:
+            # An import or a library that is interrupted halfway may raise anything.
             if not interruption.said:
-                raise
+                if explain is None or not isinstance(error, ConfigError):
+                    raise
+                return explain(error)
     return EXIT_INTERRUPTED
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.cli import session
+from gantrain.errors import ConfigError
 from gantrain.tracking import waiting
 from tests.helpers.command_line import ENVIRONMENT, TINY
 
@@ -49,6 +50,31 @@ def test_whatever_an_interrupted_import_raises_is_no_traceback(
 
     assert session.run(command) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_what_a_library_makes_of_an_interrupt_is_not_explained(
+    swallowed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> int:
+        try:
+            send_interrupt()
+        except KeyboardInterrupt:
+            if not swallowed:
+                raise ConfigError("'NoneType' object has no attribute 'x'") from None
+        return 0
+
+    assert session.run(command, lambda error: 2) == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")
+
+
+def test_a_problem_is_explained() -> None:
+    def command() -> int:
+        raise ConfigError("wrong")
+
+    explained: list[ConfigError] = []
+    assert session.run(command, lambda error: explained.append(error) or 2) == 2
+    assert explained[0].problems == ("wrong",)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(75)])
