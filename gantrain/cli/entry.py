@@ -111,7 +111,9 @@ class CommandTask:
             return None
 
     def _main(self, cfg: DictConfig) -> float | None:
-        return self._start(config.load(self.command, cfg))
+        with startup.paused_gc():
+            settings = config.load(self.command, cfg)
+        return self._start(settings)
 
     def _start(self, settings: Any) -> float | None:
         """Run the command with its checked settings."""
@@ -211,16 +213,19 @@ def _run_once(arguments: Arguments, task: CommandTask) -> None:
 
     `hydra.main` would compose it twice, the first time only to read `hydra.mode`.
     """
-    from hydra._internal.callbacks import Callbacks
-    from hydra.core.utils import run_job, setup_globals
-    from hydra.types import HydraContext, RunMode
-    from omegaconf import read_write
+    with startup.paused_gc():
+        from hydra._internal.callbacks import Callbacks
+        from hydra.core.utils import run_job, setup_globals
+        from hydra.types import HydraContext, RunMode
+        from omegaconf import read_write
 
-    from gantrain.config import compose
+        from gantrain.config import compose
 
-    setup_globals()
-    source = compose.config_loader(arguments.config_dir)
-    cfg = source.load_configuration(arguments.command, arguments.overrides, run_mode=RunMode.RUN)
+        setup_globals()
+        source = compose.config_loader(arguments.config_dir)
+        cfg = source.load_configuration(
+            arguments.command, arguments.overrides, run_mode=RunMode.RUN
+        )
     if cfg.hydra.mode == RunMode.MULTIRUN:
         return _hydra_main(arguments, task)
     with read_write(cfg.hydra):

@@ -150,6 +150,8 @@ def _refused_values(
     source: compose.Loader, command: str, overrides: list[str], keys: list[str]
 ) -> list[tuple[str, str]]:
     """Return what the checks say about single values among the overrides that compose."""
+    if not set(keys) & set(overrides):
+        return []
     try:
         load(command, compose.task_config(source, command, overrides), typed_keys=())
     except ConfigError as error:

@@ -1,9 +1,11 @@
-"""Start and exit faster: importing torch triggers garbage collections that find nothing."""
+"""Start and exit faster: garbage collections of a start find nothing."""
 
 import atexit
 import gc
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -15,13 +17,22 @@ def import_without_gc(name: str) -> ModuleType:
     # When runs follow each other in one process, freezing again would leak the previous run.
     if name in sys.modules:
         return sys.modules[name]
+    with paused_gc():
+        try:
+            return importlib.import_module(name)
+        finally:
+            # Before collections are allowed again: the first one would visit all of torch.
+            gc.freeze()
+
+
+@contextmanager
+def paused_gc() -> Iterator[None]:
+    """Switch the garbage collector off in the block."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return importlib.import_module(name)
+        yield
     finally:
-        # Before collections are allowed again: the first one would visit all of torch.
-        gc.freeze()
         if was_enabled:
             gc.enable()
 

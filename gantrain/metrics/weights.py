@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantrain.errors import ConfigError
-from gantrain.io.download import RemoteFile, fetch
 
 Log = Callable[[str], None]
 
@@ -94,6 +93,8 @@ def find(name: str, own_file: str | None = None, log: Log | None = None) -> list
             f"weights.{name}=FILE."
         )
         checksum = f"sha256:{weights.sha256}" if weights.sha256 else None
+        from gantrain.io.download import RemoteFile, fetch  # imports http.client, which is slow
+
         remote_file = RemoteFile([weights.url], checksum)
         files.append(fetch(remote_file, folder() / weights.name, log, by_hand))
     return files

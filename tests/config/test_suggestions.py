@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-from gantrain.config import paths, train
+from gantrain.config import compose, paths, train
 from gantrain.config.suggestions import ALIASES, suggest, unknown_key
 
 GENERATE = paths.config_dir() / "generate.yaml"
@@ -54,3 +55,12 @@ def test_every_alias_leads_to_a_key_that_exists() -> None:
 def test_unknown_repeats_the_value() -> None:
     assert unknown_key("batch_size", 4, KNOWN).endswith("Did you mean train.batch=4?")
     assert unknown_key("qqqqqqq", 4, KNOWN).endswith("--help.")
+
+
+@pytest.mark.parametrize("group", ["model", "data", "sweep", "hydra/launcher", "nothing"])
+def test_choices_of_a_group_are_those_that_hydra_finds(group: str) -> None:
+    """The loader's own way asks the folders, and composes nothing for it."""
+    source = compose.config_loader(None)
+    expected = ConfigLoaderImpl.get_group_options(source, group)
+    assert source.get_group_options(group) == expected
+    assert bool(expected) == (group != "nothing")
