@@ -364,5 +364,6 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
         lambda get: get("tracking.health_every_kimg") == 0,
         "tracking.health_every_kimg=0 turns the probes off",
     ),
+    "stop_on_failure": (lambda get: get("stop_on_failure"), "there is only one run"),
     "resume_force": (lambda get: get("resume") is None, "resume is not set"),
 }

@@ -173,6 +173,7 @@ class RunConfig:
     resume: str | None
     resume_force: bool
     init_from: str | None
+    stop_on_failure: bool
     objective: str | None
     train: TrainConfig
     lr: LrConfig

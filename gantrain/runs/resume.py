@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NEUTRAL_KEYS = ("data.cache", "data.cache_gb", "data.cache_dir", "data.hint", "model.mode")
 NEUTRAL_KEYS += ("data.reading",)  # the run keeps its own
 # Sections about where and how a run is trained: it stays the same run if they differ
-NOT_COMPARED = {"name", "out", "resume", "resume_force", "objective"}
+NOT_COMPARED = {"name", "out", "resume", "resume_force", "stop_on_failure", "objective"}
 NOT_COMPARED |= {"runtime", "tracking", "checkpoint", "warnings"}
 MAX_CHANGES = 8  # that a sentence lists
 

@@ -185,3 +185,5 @@ def _is_final(sweep: Sweep, job: Job) -> bool:
 def _fail(sweep: Sweep, job: Job, kind: str, text: str) -> None:
     manifest.record_failure(sweep.folder, job.name, kind, text)
     print(f"{label(sweep, job)}: failed ({kind}): {text.rstrip()}", flush=True)
+    if sweep.stop_on_failure:
+        raise SystemExit(EXIT_STOPPED)

@@ -38,7 +38,8 @@ DEFAULT_OUT = "sweeps"
 MANY = 20  # runs whose check takes noticeable time
 BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-SWEEP_KEYS = ("name", "out", "resume")  # these belong to the sweep, not to its jobs
+# These belong to the sweep, not to its jobs
+SWEEP_KEYS = ("name", "out", "resume", "stop_on_failure")
 # May differ between two starts of a sweep, because neither networks nor images depend on them
 MUTABLE_KEYS = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
 MUTABLE_KEYS += ("objective", "launcher", "sweep", "hydra")
@@ -58,10 +59,11 @@ class Sweep:
         launcher: the choice of launcher=; None: Hydra's own launcher.
         grid: whether all jobs are known in advance (Hydra's basic sweeper).
         maximize: whether the sweeper maximizes the objective; None: it does not use one.
-        typed: the overrides for Hydra, as typed but without name=, out= and resume=.
+        typed: the overrides for Hydra, as typed but without SWEEP_KEYS.
         variants: composes the jobs.
         storage: where Optuna keeps the trials of a search; None: nowhere.
         objective: the name of the objective, if typed.
+        stop_on_failure: whether the first run that fails ends the sweep.
         planned: the jobs by their sorted overrides, as far as they are known in advance.
         configs: the checked settings of jobs by name.
     """
@@ -78,6 +80,7 @@ class Sweep:
     variants: compose.Variants = field(compare=False, repr=False)
     storage: Storage | None = None
     objective: str | None = None
+    stop_on_failure: bool = False
     planned: dict[tuple[str, ...], Job] = field(default_factory=dict, compare=False, repr=False)
     configs: dict[str, RunConfig] = field(default_factory=dict, compare=False, repr=False)
 
@@ -167,6 +170,7 @@ def prepare(
         variants=compose.Variants(source, "train", common),
         storage=storage_of(cfg, folder),
         objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
+        stop_on_failure=sweep_settings.get("stop_on_failure") == "True",
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
@@ -184,6 +188,11 @@ def _check_launcher(cfg: DictConfig) -> None:
 
 def _check_slurm(sweep: Sweep) -> None:
     slurm_queue.require_states()
+    if sweep.launcher == "slurm_detached" and sweep.stop_on_failure:
+        raise ConfigError(
+            "launcher=slurm_detached does not wait for its runs and cannot stop them: remove "
+            "stop_on_failure, or use launcher=slurm, in a terminal that stays open (tmux)."
+        )
     if sweep.launcher == "slurm_detached" and not sweep.grid:
         raise ConfigError(
             "launcher=slurm_detached does not wait for results, but this sweep chooses its next "
@@ -278,7 +287,7 @@ def _job_problems(sweep: Sweep, job: Job) -> tuple[str, ...]:
 
 
 def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[str, str]:
-    """Return `name` and `out` of the sweep, if typed."""
+    """Return `name`, `out` and `stop_on_failure` of the sweep, if typed."""
     parser = OverridesParser.create(config_loader=source)
     settings: dict[str, str] = {}
     for text in overrides:
@@ -286,6 +295,8 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
             continue
         override = parser.parse_override(text)
         value = None if override.is_sweep_override() else override.value()
+        if key == "stop_on_failure" and not isinstance(value, bool):
+            raise ConfigError(f"{text} is not allowed: {key} must be true or false.")
         if override.is_sweep_override() or "${" in str(value):
             raise ConfigError(
                 f"{text}: in a sweep, name= and out= are those of the sweep. Give a single name; "

@@ -86,6 +86,9 @@ def _finish(sweep: Sweep, stopped: bool) -> int:
         return EXIT_FAILED if results.count(FAILED) else 0
     if results.count(FAILED):
         print(f"Reasons of failed runs: {sweep.folder / manifest.FAILED_FOLDER}")
+    if sweep.stop_on_failure and results.count(FAILED):
+        print("Stopped at the first failure; without stop_on_failure the others go on.", flush=True)
+        return EXIT_FAILED
     # For a search, failed runs are results too.
     finished = (DONE,) if sweep.grid else (DONE, FAILED)
     unfinished = len(results.rows) - results.count(*finished)

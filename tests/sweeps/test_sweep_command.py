@@ -74,6 +74,19 @@ def test_more_runs_and_a_larger_budget_join_the_sweep(gantrain: Run, trained: li
     assert trained == ["seed-0", "seed-1", "seed-2"]
 
 
+def test_the_first_failure_ends_the_sweep_if_asked(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
+) -> None:
+    behaviour[1] = KeyError("a fault")
+    answer = gantrain(*SEEDS, "stop_on_failure=true")
+    assert trained == ["seed-0", "seed-1"] and answer.code == 1
+    assert "Stopped at the first failure" in answer.out and "1 waiting" in answer.out
+    behaviour.clear()
+    trained.clear()
+    answer = gantrain(*SEEDS)  # it is no setting of the runs: they are not those of another sweep
+    assert trained == ["seed-1", "seed-2"] and answer.code == 0
+
+
 def test_a_failed_run_leaves_the_others_alone(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
 ) -> None:

@@ -173,3 +173,11 @@ def test_gpus_are_counted_in_another_process(monkeypatch: pytest.MonkeyPatch) ->
         "subprocess.run", lambda *args, **kwargs: SimpleNamespace(stdout="3\n", returncode=0)
     )
     assert local.visible_devices() == ["0", "1", "2"]
+
+
+@pytest.mark.ci
+def test_the_first_failure_stops_what_runs_beside_it(tmp_path: Path) -> None:
+    argv = ["launcher=local", *RUN, "train.kimg=100", "optimizer.lr=1e-4,1e30", "name=s"]
+    said = gantrain(tmp_path, *argv, "hydra.launcher.jobs=2", "stop_on_failure=true", code=1)
+    assert "1 stopped, 1 failed" in said and "Stopped at the first failure" in said
+    assert checkpoints(tmp_path / "sweeps/s/lr-0.0001")  # it has saved its state

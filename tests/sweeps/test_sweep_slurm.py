@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,6 +150,25 @@ def test_ctrl_c_leaves_the_jobs_alone(
         at_first_look(patch, lambda: tell_the_job(signal.SIGCONT))
         code, said = gantrain(*RUN, "seed=0", "launcher=slurm")
     assert code == 0 and "is already Slurm job 1" in said
+
+
+def test_the_first_failure_cancels_the_others(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    canceled: list[str] = []
+
+    def cancel(jobs: Sequence[str]) -> None:
+        canceled.extend(jobs)
+        for name in jobs:
+            os.killpg(int((tmp_path / f"bin/{name}.job").read_text()), signal.SIGKILL)
+
+    monkeypatch.setattr(slurm_queue, "cancel", cancel)
+    argv = [*RUN, "train.kimg=1000", "optimizer.lr=1e30,1e-4", "launcher=slurm"]
+    code, said = gantrain(*argv, "stop_on_failure=true")
+    assert code == 1 and "Stopped at the first failure" in said
+    assert len(canceled) == 1
+    code, said = gantrain(*RUN, "seed=0,1", "launcher=slurm_detached", "stop_on_failure=true")
+    assert code == 2 and "does not wait for its runs and cannot stop them" in said
 
 
 def test_more_jobs_than_an_array_takes(

@@ -173,6 +173,8 @@ class Local(OwnLauncher):
             manifest.record_failure(self.sweep.folder, job.name, kind, _last_lines(self._log(job)))
             outcomes[job] = self.failure_outcome(job)
         self.print_status(job, outcomes[job].text)
+        if self.sweep.stop_on_failure and manifest.read_failure(self.sweep.folder, job.name):
+            self._forward(queue, Action.STOP)
 
     def _skip(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         """Leave a job to the process that trains it."""

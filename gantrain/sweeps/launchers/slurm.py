@@ -224,6 +224,10 @@ class Slurm(OwnLauncher):
                 manifest.record_failure(self.sweep.folder, job.name, "lost", text)
             outcomes[job] = self.failure_outcome(job)
             self.print_status(job, outcomes[job].text)
+            if self.sweep.stop_on_failure:
+                others = [other for other in jobs if other not in outcomes]
+                slurm_queue.cancel([submitted[other.name]["job_id"] for other in others])
+                raise SystemExit(EXIT_STOPPED)
 
     def _result_time(self, job: Job) -> float:
         """Return when the job's result was written; 0: there is none."""

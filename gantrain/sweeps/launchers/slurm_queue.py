@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 
 from gantrain.errors import ConfigError
 
@@ -40,6 +42,16 @@ def max_array_size() -> int | None:
         return None
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", result.stdout, re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs that are pending or running, as far as Slurm answers.
+
+    Args:
+        jobs: their ids.
+    """
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["scancel", *jobs], capture_output=True, timeout=SQUEUE_TIMEOUT)
 
 
 def require_states() -> dict[str, str]:
