@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from gantrain.engine.optim import main_step_ratio
 from gantrain.gans.base import Phase
@@ -69,9 +70,10 @@ def test_its_run_is_used_without_its_configs(tmp_path: Path) -> None:
         "lr.unit=image",
     ]
     run("--config-dir", "my_configs", "name=run", "model=my_gan", *options, "model.critic_steps=4")
-    said = run("resume=runs/run", "train.kimg=0.02", code=2)
-    assert "gantrain --config-dir DIR resume=runs/run" in said
-    run("--config-dir", "my_configs", "resume=runs/run", "train.kimg=0.02")
+    run("resume=runs/run", "train.kimg=0.018")  # twice: what that has recorded must do as well
+    run("resume=runs/run", "train.kimg=0.02")
+    config = yaml.safe_load((tmp_path / "runs/run/config.yaml").read_text())
+    assert config["model"]["critic_steps"] == 4 and config["data"]["train_images"] == 8
     steps = final_state(tmp_path / "runs/run")["optimizers"]
     moments = {name: optimizer["state"][0]["step"] for name, optimizer in steps.items()}
     assert moments == {"G": 3, "D": 10}  # G at steps 0, 4 and 8

@@ -14,7 +14,7 @@ from gantrain.cli import session
 from gantrain.cli.arguments import Arguments, parse, positional_overrides
 from gantrain.cli.saved_overrides import prepend_saved
 from gantrain.config import hydra_keys, paths
-from gantrain.config.overrides import as_typed, in_runs
+from gantrain.config.overrides import as_typed, in_runs, key_of
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError, RunError
 from gantrain.tracking.waiting import waiting
@@ -285,7 +285,7 @@ def _raise_problems(arguments: Arguments) -> NoReturn:
 
 
 def _default_to_quickstart(arguments: Arguments) -> None:
-    keys = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in arguments.overrides}
+    keys = {key_of(text) for text in arguments.overrides}
     if "resume=auto" in arguments.overrides:
         keys.discard("resume")  # starts the run if none exists, like the command without it
     if "sweep" in keys and not SWEEPS_WITHOUT_MODEL & set(arguments.overrides):

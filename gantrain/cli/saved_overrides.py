@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantrain.config.overrides import hydra_quote
-from gantrain.errors import ConfigError
+from gantrain.config.overrides import hydra_quote, key_of, quote
+from gantrain.errors import ConfigError, format_value
 from gantrain.io.plain_files import load_yaml
 
 SAVED = "overrides.yaml"
@@ -40,21 +40,20 @@ def prepend_saved(overrides: list[str], config_dir: str | None = None) -> list[s
         ConfigError: DIR is not a run directory, or its overrides.yaml is damaged or holds anything
             but settings of gantrain.
     """
-    values = [text.partition("=")[2] for text in overrides if _key(text) == "resume"]
+    values = [text.partition("=")[2] for text in overrides if key_of(text) == "resume"]
     text = values[-1].strip("'\"") if values else ""
     if text in ("", "auto", "null"):
         return overrides
     folder = Path(text)
     saved = _saved(folder)
-    kept = [text for text in saved if _key(text) not in ONE_START_ONLY]
-    if problems := [*_problems(kept, folder / SAVED, config_dir)]:
+    kept = [text for text in saved if key_of(text) not in ONE_START_ONLY]
+    file = folder / SAVED
+    if _chooses_foreign(kept, config_dir):
+        file, kept = folder / "config.yaml", [*_recorded_values(folder)]
+    if problems := [*_problems(kept, file, config_dir)]:
         raise ConfigError(*problems)
-    typed = {_key(text) for text in overrides}
+    typed = {key_of(text) for text in overrides}
     return [*_placed(kept, folder, typed), *overrides]
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def _saved(folder: Path) -> list[str]:
@@ -108,21 +107,52 @@ def _problems(saved: list[str], file: Path, config_dir: str | None) -> Iterator[
     groups = {name for name in source.list_groups("") if name != "hydra"}
     parser = OverridesParser.create(config_loader=source)
     for text in saved:
-        group, _, choice = text.lstrip("+").partition("=")
-        is_choice = group in groups and choice != "null" and _CHOICE.fullmatch(choice)
-        if is_choice and choice not in source.get_group_options(group):
-            yield (
-                f"{file} chooses {text}, which is none of gantrain's configs: the run was started "
-                "with a folder of its own. Name it again, if it is yours: gantrain --config-dir "
-                f"DIR resume={file.parent}"
-            )
-            continue
         if why := _refusal(text, groups, settings_names(), parser):
             yield (
                 f"{file}: {text[:200]!r} is not taken over: {why}. If the run is yours, remove the "
                 "line and type the setting on the command line; if it is somebody else's, "
                 f"init_from={file.parent} takes its weights and nothing else."
             )
+
+
+def _chooses_foreign(saved: list[str], config_dir: str | None) -> bool:
+    """Return whether a choice needs a folder of configs that is not given, as of a plug-in GAN."""
+    from gantrain.config import compose
+
+    source = compose.config_loader(config_dir)
+    groups = {name for name in source.list_groups("") if name != "hydra"}
+    pairs = (text.lstrip("+").partition("=") for text in saved)
+    return any(
+        group in groups
+        and choice != "null"
+        and _CHOICE.fullmatch(choice) is not None
+        and choice not in source.get_group_options(group)
+        for group, _, choice in pairs
+    )
+
+
+def _recorded_values(folder: Path) -> Iterator[str]:
+    """Yield overrides that set every value of the run's config.yaml, whatever was chosen then.
+
+    They are plain values, checked like those that are typed. No YAML but that of the run is read.
+    """
+    from gantrain.config.check import flatten
+    from gantrain.config.train import settings_names
+    from gantrain.runs.directory import RunDirectory
+
+    recorded = RunDirectory(folder).read_config()
+    settings = {key: recorded[key] for key in sorted(settings_names() & recorded.keys())}
+    yield from (f"~{name}" for name in ("model", "data", "optimizer", "runtime", "tracking"))
+    for key, value in flatten(settings):
+        if key not in (*ONE_START_ONLY, "warnings"):
+            yield f"{'' if key in PLACE else '++'}{key}={_plain_text(value)}"
+
+
+def _plain_text(value: object) -> str:
+    """Return a plain value in Hydra's grammar."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_plain_text, value))}]"
+    return quote(value) if isinstance(value, str) else format_value(value)
 
 
 def _refusal(text: str, groups: set[str], settings: set[str], parser: object) -> str | None:

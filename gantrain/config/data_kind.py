@@ -30,8 +30,11 @@ def match_data(model: Section, data: Section) -> tuple[Section, dict[str, str], 
     Returns:
         (section with one `_target_` and its keys, {dropped key: why}, problems as sentences).
     """
-    takes = class_attribute(model.get("_target_"), "takes") or "unpaired"
-    return select_class(takes, str(model.get("_target_")).rpartition(".")[2], data)
+    target = str(model.get("_target_"))
+    takes = class_attribute(target, "takes") or "unpaired"
+    section, dropped, problems = select_class(takes, target.rpartition(".")[2], data)
+    # Of a class that may not be named nothing is known, and that is told elsewhere.
+    return section, dropped, problems if is_allowed(target) else []
 
 
 def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[str, str], list[str]]:

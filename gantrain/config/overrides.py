@@ -30,6 +30,11 @@ def quote(value: str) -> str:
     return f'"{value}"' if quoted == value and NOT_A_TEXT.fullmatch(value) else quoted
 
 
+def key_of(override: str) -> str:
+    """Return the key or config group that an override sets, adds or removes."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
 def is_path(path: str) -> bool:
     """Return whether there is a file or folder of that name."""
     try:

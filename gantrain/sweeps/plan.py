@@ -6,28 +6,25 @@ Everything is checked here, before the first job starts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.config import compose, hydra_errors, hydra_keys, rules
-from gantrain.config.overrides import quote
+from gantrain.config.overrides import key_of, quote
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
 from gantrain.io.files import folder_as_config_error, refuse_links
 from gantrain.runs import preflight
-from gantrain.sweeps import claims, launchers, manifest
+from gantrain.sweeps import claims, launchers, manifest, swept
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.manifest import Job
 from gantrain.sweeps.naming import short_hash
@@ -100,8 +97,8 @@ class Sweep:
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
-        common = {_key(text) for text in self.common}
-        own = [text for text in overrides if _key(text) not in common and not _is_hydra(text)]
+        common = {key_of(text) for text in self.common}
+        own = [text for text in overrides if key_of(text) not in common and not _is_hydra(text)]
         planned = self.planned.get(tuple(sorted(own)))
         return planned or manifest.add_job(self.folder, own, self.keys)
 
@@ -142,19 +139,20 @@ def prepare(
     setup_globals()  # the ${hydra:...} resolver
     hydra_keys.refuse_two_presets(overrides)
     source = compose.config_loader(config_dir)
-    typed = [text for text in overrides if _key(text) not in SWEEP_KEYS]
+    typed = [text for text in overrides if key_of(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
     cfg = _compose_multirun(source, typed)
     _check_launcher(cfg)
     grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
-    parsed = _parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
-    values = {_key(o.input_line or ""): _values(o, grid) for o in parsed if o.is_sweep_override()}
+    parsed = swept.parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
+    differing = [o for o in parsed if o.is_sweep_override()]
+    values = {key_of(o.input_line or ""): swept.values(o, grid) for o in differing}
     not_swept = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
     common = [text for text in not_swept if not _is_hydra(text)]
     if _maximize(cfg) is not None and cfg.get("objective") is None:
-        common = [text for text in common if _key(text) != "objective"]
+        common = [text for text in common if key_of(text) != "objective"]
         common.append(f"objective={DEFAULT_OBJECTIVE}")
-    choices = list(_combinations(values) if grid else _edges(values))
+    choices = list(swept.jobs(values, grid))
     name = sweep_settings.get("name") or _default_name(source, common, choices, typed)
     folder = Path(sweep_settings.get("out", DEFAULT_OUT)) / name
     sweep = Sweep(
@@ -270,7 +268,7 @@ def _common_changes(sweep: Sweep, old_common: Sequence[str]) -> list[str]:
 
 
 def _fixed_settings(overrides: Iterable[str]) -> dict[str, str]:
-    pairs = {_key(text): text.partition("=")[2] for text in overrides}
+    pairs = {key_of(text): text.partition("=")[2] for text in overrides}
     return {key: value for key, value in pairs.items() if not _is_mutable(key)}
 
 
@@ -291,7 +289,7 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
     parser = OverridesParser.create(config_loader=source)
     settings: dict[str, str] = {}
     for text in overrides:
-        if (key := _key(text)) not in SWEEP_KEYS:
+        if (key := key_of(text)) not in SWEEP_KEYS:
             continue
         override = parser.parse_override(text)
         value = None if override.is_sweep_override() else override.value()
@@ -324,58 +322,20 @@ def _compose_multirun(source: compose.Loader, typed: list[str]) -> DictConfig:
         raise
 
 
-def _parse(source: compose.Loader, typed: Sequence[str], params: Any, grid: bool) -> list[Override]:
-    """Parse the sweeper's params and the typed overrides, of which the last one of a key wins."""
-    parser = OverridesParser.create(config_loader=source)
-    texts = [f"{key}={value}" for key, value in params.items()] + list(typed)
-    parsed = {_key(o.input_line or ""): o for o in parser.parse_overrides(texts)}
-    for key, override in parsed.items():
-        if grid and override.is_sweep_override() and not override.is_discrete_sweep():
-            raise ConfigError(
-                f"{key}={override.input_line.partition('=')[2] if override.input_line else ''}: "
-                "an interval has infinitely many values: list some, such as 1,2,3, or add "
-                "sweep=optuna."
-            )
-    return list(parsed.values())
-
-
-def _values(override: Override, grid: bool) -> list[str]:
-    """Return one override per value of a swept key; of an interval or Optuna's range, the ends."""
-    key, value = override.get_key_element(), override.value()
-    if isinstance(value, IntervalSweep):
-        return [f"{key}={value.start}", f"{key}={value.end}"]
-    if isinstance(value, RangeSweep) and not grid:  # Optuna includes the end
-        return [f"{key}={value.start}", f"{key}={value.stop}"]
-    return [f"{key}={text}" for text in override.sweep_string_iterator()]
-
-
-def _combinations(values: dict[str, list[str]]) -> Iterator[list[str]]:
-    return (list(job) for job in product(*values.values()))
-
-
-def _edges(values: dict[str, list[str]]) -> Iterator[list[str]]:
-    """Yield example jobs in which every value occurs: vary one key at a time from the first job."""
-    first_job = [options[0] for options in values.values()]
-    yield first_job
-    for i, options in enumerate(values.values()):
-        for other in options[1:]:
-            yield [*first_job[:i], other, *first_job[i + 1 :]]
-
-
 def _default_name(
     source: compose.Loader, common: list[str], choices: list[list[str]], typed: list[str]
 ) -> str:
     """Return <model>-<data>-<6 hexadecimal digits>, the same for the same command."""
     parts = []
     for group in ("model", "data"):
-        is_swept = any(_key(text) == group for text in choices[0])
+        is_swept = any(key_of(text) == group for text in choices[0])
         names = {
             str(compose.compose(source, "train", [*common, *job]).hydra.runtime.choices[group])
             for job in choices[: None if is_swept else 1]
         }
         parts.append(names.pop() if len(names) == 1 else "several")
-    hashed = [text for text in typed if not _is_mutable(_key(text)) or _key(text) == "sweep"]
-    return "-".join([*parts, short_hash(sorted(hashed, key=_key))])
+    hashed = [text for text in typed if not _is_mutable(key_of(text)) or key_of(text) == "sweep"]
+    return "-".join([*parts, short_hash(sorted(hashed, key=key_of))])
 
 
 def _launcher(cfg: DictConfig) -> str | None:
@@ -396,9 +356,5 @@ def _absolute(flags: Sequence[str], config_dir: str | None) -> list[str]:
     return ["--config-dir", os.path.abspath(config_dir)] if config_dir else []
 
 
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
-
-
 def _is_hydra(override: str) -> bool:
-    return _key(override).startswith(("hydra.", "hydra/")) or _key(override) == "launcher"
+    return key_of(override).startswith(("hydra.", "hydra/")) or key_of(override) == "launcher"

@@ -97,3 +97,41 @@ def test_damaged_overrides(run: str) -> None:
     Path(run, "overrides.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match=r"overrides\.yaml is damaged"):
         prepend_saved([f"resume={run}"])
+
+
+FOREIGN = {"model": {"_target_": "my_gan.MyGAN", "z_dim": 4}, "train": {"batch": 2, "kimg": None}}
+
+
+def foreign(run: str, **more: object) -> list[str]:
+    """What a run with configs of its own is resumed with, without them."""
+    Path(run, "overrides.yaml").write_text(json.dumps(["model=my_gan", "seed=3"]))
+    Path(run, "config.yaml").write_text(
+        json.dumps({**FOREIGN, "out": "runs", "name": "first", **more})
+    )
+    return prepend_saved([f"resume={run}", "train.kimg=9"])
+
+
+def test_a_choice_that_is_not_gantrains_is_replaced_by_what_it_has_set(run: str) -> None:
+    data = {"root": "ph (1)", "sizes": [[1, 2.5], ["007", True]]}
+    found = foreign(
+        run, seed=3, data=data, resume="x", init_from="y", derived={"a": 1}, hydra={"b": 1}
+    )
+    assert found[:5] == ["~model", "~data", "~optimizer", "~runtime", "~tracking"]
+    assert set(found[5:-2]) == {
+        '++data.root="ph (1)"', '++data.sizes=[[1,2.5],["007",true]]',
+        "++model._target_=my_gan.MyGAN", "++model.z_dim=4", "++seed=3", "++train.batch=2",
+        "++train.kimg=null", "out=runs", "name=first",
+    }  # fmt: skip
+    assert found[-2:] == [f"resume={run}", "train.kimg=9"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"objective": "${oc.env:HOME}"}, {"train": {"a b": 1}}, {"train": {"x=1 hydra.run.dir": 2}},
+        {"data": {"root": "${hydra:job.name}"}}, {"train": {"batch\n": 1}},
+    ],
+)  # fmt: skip
+def test_recorded_values_are_plain_or_refused(run: str, more: dict) -> None:
+    with pytest.raises(ConfigError, match=r"runs/first/config.yaml: .* is not taken over"):
+        foreign(run, **more)
