@@ -132,20 +132,28 @@ def _chooses_foreign(saved: list[str], config_dir: str | None) -> bool:
 
 
 def _recorded_values(folder: Path) -> Iterator[str]:
-    """Yield overrides that set every value of the run's config.yaml, whatever was chosen then.
+    """Yield overrides that restore the run's config.yaml, whatever was chosen then.
 
     They are plain values, checked like those that are typed. No YAML but that of the run is read.
+    Defaults are left out: nobody typed them, so nobody is told that one of them has no effect.
     """
-    from gantrain.config.check import flatten
+    from gantrain.config import compose
+    from gantrain.config.check import flatten, to_plain
+    from gantrain.config.choices import BUILT
     from gantrain.config.train import settings_names
     from gantrain.runs.directory import RunDirectory
 
+    without_classes = [f"~{name}" for name in BUILT]
+    yield from without_classes
+    default = compose.task_config(compose.config_loader(None), "train", without_classes)
+    defaults = list(flatten(to_plain(default)))
     recorded = RunDirectory(folder).read_config()
     settings = {key: recorded[key] for key in sorted(settings_names() & recorded.keys())}
-    yield from (f"~{name}" for name in ("model", "data", "optimizer", "runtime", "tracking"))
     for key, value in flatten(settings):
-        if key not in (*ONE_START_ONLY, "warnings"):
-            yield f"{'' if key in PLACE else '++'}{key}={_plain_text(value)}"
+        if key in PLACE:
+            yield f"{key}={_plain_text(value)}"
+        elif key not in (*ONE_START_ONLY, "warnings") and (key, value) not in defaults:
+            yield f"++{key}={_plain_text(value)}"
 
 
 def _plain_text(value: object) -> str:
