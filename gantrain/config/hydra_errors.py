@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from types import NoneType
 
+from hydra.core.default_element import GroupDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -168,7 +169,7 @@ def _refused_values(
 
 def _group_problems(source: compose.Loader, command: str, override: Override) -> list[str]:
     """Return what is wrong with the choice of a config group."""
-    if not _has_group(command, override):
+    if not _has_group(source, command, override):
         return [
             f"{override.key_or_group} is a config group of gantrain train. gantrain {command} "
             "has its own keys: list them with --help."
@@ -182,9 +183,16 @@ def _options(source: compose.Loader, group: str) -> list[str]:
     return source.get_group_options(group, ObjectType.CONFIG)
 
 
-def _has_group(command: str, override: Override) -> bool:
-    """Return whether the command has the config group of the override."""
-    return command == "train" or override.key_or_group.split("/")[0] == "hydra"
+def _has_group(source: compose.Loader, command: str, override: Override) -> bool:
+    """Return whether the command has the config group of the override, as prepare has data."""
+    group = override.key_or_group
+    if command == "train" or group.split("/")[0] == "hydra":
+        return True
+    config = source.repository.load_config(command)
+    return any(
+        isinstance(entry, GroupDefault) and entry.group == group
+        for entry in (config.defaults_list if config else None) or ()
+    )
 
 
 def _choice_problems(source: compose.Loader, override: Override) -> list[str]:

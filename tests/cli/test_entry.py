@@ -159,6 +159,22 @@ def test_mistakes(gantrain: Run, trained: list[RunConfig], argv: list[str], said
     assert trained == [] and os.listdir() == []
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["data=folder", "foo=1"], "foo is not a key. List all keys with --help."),
+        (["data=folder", "data.roots=x"], "data.roots is not a key. Did you mean data.root=x?"),
+        (
+            ["data=shapes", "photos"],
+            "data.root is a key of data=folder, not of data=shapes: remove it, or write "
+            "data=folder data.root=photos instead of data=shapes.",
+        ),
+    ],
+)
+def test_the_group_of_a_command_is_no_mistake(gantrain: Run, argv: list[str], said: str) -> None:
+    assert gantrain("prepare", *argv).err == f"Error: {said}\n"
+
+
 def test_several_mistakes_are_told_at_once(gantrain: Run) -> None:
     answer = gantrain("model=cyclgan", "modell.ngf=3", "seed=[1")
     assert answer.code == 2 and "3 problems" in answer.err
