@@ -88,6 +88,8 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("exp", "recipe", "config"), "experiment"),
 }
 
+MISSPELLED = 0.8  # similarity from which a key of another choice is meant
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -248,7 +250,7 @@ def _plain(text: str) -> Any:
 
 def _other_choice(key: str, value: Any, known: dict[str, Any], situation: Situation) -> str | None:
     """Explain a key that only other choices of its group have, such as data.root of data=shapes."""
-    intended = ALIASES.get(key.rpartition(".")[2], key)
+    intended = _intended(key, known)
     group, _, name = intended.partition(".")
     if intended in known or group not in choices.BUILT or not name:
         return None
@@ -265,6 +267,26 @@ def _other_choice(key: str, value: Any, known: dict[str, Any], situation: Situat
             )
         owners = fitting
     return _owned(intended, value, owners, situation)
+
+
+def _intended(key: str, known: Iterable[str]) -> str:
+    """Return the key of any choice that is meant, also one typed without its section or misspelled.
+
+    A key of `known` that is as similar wins.
+    """
+    section, _, last = key.rpartition(".")
+    if last in ALIASES:
+        return ALIASES[last]
+    enough = max(MISSPELLED, *(_similarity(key, name) for name in known), 0.0)
+    if (section and section not in choices.BUILT) or (not section and enough > MISSPELLED):
+        return key
+    possible = [
+        f"{group}.{name}"
+        for group in ([section] if section else choices.BUILT)
+        for name in dict.fromkeys(name for args in choices.classes(group).values() for name in args)
+    ]
+    close = max(possible, key=lambda name: _similarity(key, name), default=key)
+    return close if _similarity(key, close) > enough else key
 
 
 def _owned(key: str, value: Any, owners: list[tuple[str, str]], situation: Situation) -> str:
