@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def run(command: Callable[[], int], explain: Callable[[ConfigError], int] | None = None) -> int:
-    """Run a command and return its exit code, or EXIT_INTERRUPTED after Ctrl-C.
+    """Run a command and return its exit code; after Ctrl-C EXIT_INTERRUPTED instead of 0.
 
     The first Ctrl-C says so at once and ends the command as soon as it can clean up, the second
     ends the process. Training has handlers of its own, see `gantrain.engine.signals`.
@@ -28,10 +28,15 @@ def run(command: Callable[[], int], explain: Callable[[ConfigError], int] | None
     with _detachable_output(), interruption.handled():
         try:
             code = command()
-            if not interruption.said:
+            if code or not interruption.said:  # such as 75 of a sweep that was waiting
                 return code
         except KeyboardInterrupt:
             interruption.say()
+        except SystemExit as ended:
+            if not interruption.said:
+                raise
+            if ended.code and isinstance(ended.code, int):
+                return ended.code
         except BaseException as error:
             # An import or a library that is interrupted halfway may raise anything.
             if not interruption.said:

@@ -57,7 +57,8 @@ def find_tasks(
             continue
         results = _results(root, found, output)
         left_out += results
-        sources = [source for source in found if source not in set(results)]
+        own = set(results)
+        sources = [source for source in found if source not in own]
         if not sources:
             problems.append(f"input={text}: there is no such image and no folder with images.")
         for source in sources:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gantrain.errors import ConfigError
@@ -66,7 +67,7 @@ class ResultFolder:
     def others(self, tasks: list[TranslationTask]) -> int:
         """Return how many results of other inputs there are."""
         names = {task.name for task in tasks}
-        return sum((self.path / name).exists() for name in self._inputs if name not in names)
+        return sum(os.path.exists(self.path / name) for name in self._inputs if name not in names)
 
     def add(self, task: TranslationTask) -> None:
         """Record that the result of a task has been written."""
@@ -85,9 +86,16 @@ def _hash(task: TranslationTask) -> str:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the intact rows by name; the last one of a name counts."""
+    """Return the intact rows by name, which is that of a file below; the last one counts."""
+    if not file.exists():
+        return {}
     rows = [row for _, row in json_rows(file) if {"name", "bytes", "sha256"} <= row.keys()]
-    return {str(row["name"]): row for row in rows}
+    names = {str(row["name"]): row for row in rows}
+    return {name: row for name, row in names.items() if _is_below(PurePosixPath(name))}
+
+
+def _is_below(path: PurePosixPath) -> bool:
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _identity(value: object) -> object:

@@ -22,7 +22,8 @@ class Owner:
     Attributes:
         process: number of the process, or 0 if unknown.
         host: its machine.
-        job: its Slurm job and how often that was requeued, as in "12.0"; "": none.
+        job: its Slurm job, how often that was requeued, and the cluster, as in "12.0@lab"; "":
+            none.
         is_ending: whether it has been told to end, see `mark_ending`.
     """
 
@@ -34,6 +35,10 @@ class Owner:
     def __str__(self) -> str:
         """Return "process P on H"."""
         return f"process {self.process} on {self.host}" if self.process else "another process"
+
+    def is_here(self) -> bool:
+        """Return whether the process runs on this machine."""
+        return self.host == socket.gethostname()
 
 
 def acquire(path: Path) -> Owner | None:
@@ -94,7 +99,8 @@ def take_over(path: Path, owner: Owner) -> None:
 def _write_owner(descriptor: int, *, is_ending: bool) -> None:
     words = [str(os.getpid()), socket.gethostname()]
     if job := os.environ.get("SLURM_JOB_ID"):
-        words.append(f"job={job}.{os.environ.get('SLURM_RESTART_COUNT', 0)}")
+        cluster = os.environ.get("SLURM_CLUSTER_NAME", "")
+        words.append(f"job={job}.{os.environ.get('SLURM_RESTART_COUNT', 0)}@{cluster}")
     text = " ".join([*words, *["ending"] * is_ending])
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{text}\n".encode(), 0)

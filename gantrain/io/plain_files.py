@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MAX_BYTES = 16 * 2**20  # of a file that is one document; a run's settings take a few kB
+MAX_BYTES = 16 * 2**20  # of a JSON file
+MAX_YAML_BYTES = 2**20  # YAML is read slowly, and a run's settings take a few kB
 MAX_LINES_BYTES = 512 * 2**20  # of a file with one document a line
 MAX_VALUES = 200_000  # of one document, each alias of YAML counted as often as it is used
 MAX_DEPTH = 40
@@ -26,12 +27,7 @@ def read_text(file: Path, max_bytes: int = MAX_BYTES) -> str:
         OSError: there is no such file, or it is a pipe or a device, which may never end.
         ValueError: it is too large, or not UTF-8.
     """
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{file} is not a regular file")
-    if status.st_size > max_bytes:
-        raise ValueError(f"{file} is larger than {max_bytes / 2**20:.0f} MiB")
-    return file.read_text("utf-8")
+    return _read_bytes(file, max_bytes).decode()
 
 
 def parse_json(text: str) -> Any:
@@ -55,7 +51,7 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        return _checked(yaml.safe_load(text))
+        return _checked(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
         raise ValueError(str(error).splitlines()[0]) from None
     except (RecursionError, TypeError, AttributeError, OverflowError):
@@ -77,24 +73,21 @@ def load_yaml(file: Path) -> Any:
     Raises:
         OSError, ValueError: see `read_text` and `parse_yaml`.
     """
-    return parse_yaml(read_text(file))
+    return parse_yaml(read_text(file, MAX_YAML_BYTES))
 
 
 def json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each line of a file of JSON lines, and its object; {} where it is not an intact one.
 
-    A file that cannot be read has no lines.
+    Raises:
+        OSError, ValueError: the file cannot be read at all, see `read_text`.
     """
-    try:
-        lines = read_text(file, MAX_LINES_BYTES).splitlines()
-    except (OSError, ValueError):
-        return
-    for line in lines:
+    for line in _read_bytes(file, MAX_LINES_BYTES).splitlines():
         try:
-            row = parse_json(line)
-        except ValueError:  # cut short by a crash, or not ours
+            row = parse_json(line.decode())
+        except ValueError:  # cut short by a crash, a flipped bit, or not ours
             row = None
-        yield line, row if isinstance(row, dict) else {}
+        yield line.decode(errors="replace"), row if isinstance(row, dict) else {}
 
 
 def is_number(value: Any) -> bool:
@@ -105,6 +98,15 @@ def is_number(value: Any) -> bool:
 def is_count(value: Any) -> bool:
     """Return whether a plain value is a whole number from 0 on."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _read_bytes(file: Path, max_bytes: int) -> bytes:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{file} is not a regular file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"{file} is larger than {max_bytes / 2**20:.0f} MiB")
+    return file.read_bytes()
 
 
 def _checked(content: Any) -> Any:

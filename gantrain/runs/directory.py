@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from gantrain.runs import recorded
 WRITTEN_IN_TRAINING = ("config", "overrides", "environment", "result", "metrics")
 WRITTEN_IN_TRAINING += ("evaluations", "events")
 WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
-# What a run leaves that never got to its first checkpoint; folders as far as they are known.
+# What a run leaves that never got to its first checkpoint, and the files in its folders
 WRITTEN_BEFORE_CHECKPOINT = ("config.yaml", "log.txt", "metrics.jsonl", "events.jsonl")
-FOLDERS = ("tensorboard", "grids", "checkpoints", "snapshots")
+FOLDERS = {"tensorboard": "events.out.tfevents.*", "grids": "grid-*.png"}
+FOLDERS |= {"checkpoints": "", "snapshots": ""}
 JobIsGone = Callable[[str], bool]
 SECONDS_UNTIL_REFUSED = 2.0  # for a signal to reach the process that is to be waited for
 
@@ -87,19 +89,17 @@ class RunDirectory:
         """
         if not self.path.exists():
             return True
-        return self.path.is_dir() and all(map(self._is_leftover, self.path.iterdir()))
-
-    def _is_leftover(self, path: Path) -> bool:
-        name = path.name
-        if path.is_symlink():
+        if not self.path.is_dir():
             return False
-        if path.is_dir():
-            kept = [self.checkpoints, self.snapshots]
-            return name in FOLDERS and not (path in kept and any(path.glob("[!.]*")))
-        if name.startswith(".") and name.endswith((".tmp", ".takeover")):
-            return True
-        recorded = path.suffix == ".yaml" and name.partition(".")[0] in ("config", "overrides")
-        return recorded or name in (*WRITTEN_BEFORE_CONFIG, *WRITTEN_BEFORE_CHECKPOINT)
+        was_run = self._is_recorded()
+        return all(_is_leftover(path, was_run) for path in self.path.iterdir())
+
+    def _is_recorded(self) -> bool:
+        """Return whether config.yaml is that of a run, and not of another program."""
+        try:
+            return "derived" in self.read_config()
+        except ConfigError:
+            return False
 
     def clear(self) -> None:
         """Remove what an unused directory holds, except for the lock."""
@@ -134,21 +134,26 @@ class RunDirectory:
             if path.name[1:].partition(".")[0] in WRITTEN_IN_TRAINING:
                 path.unlink(missing_ok=True)
 
-    def lock(self, patience: float = 0, job_is_gone: JobIsGone | None = None) -> None:
+    def lock(
+        self, patience: Callable[[], float] = lambda: 0, job_is_gone: JobIsGone | None = None
+    ) -> None:
         """Keep other processes from training here until `unlock` or the end of this process.
 
         Args:
-            patience: seconds to wait for a process that has been told to end.
+            patience: seconds to wait for a process that has been told to end; asked for only then.
             job_is_gone: says of a Slurm job whether the queue no longer knows it.
 
         Raises:
             ConfigError: another process trains here.
         """
-        start, said = time.monotonic(), False
+        start, limit, said = time.monotonic(), SECONDS_UNTIL_REFUSED, False
         while owner := locks.acquire(self._lock):
-            limit = max(patience if owner.is_ending else 0, SECONDS_UNTIL_REFUSED)
+            if owner.is_ending and not said:
+                limit, said = max(patience(), limit), True
+                print(f"{self.path}: waiting up to {limit:g} s for {owner}, which is ending.")
             if time.monotonic() - start > limit:
-                if job_is_gone and owner.job and job_is_gone(owner.job):
+                # On this machine the system itself knows that the process is alive.
+                if job_is_gone and owner.job and not owner.is_here() and job_is_gone(owner.job):
                     print(f"{owner} of a job that has ended had {self.path}: taking it over.")
                     locks.take_over(self._lock, owner)
                     continue
@@ -156,9 +161,6 @@ class RunDirectory:
                     f"{self.path} is being trained by {owner}: wait for it, stop it, or give "
                     f"another name=. If that process is certainly gone, delete {self._lock}."
                 )
-            if owner.is_ending and not said:
-                print(f"{self.path}: waiting up to {limit:g} s for {owner}, which is ending.")
-                said = True
 
     def mark_ending(self) -> None:
         """Let a process that wants to train here know that this one is about to end."""
@@ -208,17 +210,45 @@ class RunDirectory:
         """Delete damaged lines and reports after `nimg` images, which a resumed run repeats.
 
         The results of `gantrain evaluate` are kept: they belong to snapshots, which are kept too.
+
+        Raises:
+            ConfigError: a file cannot be read, and is left as it is.
         """
         for file in (self.metrics, self.evaluations, self.events):
             if not file.exists():
                 continue
+            try:
+                rows = list(json_rows(file))
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{file} cannot be read ({error}): move it elsewhere.") from None
             lines = []
-            for line, row in json_rows(file):
+            for line, row in rows:
                 is_of_snapshot = file == self.evaluations and not row.get("training")
                 counted = is_count(row.get("nimg"))
                 if ("nimg" in row and is_of_snapshot) or (counted and row["nimg"] <= nimg):
                     lines.append(f"{line}\n")
             write_text(file, "".join(lines))
+
+
+def _is_leftover(path: Path, was_run: bool) -> bool:
+    """Return whether a start may remove a file or folder: a run without checkpoints wrote it."""
+    name = path.name
+    if path.is_symlink():
+        return False
+    if path.is_dir():
+        ours = was_run and name in FOLDERS
+        return ours and all(
+            _is_temporary(file) or fnmatchcase(file.name, FOLDERS[name]) for file in path.iterdir()
+        )
+    if not was_run:
+        return _is_temporary(path) or name in WRITTEN_BEFORE_CONFIG
+    recorded = path.suffix == ".yaml" and name.partition(".")[0] in ("config", "overrides")
+    known = (*WRITTEN_BEFORE_CONFIG, *WRITTEN_BEFORE_CHECKPOINT)
+    return _is_temporary(path) or recorded or name in known
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith((".tmp", ".takeover"))
 
 
 def occupied_message(path: Path) -> str:

@@ -53,7 +53,10 @@ def lock(directory: RunDirectory, config: RunConfig) -> None:
     Raises:
         ConfigError: another process trains there.
     """
-    patience = max(config.runtime.lock_timeout, slurm.kill_wait() if slurm.in_slurm_job() else 0)
+
+    def patience() -> float:
+        return max(config.runtime.lock_timeout, slurm.kill_wait() if slurm.in_slurm_job() else 0)
+
     directory.lock(patience, slurm.is_gone)
 
 

@@ -6,6 +6,7 @@ A run directory may come from somebody else, or from a disk that lost a part of 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,12 @@ READERS = {
 
 
 def rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a run's file of JSON lines, without damaged ones and wrong values."""
+    """Yield the rows of a run's file of JSON lines, without damaged ones and wrong values.
+
+    A file that cannot be read at all has none.
+    """
     read = READERS[file.name]
-    for _, row in json_rows(file):
-        if checked := read(row):
-            yield checked
+    with suppress(OSError, ValueError):
+        for _, row in json_rows(file):
+            if checked := read(row):
+                yield checked

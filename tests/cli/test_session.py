@@ -38,6 +38,19 @@ def test_an_interrupted_command_says_one_line(capsys: pytest.CaptureFixture[str]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("raised", [True, False])
+def test_a_command_that_minds_an_interrupt_has_its_own_code(raised: bool) -> None:
+    def command() -> int:
+        try:
+            send_interrupt()
+        except KeyboardInterrupt:  # as a sweep that waits for its jobs
+            if raised:
+                raise SystemExit(75) from None
+        return 75
+
+    assert session.run(command) == 75
+
+
 def test_whatever_an_interrupted_import_raises_is_no_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -31,7 +31,7 @@ def holder(path: Path, *, marked: bool, seconds: float, job: str = "") -> subpro
     process = subprocess.Popen(
         [sys.executable, "-c", ENDS, json.dumps([str(path), job, marked, seconds])],
         env=environment
-        | ({"SLURM_JOB_ID": job} if job else {})
+        | ({"SLURM_JOB_ID": job, "SLURM_CLUSTER_NAME": "lab"} if job else {})
         | {"PYTHONPATH": str(Path(locks.__file__).parents[2])},
         stdout=subprocess.PIPE,
     )
@@ -50,7 +50,7 @@ def test_a_run_that_is_ending_is_waited_for(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = holder(run.path / ".lock", marked=True, seconds=4)
-    run.lock(patience=60)
+    run.lock(patience=lambda: 60)
     assert process.wait(5) == 0
     said = capsys.readouterr().out
     assert said.count("\n") == 1
@@ -67,7 +67,7 @@ def test_the_wait_has_an_end(
     process = holder(run.path / ".lock", marked=marked, seconds=60)
     try:
         with pytest.raises(ConfigError, match=f"is being trained by process {process.pid} on "):
-            run.lock(patience=0.2 if marked else 60)
+            run.lock(patience=lambda: 0.2 if marked else pytest.fail("it is not ending"))
         assert not locks._descriptors
     finally:
         process.kill()
@@ -89,6 +89,9 @@ def test_the_lock_of_a_job_that_has_ended_is_taken_over(
         return gone
 
     try:
+        with pytest.raises(ConfigError, match="is being trained by"):  # it lives on this machine
+            run.lock(job_is_gone=lambda _: True)
+        monkeypatch.setattr("socket.gethostname", lambda: "another")
         if gone:
             run.lock(job_is_gone=is_gone)
             assert run.in_use() and "job" not in (run.path / ".lock").read_text()
@@ -96,7 +99,7 @@ def test_the_lock_of_a_job_that_has_ended_is_taken_over(
         else:
             with pytest.raises(ConfigError, match="is being trained by"):
                 run.lock(job_is_gone=is_gone)
-        assert asked == ["31.0"]
+        assert asked == ["31.0@lab"]
         assert not list(run.path.glob("*takeover*"))
     finally:
         process.kill()

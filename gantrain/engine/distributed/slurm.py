@@ -33,22 +33,31 @@ def slurm_job_id(environ: Mapping[str, str] | None = None) -> str:
 
 def kill_wait() -> float:
     """Return the seconds between SIGTERM and SIGKILL to a job; 30, Slurm's default, if unknown."""
-    text = _answer(["scontrol", "show", "config"]) or ""
-    match = re.search(r"^KillWait\s*=\s*(\d+)", text, re.MULTILINE)
-    return float(match.group(1)) if match else 30.0
+    seconds = re.match(r"\d+", _cluster_setting("KillWait"))
+    return float(seconds.group()) if seconds else 30.0
 
 
 def is_gone(job: str) -> bool:
-    """Return whether a job has ended; False if the queue cannot be asked.
+    """Return whether a job has ended; False if the queue cannot be asked, or is another cluster's.
 
     Args:
-        job: its id and how often it was requeued, as in "12.0".
+        job: its id, how often it was requeued, and its cluster, as in "12.0@lab".
     """
-    job_id, _, restarts = job.partition(".")
+    number, _, cluster = job.partition("@")
+    job_id, _, restarts = number.partition(".")
+    if cluster != (os.environ.get("SLURM_CLUSTER_NAME") or _cluster_setting("ClusterName")):
+        return False
     if job_id == os.environ.get("SLURM_JOB_ID"):  # this one, perhaps before it was requeued
         return int(restarts or 0) < int(os.environ.get("SLURM_RESTART_COUNT", 0))
     text = _answer(["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"])
     return text is not None and not text.strip()
+
+
+def _cluster_setting(name: str) -> str:
+    """Return a setting of Slurm's; "" if it cannot be asked."""
+    text = _answer(["scontrol", "show", "config"]) or ""
+    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
+    return match.group(1) if match else ""
 
 
 def _answer(command: list[str]) -> str | None:

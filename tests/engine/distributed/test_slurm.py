@@ -126,7 +126,8 @@ esac
 @pytest.mark.parametrize(
     ("job", "restarts", "gone"),
     [("12.0", "0", False), ("12.0", "1", True), ("12.1", "1", False), ("13.0", "0", True),
-     ("14.0", "0", True), ("15.0", "0", False)],
+     ("14.0", "0", True), ("15.0", "0", False), ("13.0@other", "0", False),
+     ("12.0@other", "1", False)],
 )  # fmt: skip
 def test_whether_a_job_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, restarts: str, gone: bool
@@ -134,7 +135,18 @@ def test_whether_a_job_is_gone(
     (tmp_path / "squeue").write_text(QUEUE)
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-    assert slurm.is_gone(job) is gone
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "lab")
+    assert slurm.is_gone(job if "@" in job else f"{job}@lab") is gone
+
+
+def test_the_cluster_is_asked_for_its_name_outside_of_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "squeue").write_text(QUEUE)
+    (tmp_path / "squeue").chmod(0o755)
+    (tmp_path / "scontrol").write_text('#!/bin/sh\necho "ClusterName             = lab"\n')
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+    assert slurm.is_gone("13.0@lab") and not slurm.is_gone("13.0@other")
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("KillWait   = 45 sec", 45), ("x", 30)])
