@@ -176,21 +176,40 @@ def _refusal(text: str, groups: set[str], settings: set[str], parser: object) ->
     root = key.partition(".")[0]
     if root not in groups | settings:
         return f"{key} is no setting of gantrain"
-    if _OWN_INTERPOLATION.sub("", text).count("${") or "${hydra" in text:
-        return "a value that is computed (${...:...}) is for the command line"
     try:
         override = parser.parse_override(text)
         if override.is_sweep_override():
             return "a run has one value of each setting"
-        is_choice = key in groups and not isinstance(override.value(), dict)
+        value = override.value()
+        parts = [(key, text), *_parts(key, value)]
     except (HydraException, RecursionError):
         return "it cannot be read"
-    if is_choice and not override.is_delete():
-        value = override.value()
+    if any(_is_computed(part) for _, part in parts):
+        return "a value that is computed (${...:...}) is for the command line"
+    if found := [name for name, _ in parts[1:] if name in ELSEWHERE and name != key]:
+        return f"{found[0]} is for the command line"
+    if key in groups and not isinstance(value, dict) and not override.is_delete():
         names = value if isinstance(value, list) else [value]
         if not all(name is None or _CHOICE.fullmatch(str(name)) for name in names):
             return f"{key} is chosen by a name, not by a path"
     return None
+
+
+def _parts(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) for the keys and values in a value, as Hydra has unescaped them."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield f"{key}.{name}", str(name)
+            yield from _parts(f"{key}.{name}", part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _parts(key, part)
+    else:
+        yield key, str(getattr(value, "text", value))
+
+
+def _is_computed(text: str) -> bool:
+    return "${" in _OWN_INTERPOLATION.sub("", text) or "${hydra" in text
 
 
 def _runs_near(folder: Path) -> str:
