@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,6 +45,11 @@ def format_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(format_value, value)) + "]"
     return str(value)
+
+
+def shown(override: str) -> str:
+    """Return an override as it is typed in a shell."""
+    return shlex.quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:

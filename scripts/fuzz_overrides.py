@@ -1,6 +1,6 @@
 """Type thousands of random command lines; every exception but an explained one is a fault.
 
-python scripts/fuzz_overrides.py [--count 10000] [--seed 0] [--only N]
+python scripts/fuzz_overrides.py [--count 10000] [--seed 0] [--first 0] [--only N] [--out FILE]
 
 Keys come from all configs, values are of every kind, and every command and form of override is
 used. All runs in this process, up to the moment a command would start its work: compose, check,
@@ -150,6 +150,7 @@ def harmless(folder: Path) -> Iterator[None]:
         if task.sweep is None:
             start_sweep(arguments, task)
 
+    previous = signal.signal(signal.SIGALRM, _too_slow)
     before, modules = Path.cwd(), {name: sys.modules.get(name) for name in commands}
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1", "GANTRAIN_CACHE": str(folder / "cache")}
     os.chdir(folder)
@@ -163,6 +164,7 @@ def harmless(folder: Path) -> Iterator[None]:
         ):
             yield
     finally:
+        signal.signal(signal.SIGALRM, previous)
         os.chdir(before)
         for name, module in modules.items():
             if module is None:
@@ -208,8 +210,12 @@ def answer(argv: list[str], number: int = 0) -> tuple[Fault | None, str]:
     return None, text
 
 
+class TooSlow(BaseException):
+    """No answer in time. Not an Exception, which gantrain might explain."""
+
+
 def _too_slow(*_: Any) -> None:
-    raise TimeoutError(f"no answer within {LIMIT_S} s")
+    raise TooSlow(f"no answer within {LIMIT_S} s")
 
 
 def campaign(count: int, seed: int, first: int = 0) -> list[Fault]:
@@ -221,18 +227,14 @@ def campaign(count: int, seed: int, first: int = 0) -> list[Fault]:
         first: number of the first one.
     """
     known, faults = keys(), []
-    previous = signal.signal(signal.SIGALRM, _too_slow)
-    try:
-        with tempfile.TemporaryDirectory() as folder, harmless(Path(folder)):
-            for number in range(first, first + count):
-                furnish(Path(folder))
-                fault, _ = answer(command_line(number, seed, known), number)
-                faults += [fault] if fault else []
-                if fault or number % 500 == 499:
-                    told = f"{fault.argv} {fault.error}" if fault else f"{len(faults)} faults"
-                    print(f"{number}: {told!a}", file=sys.__stdout__, flush=True)
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    with tempfile.TemporaryDirectory() as folder, harmless(Path(folder)):
+        for number in range(first, first + count):
+            furnish(Path(folder))
+            fault, _ = answer(command_line(number, seed, known), number)
+            faults += [fault] if fault else []
+            if fault or number % 500 == 499:
+                told = f"{fault.argv} {fault.error}" if fault else f"{len(faults)} faults"
+                print(f"{number}: {told!a}", file=sys.__stdout__, flush=True)
     return faults
 
 

@@ -8,10 +8,11 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import struct
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -358,15 +359,46 @@ def test_links_out_of_a_run(place: Path, monkeypatch: pytest.MonkeyPatch, name: 
     assert_harmless()
 
 
-@pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "evaluations.jsonl", "result.json", "config.1.yaml"]
-)
+PIPES = [
+    "metrics.jsonl", "evaluations.jsonl", "result.json", "config.1.yaml", "log.txt", ".lock",
+    SNAPSHOT, CHECKPOINT,
+]  # fmt: skip
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """Let a test that waits for ever fail."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("this waits for ever")
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize("name", PIPES)
 def test_pipes_and_devices_are_not_read(
-    place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    place: Path, in_time: None, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (RUN / name).unlink(missing_ok=True)
     os.mkfifo(RUN / name)
-    answers(READERS[1:3], monkeypatch)
+    assert answers((RESUME,), monkeypatch) == [2]
+    assert set(answers(READERS[1:], monkeypatch)) <= {0, 2}
+    assert_harmless()
+
+
+@pytest.mark.parametrize("kind", ["loop", "folder", "link to the log"])
+def test_a_lock_that_is_no_file(place: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    (RUN / ".lock").unlink(missing_ok=True)
+    if kind == "folder":
+        (RUN / ".lock").mkdir()
+    else:
+        (RUN / ".lock").symlink_to(".lock" if kind == "loop" else "log.txt")
+    assert answers((RESUME,), monkeypatch) == [2]
+    assert set(answers(READERS[1:], monkeypatch)) <= {0, 2}
     assert_harmless()
 
 

@@ -49,8 +49,9 @@ Flags:
   --hydra-help           Hydra's own help
   --version              the version
 
-Exit codes: 0 done, 2 configuration error, 75 stopped early with a good checkpoint; any other code
-is a failure (of a sweep: 0 all done, 1 some runs failed, 75 stopped).
+Exit codes: 0 done, 2 configuration error, 75 stopped early with a good checkpoint, 130 interrupted
+by Ctrl-C before training; any other code is a failure (of a sweep: 0 all done, 1 some runs failed,
+75 stopped).
 """
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO, cast
 from gantrain.errors import ConfigError
 from gantrain.io.streams import DetachableStream
 
+EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -24,8 +25,17 @@ def run(command: Callable[[], int], explain: Callable[[ConfigError], int] | None
         command: the command.
         explain: prints what the user can mend and returns the exit code; None: the error is raised.
     """
+    with _detachable_output() as faults:
+        code = _run(command, explain)
+    if faults and not code:
+        print(f"The output could not be written ({faults[0].strerror}).", file=sys.stderr)
+        return EXIT_FAILED
+    return code
+
+
+def _run(command: Callable[[], int], explain: Callable[[ConfigError], int] | None) -> int:
     interruption = _Interruption()
-    with _detachable_output(), interruption.handled():
+    with interruption.handled():
         try:
             code = command()
             if code or not interruption.said:  # such as 75 of a sweep that was waiting
@@ -77,12 +87,16 @@ class _Interruption:
 
 
 @contextmanager
-def _detachable_output() -> Iterator[None]:
+def _detachable_output() -> Iterator[list[OSError]]:
+    """Let the output of the block be lost, and tell why afterwards unless its reader has gone."""
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in streams)
+    own = [DetachableStream(stream) for stream in streams]
+    sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in own)
+    faults: list[OSError] = []
     try:
-        yield
+        yield faults
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in own:
             stream.flush()
+        faults += [stream.fault for stream in own if stream.fault]
         sys.stdout, sys.stderr = streams

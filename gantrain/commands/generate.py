@@ -178,7 +178,8 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
         home = model.file.parent
         home = home.parent if home.name in ("snapshots", "checkpoints") else home
         mixing, video = config.style_mixing.columns is not None, config.interpolation.frames > 0
-        RunDirectory(home).refuse_links()
+        if (home / "config.yaml").exists():  # perhaps the run of somebody else
+            RunDirectory(home).refuse_special_files()
         what = "mixing" if mixing else "video" if video else "pictures"
         stem = f"{what}-{model.file.stem.removeprefix('snapshot-').removeprefix('checkpoint-')}"
         return RunDirectory.create(home / "generated", None, stem).path

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from gantrain.config.tools import ImportConfig
+from gantrain.errors import shown
 from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.io.files import atomic_write
@@ -50,9 +51,9 @@ def main(config: ImportConfig) -> None:
         }
         torch.save({"gan": weights}, file)
     print(f"Run directory: {directory.path}\nNext:")
-    print(f"  gantrain translate run={directory.path} input=DIR output=DIR")
-    settings = " ".join(_model_settings(networks))
-    print(f"  gantrain data=folder data.root=DIR {settings} init_from={directory.path}")
+    print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
+    settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
+    print(f"  gantrain data=folder data.root=DIR {settings} {start}")
 
 
 def _model_settings(networks: dict[str, Any]) -> list[str]:

@@ -20,8 +20,7 @@ from gantrain.config.annotations import describe
 from gantrain.config.key_problems import dotted, find_problems, plain_config, typed_value
 from gantrain.config.keys import annotations_of_key
 from gantrain.config.overrides import hydra_quote, is_path, parse
-from gantrain.config.suggestions import shown
-from gantrain.errors import ConfigError, format_value, nearest
+from gantrain.errors import ConfigError, format_value, nearest, shown
 
 # Package name in Hydra's message -> the extra of gantrain that installs it
 EXTRAS = {"submitit": "slurm", "optuna": "sweep"}

@@ -22,7 +22,8 @@ def problems(command: str, overrides: Iterable[str]) -> Iterator[str]:
     where = "out=... and name=..." if command == "train" else "out=..."
     for text in overrides:
         key, _, value = text.lstrip("+~").partition("=")
-        if key in FOLDER_KEYS:
+        inside = any(name.startswith(f"{key}.") for name in FOLDER_KEYS)
+        if key in FOLDER_KEYS or (inside and value.lstrip().startswith("{")):
             yield f"{text} has no effect, since gantrain makes its own folders: write {where}."
         elif key.partition("@")[0] == LAUNCHER_GROUP and value not in OWN_LAUNCHERS:
             yield other_launcher(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
@@ -13,7 +12,7 @@ import yaml
 from gantrain.config import choices, data_kind, foreign
 from gantrain.config.annotations import accepts, describe
 from gantrain.config.machine import DEVICES
-from gantrain.errors import format_value, similarity
+from gantrain.errors import format_value, shown, similarity
 
 ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("batch_size", "bs", "batchsize", "batchSize"), "train.batch"),
@@ -164,11 +163,6 @@ def suggest(
 def names() -> list[str]:
     """Return the names of settings of other programs that are recognized."""
     return sorted({*ALIASES, *foreign.names()})
-
-
-def shown(override: str) -> str:
-    """Return an override as it is typed in a shell."""
-    return shlex.quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
 
 
 def fits(value: Any, annotation: Any) -> bool:

@@ -60,25 +60,28 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def refuse_links(home: Path, *folders: str) -> None:
-    """Check that what is written into a folder stays in it.
+def refuse_special_files(home: Path, *folders: str) -> None:
+    """Check that what is written into a folder stays in it, and that reading from it ends.
 
     Args:
         home: the folder, such as a run directory.
         folders: its sub-folders that are written into.
 
     Raises:
-        ConfigError: a file or folder in them is a symbolic link to a place outside.
+        ConfigError: an entry is a symbolic link to a place outside, a pipe or a device.
     """
     entries = [*home.glob("*"), *home.glob(".*")]
     entries += [entry for name in folders for entry in (home / name).glob("*")]
     entries += [entry for name in folders for entry in (home / name).glob(".*")]
     for entry in entries:
-        if entry.is_symlink() and not entry.resolve().is_relative_to(home.resolve()):
+        target = Path(os.path.realpath(entry))
+        if entry.is_symlink() and not target.is_relative_to(os.path.realpath(home)):
             raise ConfigError(
                 f"{entry} is a symbolic link to {os.readlink(entry)}, outside of {home}, and "
                 "nothing is written there: replace it by what it leads to, or remove it."
             )
+        if not (entry.is_file() or entry.is_dir()):
+            raise ConfigError(f"{entry} is neither a file nor a folder: remove it.")
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -90,6 +93,8 @@ def remove_leftovers(folder: Path) -> None:
 def is_intact(path: Path) -> bool:
     """Return whether a file of torch.save (a zip) is complete: all records match their CRC-32."""
     try:
+        if not path.is_file():  # a pipe may never end
+            return False
         with zipfile.ZipFile(path) as archive:
             # torch would read uninitialized memory for a record that is marked as a folder.
             # It never compresses either: a small file that expands to gigabytes is not ours.

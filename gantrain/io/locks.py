@@ -1,6 +1,7 @@
 """Locks between processes: a lock on a file, which the system releases when its process ends."""
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ try:
 except ImportError:  # Windows: locks have no effect
     fcntl = None
 
+_JOB = re.compile(r"job=\d+(_\d+)?\.\d+(@[\w.-]*)?")
 TIMEOUT = 1.0  # seconds; longer than a check by `is_held` or the end of a killed process takes
 _descriptors: dict[Path, int] = {}  # of the lock files that this process holds
 
@@ -48,12 +50,16 @@ def acquire(path: Path) -> Owner | None:
 
     Returns:
         None if the lock is held now, otherwise its owner.
+
+    Raises:
+        OSError: `path` is a link, a pipe or a folder, or cannot be written.
     """
-    key = path.resolve()
+    key = _key(path)
     if fcntl is None or key in _descriptors:
         return None
-    # Never through a link, which may lead to any file.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    # Never through a link, which may lead to any file, and without waiting for a pipe.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o666)
     try:
         locked = _try_lock(descriptor)
         owner = _read_owner(os.read(descriptor, 1000).decode(errors="replace"))
@@ -71,7 +77,7 @@ def acquire(path: Path) -> Owner | None:
 
 def mark_ending(path: Path) -> None:
     """Let others know that this process, which holds the lock on `path`, is about to end."""
-    descriptor = _descriptors.get(path.resolve())
+    descriptor = _descriptors.get(_key(path))
     if descriptor is not None:
         _write_owner(descriptor, is_ending=True)
 
@@ -85,14 +91,14 @@ def take_over(path: Path, owner: Owner) -> None:
         path: the lock file.
         owner: as `acquire` has returned it.
     """
-    guard = path.with_name(f"{path.name}.takeover")  # of two that find it gone, one removes it
+    # Of two that find it gone, one removes it. The guard stays, since others may wait for its lock.
+    guard = path.with_name(f"{path.name}.takeover")
     if acquire(guard) is not None:
         return
     try:
         if path.exists() and _read_owner(path.read_text(errors="replace")) == owner:
             path.unlink()
     finally:
-        guard.unlink(missing_ok=True)
         release(guard)
 
 
@@ -111,13 +117,13 @@ def _read_owner(text: str) -> Owner:
     words = text.split()
     if len(words) < 2 or not words[0].isdigit():
         return Owner()
-    job = next((word[4:] for word in words[2:] if word.startswith("job=")), "")
-    return Owner(int(words[0]), words[1], job, "ending" in words[2:])
+    job = next((word for word in words[2:] if _JOB.fullmatch(word)), "")
+    return Owner(int(words[0]), words[1], job[4:], "ending" in words[2:])
 
 
 def release(path: Path) -> None:
     """Release the lock on `path`, if this process holds it."""
-    descriptor = _descriptors.pop(path.resolve(), None)
+    descriptor = _descriptors.pop(_key(path), None)
     if descriptor is not None:
         os.close(descriptor)
 
@@ -130,18 +136,27 @@ def release_all() -> None:
 
 def is_held(path: Path) -> bool:
     """Return whether any process, this one included, holds the lock on `path`."""
-    if path.resolve() in _descriptors:
+    if _key(path) in _descriptors:
         return True
     if fcntl is None:
         return False
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:  # no such file
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no such file, or no locks
+    except OSError:  # no locks
         pass
+    finally:
+        os.close(descriptor)
     return False
+
+
+def _key(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails on a circle of links
 
 
 def _try_lock(descriptor: int) -> bool | None:

@@ -1,5 +1,6 @@
 """Text streams whose reader may go away."""
 
+import errno
 import os
 from typing import Any, TextIO
 
@@ -16,27 +17,30 @@ class DetachableStream:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.fault: OSError | None = None  # what was not the loss of a reader, such as a full disk
 
     def write(self, text: str) -> int:
         """Write text, or discard it if the reader is lost."""
         try:
             return self.stream.write(text)
-        except OSError:
-            self._detach()
+        except OSError as error:
+            self._detach(error)
             return len(text)
 
     def flush(self) -> None:
         """Flush the stream, or discard its buffer if the reader is lost."""
         try:
             self.stream.flush()
-        except OSError:
-            self._detach()
+        except OSError as error:
+            self._detach(error)
 
     def __getattr__(self, name: str) -> Any:
         """Return everything else from the stream, such as `isatty`."""
         return getattr(self.stream, name)
 
-    def _detach(self) -> None:
+    def _detach(self, error: OSError) -> None:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            self.fault = error
         # The stream's buffer still holds the text, and flushing it at exit would fail again.
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, self.stream.fileno())

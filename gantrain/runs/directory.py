@@ -11,7 +11,7 @@ from typing import Any
 
 from gantrain.errors import ConfigError
 from gantrain.io import locks
-from gantrain.io.files import read_json, refuse_links, remove_leftovers, write_text
+from gantrain.io.files import read_json, refuse_special_files, remove_leftovers, write_text
 from gantrain.io.plain_files import is_count, json_rows, load_yaml
 from gantrain.runs import recorded
 
@@ -91,15 +91,20 @@ class RunDirectory:
             return True
         if not self.path.is_dir():
             return False
-        was_run = self._is_recorded()
+        was_run = self._never_saved()
         return all(_is_leftover(path, was_run) for path in self.path.iterdir())
 
-    def _is_recorded(self) -> bool:
-        """Return whether config.yaml is that of a run, and not of another program."""
+    def _never_saved(self) -> bool:
+        """Return whether this was a run that got to no checkpoint; one may also be lost since."""
         try:
-            return "derived" in self.read_config()
-        except ConfigError:
+            plan = self.read_config().get("derived", {}).get("plan")
+        except ConfigError:  # of another program
             return False
+        if plan is None:
+            return False
+        first = plan.get("checkpoint_every")
+        reported = max((row["nimg"] for row in self.reports()), default=0)
+        return not (is_count(first) and first) or reported < first
 
     def clear(self) -> None:
         """Remove what an unused directory holds, except for the lock."""
@@ -115,13 +120,15 @@ class RunDirectory:
         """Return whether there are checkpoints, intact or not."""
         return any(self.checkpoints.glob("checkpoint-*.pt"))
 
-    def refuse_links(self) -> None:
+    def refuse_special_files(self) -> None:
         """Check that what is written into the run stays in it.
 
         Raises:
             ConfigError: a file or folder of the run is a symbolic link to a place outside.
         """
-        refuse_links(self.path, "checkpoints", "snapshots", "grids", "tensorboard", "generated")
+        refuse_special_files(
+            self.path, "checkpoints", "snapshots", "grids", "tensorboard", "generated"
+        )
 
     def remove_leftovers(self) -> None:
         """Delete what interrupted saves of a training left; only the holder of the lock may.
@@ -144,10 +151,10 @@ class RunDirectory:
             job_is_gone: says of a Slurm job whether the queue no longer knows it.
 
         Raises:
-            ConfigError: another process trains here.
+            ConfigError: another process trains here, or the lock is no plain file.
         """
         start, limit, said = time.monotonic(), SECONDS_UNTIL_REFUSED, False
-        while owner := locks.acquire(self._lock):
+        while owner := self._acquire():
             if owner.is_ending and not said:
                 limit, said = max(patience(), limit), True
                 print(f"{self.path}: waiting up to {limit:g} s for {owner}, which is ending.")
@@ -161,6 +168,15 @@ class RunDirectory:
                     f"{self.path} is being trained by {owner}: wait for it, stop it, or give "
                     f"another name=. If that process is certainly gone, delete {self._lock}."
                 )
+
+    def _acquire(self) -> locks.Owner | None:
+        try:
+            return locks.acquire(self._lock)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._lock} cannot be locked ({error.strerror}): make {self.path} writable, or "
+                "remove the lock if it is not a plain file."
+            ) from None
 
     def mark_ending(self) -> None:
         """Let a process that wants to train here know that this one is about to end."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gantrain.config import constructors
 from gantrain.config.check import flatten
 from gantrain.config.choices import BUILT
-from gantrain.errors import ConfigError, format_value
+from gantrain.errors import ConfigError, format_value, shown
 from gantrain.runs.directory import RunDirectory, occupied_message
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
         return None
     recorded = directory.read_config()
     changes = _changed_settings(config, recorded)
+    resuming = shown(f"resume={directory.path}")
     if changes and config.resume is None:
         if directory.is_unused():  # its run was stopped before the first checkpoint
             return None
@@ -78,13 +79,13 @@ def find_resumable(config: RunConfig) -> ExistingRun | None:
             raise ConfigError(
                 f"{directory.path} was started with these settings but later resumed with "
                 f"different ones: {_list_changes(changes)}. To continue with those: gantrain "
-                f"resume={directory.path}. To restore the budget and the learning rate of this "
-                f"command, add resume={directory.path} to it. To start a new run, give another "
+                f"{resuming}. To restore the budget and the learning rate of this "
+                f"command, add {resuming} to it. To start a new run, give another "
                 "name=."
             )
         raise ConfigError(
             f"{directory.path} already exists, with other settings: {_list_changes(changes)}. To "
-            f"resume it, repeat the command that started it, or use resume={directory.path}, which "
+            f"resume it, repeat the command that started it, or use {resuming}, which "
             "may change the budget and the learning rate. To start a new run, give another name=."
         )
     if changes and not config.resume_force:
@@ -150,7 +151,7 @@ def _existing_directory(config: RunConfig) -> RunDirectory | None:
     path = Path(str(config.resume)) if is_path else Path(config.out) / str(config.name)
     directory = RunDirectory(path)
     if directory.config.is_file():
-        directory.refuse_links()
+        directory.refuse_special_files()
         return directory
     if is_path:
         raise ConfigError(f"resume={path} is not a run (config.yaml is missing).")

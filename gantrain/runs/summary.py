@@ -6,7 +6,7 @@ from gantrain.config import data_kind
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.engine.trainer import Trainer
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, shown
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
 from gantrain.io.files import write_json
@@ -160,9 +160,9 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
         budget = f"train.kimg={config.train.kimg * factor:g}"
     else:
         budget = f"train.epochs={(config.train.epochs or 0) * factor:g}"
-    commands = [f"gantrain resume={directory.path} {budget}"]
+    commands = [f"gantrain {shown(f'resume={directory.path}')} {budget}"]
     if config.tracking.tensorboard:
-        commands.append(f"tensorboard --logdir {directory.path}")
+        commands.append(f"tensorboard --logdir {shown(str(directory.path))}")
     if data_kind.class_attribute(config.model["_target_"], "takes") == "images":
-        return [*commands, f"gantrain generate run={directory.path} seeds=0-31"]
+        return [*commands, f"gantrain generate {shown(f'run={directory.path}')} seeds=0-31"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

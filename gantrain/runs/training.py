@@ -36,7 +36,7 @@ from gantrain.engine.signals import (
 )
 from gantrain.engine.timing import Alarm
 from gantrain.engine.trainer import Trainer
-from gantrain.errors import ConfigError, RunError
+from gantrain.errors import ConfigError, RunError, shown
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
@@ -66,7 +66,8 @@ DISK_FULL = (
 OUT_OF_MEMORY = (
     "Out of memory on {device}. {shortage} {advice} (nvidia-smi shows what else uses a GPU.)"
 )
-FORECAST_SIDE = 128  # pixels; smaller images are trained on within a day, and say so soon
+FORECAST_SIDE = 64  # pixels; with smaller images the first steps say soon how long it takes
+FORECAST_IMAGES = 1000  # in the budget; fewer are done before a day is over
 
 
 def run(
@@ -178,7 +179,7 @@ def _memory_advice(plan: TrainingPlan, precision: Precision, directory: RunDirec
         return f"A microbatch of {plan.microbatch} is the smallest: {new_run}."
     return (
         f"The microbatch is {plan.microbatch}: resume with less, "
-        f"gantrain resume={directory.path} {' or '.join(settings)}; {new_run}."
+        f"gantrain {shown(f'resume={directory.path}')} {' or '.join(settings)}; {new_run}."
     )
 
 
@@ -319,7 +320,7 @@ def _train(
         saved = ""
         if trainer.saved_nimg > 0:
             saved = f" The state at {trainer.saved_nimg / 1000:g} kimg is saved: once this is "
-            saved += f"mended, resume with gantrain resume={directory.path}"
+            saved += f"mended, resume with gantrain {shown(f'resume={directory.path}')}"
         *others, last = error.problems
         if not saved:
             raise
@@ -350,15 +351,23 @@ def _tracker(
 
 def _forecast(trainer: Trainer, data: Dataset) -> str | None:
     """Return a sentence about how long the training will take, if that is days on a CPU."""
-    device, size = trainer.precision.device, max(data.resolution)
-    if device.type != "cpu" or trainer.world.size > 1 or size < FORECAST_SIDE:
+    is_new, total = trainer.nimg == 0, trainer.plan.total
+    if trainer.precision.device.type != "cpu" or trainer.world.size > 1 or not is_new:
+        return None
+    if max(data.resolution) < FORECAST_SIDE or total < FORECAST_IMAGES:
         return None
     count = min(trainer.plan.microbatch, 2)
     items = [data.item(trainer.nimg + i) for i in range(count)]
     batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
     images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
-    seconds = forecast.seconds_per_image(trainer.gan, images, trainer.precision)
-    return forecast.advice(seconds, trainer.plan.total - trainer.nimg)
+    with waiting("timing one pass"):
+        try:
+            seconds = forecast.seconds_per_image(trainer.gan, images, trainer.precision)
+        except (RuntimeError, MemoryError) as error:
+            if memory.is_exhausted(error):  # of the second copy; the training itself may fit
+                return None
+            raise
+    return forecast.advice(seconds, total)
 
 
 def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
@@ -377,7 +386,7 @@ def _exit_stopped(
     reason = f" by {signals.received.name}" if signals.received else ""
     tracker.say(f"Stopped{reason} at {trainer.nimg / 1000:g} kimg; the state is saved.")
     if action is not Action.REQUEUE:
-        tracker.say(f"To resume: gantrain resume={directory.path}")
+        tracker.say(f"To resume: gantrain {shown(f'resume={directory.path}')}")
     elif os.environ.get(LAUNCHED) == "1":
         raise SystemExit(EXIT_REQUEUE)
     else:

@@ -22,7 +22,7 @@ from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.io.files import folder_as_config_error, refuse_links
+from gantrain.io.files import folder_as_config_error, refuse_special_files
 from gantrain.runs import preflight
 from gantrain.sweeps import claims, launchers, manifest, swept
 from gantrain.sweeps.launchers import slurm_queue
@@ -200,7 +200,7 @@ def _check_slurm(sweep: Sweep) -> None:
 
 def _check_and_write(sweep: Sweep, choices: Sequence[list[str]]) -> None:
     """Check all jobs, then write sweep.json. Jobs of earlier starts stay in it."""
-    refuse_links(sweep.folder, manifest.FAILED_FOLDER, "logs", claims.FOLDER)
+    refuse_special_files(sweep.folder, manifest.FAILED_FOLDER, "logs", claims.FOLDER)
     existing = manifest.read(sweep.folder)
     if existing is None and (sweep.folder / "config.yaml").exists():
         raise ConfigError(f"{sweep.folder} is a run, not a sweep: give the sweep another name=.")

@@ -100,7 +100,7 @@ def test_the_lock_of_a_job_that_has_ended_is_taken_over(
             with pytest.raises(ConfigError, match="is being trained by"):
                 run.lock(job_is_gone=is_gone)
         assert asked == ["31.0@lab"]
-        assert not list(run.path.glob("*takeover*"))
+        assert not locks.is_held(run.path / ".lock.takeover")
     finally:
         process.kill()
         process.wait()

@@ -338,7 +338,9 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def unfinished(*more: str) -> None:
     """A run as a kill before its first checkpoint leaves it."""
     train(*SHORT, *more)
-    for path in [*HERE.glob("checkpoints/*"), *HERE.glob("snapshots/*"), HERE / "result.json"]:
+    written_later = ("result.json", "metrics.jsonl")
+    later = [HERE / name for name in written_later]
+    for path in [*HERE.glob("checkpoints/*"), *HERE.glob("snapshots/*"), *later]:
         path.unlink()
 
 
@@ -361,6 +363,58 @@ def test_what_a_run_without_a_checkpoint_does_not_leave_is_kept() -> None:
     (HERE / "notes.txt").unlink()
     (HERE / "snapshots/best.pt").write_text("mine")
     assert "already exists, with other settings" in problem(*SHORT, "model.ngf=3")
+
+
+def test_a_run_whose_checkpoints_are_lost_is_kept() -> None:
+    unfinished()
+    (HERE / "metrics.jsonl").write_text('{"nimg": 4}\n')
+    assert "already exists, with other settings" in problem(*SHORT, "model.ngf=3")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["tensorboard/events.out.tfevents.1", "grids/grid-1.png", "log.txt"],
+        ["config.yaml", "log.txt"],
+        ["overrides.yaml", "grids/holiday.png"],
+    ],
+)
+def test_a_folder_of_another_program_is_left_alone(files: list[str]) -> None:
+    for name in files:
+        (HERE / name).parent.mkdir(parents=True, exist_ok=True)
+        (HERE / name).write_text("lr: 3\n")
+    problem(*SHORT)
+    assert all((HERE / name).read_text() == "lr: 3\n" for name in files)
+
+
+def test_own_images_in_a_run_that_never_saved_are_kept() -> None:
+    unfinished()
+    (HERE / "grids").mkdir(exist_ok=True)
+    (HERE / "grids/holiday.png").write_text("mine")
+    assert "already exists, with other settings" in problem(*SHORT, "model.ngf=3")
+
+
+def test_one_damaged_line_costs_only_itself() -> None:
+    train(*SHORT)
+    lines = (HERE / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = b'{"nimg": 3, "loss/a\xff": 2}\n'
+    (HERE / "metrics.jsonl").write_bytes(b"".join([lines[0], damaged, *lines[1:]]))
+    RunDirectory(HERE).truncate_metrics(4)
+    assert (HERE / "metrics.jsonl").read_bytes() == b"".join(lines)
+
+
+def test_records_that_cannot_be_read_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(*SHORT)
+    before = (HERE / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr("gantrain.io.plain_files.MAX_LINES_BYTES", 10)
+    with pytest.raises(ConfigError, match=r"metrics.jsonl cannot be read \(.*MiB\)"):
+        RunDirectory(HERE).truncate_metrics(4)
+    assert (HERE / "metrics.jsonl").read_bytes() == before
+
+
+def test_next_commands_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    train(*SHORT, "name=a b")
+    assert "gantrain 'resume=runs/a b' train.kimg=0.008\n" in capsys.readouterr().out
 
 
 def test_a_failed_start_leaves_its_name_free() -> None:
