@@ -1,6 +1,6 @@
 """Settings of other programs (pytorch-CycleGAN-and-pix2pix, StyleGAN's, ...) in gantrain's words.
 
-For keys whose value means something else here; other names are in `suggestions.ALIASES`.
+For keys whose value may mean something else here; `suggestions.ALIASES` has plain names.
 """
 
 from __future__ import annotations

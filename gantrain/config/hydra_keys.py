@@ -44,13 +44,15 @@ def other_launcher(what: str) -> str:
 def refuse_two_presets(overrides: Iterable[str]) -> None:
     """Check that what describes a sweep itself is chosen once: it cannot differ between runs.
 
+    Of launchers that are typed one after the other, the last one counts, as with other keys.
+
     Raises:
         ConfigError: there are several presets or launchers.
     """
     pairs = [text.lstrip("+").partition("=") for text in overrides]
     for group, what in (("sweep", "preset"), ("launcher", "launcher")):
         chosen = dict.fromkeys(value for key, _, value in pairs if key.partition("@")[0] == group)
-        if len(chosen) > 1 or any("," in value for value in chosen):
+        if (group == "sweep" and len(chosen) > 1) or any("," in value for value in chosen):
             raise ConfigError(
                 f"{group}={','.join(chosen)}: {group}= takes one {what}; run them one after the "
                 "other."

@@ -36,7 +36,7 @@ class Throughput:
         return values
 
 
-class Alarm:
+class Timer:
     """Rings every so many minutes.
 
     Args:

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gantrain.config.choices import BUILT
 from gantrain.io.plain_files import is_count, is_number, json_rows
 
 SECTIONS = ("train", "lr", "checkpoint", "evaluation", "runtime", "tracking")
-BUILT = ("model", "data", "optimizer")
 
 
 def settings_fault(content: Any) -> str | None:

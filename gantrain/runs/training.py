@@ -34,7 +34,7 @@ from gantrain.engine.signals import (
     Signals,
     handle_signals,
 )
-from gantrain.engine.timing import Alarm
+from gantrain.engine.timing import Timer
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError, RunError, shown
 from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
@@ -373,9 +373,9 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
 def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
     """Return () -> what to do before the next step: what a signal or the clock asks for."""
     # Of one rank's clock: the others take part in what it asks for.
-    alarm = Alarm(config.checkpoint.every_minutes if world.is_rank_zero else None)
+    timer = Timer(config.checkpoint.every_minutes if world.is_rank_zero else None)
     return lambda: (
-        signals.pop_request() or (Action.CHECKPOINT if alarm.rings() else Action.CONTINUE)
+        signals.pop_request() or (Action.CHECKPOINT if timer.rings() else Action.CONTINUE)
     )
 
 
