@@ -16,6 +16,7 @@ from gantrain.io.tensors import DIGEST, digest, foreign_pickle, is_unaltered, na
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
+MAX_FLOAT = torch.finfo(torch.float32).max
 MAX_ARGUMENT = 65536  # of a network: sides and widths
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
 
@@ -95,6 +96,9 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
                 f"gantrain {version}: use that version."
             ) from None
         networks[name] = network.to(device).eval().requires_grad_(False)
+    labels = content["meta"].get("data", {}).get("labels") or {}
+    if not all(_fits(labels, getattr(network, "label_dim", 0)) for network in networks.values()):
+        raise ConfigError(f"{file} is damaged: its labels are not those of its networks.")
     return Snapshot(networks, content["meta"])
 
 
@@ -147,7 +151,8 @@ def _fault(content: dict[str, Any]) -> str | None:
         return "description of labels"
     if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
         return "description of data"
-    return None if isinstance(meta.get("nimg", 0), int) else "count of images"
+    nimg = meta.get("nimg", 0)
+    return None if isinstance(nimg, int) and _is_finite(nimg) else "count of images"
 
 
 def _is_spec(spec: Any) -> bool:
@@ -170,7 +175,7 @@ def _is_range(values: Any) -> bool:
     return values is None or (
         isinstance(values, list | tuple)
         and len(values) == 2
-        and all(isinstance(value, int | float) for value in values)
+        and all(map(_is_finite, values))
     )
 
 
@@ -189,9 +194,20 @@ def _is_examples(examples: Any, dim: Any) -> bool:
     return isinstance(examples, list) and all(
         isinstance(label, list)
         and len(label) == dim
-        and all(isinstance(x, int | float) for x in label)
+        and all(map(_is_finite, label))
         for label in examples
     )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= MAX_FLOAT  # False for NaN
+
+
+def _fits(labels: dict[str, Any], dim: int) -> bool:
+    """Return whether a description of labels is that of a network's labels of `dim` entries."""
+    names = labels.get("names", ())
+    # What a network without labels is told about them is not used.
+    return not dim or (labels.get("dim", dim) == dim and len(names) in (0, dim))
 
 
 def unreadable(file: Path) -> str:

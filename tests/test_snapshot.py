@@ -9,6 +9,7 @@ from torch import nn
 
 from gantrain.errors import ConfigError
 from gantrain.inference import model
+from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.snapshot import find_snapshot, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain
@@ -226,3 +227,23 @@ def test_a_checkpoint_of_a_stranger_is_a_sentence(tmp_path: Path, change: dict) 
     torch.save(state, tmp_path / "c.pt")
     with pytest.raises(ConfigError):
         load_snapshot(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"dim": 3, "kind": "multi", "names": ["a", "b", "c"], "examples": [[0, 0, 1]]},
+        {"dim": 2, "kind": "class", "names": ["a", "b", "c"]},
+        {"dim": 2, "kind": "multi", "names": ["a", "b"], "examples": [[10**400, 1]]},
+        {"dim": 2, "kind": "float", "names": ["a", "b"], "examples": [[float("nan"), 1]]},
+    ],
+)
+def test_labels_must_be_those_of_the_network(tmp_path: Path, labels: dict) -> None:
+    net = DCGANGenerator([8, 8], 1, 2, z_dim=4, width=4)
+    meta = {"data": {"labels": labels}}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, meta)
+    with pytest.raises(ConfigError, match=r"is damaged: its .*labels"):
+        load_snapshot(tmp_path / "s.pt")
+    labels |= {"dim": 2, "names": ["a", "b"], "examples": [[0, 1]]}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, meta)
+    assert model.load(tmp_path / "s.pt").sample([0], label="b").shape == (1, 1, 8, 8)
