@@ -18,6 +18,7 @@ from gantrain.targets import advice, is_plugin
 FORMAT = "gantrain-snapshot-1"
 MAX_FLOAT = torch.finfo(torch.float32).max
 MAX_ARGUMENT = 65536  # of a network: sides and widths
+UNBOUNDED = ("channel_base",)  # of which other arguments bound what a network takes
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
 
 
@@ -112,7 +113,7 @@ def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
     if not is_plugin(spec["target"]):
         for key, value in arguments.items():
             most = len(weights) if key in DEPTHS else MAX_ARGUMENT
-            if any(x > most for x in _whole_numbers(value)):
+            if key not in UNBOUNDED and any(x > most for x in _whole_numbers(value)):
                 raise ValueError(f"{key}={value} is out of range")
         with torch.device("meta"):
             shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}

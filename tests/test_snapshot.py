@@ -11,6 +11,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference import model
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.snapshot import find_snapshot, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain
 
@@ -247,3 +248,15 @@ def test_labels_must_be_those_of_the_network(tmp_path: Path, labels: dict) -> No
     labels |= {"dim": 2, "names": ["a", "b"], "examples": [[0, 1]]}
     save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, meta)
     assert model.load(tmp_path / "s.pt").sample([0], label="b").shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("base", [131072, 10**400])
+def test_a_large_channel_base_is_no_large_network(tmp_path: Path, base: int) -> None:
+    width = {"channel_base": base, "channel_max": 4}
+    net = StyleGAN2Generator([8, 8], 1, z_dim=4, w_dim=4, mapping_layers=1, **width)
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, {})
+    assert load_snapshot(tmp_path / "s.pt").networks["G"].spec == net.spec
+    args = {**net.spec["args"], "channel_max": 10**9}  # type: ignore[dict-item]
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": {**net.spec, "args": args}}, {})
+    with pytest.raises(ConfigError, match="channel_max=1000000000 is out of range"):
+        load_snapshot(tmp_path / "s.pt")
