@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -7,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from gantrain import snapshot
 from gantrain.errors import ConfigError
 from gantrain.inference import model
+from gantrain.io.tensors import digest
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.snapshot import find_snapshot, load_snapshot, save_snapshot
+from gantrain.snapshot import NoSnapshotError, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain
 
 
@@ -52,6 +55,34 @@ def test_a_torn_newest_one_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "snapshots" / "snapshot-000000.005.pt").unlink()
     with pytest.raises(ConfigError, match=r"010.pt is damaged"):
         load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "checkpoint"])
+def test_an_altered_newest_one_is_passed_over(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tensors are not those that were written, though the file is whole."""
+    write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    gan = {f"G.ab.{key}": value for key, value in net.state_dict().items()}
+    state = {"note": {"networks": {"G.ab": net.spec}}, "gan": gan, "nimg": 10}
+    state["sha256"] = digest(state)
+    newest = tmp_path / f"{kind}s" / f"{kind}-000000.010.pt"
+    if kind == "snapshot":
+        write(newest)
+        state = torch.load(newest, weights_only=True)
+    newest.parent.mkdir(exist_ok=True)
+    torch.save(state, newest)
+    assert load_snapshot(tmp_path).file == newest
+    weights = state["gan"] if kind == "checkpoint" else state["weights"]["ab"]
+    next(iter(weights.values())).view(-1)[0] += 1
+    torch.save(state, newest)
+    read: list[Path] = []
+    plain = snapshot.load_plain_dict
+    monkeypatch.setattr(snapshot, "load_plain_dict", lambda f: (read.append(f), plain(f))[1])
+    with pytest.warns(UserWarning, match=rf"{newest.name} is damaged: the older snapshot-"):
+        assert load_snapshot(tmp_path).file.name == "snapshot-000000.005.pt"
+    assert len(read) == 2  # each once
 
 
 def test_files_that_are_none_get_a_sentence(tmp_path: Path) -> None:
@@ -191,9 +222,10 @@ def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
     run = tmp_path / "runs/run"
     finished = load_snapshot(run)
     [snapshot] = run.glob("snapshots/*.pt")
-    snapshot.rename(snapshot.with_name("snapshot-000000.004.pt"))  # older than the checkpoint
-    assert find_snapshot(run).name == "checkpoint-000000.008.pt"
+    # Older than the checkpoint
+    older = snapshot.rename(snapshot.with_name("snapshot-000000.004.pt"))
     found = load_snapshot(run)
+    assert found.file.name == "checkpoint-000000.008.pt"
     assert found.meta == finished.meta and [*found.networks] == [*finished.networks]
     for name, network in finished.networks.items():
         expected = network.state_dict()
@@ -201,8 +233,8 @@ def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
         assert [*weights] == [*expected]
         assert all(torch.equal(weights[key], value) for key, value in expected.items())
     (run / "checkpoints/checkpoint-000000.008.pt").write_bytes(b"torn")
-    with pytest.warns(UserWarning, match="is damaged: the older"):
-        assert find_snapshot(run).parent.name in ("checkpoints", "snapshots")
+    with pytest.warns(UserWarning, match="008.pt is damaged: the older"):
+        assert load_snapshot(run).file == older
 
 
 def test_a_checkpoint_of_an_older_version_is_left_to_training(tmp_path: Path) -> None:
@@ -210,7 +242,10 @@ def test_a_checkpoint_of_an_older_version_is_left_to_training(tmp_path: Path) ->
     (tmp_path / "checkpoints").mkdir()
     state = {"gan": {f"G.ab.{k}": v for k, v in net.state_dict().items()}, "nimg": 9, "note": {}}
     torch.save(state, tmp_path / "checkpoints/checkpoint-000000.009.pt")
-    assert find_snapshot(tmp_path).name == "snapshot-000000.005.pt"
+    assert load_snapshot(tmp_path).file.name == "snapshot-000000.005.pt"
+    shutil.rmtree(tmp_path / "snapshots")
+    with pytest.raises(NoSnapshotError):
+        load_snapshot(tmp_path)
 
 
 @pytest.mark.parametrize(
