@@ -14,7 +14,7 @@ from PIL import Image
 from gantrain import __version__
 from gantrain.config import data_kind
 from gantrain.config.check import flatten
-from gantrain.pages.curves import Chart, Point, make_chart
+from gantrain.pages.curves import Chart, Point, is_shown, make_chart
 from gantrain.pages.explanations import explain
 from gantrain.pages.render import data_url, render
 from gantrain.runs.status import Run
@@ -217,7 +217,7 @@ def _group(key: str) -> tuple[str, str]:
 
 def _split_by_size(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Point]]]:
     """Yield groups of curves of similar size, so that small values do not become flat lines."""
-    remaining = {n: p for n, p in curves.items() if len([y for _, y in p if math.isfinite(y)]) > 1}
+    remaining = {n: p for n, p in curves.items() if len([y for _, y in p if is_shown(y)]) > 1}
     while remaining:
         largest = max(_max_abs(points) for points in remaining.values())
         similar = {n: points for n, points in remaining.items() if _max_abs(points) * 20 >= largest}
@@ -226,7 +226,7 @@ def _split_by_size(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Po
 
 
 def _max_abs(points: list[Point]) -> float:
-    return max(abs(y) for _, y in points if math.isfinite(y))
+    return max(abs(y) for _, y in points if is_shown(y))
 
 
 def _commands(run: Run) -> list[str]:

@@ -203,3 +203,33 @@ def test_a_figure_for_each_signal_of_health(tmp_path: Path) -> None:
     assert titles == ["Losses of G", *health, "Learning rates"]
     assert page.count(">ab <b>0.5<") == page.count(">ba <b>0.5<") == 2
     assert page.count(">real <b>0.5<") == page.count(">fake <b>0.5<") == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (-1.7e308, 1.7e308),
+        (5e-324, 1.7e308),
+        (5e-324, 1e290),
+        (1e-290, 1e18),
+        (-1e290, 1e290),
+        (0.0, 5e-324),
+        (5e-324, 5e-322),
+    ],
+)
+def test_every_float_can_be_drawn(values: tuple[float, float]) -> None:
+    chart = make_chart("x", {"a": [(0, 1.0), (1, 2.0), (2, values[0]), (3, values[1])]})
+    alone = make_chart("x", {"a": [(0, values[0]), (1, values[1])]})
+    assert chart and (alone or max(values) > 1e300)
+    for one in filter(None, (chart, alone)):
+        places = [float(x) for pair in one.curves[0].points.split() for x in pair.split(",")]
+        assert all(0 <= place <= one.width for place in places)
+        assert one.y_ticks and "inf" not in str(one) and "nan" not in str(one)
+
+
+def test_tiny_steps_have_labels_of_their_own_and_the_pointer_says_the_kimg() -> None:
+    chart = make_chart("x", {"a": [(0, -1e-14), (12345.6, 1e-14)]})
+    assert chart
+    labels = [tick.label for tick in chart.y_ticks]
+    assert labels == ["-1e-14", "-5e-15", "0", "5e-15", "1e-14"]
+    assert chart.curves[0].values.split()[1] == "12345.6,1e-14"
