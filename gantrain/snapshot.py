@@ -183,9 +183,7 @@ def _is_weights(weights: Any) -> bool:
 def _is_range(values: Any) -> bool:
     """Return whether a value is None, or two numbers."""
     return values is None or (
-        isinstance(values, list | tuple)
-        and len(values) == 2
-        and all(map(_is_finite, values))
+        isinstance(values, list | tuple) and len(values) == 2 and all(map(_is_finite, values))
     )
 
 
@@ -202,9 +200,7 @@ def _is_labels(labels: dict[str, Any]) -> bool:
 
 def _is_examples(examples: Any, dim: Any) -> bool:
     return isinstance(examples, list) and all(
-        isinstance(label, list)
-        and len(label) == dim
-        and all(map(_is_finite, label))
+        isinstance(label, list) and len(label) == dim and all(map(_is_finite, label))
         for label in examples
     )
 
@@ -266,9 +262,7 @@ def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[st
     if damaged:
         snapshots = [file for file in damaged if file.parent.name == "snapshots"]
         raise ConfigError(unreadable((snapshots or damaged)[0]))
-    raise NoSnapshotError(
-        f"{path} is neither a snapshot file nor a run directory with snapshots."
-    )
+    raise NoSnapshotError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
 
 
 def _candidates(run: Path) -> list[Path]:

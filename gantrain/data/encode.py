@@ -16,6 +16,8 @@ _OPTIONS = {
     "WEBP": {"lossless": True},
 }
 
+_LIBRARIES = {"PNG": "imagecodecs", "TIFF": "tifffile"}  # for more than 8 bits and one channel
+
 
 def write_image(path: Path, x: np.ndarray) -> None:
     """Write an image file atomically, in the format of its suffix.
@@ -59,14 +61,26 @@ def encode_image(x: np.ndarray, kind: str) -> bytes:
     return file.getvalue()
 
 
+def missing_package(kind: str, dtype: np.dtype, channels: int) -> str:
+    """Return what is missing to write such images, a phrase that follows their name, or "".
+
+    Args:
+        kind: "PNG" or "TIFF".
+        dtype: uint8, uint16 or float32.
+        channels: of the images.
+    """
+    if dtype == np.uint8 or channels == 1 or importlib.util.find_spec(_LIBRARIES[kind]):
+        return ""
+    return (
+        "has more than 8 bits per channel, and writing it needs more packages: "
+        "pip install 'gantrain[deep]'"
+    )
+
+
 def _write_deep(file: IO[bytes], kind: str, x: np.ndarray) -> None:
-    name = "imagecodecs" if kind == "PNG" else "tifffile"
-    if importlib.util.find_spec(name) is None:
-        raise ImageFault(
-            "has more than 8 bits per channel, and writing it needs more packages: "
-            "pip install 'gantrain[deep]'"
-        )
-    library: Any = importlib.import_module(name)
+    if fault := missing_package(kind, x.dtype, x.shape[-1]):
+        raise ImageFault(fault)
+    library: Any = importlib.import_module(_LIBRARIES[kind])
     if kind == "PNG":
         file.write(library.png_encode(np.ascontiguousarray(x)))
     else:

@@ -72,7 +72,9 @@ def load(
             "build of torch for your GPU."
         )
     snapshot = load_snapshot(path, torch_device, say)
-    return Model(snapshot.file, snapshot.networks, snapshot.meta, Precision(torch_device, precision))
+    return Model(
+        snapshot.file, snapshot.networks, snapshot.meta, Precision(torch_device, precision)
+    )
 
 
 @dataclass(frozen=True)
