@@ -13,7 +13,13 @@ from gantrain.io.files import atomic_write
 
 _OPTIONS = {
     **{kind: {"quality": 95} for kind in ("JPEG", "MPO", "AVIF")},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # exact: also where it is transparent
+}
+# Channels that a format stores; others store 1 to 4
+_CHANNELS = {
+    **dict.fromkeys(("JPEG", "MPO", "BMP", "DIB", "PPM"), (1, 3)),
+    "GIF": (1,),
+    "QOI": (3, 4),
 }
 
 _LIBRARIES = {"PNG": "imagecodecs", "TIFF": "tifffile"}  # for more than 8 bits and one channel
@@ -47,10 +53,9 @@ def encode_image(x: np.ndarray, kind: str) -> bytes:
     """
     if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
         raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
-    if x.shape[-1] in (2, 4) and kind in ("JPEG", "MPO"):
-        raise ImageFault("gets transparency, which JPEG cannot store: leave out format=same")
-    if x.shape[-1] > 1 and kind == "GIF":
-        raise ImageFault("gets more colours than GIF can store: leave out format=same")
+    if x.shape[-1] not in _CHANNELS.get(kind, (1, 2, 3, 4)):
+        what = {1: "is grey", 3: "has more than one channel"}.get(x.shape[-1], "gets transparency")
+        raise ImageFault(f"{what}, which {kind} cannot store: leave out format=same")
     file = io.BytesIO()
     if x.dtype == np.uint8 or x.shape[-1] == 1:
         pixels = np.ascontiguousarray(x)
