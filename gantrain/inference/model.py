@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
@@ -16,7 +16,7 @@ from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
-from gantrain.inference.truncation import Center, label_centers, truncate
+from gantrain.inference.truncation import Center, Centers, label_centers, truncate
 from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -92,6 +92,7 @@ class Model:
     networks: dict[str, nn.Module]
     meta: dict[str, Any]
     precision: Precision
+    _centers: Centers = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def generator(self) -> LatentGenerator:
@@ -334,7 +335,7 @@ class Model:
         """
         if center == "global" or c is None or psi == 1:
             return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
-        centers = label_centers(self.style.mapping, self.generator.z_dim, c)
+        centers = label_centers(self.style.mapping, self.generator.z_dim, c, self._centers)
         return truncate(self.style.mapping(z, c), centers, psi, cutoff)
 
     def synthesis(

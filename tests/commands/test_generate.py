@@ -320,6 +320,8 @@ def test_truncation_towards_classes(style: Path) -> None:
     folder = make(style, "seeds=0-2", "truncation_psi=0", "truncation_center=class", "class=dog")
     first = pixels(folder / "seed0000.png").astype(int)
     assert np.abs(first - pixels(folder / "seed0002.png")).max() <= 1
+    everywhere = make(style, "seeds=0", "truncation_psi=0", "class=dog")
+    assert np.abs(first - pixels(everywhere / "seed0000.png")).max() > 1
     with pytest.raises(ConfigError, match="no effect with truncation_psi=1"):
         make(style, "truncation_center=class")
 
