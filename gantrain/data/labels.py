@@ -107,7 +107,8 @@ class Labels:
 def limited_indices(labels: Labels, values: Values, count: int) -> list[int]:
     """Return the indices of `count` images, in order, with as many of every class as possible.
 
-    Of each class these are the first ones; of other labels, evenly spaced ones.
+    Of each class these are the first ones. Where images may have several classes, these are the
+    first one of each class, and evenly spaced ones; of numbers, evenly spaced ones.
 
     Args:
         labels: the kind.
@@ -118,13 +119,25 @@ def limited_indices(labels: Labels, values: Values, count: int) -> list[int]:
     if count >= total:
         return [*range(total)]
     if labels.kind != "class":
-        return [i * total // count for i in range(count)]
+        firsts = _first_of_each(values)[:count] if labels.kind == "multi" else []
+        rest = sorted({*range(total)} - {*firsts})
+        more = count - len(firsts)
+        return sorted([*firsts, *(rest[i * len(rest) // more] for i in range(more))])
     seen: dict[int, int] = {}
     rounds = []  # (how many of its class come before it, class, index)
     for index, value in enumerate(map(int, values)):
         rounds.append((seen.get(value, 0), value, index))
         seen[value] = seen.get(value, 0) + 1
     return sorted(index for _, _, index in sorted(rounds)[:count])
+
+
+def _first_of_each(values: np.ndarray) -> list[int]:
+    """Return the indices of the first image of each class that those before it do not have."""
+    indices: list[int] = []
+    for column in values.T:
+        if column.any() and not column[indices].any():
+            indices.append(int(column.argmax()))
+    return indices
 
 
 def class_order(names: Iterable[str], reading: Reading = 2) -> list[str]:

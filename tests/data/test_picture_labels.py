@@ -181,6 +181,13 @@ def test_a_limit_of_other_labels_is_spread():
         assert limited_indices(Labels(kind, ("a", "b")), values, 4) == [0, 2, 5, 7]
 
 
+@pytest.mark.parametrize(("count", "kept"), [(1, [3]), (2, [3, 7]), (4, [0, 3, 5, 7])])
+def test_a_limit_keeps_every_class_of_images_with_several(count, kept):
+    values = np.zeros((10, 4), np.float32)  # nobody has the last class
+    values[3], values[4], values[7] = [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]
+    assert limited_indices(Labels("multi", ("a", "b", "c", "d")), values, count) == kept
+
+
 def test_a_class_number_of_test_pictures_only_is_refused():
     names = {"train": ["a.png", "b.png"], "test": ["c.png", "d.png"]}
     with pytest.raises(ConfigError, match=r"Fix those of d\.png \(3\)"):
