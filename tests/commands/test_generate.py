@@ -344,3 +344,12 @@ def test_packages_of_deep_colour_are_asked_for_at_once(
         tmp_path / "of3", "seeds=0-1", "interpolation.frames=2", "interpolation.format=gif"
     )
     assert "video.gif" in names(video)
+
+
+def test_grey_with_alpha(tmp_path: Path) -> None:
+    run = generators.dcgan(tmp_path / "la", channels=2)
+    folder = make(run, "seeds=0-3")
+    for name in ("seed0000.png", "grid.png"):
+        assert Image.open(folder / name).mode == "LA"
+    video = make(run, "seeds=0-1", "interpolation.frames=2", "interpolation.format=gif")
+    assert "video.gif" in names(video)
