@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gantrain.metrics.protocol import HIGHER_IS_BETTER
 from gantrain.pages import report
 from gantrain.pages.curves import Chart, downsample, make_chart, tick_label
+from gantrain.pages.explanations import explain
 from gantrain.pages.render import render
 from gantrain.runs.status import read_run
 from tests.helpers.command_line import TINY, gantrain
@@ -233,3 +235,19 @@ def test_tiny_steps_have_labels_of_their_own_and_the_pointer_says_the_kimg() -> 
     labels = [tick.label for tick in chart.y_ticks]
     assert labels == ["-1e-14", "-5e-15", "0", "5e-15", "1e-14"]
     assert chart.curves[0].values.split()[1] == "12345.6,1e-14"
+
+
+def test_the_note_on_metrics_names_all_that_should_rise() -> None:
+    note = explain("metric")
+    low, _, high = note.partition("(")
+    assert "lower is better" in low and not any(name in low for name in HIGHER_IS_BETTER)
+    assert {"density", "coverage", "inception_score", "psnr"} <= {*re.findall(r"\w+", high)}
+
+
+def test_counts_are_whole_and_no_start_is_claimed(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "runs/run", tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "nimg": 1234567}))
+    text = report.page(read_run(run))
+    assert '<td>nimg</td><td class="n">1234567<' in text
+    assert "1.235e+06" not in text and "started" not in text
