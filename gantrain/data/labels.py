@@ -68,8 +68,10 @@ class Labels:
             return None
         wide = values.astype(np.float64)
         deviation = wide.std(axis=0)
-        # An entry that is always the same has no scale, and becomes 0.
-        deviation[deviation <= 1e-6 * np.abs(wide).max(axis=0)] = 1
+        # An entry that is always the same has no scale, and becomes 0. Its computed deviation may
+        # be a little more. One below the normal numbers of float32 cannot divide.
+        same = wide.min(axis=0) == wide.max(axis=0)
+        deviation[same | (deviation < np.finfo(np.float32).tiny)] = 1
         return [wide.mean(axis=0).tolist(), deviation.tolist()]
 
     def examples(self, values: Values) -> list[list[float]]:

@@ -211,13 +211,16 @@ def test_the_description_is_plain():
         ([[20.0], [40], [60], [80]], [[50], [500**0.5]]),
         ([[0.0, 7], [0.5, 7]], [[0.25, 7], [0.25, 1]]),  # one that never changes
         ([[1e30], [-1e30]], [[0], [1e30]]),
+        ([[1.7e9], [1.7e9 + 640]], [[1.7e9 + 320], [320]]),  # times; float32 holds both
+        ([[0.1]] * 7, [[0.1], [1]]),
+        ([[0.0], [1e-44]], [[0], [1]]),
     ],
 )
 def test_the_scale_of_numbers(values, scale):
     labels, arrays = from_values({"train": values}, {"train": [str(i) for i in range(len(values))]})
     found = labels.scale(arrays["train"])
     assert found is not None
-    np.testing.assert_allclose(found, scale, rtol=1e-6)
+    np.testing.assert_allclose(found, scale, rtol=1e-6, atol=1e-40)
 
 
 def test_classes_have_no_scale():
