@@ -230,21 +230,20 @@ def parse_json(text: bytes, file: str) -> dict[str, Any] | None:
     return None if pairs is None else labels
 
 
-def read_json(text: bytes, names: Sequence[str], file: str) -> list[Any]:
-    """Return the labels of images from a dataset.json of the StyleGAN tools.
+def labels_of(names: Sequence[str], labels: dict[str, Any] | None, file: str) -> list[Any]:
+    """Return the labels of images.
 
     Args:
-        text: see `parse_json`.
         names: of the images.
-        file: name of the file, for errors.
+        labels: from `parse_json`.
+        file: name of the dataset.json, for errors.
 
     Returns:
         A class number, class name or list of numbers for each name, in their order.
 
     Raises:
-        ConfigError: see `parse_json`; or the file lacks an image.
+        ConfigError: there are none, or an image has none.
     """
-    labels = parse_json(text, file)
     if labels is None:
         raise ConfigError(
             f'data.labels=true, but {file} says that there are none ("labels": null): add them '
@@ -264,7 +263,7 @@ def from_values(
     """Return labels from values of dataset.json; the training images decide their kind.
 
     Args:
-        raw: by split, from `read_json`.
+        raw: by split, from `labels_of`.
         names: of the images, by split.
 
     Returns:
