@@ -31,7 +31,7 @@ from gantrain.data.location import (
 )
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 
 Names = dict[str, list[str]]  # paths of images below their folder, by split
 LabelFiles = dict[str, tuple[dict[str, Any] | None, str, str]]  # see `_label_files`
@@ -195,15 +195,16 @@ class ImageFolder(ImageDataset):
             )
         if self._root.loose:
             notes.append(
-                f"warning: {self._root.loose} images directly in {self._root.top} are not used"
+                f"warning: not used: {counted(self._root.loose, 'image')} directly in "
+                f"{self._root.top}"
             )
         for split, names in self._unread.items():
             if kinds := unread_kinds(names):
                 notes.append(unread_warning(self._root.splits[split], kinds))
         if self._strays:
             notes.append(
-                f"warning: {len(self._strays)} labels of {LABEL_FILE} belong to no image that was "
-                f"found: {join_limited(self._strays)}"
+                f"warning: {counted(len(self._strays), 'label')} of {LABEL_FILE} without an image "
+                f"that was found: {join_limited(self._strays)}"
             )
         return notes
 

@@ -18,7 +18,7 @@ from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.io.plain_files import is_count
 
 Log = Callable[[str], None]
@@ -320,13 +320,13 @@ def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: 
     """Log what the images lose or lack, and raise or log the faults."""
     if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
         log(
-            f"data: warning: {len(cmyk)} images are in CMYK, such as {cmyk[0]}: their colours are "
+            f"data: warning: {counted(len(cmyk), 'image')} in CMYK, such as {cmyk[0]}: colours are "
             "converted to RGB by a simple formula, without a colour profile"
         )
     if views := [job.path for job in jobs if job.note == MAIN_VIEW and not job.fault]:
         log(
-            f"data: warning: {len(views)} photos also hold other views, such as {views[0]}: only "
-            "the main one is used"
+            f"data: warning: {counted(len(views), 'photo')} with other views inside, such as "
+            f"{views[0]}: only the main one is used"
         )
     for split, source in sources.items():
         usable = [job for job in jobs if job.source == split and not job.fault]

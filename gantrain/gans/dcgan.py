@@ -46,8 +46,9 @@ class DCGAN(GAN):
         if (images.microbatch or images.batch) == 1 and images.resolution == (8, 8):
             raise ConfigError(
                 "DCGAN's batch norm cannot train on single images of 8 x 8 pixels, of which its "
-                "last layer sees one value: use 2 or more images per forward pass (train.microbatch, "
-                "or train.batch by the number of processes), or data.resolution=16."
+                "last layer sees one value: use 2 or more images per forward pass "
+                "(train.microbatch, or train.batch by the number of processes), or "
+                "data.resolution=16."
             )
         shape = images.of_networks
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)

@@ -195,8 +195,8 @@ def test_labels_and_images_that_are_left_out_are_counted(tmp_path):
     pairs = [["train/0.png", 0], ["test/1.png", 0], ["train/gone.png", 1], ["2.png", 1]]
     write_labels(root, pairs)
     notes = images(root, labels=True, max_images=1).notes()
-    assert f"warning: 2 images directly in {root} are not used" in notes
-    told = "2 labels of dataset.json belong to no image that was found: train/gone.png, 2.png"
+    assert f"warning: not used: 2 images directly in {root}" in notes
+    told = "2 labels of dataset.json without an image that was found: train/gone.png, 2.png"
     assert f"warning: {told}" in notes
     write_labels(root, pairs[:2])
     assert not any("belong to no image" in note for note in images(root, labels=True).notes())
