@@ -10,6 +10,7 @@ from torch import nn
 
 from gantrain import snapshot
 from gantrain.errors import ConfigError
+from gantrain.gans.base import spec_of
 from gantrain.inference import model
 from gantrain.io.tensors import digest
 from gantrain.networks.dcgan import DCGANGenerator
@@ -291,7 +292,7 @@ def test_a_large_channel_base_is_no_large_network(tmp_path: Path, base: int) -> 
     net = StyleGAN2Generator([8, 8], 1, z_dim=4, w_dim=4, mapping_layers=1, **width)
     save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, {})
     assert load_snapshot(tmp_path / "s.pt").networks["G"].spec == net.spec
-    args = {**net.spec["args"], "channel_max": 10**9}  # type: ignore[dict-item]
-    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": {**net.spec, "args": args}}, {})
+    args = {**width, "resolution": [8, 8], "channel_max": 10**9}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": {**spec_of(net), "args": args}}, {})
     with pytest.raises(ConfigError, match="channel_max=1000000000 is out of range"):
         load_snapshot(tmp_path / "s.pt")

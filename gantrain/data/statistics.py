@@ -220,8 +220,8 @@ def _duplicate_warnings(duplicates: list[list[ImageRecord]]) -> Iterator[str]:
         group = sorted(leaked[0], key=lambda r: r.split[:5] != "train")
         yield (
             f"{counted(len(leaked), 'image')} both in training and in test, such as "
-            f"{group[0].split}/{group[0].name} and {group[-1].split}/{group[-1].name}: metrics of the test set will "
-            "be too good; remove them from one."
+            f"{group[0].split}/{group[0].name} and {group[-1].split}/{group[-1].name}: "
+            "metrics of the test set will be too good; remove them from one."
         )
     repeated = [group for group in duplicates if group not in leaked]
     if repeated:
