@@ -13,7 +13,7 @@ from gantrain import targets
 from gantrain.config.annotations import to_floats
 from gantrain.config.check import check_target, constructor_annotations
 from gantrain.config.data_kind import keep_reading
-from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig
+from gantrain.config.train import RunConfig, RuntimeConfig, TrackingConfig, TrainConfig
 from gantrain.data.base import Dataset, check_members
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
@@ -146,6 +146,11 @@ def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> 
                     part.compile()
 
 
+def microbatch_size(train: TrainConfig, ranks: int) -> int:
+    """Return the number of images per forward pass of one of `ranks` processes."""
+    return train.microbatch or (train.batch or 1) // ranks
+
+
 def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> TrainingPlan:
     """Convert every "kimg" and "epochs" of the config to images.
 
@@ -183,7 +188,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         seed=config.seed,
         total=total,
         batch=batch,
-        microbatch=train.microbatch or batch // ranks,
+        microbatch=microbatch_size(train, ranks),
         rate=learning_rate,
         ema_half_life=(train.ema_kimg or 0) * 1000,
         ema_rampup=train.ema_rampup,

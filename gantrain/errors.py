@@ -52,6 +52,11 @@ def shown(override: str) -> str:
     return shlex.quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun, such as "1 image" or "2 images"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the candidate most similar to `word`, or None if none is similar.
 

@@ -16,8 +16,14 @@ from gantrain.io.tensors import DIGEST, digest, foreign_pickle, is_unaltered, na
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
+MAX_FLOAT = torch.finfo(torch.float32).max
 MAX_ARGUMENT = 65536  # of a network: sides and widths
+UNBOUNDED = ("channel_base",)  # of which other arguments bound what a network takes
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
+
+
+class NoSnapshotError(ConfigError):
+    """A folder holds no generators, such as that of a run at its start."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,12 @@ class Snapshot:
     Attributes:
         networks: {name ("ab", "ba", or "G"): generator in eval mode, with images in [-1, 1]}.
         meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
+        file: that it was read from.
     """
 
     networks: dict[str, nn.Module]
     meta: dict[str, Any]
+    file: Path
 
 
 def save_snapshot(
@@ -54,22 +62,25 @@ def save_snapshot(
         torch.save(content, file)
 
 
-def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snapshot:
+def load_snapshot(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    warn: Callable[[str], None] = warnings.warn,
+) -> Snapshot:
     """Load a snapshot.
 
     Args:
         path: a snapshot or checkpoint, or a run directory, whose newest intact one of these is
-            loaded (with a warning if newer ones are damaged).
+            loaded.
         device: where to put the networks.
+        warn: called with a sentence for each newer file of the run that is damaged.
 
     Raises:
-        ConfigError: there is no such file, it is damaged or not a snapshot, or it names networks
-            of a package that is neither gantrain nor a plug-in.
+        NoSnapshotError: the directory holds none.
+        ConfigError: the file is damaged or not a snapshot, or it names networks of a package that
+            is neither gantrain nor a plug-in.
     """
-    file = find_snapshot(Path(path))
-    content = load_plain_dict(file)
-    if content is None:
-        raise ConfigError(unreadable(file))
+    file, content = _read_newest(Path(path), warn)
     if "networks" in _note(content):
         content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
@@ -95,7 +106,10 @@ def load_snapshot(path: str | Path, device: str | torch.device = "cpu") -> Snaps
                 f"gantrain {version}: use that version."
             ) from None
         networks[name] = network.to(device).eval().requires_grad_(False)
-    return Snapshot(networks, content["meta"])
+    labels = content["meta"].get("data", {}).get("labels") or {}
+    if not all(_fits(labels, getattr(network, "label_dim", 0)) for network in networks.values()):
+        raise ConfigError(f"{file} is damaged: its labels are not those of its networks.")
+    return Snapshot(networks, content["meta"], file)
 
 
 def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
@@ -108,7 +122,7 @@ def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
     if not is_plugin(spec["target"]):
         for key, value in arguments.items():
             most = len(weights) if key in DEPTHS else MAX_ARGUMENT
-            if any(x > most for x in _whole_numbers(value)):
+            if key not in UNBOUNDED and any(x > most for x in _whole_numbers(value)):
                 raise ValueError(f"{key}={value} is out of range")
         with torch.device("meta"):
             shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}
@@ -147,7 +161,8 @@ def _fault(content: dict[str, Any]) -> str | None:
         return "description of labels"
     if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
         return "description of data"
-    return None if isinstance(meta.get("nimg", 0), int) else "count of images"
+    nimg = meta.get("nimg", 0)
+    return None if isinstance(nimg, int) and _is_finite(nimg) else "count of images"
 
 
 def _is_spec(spec: Any) -> bool:
@@ -168,9 +183,7 @@ def _is_weights(weights: Any) -> bool:
 def _is_range(values: Any) -> bool:
     """Return whether a value is None, or two numbers."""
     return values is None or (
-        isinstance(values, list | tuple)
-        and len(values) == 2
-        and all(isinstance(value, int | float) for value in values)
+        isinstance(values, list | tuple) and len(values) == 2 and all(map(_is_finite, values))
     )
 
 
@@ -187,11 +200,20 @@ def _is_labels(labels: dict[str, Any]) -> bool:
 
 def _is_examples(examples: Any, dim: Any) -> bool:
     return isinstance(examples, list) and all(
-        isinstance(label, list)
-        and len(label) == dim
-        and all(isinstance(x, int | float) for x in label)
+        isinstance(label, list) and len(label) == dim and all(map(_is_finite, label))
         for label in examples
     )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= MAX_FLOAT  # False for NaN
+
+
+def _fits(labels: dict[str, Any], dim: int) -> bool:
+    """Return whether a description of labels is that of a network's labels of `dim` entries."""
+    names = labels.get("names", ())
+    # What a network without labels is told about them is not used.
+    return not dim or (labels.get("dim", dim) == dim and len(names) in (0, dim))
 
 
 def unreadable(file: Path) -> str:
@@ -225,45 +247,38 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and is_unaltered(content) else None
 
 
-def find_snapshot(path: Path, warn: Callable[[str], None] = warnings.warn) -> Path:
-    """Return the path of a file with generators.
+def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """Return a file with generators and its content, see `load_snapshot`."""
+    damaged: list[Path] = []
+    for file in [path] if path.is_file() else _candidates(path):
+        content = load_plain_dict(file)
+        if content is None:
+            damaged.append(file)
+        # Checkpoints of earlier versions do not say how to build their networks.
+        elif file == path or file.parent.name == "snapshots" or "networks" in _note(content):
+            for torn in damaged:
+                warn(f"{torn} is damaged: the older {file.name} is used instead.")
+            return file, content
+    if damaged:
+        snapshots = [file for file in damaged if file.parent.name == "snapshots"]
+        raise ConfigError(unreadable((snapshots or damaged)[0]))
+    raise NoSnapshotError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
 
-    Args:
-        path: a snapshot or checkpoint, which is returned as it is, or a run directory.
-        warn: called with a sentence if the newest file of the run is damaged.
 
-    Returns:
-        The newest intact snapshot or, if it is of more images, checkpoint; the newest snapshot if
-        all are damaged: loading it then fails with an explanation.
+def _candidates(run: Path) -> list[Path]:
+    """Return the files of a run that may hold generators, the newest first.
 
-    Raises:
-        ConfigError: there is none.
+    Checkpoints, of a run that is in training or was killed, only if they are of more images than
+    all snapshots.
     """
-    if path.is_file():
-        return path
-    snapshots = sorted((path / "snapshots").glob("snapshot-*.pt"), reverse=True)
-    saved = {file: file.stem.partition("-")[2] for file in snapshots}
-    # Of a run that is in training, or that was killed.
-    newer = {file: file.stem.partition("-")[2] for file in path.glob("checkpoints/checkpoint-*.pt")}
-    if saved:
-        newest = saved[snapshots[0]]
-        newer = {file: label for file, label in newer.items() if label > newest}
-    files = [*sorted(newer, key=lambda file: newer[file], reverse=True), *snapshots]
-    if not files:
-        raise ConfigError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
-    intact = next((file for file in files if _is_usable(file)), None)
-    if intact is None:
-        return snapshots[0] if snapshots else files[0]
-    if intact != files[0] and not is_intact(files[0]):
-        warn(f"{files[0]} is damaged: the older {intact.name} is used instead.")
-    return intact
+    snapshots = sorted(run.glob("snapshots/snapshot-*.pt"), reverse=True)
+    newest = _images_of(snapshots[0]) if snapshots else ""
+    checkpoints = sorted(run.glob("checkpoints/checkpoint-*.pt"), reverse=True)
+    return [*(file for file in checkpoints if _images_of(file) > newest), *snapshots]
 
 
-def _is_usable(file: Path) -> bool:
-    if file.parent.name == "snapshots":
-        return is_intact(file)
-    content = load_plain_dict(file)
-    return content is not None and "networks" in _note(content)
+def _images_of(file: Path) -> str:
+    return file.stem.partition("-")[2]
 
 
 def _note(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -98,3 +98,9 @@ def test_doctor_and_evaluate_read_as_the_run_does(
     monkeypatch.chdir(tmp_path)
     data = load_run_data(Path("runs/numbers"), None, snapshot)
     assert data.describe()["labels"]["names"] == ["1", "10", "2", "9"]
+
+
+def test_doctor_says_that_an_old_checkpoint_is_no_snapshot(tmp_path: Path) -> None:
+    shutil.copytree(OLD.parent / "before_reading", tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "runs/numbers/snapshots")
+    assert "No snapshot yet" in gantrain(tmp_path, "doctor", "run=runs/numbers", CPU)

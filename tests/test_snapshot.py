@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -7,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from gantrain import snapshot
 from gantrain.errors import ConfigError
+from gantrain.gans.base import spec_of
 from gantrain.inference import model
+from gantrain.io.tensors import digest
+from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
-from gantrain.snapshot import find_snapshot, load_snapshot, save_snapshot
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.snapshot import NoSnapshotError, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain
 
 
@@ -50,6 +56,34 @@ def test_a_torn_newest_one_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "snapshots" / "snapshot-000000.005.pt").unlink()
     with pytest.raises(ConfigError, match=r"010.pt is damaged"):
         load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "checkpoint"])
+def test_an_altered_newest_one_is_passed_over(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tensors are not those that were written, though the file is whole."""
+    write(tmp_path / "snapshots" / "snapshot-000000.005.pt")
+    net = ResnetGenerator(1, 3, ngf=2, blocks=1)
+    gan = {f"G.ab.{key}": value for key, value in net.state_dict().items()}
+    state = {"note": {"networks": {"G.ab": net.spec}}, "gan": gan, "nimg": 10}
+    state["sha256"] = digest(state)
+    newest = tmp_path / f"{kind}s" / f"{kind}-000000.010.pt"
+    if kind == "snapshot":
+        write(newest)
+        state = torch.load(newest, weights_only=True)
+    newest.parent.mkdir(exist_ok=True)
+    torch.save(state, newest)
+    assert load_snapshot(tmp_path).file == newest
+    weights = state["gan"] if kind == "checkpoint" else state["weights"]["ab"]
+    next(iter(weights.values())).view(-1)[0] += 1
+    torch.save(state, newest)
+    read: list[Path] = []
+    plain = snapshot.load_plain_dict
+    monkeypatch.setattr(snapshot, "load_plain_dict", lambda f: (read.append(f), plain(f))[1])
+    with pytest.warns(UserWarning, match=rf"{newest.name} is damaged: the older snapshot-"):
+        assert load_snapshot(tmp_path).file.name == "snapshot-000000.005.pt"
+    assert len(read) == 2  # each once
 
 
 def test_files_that_are_none_get_a_sentence(tmp_path: Path) -> None:
@@ -189,9 +223,10 @@ def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
     run = tmp_path / "runs/run"
     finished = load_snapshot(run)
     [snapshot] = run.glob("snapshots/*.pt")
-    snapshot.rename(snapshot.with_name("snapshot-000000.004.pt"))  # older than the checkpoint
-    assert find_snapshot(run).name == "checkpoint-000000.008.pt"
+    # Older than the checkpoint
+    older = snapshot.rename(snapshot.with_name("snapshot-000000.004.pt"))
     found = load_snapshot(run)
+    assert found.file.name == "checkpoint-000000.008.pt"
     assert found.meta == finished.meta and [*found.networks] == [*finished.networks]
     for name, network in finished.networks.items():
         expected = network.state_dict()
@@ -199,8 +234,8 @@ def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
         assert [*weights] == [*expected]
         assert all(torch.equal(weights[key], value) for key, value in expected.items())
     (run / "checkpoints/checkpoint-000000.008.pt").write_bytes(b"torn")
-    with pytest.warns(UserWarning, match="is damaged: the older"):
-        assert find_snapshot(run).parent.name in ("checkpoints", "snapshots")
+    with pytest.warns(UserWarning, match="008.pt is damaged: the older"):
+        assert load_snapshot(run).file == older
 
 
 def test_a_checkpoint_of_an_older_version_is_left_to_training(tmp_path: Path) -> None:
@@ -208,7 +243,10 @@ def test_a_checkpoint_of_an_older_version_is_left_to_training(tmp_path: Path) ->
     (tmp_path / "checkpoints").mkdir()
     state = {"gan": {f"G.ab.{k}": v for k, v in net.state_dict().items()}, "nimg": 9, "note": {}}
     torch.save(state, tmp_path / "checkpoints/checkpoint-000000.009.pt")
-    assert find_snapshot(tmp_path).name == "snapshot-000000.005.pt"
+    assert load_snapshot(tmp_path).file.name == "snapshot-000000.005.pt"
+    shutil.rmtree(tmp_path / "snapshots")
+    with pytest.raises(NoSnapshotError):
+        load_snapshot(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -226,3 +264,35 @@ def test_a_checkpoint_of_a_stranger_is_a_sentence(tmp_path: Path, change: dict) 
     torch.save(state, tmp_path / "c.pt")
     with pytest.raises(ConfigError):
         load_snapshot(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"dim": 3, "kind": "multi", "names": ["a", "b", "c"], "examples": [[0, 0, 1]]},
+        {"dim": 2, "kind": "class", "names": ["a", "b", "c"]},
+        {"dim": 2, "kind": "multi", "names": ["a", "b"], "examples": [[10**400, 1]]},
+        {"dim": 2, "kind": "float", "names": ["a", "b"], "examples": [[float("nan"), 1]]},
+    ],
+)
+def test_labels_must_be_those_of_the_network(tmp_path: Path, labels: dict) -> None:
+    net = DCGANGenerator([8, 8], 1, 2, z_dim=4, width=4)
+    meta = {"data": {"labels": labels}}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, meta)
+    with pytest.raises(ConfigError, match=r"is damaged: its .*labels"):
+        load_snapshot(tmp_path / "s.pt")
+    labels |= {"dim": 2, "names": ["a", "b"], "examples": [[0, 1]]}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, meta)
+    assert model.load(tmp_path / "s.pt").sample([0], label="b").shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("base", [131072, 10**400])
+def test_a_large_channel_base_is_no_large_network(tmp_path: Path, base: int) -> None:
+    width = {"channel_base": base, "channel_max": 4}
+    net = StyleGAN2Generator([8, 8], 1, z_dim=4, w_dim=4, mapping_layers=1, **width)
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": net.spec}, {})
+    assert load_snapshot(tmp_path / "s.pt").networks["G"].spec == net.spec
+    args = {**width, "resolution": [8, 8], "channel_max": 10**9}
+    save_snapshot(tmp_path / "s.pt", {"G": net}, {"G": {**spec_of(net), "args": args}}, {})
+    with pytest.raises(ConfigError, match="channel_max=1000000000 is out of range"):
+        load_snapshot(tmp_path / "s.pt")

@@ -46,7 +46,8 @@ def main(config: CompareConfig) -> None:
 
 
 def _expand(path: Path) -> list[Path]:
-    """Return the runs in a folder of runs, such as runs/; any other path as it is."""
+    """Return the runs and sweeps in a folder of runs, such as runs/; any other path as it is."""
     if (path / "config.yaml").is_file() or manifest.read(path):
         return [path]
-    return sorted(file.parent for file in path.glob("*/config.yaml")) or [path]
+    files = [*path.glob("*/config.yaml"), *path.glob(f"*/{manifest.SWEEP_FILE}")]
+    return sorted({file.parent for file in files}) or [path]

@@ -29,6 +29,7 @@ from gantrain.io.files import unwritable_as_config_error
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.runs.health import ada_p_bound
 from gantrain.runs.status import Run, read_run
+from gantrain.snapshot import NoSnapshotError
 from gantrain.tracking.console import format_alarm, format_health
 from gantrain.tracking.grids import compose_grid, save_png
 
@@ -50,9 +51,9 @@ def main(config: DoctorConfig) -> None:
         print(_describe_threads(threads, run.config.get("runtime", {}).get("threads")))
     has_findings = _print_alarms(run)
     if config.samples:
-        if any(run.path.glob("snapshots/snapshot-*.pt")) or any(run.path.glob("checkpoints/*.pt")):
+        try:
             has_findings |= _check_memorization(config, run)
-        else:
+        except NoSnapshotError:
             print("No snapshot yet: there are no samples to compare with training images.")
     if has_findings:
         raise SystemExit(1)

@@ -18,7 +18,7 @@ from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.inference.rendering import ImageWriter
+from gantrain.inference.rendering import ImageWriter, explain_missing_package
 from gantrain.inference.seeds import read_numbers
 from gantrain.io.files import atomic_write, write_json
 from gantrain.runs.directory import RunDirectory
@@ -92,6 +92,8 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
             model.label_batch([0], config.class_)
         except ConfigError as error:
             sentences += error.problems
+    if not config.interpolation.frames:  # a video has 8 bits
+        sentences += explain_missing_package(model)
     if config.truncation_center == "class" and not model.label_dim:
         sentences.append(
             f"truncation_center=class: {model.file} was trained without labels; leave it out."

@@ -17,7 +17,7 @@ from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
 from gantrain.data.preflight import ImageSource
 from gantrain.data.statistics import ImageRecord, scan, suitability_warnings, summarize
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.io.files import unwritable_as_config_error, write_json
 
 MAX_FAULTS = 20  # printed on the terminal
@@ -90,7 +90,7 @@ def _print_report(report: dict[str, Any]) -> None:
         print(f"Warning: {warning}")
     faults = report["faults"]
     if faults:
-        print(f"{len(faults)} images cannot be used:")
+        print(f"{counted(len(faults), 'image')} cannot be used:")
         for fault in faults[:MAX_FAULTS]:
             print(f"  {fault['file']} {fault['why']}")
         if len(faults) > MAX_FAULTS:
@@ -124,8 +124,8 @@ def _pack(
     unusable = {record.file for record in records if record.fault}
     if unusable and config.data.get("on_bad_file") != "skip":
         raise ConfigError(
-            f"{len(unusable)} images cannot be used (listed above), so nothing was packed: repair "
-            "or remove them, or skip them with data.on_bad_file=skip."
+            f"{counted(len(unusable), 'image')} cannot be used (listed above), so nothing was "
+            "packed: repair or remove them, or skip them with data.on_bad_file=skip."
         )
     usable: dict[str, ImageSource] = {}
     for split, source in sources.items():
@@ -156,4 +156,5 @@ def _pack(
             f"{target} cannot be written ({error.strerror or error}): make room, or give another "
             "pack=."
         ) from error
-    print(f"{count} images, {target.stat().st_size / 1e6:.1f} MB: data=folder data.root={target}")
+    size = f"{target.stat().st_size / 1e6:.1f} MB"
+    print(f"{counted(count, 'image')}, {size}: data=folder data.root={target}")

@@ -16,7 +16,7 @@ from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import has_geotags, image_size, lift_size_limit
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
-from gantrain.errors import ConfigError, RunError
+from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
 from gantrain.inference.image_io import RunPixels, run_pixels
 from gantrain.inference.inputs import TranslationTask, find_tasks
@@ -57,11 +57,12 @@ def main(config: TranslateConfig) -> None:
     folder = ResultFolder(output, _settings(config, model, pixels))
     missing = [task for task in tasks if not folder.has(task)]
     done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
-    print(f"{len(tasks)} images{done}; {model.file} on {model.precision.device}.")
+    print(f"{counted(len(tasks), 'image')}{done}; {model.file} on {model.precision.device}.")
     if left_out:
-        print(f"Left out: {len(left_out)} results of gantrain translate, such as {left_out[0]}.")
+        results = counted(len(left_out), "result")
+        print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
     if others := folder.others(tasks):
-        print(f"{output} also holds {others} results of other inputs.")
+        print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
     channels = input_channels(network) or 3
     if config.tile:
@@ -84,7 +85,7 @@ def main(config: TranslateConfig) -> None:
         translated = [task for task in tasks if task.source not in faults][: config.gallery]
         page = write_gallery(output, translated, model, config.direction, channels, pixels)
         print(f"Page: {page}")
-    print(f"{len(tasks) - len(faults)} images in {output}")
+    print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
     if faults:
         for source, reason in faults.items():
             print(f"Skipped: {source} {reason}.", file=sys.stderr)

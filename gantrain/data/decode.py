@@ -17,7 +17,6 @@ from gantrain.data.claims import check_bands, check_claims, check_pages
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "MPO", "AVIF", "TGA", "QOI")
-_FORMATS += ("JPEG2000", "ICO", "PCX", "SGI")
 _TOO_LARGE = (
     "has more than 179 megapixels, or claims to: make it smaller (gantrain translate reads it with "
     "tile=2048)"
@@ -40,7 +39,8 @@ _ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 def _formats() -> list[str]:
     """Return the formats that Pillow may recognize a file as, whatever its name.
 
-    Not among them are those that run a program (EPS starts Ghostscript) or hold no image of pixels.
+    Not among them are those that run a program (EPS starts Ghostscript), hold no image of pixels,
+    or have values that Pillow drops: small copies in ICO, 16 bits in JPEG 2000 and SGI.
     """
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]

@@ -13,8 +13,16 @@ from gantrain.io.files import atomic_write
 
 _OPTIONS = {
     **{kind: {"quality": 95} for kind in ("JPEG", "MPO", "AVIF")},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # exact: also where it is transparent
 }
+# Channels that a format stores; others store 1 to 4
+_CHANNELS = {
+    **dict.fromkeys(("JPEG", "MPO", "BMP", "DIB", "PPM"), (1, 3)),
+    "GIF": (1,),
+    "QOI": (3, 4),
+}
+
+_LIBRARIES = {"PNG": "imagecodecs", "TIFF": "tifffile"}  # for more than 8 bits and one channel
 
 
 def write_image(path: Path, x: np.ndarray) -> None:
@@ -45,10 +53,9 @@ def encode_image(x: np.ndarray, kind: str) -> bytes:
     """
     if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
         raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
-    if x.shape[-1] in (2, 4) and kind in ("JPEG", "MPO"):
-        raise ImageFault("gets transparency, which JPEG cannot store: leave out format=same")
-    if x.shape[-1] > 1 and kind == "GIF":
-        raise ImageFault("gets more colours than GIF can store: leave out format=same")
+    if x.shape[-1] not in _CHANNELS.get(kind, (1, 2, 3, 4)):
+        what = {1: "is grey", 3: "has more than one channel"}.get(x.shape[-1], "gets transparency")
+        raise ImageFault(f"{what}, which {kind} cannot store: leave out format=same")
     file = io.BytesIO()
     if x.dtype == np.uint8 or x.shape[-1] == 1:
         pixels = np.ascontiguousarray(x)
@@ -59,14 +66,26 @@ def encode_image(x: np.ndarray, kind: str) -> bytes:
     return file.getvalue()
 
 
+def missing_package(kind: str, dtype: np.dtype, channels: int) -> str:
+    """Return what is missing to write such images, a phrase that follows their name, or "".
+
+    Args:
+        kind: "PNG" or "TIFF".
+        dtype: uint8, uint16 or float32.
+        channels: of the images.
+    """
+    if dtype == np.uint8 or channels == 1 or importlib.util.find_spec(_LIBRARIES[kind]):
+        return ""
+    return (
+        "has more than 8 bits per channel, and writing it needs more packages: "
+        "pip install 'gantrain[deep]'"
+    )
+
+
 def _write_deep(file: IO[bytes], kind: str, x: np.ndarray) -> None:
-    name = "imagecodecs" if kind == "PNG" else "tifffile"
-    if importlib.util.find_spec(name) is None:
-        raise ImageFault(
-            "has more than 8 bits per channel, and writing it needs more packages: "
-            "pip install 'gantrain[deep]'"
-        )
-    library: Any = importlib.import_module(name)
+    if fault := missing_package(kind, x.dtype, x.shape[-1]):
+        raise ImageFault(fault)
+    library: Any = importlib.import_module(_LIBRARIES[kind])
     if kind == "PNG":
         file.write(library.png_encode(np.ascontiguousarray(x)))
     else:

@@ -18,9 +18,9 @@ from gantrain.data.labels import (
     from_folders,
     from_values,
     join_limited,
+    labels_of,
     limited_indices,
     parse_json,
-    read_json,
 )
 from gantrain.data.location import (
     LABEL_FILE,
@@ -31,9 +31,10 @@ from gantrain.data.location import (
 )
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 
 Names = dict[str, list[str]]  # paths of images below their folder, by split
+LabelFiles = dict[str, tuple[dict[str, Any] | None, str, str]]  # see `_label_files`
 
 
 class ImageFolder(ImageDataset):
@@ -102,8 +103,9 @@ class ImageFolder(ImageDataset):
             raise ConfigError(*[no_images_message(self._root.splits[split]) for split in empty])
         self._strays: list[str] = []  # names in dataset.json that no image has
         if labels:  # of all images: the meaning of a label must not depend on max_images
-            self._labels, self._values = _read_labels(self._root, self._names, reading)
-            self._strays = _stray_labels(self._root, self._names)
+            files = _label_files(self._root)
+            self._labels, self._values = _read_labels(files, self._root, self._names, reading)
+            self._strays = _stray_labels(files, self._names)
         if held_out and "test" not in self._names:
             self._hold_out(held_out_indices(self._size("train"), held_out))
         if max_images:
@@ -163,9 +165,9 @@ class ImageFolder(ImageDataset):
             ConfigError: such a file cannot be read.
         """
         found = {}
-        for split, (text, prefix, file) in _label_files(self._root).items():
-            labels = parse_json(text, file) or {}
-            found[split] = {name.removeprefix(prefix): label for name, label in labels.items()}
+        for split, (labels, prefix, _) in _label_files(self._root).items():
+            pairs = (labels or {}).items()
+            found[split] = {name.removeprefix(prefix): label for name, label in pairs}
         return found
 
     def test_name(self, stream: str, index: int) -> str:
@@ -193,15 +195,16 @@ class ImageFolder(ImageDataset):
             )
         if self._root.loose:
             notes.append(
-                f"warning: {self._root.loose} images directly in {self._root.top} are not used"
+                f"warning: not used: {counted(self._root.loose, 'image')} directly in "
+                f"{self._root.top}"
             )
         for split, names in self._unread.items():
             if kinds := unread_kinds(names):
                 notes.append(unread_warning(self._root.splits[split], kinds))
         if self._strays:
             notes.append(
-                f"warning: {len(self._strays)} labels of {LABEL_FILE} belong to no image that was "
-                f"found: {join_limited(self._strays)}"
+                f"warning: {counted(len(self._strays), 'label')} of {LABEL_FILE} without an image "
+                f"that was found: {join_limited(self._strays)}"
             )
         return notes
 
@@ -243,36 +246,40 @@ class ImageFolder(ImageDataset):
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
-def _label_files(root: ResolvedRoot) -> dict[str, tuple[bytes, str, str]]:
-    """Return (content, prefix of the split's names in it, name) of dataset.json, by split."""
+def _label_files(root: ResolvedRoot) -> LabelFiles:
+    """Return (labels, prefix of the split's names in them, name) of dataset.json, by split."""
     top = root.top.label_file()
-    files = {}
+    parsed: dict[str, dict[str, Any] | None] = {}  # large files take seconds: each once
+    files: LabelFiles = {}
     for split, folder in root.splits.items():
-        own = folder.label_file()
-        if own is not None:
-            files[split] = own, "", f"{folder}/{LABEL_FILE}"
-        elif top is not None:
-            files[split] = top, f"{folder.folder_name}/", f"{root.top}/{LABEL_FILE}"
+        text, prefix, file = folder.label_file(), "", f"{folder}/{LABEL_FILE}"
+        if text is None:
+            text, prefix, file = top, f"{folder.folder_name}/", f"{root.top}/{LABEL_FILE}"
+        if text is None:
+            continue
+        if file not in parsed:
+            parsed[file] = parse_json(text, file)
+        files[split] = parsed[file], prefix, file
     return files
 
 
-def _stray_labels(root: ResolvedRoot, names: Names) -> list[str]:
+def _stray_labels(files: LabelFiles, names: Names) -> list[str]:
     """Return the names in dataset.json that no image has."""
     labelled: dict[tuple[str, str], None] = {}  # (dataset.json, name in it)
     known: set[tuple[str, str]] = set()
-    for split, (text, prefix, file) in _label_files(root).items():
-        labelled |= dict.fromkeys((file, name) for name in parse_json(text, file) or {})
+    for split, (labels, prefix, file) in files.items():
+        labelled |= dict.fromkeys((file, name) for name in labels or {})
         known |= {(file, f"{prefix}{name}") for name in names[split]}
     return [name for file, name in labelled if (file, name) not in known]
 
 
 def _read_labels(
-    root: ResolvedRoot, names: Names, reading: Reading
+    files: LabelFiles, root: ResolvedRoot, names: Names, reading: Reading
 ) -> tuple[Labels, dict[str, Values]]:
     """Return the kind of the labels and their values by split, from dataset.json or folders."""
     raw: dict[str, list[Any]] = {
-        split: read_json(text, [f"{prefix}{name}" for name in names[split]], file)
-        for split, (text, prefix, file) in _label_files(root).items()
+        split: labels_of([f"{prefix}{name}" for name in names[split]], labels, file)
+        for split, (labels, prefix, file) in files.items()
     }
     if not raw:
         return from_folders(names, reading)

@@ -68,8 +68,10 @@ class Labels:
             return None
         wide = values.astype(np.float64)
         deviation = wide.std(axis=0)
-        # An entry that is always the same has no scale, and becomes 0.
-        deviation[deviation <= 1e-6 * np.abs(wide).max(axis=0)] = 1
+        # An entry that is always the same has no scale, and becomes 0. Its computed deviation may
+        # be a little more. One below the normal numbers of float32 cannot divide.
+        same = wide.min(axis=0) == wide.max(axis=0)
+        deviation[same | (deviation < np.finfo(np.float32).tiny)] = 1
         return [wide.mean(axis=0).tolist(), deviation.tolist()]
 
     def examples(self, values: Values) -> list[list[float]]:
@@ -107,7 +109,8 @@ class Labels:
 def limited_indices(labels: Labels, values: Values, count: int) -> list[int]:
     """Return the indices of `count` images, in order, with as many of every class as possible.
 
-    Of each class these are the first ones; of other labels, evenly spaced ones.
+    Of each class these are the first ones. Where images may have several classes, these are the
+    first one of each class, and evenly spaced ones; of numbers, evenly spaced ones.
 
     Args:
         labels: the kind.
@@ -118,13 +121,25 @@ def limited_indices(labels: Labels, values: Values, count: int) -> list[int]:
     if count >= total:
         return [*range(total)]
     if labels.kind != "class":
-        return [i * total // count for i in range(count)]
+        firsts = _first_of_each(values)[:count] if labels.kind == "multi" else []
+        rest = sorted({*range(total)} - {*firsts})
+        more = count - len(firsts)
+        return sorted([*firsts, *(rest[i * len(rest) // more] for i in range(more))])
     seen: dict[int, int] = {}
     rounds = []  # (how many of its class come before it, class, index)
     for index, value in enumerate(map(int, values)):
         rounds.append((seen.get(value, 0), value, index))
         seen[value] = seen.get(value, 0) + 1
     return sorted(index for _, _, index in sorted(rounds)[:count])
+
+
+def _first_of_each(values: np.ndarray) -> list[int]:
+    """Return the indices of the first image of each class that those before it do not have."""
+    indices: list[int] = []
+    for column in values.T:
+        if column.any() and not column[indices].any():
+            indices.append(int(column.argmax()))
+    return indices
 
 
 def class_order(names: Iterable[str], reading: Reading = 2) -> list[str]:
@@ -215,21 +230,20 @@ def parse_json(text: bytes, file: str) -> dict[str, Any] | None:
     return None if pairs is None else labels
 
 
-def read_json(text: bytes, names: Sequence[str], file: str) -> list[Any]:
-    """Return the labels of images from a dataset.json of the StyleGAN tools.
+def labels_of(names: Sequence[str], labels: dict[str, Any] | None, file: str) -> list[Any]:
+    """Return the labels of images.
 
     Args:
-        text: see `parse_json`.
         names: of the images.
-        file: name of the file, for errors.
+        labels: from `parse_json`.
+        file: name of the dataset.json, for errors.
 
     Returns:
         A class number, class name or list of numbers for each name, in their order.
 
     Raises:
-        ConfigError: see `parse_json`; or the file lacks an image.
+        ConfigError: there are none, or an image has none.
     """
-    labels = parse_json(text, file)
     if labels is None:
         raise ConfigError(
             f'data.labels=true, but {file} says that there are none ("labels": null): add them '
@@ -249,7 +263,7 @@ def from_values(
     """Return labels from values of dataset.json; the training images decide their kind.
 
     Args:
-        raw: by split, from `read_json`.
+        raw: by split, from `labels_of`.
         names: of the images, by split.
 
     Returns:

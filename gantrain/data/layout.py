@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from gantrain.data.image_files import EXTENSIONS, Reading
 from gantrain.data.location import ImageLocation, held_out_indices, open_root
 from gantrain.data.splits import find_bare_domains, find_domains, find_splits, split_of
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 
 Folders = dict[str, ImageLocation]  # of "train_a", "train_b" and, if any, "test_a", "test_b"
 Names = dict[str, list[str]]  # paths of the images below each folder
@@ -107,7 +107,7 @@ def _unused(folders: Folders, base: ImageLocation) -> list[str]:
     if str(base) in used:
         return []
     count = base.loose_images()
-    unused = [f"{count} images directly in {base}"] if count else []
+    unused = [f"{counted(count, 'image')} directly in {base}"] if count else []
     for name in base.content()[0]:
         place = base.below(name)
         if any(one.startswith(f"{place}/") for one in used):

@@ -18,13 +18,14 @@ from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.io.plain_files import is_count
 
 Log = Callable[[str], None]
 
 _CHUNK = 64  # images decoded at once
 _LOG_SECONDS = 5.0
+_MAX_SIDE = 2**31 - 1  # pixels of an image
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list
     if not isinstance(jobs, list) or len(jobs) != len(files):
         return None
     for job, (name, _) in zip(jobs, files, strict=True):
-        if not _is_job(job, name, None if sources[name].test else index["bytes"]):
+        if not _is_job(job, name, sources[name], index["bytes"]):
             return None
     return [
         _Job(**{**job, "path": path, "shape": tuple(job["shape"]), "size": tuple(job["size"])})
@@ -204,27 +205,34 @@ def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list
     ]
 
 
-def _is_job(job: Any, source: str, size: int | None) -> bool:
-    """Return whether a value in an index is a file of `source`, with its image inside the cache.
+def _is_job(job: Any, split: str, source: ImageSource, total: int) -> bool:
+    """Return whether a value in an index is what this program would have written for a file.
 
     Args:
         job: the value.
-        source: the split that the file is in.
-        size: bytes of the cache; None: images of this split are not in it.
+        split: that the file is in.
+        source: the files of the split. Images of test sources are not in the cache.
+        total: bytes of the cache.
     """
     if not isinstance(job, dict) or job.keys() != _Job.__dataclass_fields__.keys():
         return False
-    shape, offset, side = job["shape"], job["offset"], job["size"]
-    return (
-        job["source"] == source
+    shape, offset, size = job["shape"], job["offset"], job["size"]
+    is_record = (
+        job["source"] == split
         and isinstance(shape, list)
         and len(shape) == 3
-        and isinstance(side, list)
-        and len(side) == 2
-        and all(is_count(number) for number in (*shape, *side, offset, job["highest"]))
-        and (size is None or job["fault"] or offset + math.prod(shape) <= size)
+        and isinstance(size, list)
+        and len(size) == 2
+        and all(is_count(number) for number in (*shape, *size, offset, job["highest"]))
         and all(isinstance(job[key], str) for key in ("fault", "note"))
     )
+    if not is_record or job["fault"]:
+        return is_record
+    if not all(0 < side <= _MAX_SIDE for side in size):
+        return False
+    expected = (*source.resize.resized((size[0], size[1]), source.test), source.channels)
+    stored = math.prod(expected) * source.pixels.dtype.itemsize
+    return tuple(shape) == expected and (source.test or offset + stored <= total)
 
 
 def _key(sources: dict[str, ImageSource]) -> str:
@@ -312,13 +320,13 @@ def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: 
     """Log what the images lose or lack, and raise or log the faults."""
     if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
         log(
-            f"data: warning: {len(cmyk)} images are in CMYK, such as {cmyk[0]}: their colours are "
+            f"data: warning: {counted(len(cmyk), 'image')} in CMYK, such as {cmyk[0]}: colours are "
             "converted to RGB by a simple formula, without a colour profile"
         )
     if views := [job.path for job in jobs if job.note == MAIN_VIEW and not job.fault]:
         log(
-            f"data: warning: {len(views)} photos also hold other views, such as {views[0]}: only "
-            "the main one is used"
+            f"data: warning: {counted(len(views), 'photo')} with other views inside, such as "
+            f"{views[0]}: only the main one is used"
         )
     for split, source in sources.items():
         usable = [job for job in jobs if job.source == split and not job.fault]

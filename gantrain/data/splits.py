@@ -42,7 +42,8 @@ def find_splits(folders: Sequence[str], place: object, reading: Reading) -> dict
         reading: 1: only "train" and "test", written like this.
 
     Raises:
-        ConfigError: two folders have the same role, and none is called exactly "train" or "test".
+        ConfigError: two folders are training or test images, and none is called exactly "train" or
+            "test". Of several with validation images, which are not used, the first is returned.
     """
     if reading == 1:
         return {name: name for name in ("train", "test") if name in folders}
@@ -50,7 +51,10 @@ def find_splits(folders: Sequence[str], place: object, reading: Reading) -> dict
     for name in folders:
         if role := split_of(name):
             found.setdefault(role, []).append(name)
-    return {role: _choose(role, names, place) for role, names in found.items()}
+    return {
+        role: min(names) if role == "validation" else _choose(role, names, place)
+        for role, names in found.items()
+    }
 
 
 def find_domains(folders: Sequence[str], place: object, reading: Reading) -> dict[str, str]:

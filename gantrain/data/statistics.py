@@ -16,6 +16,7 @@ from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
+from gantrain.errors import counted
 
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
@@ -218,9 +219,9 @@ def _duplicate_warnings(duplicates: list[list[ImageRecord]]) -> Iterator[str]:
     if leaked:
         group = sorted(leaked[0], key=lambda r: r.split[:5] != "train")
         yield (
-            f"{len(leaked)} images are both in training and in test, such as {group[0].split}/"
-            f"{group[0].name} and {group[-1].split}/{group[-1].name}: metrics of the test set will "
-            "be too good; remove them from one."
+            f"{counted(len(leaked), 'image')} both in training and in test, such as "
+            f"{group[0].split}/{group[0].name} and {group[-1].split}/{group[-1].name}: "
+            "metrics of the test set will be too good; remove them from one."
         )
     repeated = [group for group in duplicates if group not in leaked]
     if repeated:

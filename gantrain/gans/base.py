@@ -34,6 +34,7 @@ class ImageSpec:
         batch: images per optimizer step.
         label_scale: [means, deviations] of the entries of labels that are numbers, which have any
             scale; None: labels are classes.
+        microbatch: images per forward pass in training; None: `batch`.
     """
 
     channels: dict[str, int]
@@ -41,6 +42,7 @@ class ImageSpec:
     label_dim: int = 0
     batch: int = 1
     label_scale: LabelScale | None = None
+    microbatch: int | None = None
 
     @property
     def of_networks(self) -> tuple[list[int], int, int, LabelScale | None]:

@@ -24,7 +24,7 @@ class DCGAN(GAN):
         loss: adversarial loss, see `gantrain.losses`.
 
     Raises:
-        ConfigError: a side is below 8 pixels.
+        ConfigError: a side is below 8 pixels, or batch norm would see one value per channel.
     """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "images"
@@ -43,10 +43,12 @@ class DCGAN(GAN):
         super().__init__()
         if min(images.resolution) < 8:
             raise ConfigError(f"DCGAN needs images of at least 8 pixels, not {images.resolution}.")
-        if images.batch == 1 and images.resolution == (8, 8):
+        if (images.microbatch or images.batch) == 1 and images.resolution == (8, 8):
             raise ConfigError(
                 "DCGAN's batch norm cannot train on single images of 8 x 8 pixels, of which its "
-                "last layer sees one value: use train.batch=2 or more, or data.resolution=16."
+                "last layer sees one value: use 2 or more images per forward pass "
+                "(train.microbatch, or train.batch by the number of processes), or "
+                "data.resolution=16."
             )
         shape = images.of_networks
         self.G = DCGANGenerator(*shape, z_dim=z_dim, width=g_width)

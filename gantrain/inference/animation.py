@@ -23,7 +23,7 @@ def write_animation(
 
     Args:
         path: the file.
-        frames: of mode L, RGB or RGBA and of one size; MP4 drops alpha.
+        frames: of one mode (L, LA, RGB or RGBA) and size; MP4 drops alpha.
         kind: format of the file.
         fps: frames per second.
         loop: whether to play for ever or once; an MP4 leaves this to its player.

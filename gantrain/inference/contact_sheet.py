@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 
 from gantrain.tracking.grids import FONT, GAP, HEADER, MIN_SIDE, fit_text
 
-BACKGROUNDS = {"L": 255, "RGB": (255, 255, 255), "RGBA": (255, 255, 255, 0)}
+BACKGROUNDS = {"L": 255, "LA": (255, 0), "RGB": (255, 255, 255), "RGBA": (255, 255, 255, 0)}
+_BLACK = {"L": 0, "LA": (0, 255), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}
 MAX_PIXELS = 64_000_000  # of a sheet; larger ones can hardly be opened
 
 
@@ -37,8 +38,7 @@ def _with_caption(image: Image.Image, text: str) -> Image.Image:
     width, height = _enlarged(image.size)
     cell = Image.new(image.mode, (width, height + HEADER), BACKGROUNDS[image.mode])
     cell.paste(image.resize((width, height), Image.Resampling.NEAREST))
-    black = {"L": 0, "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]
-    position = (2, height + 1)
+    position, black = (2, height + 1), _BLACK[image.mode]
     ImageDraw.Draw(cell).text(position, fit_text(text, width - 4), fill=black, font=FONT)
     return cell
 
@@ -68,7 +68,7 @@ def image_table(rows: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
     """Arrange images in rows and columns.
 
     Small images are enlarged by nearest neighbour. Empty cells are white, or transparent if the
-    images are RGBA.
+    images have alpha.
 
     Args:
         rows: images of one size and mode; None is an empty cell.

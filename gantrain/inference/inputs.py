@@ -59,7 +59,9 @@ def find_tasks(
         left_out += results
         own = set(results)
         sources = [source for source in found if source not in own]
-        if not sources:
+        if not sources and results:
+            problems.append(f"input={text} holds only results of gantrain translate.")
+        elif not sources:
             problems.append(f"input={text}: there is no such image and no folder with images.")
         for source in sources:
             paths.setdefault(source.resolve(), PurePosixPath(source.relative_to(root).as_posix()))

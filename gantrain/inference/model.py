@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
@@ -16,8 +16,8 @@ from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
-from gantrain.inference.truncation import Center, label_centers, truncate
-from gantrain.snapshot import find_snapshot, load_snapshot
+from gantrain.inference.truncation import Center, Centers, label_centers, truncate
+from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
 
@@ -59,9 +59,10 @@ def load(
         path: the file or the run directory.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto": the first available of cuda, mps, cpu.
         precision: as in training; sets torch's process-wide TF32 switches.
-        say: called with a message if a newer snapshot is damaged.
+        say: called with a sentence for each newer snapshot that is damaged.
 
     Raises:
+        NoSnapshotError: a run has none.
         ConfigError: the snapshot does not exist or is damaged, or the device is not available.
     """
     torch_device = pick_device(str(device))
@@ -70,9 +71,10 @@ def load(
             f"device={device}, but {reason}: use another one, such as device=cpu, or install a "
             "build of torch for your GPU."
         )
-    file = find_snapshot(Path(path), say)
-    snapshot = load_snapshot(file, torch_device)
-    return Model(file, snapshot.networks, snapshot.meta, Precision(torch_device, precision))
+    snapshot = load_snapshot(path, torch_device, say)
+    return Model(
+        snapshot.file, snapshot.networks, snapshot.meta, Precision(torch_device, precision)
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Model:
     networks: dict[str, nn.Module]
     meta: dict[str, Any]
     precision: Precision
+    _centers: Centers = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def generator(self) -> LatentGenerator:
@@ -332,7 +335,7 @@ class Model:
         """
         if center == "global" or c is None or psi == 1:
             return self.style.mapping(z, c, truncation_psi=psi, truncation_cutoff=cutoff)
-        centers = label_centers(self.style.mapping, self.generator.z_dim, c)
+        centers = label_centers(self.style.mapping, self.generator.z_dim, c, self._centers)
         return truncate(self.style.mapping(z, c), centers, psi, cutoff)
 
     def synthesis(

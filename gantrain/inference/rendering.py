@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from gantrain.data.encode import missing_package
 from gantrain.inference import contact_sheet, image_io, latent_sources
 from gantrain.inference.animation import Format, write_animation
-from gantrain.inference.image_io import run_pixels
+from gantrain.inference.image_io import RunPixels, run_pixels
 from gantrain.inference.interpolation import interpolate
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model, Noise
@@ -18,6 +19,21 @@ from gantrain.ops.value_range import to_uint8
 from gantrain.tracking.grids import save_png, to_image
 
 SHEET = "grid.png"
+
+
+def explain_missing_package(model: Model) -> list[str]:
+    """Return a sentence if a package is missing to write the images of a model, else none."""
+    _, dtype, suffix = _kind_of_files(model)
+    channels = getattr(model.generator, "channels", 3)
+    fault = missing_package("TIFF" if suffix == ".tiff" else "PNG", dtype, channels)
+    return [f"Each image of {model.file} {fault}."] if fault else []
+
+
+def _kind_of_files(model: Model) -> tuple[RunPixels, np.dtype, str]:
+    """Return the pixels of the run, and the dtype and the suffix of its images."""
+    pixels = run_pixels(model.meta.get("data", {}))
+    suffix = ".tiff" if pixels.is_float else ".png"
+    return pixels, pixels.result_dtype(np.dtype(np.uint8)), suffix
 
 
 class ImageWriter:
@@ -43,9 +59,7 @@ class ImageWriter:
         self.model, self.folder, self.batch = model, folder, batch
         self.noise: Noise = noise
         self.keep_values = keep_values
-        self.pixels = run_pixels(model.meta.get("data", {}))
-        self.dtype = self.pixels.result_dtype(np.dtype(np.uint8))
-        self.suffix = ".tiff" if self.pixels.is_float else ".png"
+        self.pixels, self.dtype, self.suffix = _kind_of_files(model)
         self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
 

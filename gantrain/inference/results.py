@@ -36,9 +36,9 @@ class ResultFolder:
                 remove_leftovers(folder)
             self._check(settings)
             write_json(path / RECORD_FILE, settings)
+            self._inputs = _read(path / INPUTS_FILE)
         except (OSError, ValueError) as error:
             raise ConfigError(f"output={path} cannot be used ({error}): give another.") from None
-        self._inputs = _read(path / INPUTS_FILE)
 
     def _check(self, settings: dict[str, Any]) -> None:
         if (self.path / RECORD_FILE).is_file():
@@ -62,7 +62,10 @@ class ResultFolder:
         known = self._inputs.get(task.name)
         if known is None or not (self.path / task.name).exists():
             return False
-        return known["bytes"] == task.source.stat().st_size and known["sha256"] == _hash(task)
+        try:
+            return known["bytes"] == task.source.stat().st_size and known["sha256"] == _hash(task)
+        except OSError:  # the input is gone: translating it says so
+            return False
 
     def others(self, tasks: list[TranslationTask]) -> int:
         """Return how many results of other inputs there are."""

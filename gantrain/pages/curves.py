@@ -11,6 +11,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 92, 14, 14, 36  # margins for the axes
 _BUCKETS = 400  # of a curve; each keeps its lowest and highest point
 _TICKS = 5  # at most, or one more
 _DECADES = 100  # from this ratio of the highest to the lowest value on, an axis is logarithmic
+_TINY, _HUGE = 1e-290, 1e290  # beyond, a margin around the values would be 0 or infinite
 _DASHES = ("", "6 3", "2 3")  # curves are distinguishable without colours, too
 
 
@@ -75,16 +76,16 @@ def make_chart(title: str, curves: Mapping[str, Sequence[Point]], note: str = ""
         note: what they mean.
 
     Returns:
-        None if no curve has two finite points.
+        None if no curve has two points. Those that are not finite, or beyond 1e290, do not count.
     """
-    finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in curves.items()}
-    lines = {name: downsample(points) for name, points in finite.items() if len(points) > 1}
+    shown = {name: [p for p in points if is_shown(p[1])] for name, points in curves.items()}
+    lines = {name: downsample(points) for name, points in shown.items() if len(points) > 1}
     if not lines:
         return None
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
     across = Axis.of(min(xs), max(xs), _LEFT, WIDTH - _RIGHT, margin=0)
-    is_log = min(ys) > 0 and max(ys) >= _DECADES * min(ys)
+    is_log = min(ys) >= _TINY and _DECADES <= max(ys) / min(ys) < math.inf
     up = Axis.of(min(ys), max(ys), HEIGHT - _BOTTOM, _TOP, is_log=is_log)
     drawn = [
         Curve(
@@ -92,7 +93,7 @@ def make_chart(title: str, curves: Mapping[str, Sequence[Point]], note: str = ""
             color=f"c{number % 6}",
             dash=_DASHES[number // 6 % 3],
             points=" ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points),
-            values=" ".join(f"{x:.4g},{y:.4g}" for x, y in points),
+            values=" ".join(f"{x:.10g},{y:.4g}" for x, y in points),
             last=f"{points[-1][1]:.4g}",
         )
         for number, (name, points) in enumerate(lines.items())
@@ -135,8 +136,8 @@ class Axis:
             factor = (high / low) ** margin
             return cls(low / factor, high * factor, start, end, is_log=True)
         space = (high - low) * margin
-        if high == low:
-            space = abs(high) * 0.1 or 1.0
+        if high - low < _TINY:
+            space = abs(high) * 0.1 if abs(high) > _TINY else 1.0
         return cls(low - space, high + space, start, end)
 
     def place(self, value: float) -> float:
@@ -158,7 +159,13 @@ class Axis:
         step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * 0.999)
         first = math.ceil(self.low / step - 1e-9)
         count = math.floor(self.high / step + 1e-9) - first + 1
-        return [round((first + n) * step, 12) + 0.0 for n in range(count)]
+        digits = 3 - math.floor(math.log10(step))
+        return [round((first + n) * step, digits) + 0.0 for n in range(count)]
+
+
+def is_shown(value: float) -> bool:
+    """Return whether a value can be placed on an axis."""
+    return abs(value) <= _HUGE  # False for NaN
 
 
 def downsample(points: Sequence[Point]) -> list[Point]:

@@ -1,7 +1,9 @@
 """What the figures of a report mean, and which direction is better, in half a sentence each."""
 
+from gantrain.metrics.protocol import HIGHER_IS_BETTER
+
 _NOTES = {
-    "metric": "distances to real images: lower is better (precision, recall, psnr, ssim: higher)",
+    "metric": f"against real images: lower is better ({', '.join(HIGHER_IS_BETTER)}: higher)",
     "loss/G": "no measure of quality: D changes, too; a cycle loss should fall and stay low",
     "loss/D": "steady is good; near 0 means that D tells everything apart and G learns nothing",
     "score": "values that are not descended, such as D's mean logits",

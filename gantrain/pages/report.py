@@ -14,7 +14,7 @@ from PIL import Image
 from gantrain import __version__
 from gantrain.config import data_kind
 from gantrain.config.check import flatten
-from gantrain.pages.curves import Chart, Point, make_chart
+from gantrain.pages.curves import Chart, Point, is_shown, make_chart
 from gantrain.pages.explanations import explain
 from gantrain.pages.render import data_url, render
 from gantrain.runs.status import Run
@@ -64,7 +64,6 @@ def _facts(run: Run) -> dict[str, str]:
         else f"{run.kimg:g} kimg",
         "speed": _format_number(run.last_report.get("progress/img_per_sec"), " img/s"),
         "seed": str(run.config.get("seed", "")),
-        "started": _date(run.path / "overrides.yaml"),
         "last report": _date(run.path / "metrics.jsonl"),
         "machine": _machine(run),
     }
@@ -96,15 +95,20 @@ def _date(path: Path) -> str:
 
 
 def _format_number(value: Any, unit: str = "") -> str:
-    finite = isinstance(value, (int, float)) and math.isfinite(value)
-    return f"{value:.4g}{unit}" if finite else ""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    return f"{value}{unit}" if type(value) is int else f"{value:.4g}{unit}"
+
+
+def _format_kimg(nimg: int) -> str:
+    return f"{nimg / 1000:.10g}"
 
 
 def _alarms(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "level": event.get("level", ""),
-            "kimg": _format_number(event.get("nimg", 0) / 1000),
+            "kimg": _format_kimg(event.get("nimg", 0)),
             "name": event["alarm"],
             "text": event.get("text", ""),
             "advice": event.get("advice", ""),
@@ -162,7 +166,7 @@ def _metric(name: str, row: dict[str, Any]) -> dict[str, str]:
         "name": name,
         "value": _format_number(row["value"]),
         "spread": _format_number(row.get("std")),
-        "kimg": _format_number((row.get("nimg") or 0) / 1000),
+        "kimg": _format_kimg(row.get("nimg") or 0),
     }
 
 
@@ -217,7 +221,7 @@ def _group(key: str) -> tuple[str, str]:
 
 def _split_by_size(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Point]]]:
     """Yield groups of curves of similar size, so that small values do not become flat lines."""
-    remaining = {n: p for n, p in curves.items() if len([y for _, y in p if math.isfinite(y)]) > 1}
+    remaining = {n: p for n, p in curves.items() if len([y for _, y in p if is_shown(y)]) > 1}
     while remaining:
         largest = max(_max_abs(points) for points in remaining.values())
         similar = {n: points for n, points in remaining.items() if _max_abs(points) * 20 >= largest}
@@ -226,7 +230,7 @@ def _split_by_size(curves: dict[str, list[Point]]) -> Iterator[dict[str, list[Po
 
 
 def _max_abs(points: list[Point]) -> float:
-    return max(abs(y) for _, y in points if math.isfinite(y))
+    return max(abs(y) for _, y in points if is_shown(y))
 
 
 def _commands(run: Run) -> list[str]:

@@ -193,7 +193,8 @@ def _gan_and_data(
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     scale = getattr(data, "label_scale", None)  # sets of plug-ins may have none
-    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch, scale)
+    micro = build.microbatch_size(full.train, world.size)
+    images = ImageSpec(dict(data.channels), data.resolution, data.label_dim, batch, scale, micro)
     with waiting("building the networks"):
         gan = world.run_on_all(lambda: build.make_gan(full, images))
     if source := full.init_from:

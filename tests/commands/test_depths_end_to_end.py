@@ -183,7 +183,7 @@ def test_cmyk_is_told_of(tmp_path: Path) -> None:
             )
     command = ["name=run", "data=folder", "data.root=set", "data.resolution=16", *SMALL]
     said = gantrain(tmp_path, *command, "train.kimg=0.002")
-    assert "warning: 2 images are in CMYK, such as set/trainB/0.jpg" in said
+    assert "warning: 2 images in CMYK, such as set/trainB/0.jpg" in said
     command = ["translate", "run=runs/run", "input=set/trainB/1.jpg", "output=out"]
     said = gantrain(tmp_path, *command)
     assert "Warning: set/trainB/1.jpg is in CMYK" in said.replace(f"{tmp_path.resolve()}/", "")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gantrain import config
 from gantrain.commands import generate
 from gantrain.config import paths
 from gantrain.errors import ConfigError
+from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.ops.value_range import to_uint8
 from tests.helpers import generators
 from tests.helpers.command_line import gantrain as command_line
@@ -318,5 +320,36 @@ def test_truncation_towards_classes(style: Path) -> None:
     folder = make(style, "seeds=0-2", "truncation_psi=0", "truncation_center=class", "class=dog")
     first = pixels(folder / "seed0000.png").astype(int)
     assert np.abs(first - pixels(folder / "seed0002.png")).max() <= 1
+    everywhere = make(style, "seeds=0", "truncation_psi=0", "class=dog")
+    assert np.abs(first - pixels(everywhere / "seed0000.png")).max() > 1
     with pytest.raises(ConfigError, match="no effect with truncation_psi=1"):
         make(style, "truncation_center=class")
+
+
+@pytest.mark.parametrize("depth", [16, "float"])
+def test_packages_of_deep_colour_are_asked_for_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int | str
+) -> None:
+    for name in ("imagecodecs", "tifffile"):
+        monkeypatch.setitem(sys.modules, name, None)
+    size = {"z_dim": 4, "width": 4}
+    for channels in (1, 3):
+        networks = {"G": DCGANGenerator([8, 8], channels, **size)}
+        generators.write(
+            tmp_path / f"of{channels}", "gantrain.gans.dcgan.DCGAN", networks, depth=depth
+        )
+    assert "pip install 'gantrain[deep]'" in refused(tmp_path / "of3", "seeds=0")
+    assert len(names(make(tmp_path / "of1", "seeds=0", "grid=false"))) == 2  # Pillow writes grey
+    video = make(
+        tmp_path / "of3", "seeds=0-1", "interpolation.frames=2", "interpolation.format=gif"
+    )
+    assert "video.gif" in names(video)
+
+
+def test_grey_with_alpha(tmp_path: Path) -> None:
+    run = generators.dcgan(tmp_path / "la", channels=2)
+    folder = make(run, "seeds=0-3")
+    for name in ("seed0000.png", "grid.png"):
+        assert Image.open(folder / name).mode == "LA"
+    video = make(run, "seeds=0-1", "interpolation.frames=2", "interpolation.format=gif")
+    assert "video.gif" in names(video)

@@ -51,7 +51,7 @@ def test_a_set_of_two_domains(unpaired: Path, tmp_path: Path) -> None:
         ["train_a/01.png", "train_a/copy.png"],
         ["test_b/leak.bmp", "train_b/03.png"],
     ]
-    told = "1 images are both in training and in test, such as train_b/03.png and test_b/leak.bmp"
+    told = "1 image both in training and in test, such as train_b/03.png and test_b/leak.bmp"
     assert told in said and "such as train_a/01.png and train_a/copy.png" in said
     assert "The domains are uneven (train_b 25, train_a 6)" in said
     assert "train_a has 6 usable images" in said and len(found["warnings"]) == 5

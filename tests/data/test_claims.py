@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from gantrain.data.bit_depth import ImageFault
-from gantrain.data.decode import decode
+from gantrain.data.decode import decode, image_size
 from tests.helpers.picture_sets import picture
 
 
@@ -146,3 +146,13 @@ def test_a_strange_description_changes_nothing(tmp_path: Path) -> None:
             tmp_path / "x.tif", np.ones((20, 30), np.uint8), description=text, metadata=None
         )
         assert decode(tmp_path / "x.tif")[0].shape == (20, 30, 1)
+
+
+@pytest.mark.parametrize("kind", ["ICO", "JPEG2000", "SGI", "PCX"])
+def test_formats_without_an_ending_of_ours_are_not_read(tmp_path: Path, kind: str) -> None:
+    """Of an icon Pillow would give the largest of its images without a word."""
+    options = {"sizes": [(16, 16), (32, 32), (64, 64)]} if kind == "ICO" else {}
+    Image.new("RGB", (64, 64), (9, 8, 7)).save(tmp_path / "x.png", format=kind, **options)
+    assert "unreadable" in fault(tmp_path / "x.png")
+    with pytest.raises(ImageFault, match="unreadable"):
+        image_size(tmp_path / "x.png")

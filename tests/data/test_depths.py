@@ -13,8 +13,8 @@ from PIL import Image
 from gantrain.data import decode as decoding
 from gantrain.data.bit_depth import ImageFault, PixelFormat, pixel_format, resize, to_channels
 from gantrain.data.decode import decode, holds_floats, image_size
-from gantrain.data.encode import write_image
-from gantrain.data.image_files import load_image
+from gantrain.data.encode import encode_image, write_image
+from gantrain.data.image_files import EXTENSIONS, load_image
 from gantrain.data.image_folder import ImageFolder
 from gantrain.errors import ConfigError
 from gantrain.ops.value_range import to_float, to_integers, to_uint8
@@ -355,12 +355,27 @@ def test_partners_may_be_marked_by_their_domain(tmp_path):
     assert data.test_name("a", 1) == "p01_A" and data.test_name("b", 1) == "p01_B"
 
 
-@pytest.mark.parametrize(("ending", "channels"), [("gif", 3), ("gif", 4), ("mpo", 4), ("jpg", 2)])
-def test_what_a_format_cannot_store_is_refused(tmp_path, ending, channels):
+@pytest.mark.parametrize("kind", sorted({Image.registered_extensions()[x] for x in EXTENSIONS}))
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_format_stores_an_image_or_refuses_it(tmp_path, kind, channels):
+    """Whatever has been written has all channels, and the same values but for lossy formats."""
     x = deep_pictures.random_pixels(9, (8, 8, channels), np.uint8)
-    with pytest.raises(ImageFault, match=r"(transparency|more colours).*leave out format=same"):
-        write_image(tmp_path / f"x.{ending}", x)
-    assert not list(tmp_path.iterdir())
-    write_image(tmp_path / f"grey.{ending}", x[..., :1])
-    if ending == "gif":
-        assert (decode(tmp_path / "grey.gif")[0][..., :1] == x[..., :1]).all()
+    if channels in (2, 4):
+        x[0, 0, -1] = 0  # a colour that nobody sees
+    try:
+        content = encode_image(x, kind)
+    except ImageFault as fault:
+        assert "leave out format=same" in str(fault)
+        assert (kind, channels) in REFUSED
+        return
+    assert (kind, channels) not in REFUSED
+    (tmp_path / "x.png").write_bytes(content)
+    found = decode(tmp_path / "x.png")[0]
+    wide = x if found.shape[2] == channels else x[..., [0, 0, 0, 1][: found.shape[2]]]
+    assert found.shape == wide.shape and (channels in (1, 3)) == (found.shape[2] in (1, 3))
+    if kind not in ("JPEG", "MPO", "AVIF"):
+        assert (found == wide).all()
+
+
+REFUSED = {(k, c) for k in ("JPEG", "MPO", "BMP", "DIB", "PPM", "GIF") for c in (2, 4)}
+REFUSED |= {("GIF", 3), ("QOI", 1), ("QOI", 2)}

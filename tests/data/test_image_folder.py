@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantrain.data import preflight
+from gantrain.data import image_folder, preflight
 from gantrain.data.image_folder import ImageFolder
+from gantrain.data.labels import parse_json
 from gantrain.data.loader import batches
 from gantrain.errors import ConfigError
 from tests.helpers.picture_sets import picture
@@ -194,8 +195,8 @@ def test_labels_and_images_that_are_left_out_are_counted(tmp_path):
     pairs = [["train/0.png", 0], ["test/1.png", 0], ["train/gone.png", 1], ["2.png", 1]]
     write_labels(root, pairs)
     notes = images(root, labels=True, max_images=1).notes()
-    assert f"warning: 2 images directly in {root} are not used" in notes
-    told = "2 labels of dataset.json belong to no image that was found: train/gone.png, 2.png"
+    assert f"warning: not used: 2 images directly in {root}" in notes
+    told = "2 labels of dataset.json without an image that was found: train/gone.png, 2.png"
     assert f"warning: {told}" in notes
     write_labels(root, pairs[:2])
     assert not any("belong to no image" in note for note in images(root, labels=True).notes())
@@ -424,3 +425,18 @@ def test_a_set_with_test_pictures_keeps_none_aside(tmp_path):
 def test_keeping_too_many_aside(root):
     with pytest.raises(ConfigError, match=r"data\.held_out=6 of 7 images leaves 1 to train on"):
         images(root, held_out=6)
+
+
+def test_a_label_file_of_all_splits_is_parsed_once(tmp_path, monkeypatch):
+    root = write_pictures(tmp_path / "set", ["train/0.png", "train/1.png", "test/0.png"], 8, 8)
+    write_labels(root, [["train/0.png", 0], ["train/1.png", 1], ["test/0.png", 1], ["x.png", 0]])
+    parsed = []
+
+    def parse(text, file):
+        parsed.append(file)
+        return parse_json(text, file)
+
+    monkeypatch.setattr(image_folder, "parse_json", parse)
+    data = ready(root, labels=True)
+    assert data.class_counts() == {"0": 1, "1": 1} and len(parsed) == 1
+    assert any("x.png" in note for note in data.notes())

@@ -60,6 +60,12 @@ def test_two_names_of_one_split_are_refused(rooted):
         resolve_root(root, None)
 
 
+def test_validation_images_are_not_used_by_any_name(rooted):
+    root = rooted("train/1.png", "test/2.png", "val/3.png", "valset/4.png")
+    assert names(root) == {"train": ["1.png"], "test": ["2.png"]}
+    assert resolve_root(root, None).unused == ["val", "valset"]
+
+
 @pytest.mark.parametrize("name", ["Testing", "val", "Validation"])
 def test_other_splits_alone_are_not_trained_on(rooted, name):
     with pytest.raises(ConfigError, match=rf"has {name}/ but not train/.*: move"):

@@ -3,7 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from gantrain.data.labels import Labels, from_folders, from_values, limited_indices, read_json
+from gantrain.data.labels import (
+    Labels,
+    from_folders,
+    from_values,
+    labels_of,
+    limited_indices,
+    parse_json,
+)
 from gantrain.errors import ConfigError
 
 
@@ -38,7 +45,7 @@ def test_a_class_of_test_pictures_only_is_refused():
 def test_json_follows_the_names_not_its_own_order():
     text = file([["b.png", 2], ["a\\x.png", 0], ["other.png", 9], ["c.png", 1]])
     names = ["a/x.png", "b.png", "c.png"]
-    raw = read_json(text, names, "set/dataset.json")
+    raw = labels_of(names, parse_json(text, "set/dataset.json"), "set/dataset.json")
     assert raw == [0, 2, 1]
     labels, values = from_values({"train": raw}, {"train": names})
     assert labels == Labels("class", ("0", "1", "2"))
@@ -81,14 +88,14 @@ def test_lists_are_vectors(train, test, kind):
 )
 def test_another_form_is_a_sentence(text):
     with pytest.raises(ConfigError, match=r"set/dataset\.json cannot be read .*it must be"):
-        read_json(text, ["a.png"], "set/dataset.json")
+        parse_json(text, "set/dataset.json")
 
 
 def test_null_labels_and_missing_ones():
     with pytest.raises(ConfigError, match=r"says that there are none .*data\.labels=false"):
-        read_json(b'{"labels": null}', ["a.png"], "dataset.json")
+        labels_of(["a.png"], parse_json(b'{"labels": null}', "dataset.json"), "dataset.json")
     with pytest.raises(ConfigError, match=r"no label for b\.png, c\.png: add them"):
-        read_json(file([["a.png", 0]]), ["a.png", "b.png", "c.png"], "dataset.json")
+        labels_of(["a.png", "b.png", "c.png"], {"a.png": 0}, "dataset.json")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +147,7 @@ def test_numbers_are_in_numeric_order_from_version_2_on():
 def test_an_image_with_two_labels_is_refused(again):
     text = file([["a.png", 0], ["sub\\b.png", 1], ["sub/b.png", again], ["c.png", 1]])
     with pytest.raises(ConfigError, match=r"d\.json has more than one label for sub/b\.png: keep"):
-        read_json(text, ["a.png"], "d.json")
+        parse_json(text, "d.json")
 
 
 def test_classes_without_images_are_said():
@@ -181,6 +188,13 @@ def test_a_limit_of_other_labels_is_spread():
         assert limited_indices(Labels(kind, ("a", "b")), values, 4) == [0, 2, 5, 7]
 
 
+@pytest.mark.parametrize(("count", "kept"), [(1, [3]), (2, [3, 7]), (4, [0, 3, 5, 7])])
+def test_a_limit_keeps_every_class_of_images_with_several(count, kept):
+    values = np.zeros((10, 4), np.float32)  # nobody has the last class
+    values[3], values[4], values[7] = [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]
+    assert limited_indices(Labels("multi", ("a", "b", "c", "d")), values, count) == kept
+
+
 def test_a_class_number_of_test_pictures_only_is_refused():
     names = {"train": ["a.png", "b.png"], "test": ["c.png", "d.png"]}
     with pytest.raises(ConfigError, match=r"Fix those of d\.png \(3\)"):
@@ -204,13 +218,16 @@ def test_the_description_is_plain():
         ([[20.0], [40], [60], [80]], [[50], [500**0.5]]),
         ([[0.0, 7], [0.5, 7]], [[0.25, 7], [0.25, 1]]),  # one that never changes
         ([[1e30], [-1e30]], [[0], [1e30]]),
+        ([[1.7e9], [1.7e9 + 640]], [[1.7e9 + 320], [320]]),  # times; float32 holds both
+        ([[0.1]] * 7, [[0.1], [1]]),
+        ([[0.0], [1e-44]], [[0], [1]]),
     ],
 )
 def test_the_scale_of_numbers(values, scale):
     labels, arrays = from_values({"train": values}, {"train": [str(i) for i in range(len(values))]})
     found = labels.scale(arrays["train"])
     assert found is not None
-    np.testing.assert_allclose(found, scale, rtol=1e-6)
+    np.testing.assert_allclose(found, scale, rtol=1e-6, atol=1e-40)
 
 
 def test_classes_have_no_scale():

@@ -1,6 +1,10 @@
+import json
+
+import numpy as np
 import pytest
 from PIL import Image
 
+from gantrain.data.image_folder import ImageFolder
 from gantrain.errors import ConfigError
 from tests.helpers.picture_sets import folder, picture, prepared, write_set
 
@@ -125,3 +129,31 @@ def test_turned_pictures_have_their_upright_size_in_the_cache(root):
     prepared(data)
     shapes = {data.item(position)["a"].shape for position in range(5)}
     assert shapes == {(3, 32, 60), (3, 40, 48)}
+
+
+@pytest.mark.parametrize("key", ["offset", "shape", "size"])
+def test_an_index_that_does_not_suit_the_images_is_made_again(tmp_path, key):
+    """Bytes are compared with bytes, and shapes with what the resize gives."""
+    root = tmp_path / "deep"
+    root.mkdir()
+    for number in range(2):
+        values = np.random.RandomState(number).randint(0, 65535, (16, 16))
+        Image.fromarray(values.astype(np.uint16)).save(root / f"{number}.png")
+
+    def first_item():
+        settings = {"channels": 1, "depth": 16, "cache": "disk", "cache_dir": str(tmp_path / "c")}
+        data = ImageFolder(seed=0, root=str(root), resolution=16, flip=False, **settings)
+        log = prepared(data)
+        return data.item(0)["image"], log
+
+    expected, _ = first_item()
+    [index] = tmp_path.glob("c/*.json")
+    content = json.loads(index.read_text())
+    wrong = {"offset": content["bytes"] - 256, "shape": [2, 2, 1], "size": [0, 0]}[key]
+    for job in content["jobs"]:
+        job[key] = wrong
+    index.write_text(json.dumps(content))
+    item, log = first_item()
+    assert np.array_equal(item, expected)
+    assert any("cached on disk" in line for line in log)
+    assert any("an earlier start" in line for line in first_item()[1])

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from gantrain.engine.optim import build_optimizers
@@ -10,6 +12,7 @@ from gantrain.engine.precision import Precision
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec, Step
 from gantrain.gans.dcgan import DCGAN
+from tests.helpers.command_line import gantrain
 
 
 def make(label_dim: int = 0, **settings: object) -> DCGAN:
@@ -83,3 +86,18 @@ def test_labels_that_are_numbers_are_scaled() -> None:
     z, x, c = torch.randn(2, 100), torch.randn(2, 3, 32, 32), torch.tensor([[5000.0], [5100]])
     unit = torch.tensor([[0.0], [1]])
     assert torch.equal(gan.G(z, c), plain.G(z, unit)) and torch.equal(gan.D(x, c), plain.D(x, unit))
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, 8), (4, 8), (1, 16)])
+def test_batch_norm_gets_more_than_one_value(tmp_path: Path, batch: int, size: int) -> None:
+    """It sees a microbatch at a time, whose last feature map at 8 x 8 pixels is one value."""
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (60 * number, 0, 0)).save(tmp_path / f"set/{number}.png")
+    command = ["model=dcgan", "data=folder", f"data.resolution={size}", f"train.batch={batch}"]
+    command += ["train.microbatch=1", "data.root=set", "data.cache=none", "name=run"]
+    command += ["train.epochs=null", "train.kimg=0.004", "tracking=none", "runtime=cpu"]
+    command += ["runtime.workers=0", "model.g_width=4", "model.d_width=2"]
+    said = gantrain(tmp_path, *command, code=2 if size == 8 else 0)
+    assert ("batch norm cannot train on single images of 8 x 8 pixels" in said) == (size == 8)
+    assert (tmp_path / "runs").exists() == (size == 16)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import find_tasks
+from gantrain.inference.results import ResultFolder
 
 
 @pytest.fixture
@@ -84,3 +85,26 @@ def test_an_input_must_not_lie_in_the_output(home: Path, text: str) -> None:
     (home / "out/deep/x.png").touch()
     with pytest.raises(ConfigError, match="lies in output=out: give another output"):
         find_tasks([text], False, output=Path("out"))
+
+
+def test_a_folder_of_results_only_is_called_that(home: Path) -> None:
+    (home / "in/sub/translate.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"input=i\*/\*\*/c.tif holds only results of gantrain"):
+        names("i*/**/c.tif")
+
+
+def test_an_input_that_vanished_is_not_done(home: Path) -> None:
+    [task] = find_tasks(["d.png"], False)[0]
+    folder = ResultFolder(home / "out", {})
+    (home / "out/d.png").touch()
+    folder.add(task)
+    assert folder.has(task)
+    task.source.unlink()
+    assert not folder.has(task)
+
+
+def test_a_record_that_is_no_file_is_a_sentence(home: Path) -> None:
+    ResultFolder(home / "out", {})
+    (home / "out/inputs.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"output=.*out cannot be used"):
+        ResultFolder(home / "out", {})

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import gantrain
 from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.inference.truncation import label_centers
+from gantrain.inference.truncation import SAMPLES, label_centers
 from gantrain.ops.value_range import to_uint8
 from tests.helpers import generators
 
@@ -157,7 +158,7 @@ def test_devices_that_are_not_there(style: Model) -> None:
 def test_truncation_towards_the_mean_of_a_class(style: Model) -> None:
     c = style.label_batch(range(3), None)
     assert c is not None
-    centers = label_centers(style.style.mapping, 16, c)
+    centers = label_centers(style.style.mapping, 16, c, {})
     other = torch.from_numpy(np.random.RandomState(7).randn(4096, 16)).float()
     for row, center in zip(c, centers, strict=True):  # of other z: a mean of the class, not of all
         w = style.mapping(other, row.expand(4096, -1))[:, 0]
@@ -173,3 +174,14 @@ def test_truncation_towards_the_mean_of_a_class(style: Model) -> None:
     mean = style.sample("0-5", label="dog", psi=0, center="class")
     torch.testing.assert_close(mean, mean[:1].expand(6, -1, -1, -1), rtol=0, atol=1e-4)
     assert (mean[0] - style.sample(0, label="cat", psi=0, center="class")[0]).abs().max() > 0.01
+
+
+def test_the_centre_of_a_label_is_computed_once(style: Model) -> None:
+    """However many batches there are, and with the same images."""
+    one_batch = replace(style).sample("0-5", psi=0.5, center="class", batch=6)
+    calls: list[int] = []
+    hook = style.style.mapping.register_forward_pre_hook(lambda _, x: calls.append(len(x[0])))
+    images = replace(style).sample("0-5", psi=0.5, center="class", batch=2)
+    hook.remove()
+    assert sum(calls) == 3 * SAMPLES + 6
+    torch.testing.assert_close(images, one_batch, rtol=0, atol=1e-5)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gantrain.metrics.protocol import HIGHER_IS_BETTER
 from gantrain.pages import report
 from gantrain.pages.curves import Chart, downsample, make_chart, tick_label
+from gantrain.pages.explanations import explain
 from gantrain.pages.render import render
 from gantrain.runs.status import read_run
 from tests.helpers.command_line import TINY, gantrain
@@ -203,3 +205,49 @@ def test_a_figure_for_each_signal_of_health(tmp_path: Path) -> None:
     assert titles == ["Losses of G", *health, "Learning rates"]
     assert page.count(">ab <b>0.5<") == page.count(">ba <b>0.5<") == 2
     assert page.count(">real <b>0.5<") == page.count(">fake <b>0.5<") == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (-1.7e308, 1.7e308),
+        (5e-324, 1.7e308),
+        (5e-324, 1e290),
+        (1e-290, 1e18),
+        (-1e290, 1e290),
+        (0.0, 5e-324),
+        (5e-324, 5e-322),
+    ],
+)
+def test_every_float_can_be_drawn(values: tuple[float, float]) -> None:
+    chart = make_chart("x", {"a": [(0, 1.0), (1, 2.0), (2, values[0]), (3, values[1])]})
+    alone = make_chart("x", {"a": [(0, values[0]), (1, values[1])]})
+    assert chart and (alone or max(values) > 1e300)
+    for one in filter(None, (chart, alone)):
+        places = [float(x) for pair in one.curves[0].points.split() for x in pair.split(",")]
+        assert all(0 <= place <= one.width for place in places)
+        assert one.y_ticks and "inf" not in str(one) and "nan" not in str(one)
+
+
+def test_tiny_steps_have_labels_of_their_own_and_the_pointer_says_the_kimg() -> None:
+    chart = make_chart("x", {"a": [(0, -1e-14), (12345.6, 1e-14)]})
+    assert chart
+    labels = [tick.label for tick in chart.y_ticks]
+    assert labels == ["-1e-14", "-5e-15", "0", "5e-15", "1e-14"]
+    assert chart.curves[0].values.split()[1] == "12345.6,1e-14"
+
+
+def test_the_note_on_metrics_names_all_that_should_rise() -> None:
+    note = explain("metric")
+    low, _, high = note.partition("(")
+    assert "lower is better" in low and not any(name in low for name in HIGHER_IS_BETTER)
+    assert {"density", "coverage", "inception_score", "psnr"} <= {*re.findall(r"\w+", high)}
+
+
+def test_counts_are_whole_and_no_start_is_claimed(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "runs/run", tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "nimg": 1234567}))
+    text = report.page(read_run(run))
+    assert '<td>nimg</td><td class="n">1234567<' in text
+    assert "1.235e+06" not in text and "started" not in text

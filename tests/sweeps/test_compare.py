@@ -122,6 +122,9 @@ def test_runs_are_compared_by_what_differs(gantrain: Run, sweep: Path) -> None:
     assert "sweeps/s/seed-0" in out and "sweeps/s/failed" not in out
     out = gantrain("compare", "runs/b", str(sweep)).out
     assert "sweeps/s/seed-3" in out
+    sweep.rename("runs/s")  # a sweep among runs
+    out = gantrain("compare", "runs").out
+    assert "runs/a" in out and "runs/s/seed-3" in out
 
 
 @pytest.mark.parametrize(
