@@ -103,25 +103,31 @@ def _translate_batch(
 ) -> None:
     """Translate images of the same size, from file to file."""
     tasks: list[tuple[TranslationTask, np.dtype]] = []
+    rows: list[dict[str, Any]] = []
     images: list[torch.Tensor] = []
     for task in batch:
         try:
+            row = folder.row(task)
             loaded = image_io.read(task.source, channels, pixels)
             images.append(loaded.x)
             tasks.append((task, loaded.dtype))
+            rows.append(row)
             if loaded.note:
                 print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
         except ImageFault as fault:
             faults[task.source] = str(fault)
+        except OSError as error:
+            faults[task.source] = f"cannot be read ({error.strerror or error})"
     if not tasks:
         return
-    for (task, dtype), result in zip(tasks, _results(model, config, images), strict=True):
+    results = zip(tasks, rows, _results(model, config, images), strict=True)
+    for (task, dtype), row, result in results:
         if isinstance(result, str):
             faults[task.source] = result
             continue
         try:
             image_io.write(folder.path / task.name, result, dtype, pixels.value_range)
-            folder.add(task)
+            folder.add(row)
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:

@@ -15,7 +15,7 @@ _DESCRIPTION, _SUBFILE, _SAMPLES, _EXTRA = 270, 254, 277, 338  # of TIFF
 _FORMAT, _COLOR, _BITS = 339, 262, 258
 _REDUCED = 1  # bit of a page that is a small copy of another one
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels by photometric interpretation; all others have one
-_ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are alpha
+PREMULTIPLIED, _PLAIN_ALPHA = 1, 2  # kinds of extra samples that are alpha
 _SIGNED = 2  # sample format
 
 
@@ -87,7 +87,7 @@ def check_bands(photometric: int, samples: int, extra: Sequence[int]) -> None:
     """
     colors = _COLORS.get(photometric, 1)
     beyond = samples - colors
-    if beyond <= 0 or (beyond == 1 and tuple(extra) in ((_ASSOCIATED,), (_UNASSOCIATED,))):
+    if beyond <= 0 or (beyond == 1 and tuple(extra) in ((PREMULTIPLIED,), (_PLAIN_ALPHA,))):
         return
     if samples == 3 and not any(extra):
         return
@@ -124,11 +124,12 @@ def _shaped_pages(description: str, size: tuple[int, int]) -> int:
 
 
 def _check_targa(image: Image.Image) -> None:
-    """Refuse 32 bits of which the header declares none as alpha."""
-    descriptor = _bytes_at(image, 17, 1)
-    if image.mode == "RGBA" and descriptor and not descriptor[0] & 0x0F:
+    """Refuse a last band that the header does not declare as alpha."""
+    descriptor, bands = _bytes_at(image, 17, 1), len(image.getbands())
+    if bands in (2, 4) and descriptor and not descriptor[0] & 0x0F:
         raise ImageFault(
-            "has 4 channels, and the file does not say that the last one is alpha: save it as PNG"
+            f"has {bands} channels, and the file does not say that the last one is alpha: save it "
+            "as PNG"
         )
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from gantrain.data.archive import ImageFile, Member, open_image
 from gantrain.data.bit_depth import ImageFault
-from gantrain.data.claims import check_bands, check_claims, check_pages
+from gantrain.data.claims import PREMULTIPLIED, check_bands, check_claims, check_pages
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
@@ -233,6 +233,10 @@ def _deep_tiff(path: ImageFile) -> np.ndarray:
         full = sum(not int(one.subfiletype) & 1 for one in file.pages)
         check_pages(full, page.description, (page.imagewidth, page.imagelength))
         check_bands(int(page.photometric), page.samplesperpixel, [*map(int, page.extrasamples)])
+        if PREMULTIPLIED in page.extrasamples:
+            raise ImageFault(
+                "has colours that are multiplied by alpha: save them as they are (ExtraSamples 2)"
+            )
         if page.photometric.name not in ("MINISBLACK", "RGB"):
             raise ImageFault(f"is in colour mode {page.photometric.name}: save it as RGB or grey")
         array = page.asarray()

@@ -96,7 +96,10 @@ class Labels:
         notes = [f"{kind} in order: {join_limited(entries, _MAX_CLASSES_LISTED)}"]
         if empty := [name for name, count in counts.items() if not count]:
             first = " (numbers start at 0)" if empty == ["0"] else ""
-            fix = "number the classes from 0 on without gaps, or give their names as texts"
+            fix = (
+                "number the classes from 0 on without gaps, give their names as texts, or raise "
+                "data.max_images if that leaves the class out"
+            )
             if self.names != tuple(map(str, range(self.dim))):
                 fix = "add images of it, or raise data.max_images"
             notes.append(

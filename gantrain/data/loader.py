@@ -1,6 +1,7 @@
 """Load batches from a data set, with or without worker processes."""
 
 import atexit
+import errno
 import multiprocessing.queues
 import os
 import shutil
@@ -22,7 +23,7 @@ from gantrain.errors import ConfigError
 
 SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps the batches of workers
 PREFETCH = 4  # batches that a worker loads ahead, if the shared memory holds them
-_NO_SHARED_MEMORY = 74  # exit code of a worker that could not hand over a batch (EX_IOERR)
+_NO_SHARED_MEMORY, _NOT_SENT = 74, 71  # exit codes of workers that could not hand over a batch
 
 
 class Indexable(Protocol):
@@ -44,14 +45,11 @@ class _Positions(Dataset):
     def __init__(self, data: Indexable) -> None:
         self.data = data
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self.data.item(index)
-
     def __getitems__(self, indices: list[int]) -> list[Any]:
         try:
             return [self.data.item(index) for index in indices]
         # Raised by a worker, they would arrive with its traceback for a text.
-        except (ConfigError, OSError) as error:
+        except (ConfigError, OSError, MemoryError) as error:
             return [_Failure(error)]
 
 
@@ -197,6 +195,11 @@ def _death_of_worker(code: int, workers: int) -> str:
             f"{SHARED_MEMORY} is full: the data workers cannot hand over their batches. Use "
             "runtime.workers=0, or make it larger (docker run --shm-size=2g)."
         )
+    if code == _NOT_SENT:
+        return (
+            "A data worker could not hand over a batch, perhaps since too many files are open (see "
+            "ulimit -n): use runtime.workers=0."
+        )
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     if code == -9:
         fewer = "runtime.workers=0" if workers == 1 else f"runtime.workers={workers // 2}"
@@ -251,4 +254,5 @@ def _init_worker(worker: int) -> None:
 
 def _end_worker(error: Exception, batch: object) -> NoReturn:
     """Exit from a worker whose batch could not be sent."""
-    os._exit(_NO_SHARED_MEMORY)
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)
+    os._exit(_NO_SHARED_MEMORY if is_full else _NOT_SENT)

@@ -63,7 +63,7 @@ class ResultFolder:
         if known is None or not (self.path / task.name).exists():
             return False
         try:
-            return known["bytes"] == task.source.stat().st_size and known["sha256"] == _hash(task)
+            return known == self.row(task)
         except OSError:  # the input is gone: translating it says so
             return False
 
@@ -72,10 +72,17 @@ class ResultFolder:
         names = {task.name for task in tasks}
         return sum(os.path.exists(self.path / name) for name in self._inputs if name not in names)
 
-    def add(self, task: TranslationTask) -> None:
-        """Record that the result of a task has been written."""
-        row = {"name": task.name, "bytes": task.source.stat().st_size, "sha256": _hash(task)}
-        self._inputs[task.name] = row
+    def row(self, task: TranslationTask) -> dict[str, Any]:
+        """Return what identifies the input of a task, to be read before the image is.
+
+        Raises:
+            OSError: there is no such file any more.
+        """
+        return {"name": task.name, "bytes": task.source.stat().st_size, "sha256": _hash(task)}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record the `row` of a task whose result has been written."""
+        self._inputs[row["name"]] = row
         with (self.path / INPUTS_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(row)}\n")
 

@@ -122,13 +122,22 @@ def test_signed_integers_are_refused(tmp_path: Path, name: str) -> None:
     assert f"holds {name} values: save it with unsigned 8 or 16 bits" in fault(path)
 
 
-def test_targa_is_alpha_only_if_its_header_says_so(tmp_path: Path) -> None:
-    picture(1).convert("RGBA").save(tmp_path / "x.tga")
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_premultiplied_alpha_of_deep_images_is_refused(tmp_path: Path, dtype: Any) -> None:
+    """Pillow divides 8 bits by it; nothing does that for deep ones."""
+    options = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    told = fault(tiff(tmp_path / "x.tif", (20, 30, 4), dtype, **options))
+    assert "multiplied by alpha" in told
+
+
+@pytest.mark.parametrize(("mode", "bands"), [("RGBA", 4), ("LA", 2)])
+def test_targa_is_alpha_only_if_its_header_says_so(tmp_path: Path, mode: str, bands: int) -> None:
+    picture(1).convert(mode).save(tmp_path / "x.tga")
     content = bytearray((tmp_path / "x.tga").read_bytes())
-    assert content[17] & 0x0F == 8 and decode(tmp_path / "x.tga")[0].shape[2] == 4
+    assert content[17] & 0x0F == 8 and decode(tmp_path / "x.tga")[0].shape[2] == bands
     content[17] &= 0xF0
     (tmp_path / "x.tga").write_bytes(content)
-    assert "has 4 channels, and the file does not say" in fault(tmp_path / "x.tga")
+    assert f"has {bands} channels, and the file does not say" in fault(tmp_path / "x.tga")
 
 
 def test_avif_of_more_than_8_bits_is_refused(tmp_path: Path) -> None:

@@ -198,6 +198,20 @@ def test_a_dead_worker_is_a_sentence(number: int, told: str) -> None:
     assert told in str(caught.value)
 
 
+@pytest.mark.multi
+def test_a_worker_without_memory_is_told_as_that() -> None:
+    class Huge(Numbers):
+        def item(self, position: int) -> dict[str, np.ndarray]:
+            if position:
+                raise MemoryError("Unable to allocate 9 GiB")
+            return {"a": np.zeros(1)}
+
+    source = batches(Huge(), start=0, batch=1, workers=1)
+    with pytest.raises(MemoryError, match=r"^Unable to allocate 9 GiB$"):
+        [next(source) for _ in range(2)]
+    source.close()
+
+
 @pytest.mark.parametrize(("free", "ahead"), [(40, 4), (30, 4), (10, 4), (8, 3), (4, 1)])
 def test_workers_load_ahead_what_the_shared_memory_holds(
     free: int, ahead: int, monkeypatch: pytest.MonkeyPatch
@@ -229,7 +243,7 @@ def test_a_batch_that_cannot_be_sent_ends_the_wait(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(loader, "_collate", lambda items: items[0])
     source = batches(Unsendable(), start=0, batch=1, workers=1)
-    with pytest.raises(ConfigError, match="cannot hand over"):
+    with pytest.raises(ConfigError, match="could not hand over a batch, perhaps"):
         for _ in range(3):
             next(source)
     source.close()

@@ -97,7 +97,7 @@ def test_an_input_that_vanished_is_not_done(home: Path) -> None:
     [task] = find_tasks(["d.png"], False)[0]
     folder = ResultFolder(home / "out", {})
     (home / "out/d.png").touch()
-    folder.add(task)
+    folder.add(folder.row(task))
     assert folder.has(task)
     task.source.unlink()
     assert not folder.has(task)
