@@ -64,6 +64,7 @@ def _facts(run: Run) -> dict[str, str]:
         else f"{run.kimg:g} kimg",
         "speed": _format_number(run.last_report.get("progress/img_per_sec"), " img/s"),
         "seed": str(run.config.get("seed", "")),
+        "started": str(run.environment.get("started", "")),
         "last report": _date(run.path / "metrics.jsonl"),
         "machine": _machine(run),
     }

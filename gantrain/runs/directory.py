@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -276,8 +277,9 @@ def occupied_message(path: Path) -> str:
 
 
 def environment(versions: dict[str, str]) -> dict[str, Any]:
-    """Return the content of environment.json: versions, Python, system, command line."""
+    """Return the content of environment.json: time, command line, Python, system, versions."""
     return {
+        "started": datetime.now().astimezone().isoformat(" ", "minutes"),
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -18,7 +18,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN
-from gantrain.io.files import folder_as_config_error, write_json, write_text
+from gantrain.io.files import folder_as_config_error, read_json, write_json, write_text
 from gantrain.runs import resume
 from gantrain.runs.directory import RunDirectory, environment
 from gantrain.runs.resume import ExistingRun
@@ -239,7 +239,11 @@ def record_config(directory: RunDirectory, content: dict[str, Any], overrides: l
     """
     config = yaml.safe_dump(content, sort_keys=False)
     recorded = directory.read_config() if directory.config.exists() else None
-    write_json(directory.path / "environment.json", environment(versions()))
+    file = directory.path / "environment.json"
+    content = environment(versions())
+    if recorded is not None and isinstance(before := read_json(file), dict):
+        content["started"] = before.get("started", "")  # of the run, not of this start
+    write_json(file, content)
     if recorded is not None and _run_settings(recorded) == _run_settings(yaml.safe_load(config)):
         return
     if recorded is not None:

@@ -15,6 +15,8 @@ from gantrain.pages import report
 from gantrain.pages.curves import Chart, downsample, make_chart, tick_label
 from gantrain.pages.explanations import explain
 from gantrain.pages.render import render
+from gantrain.runs.directory import RunDirectory
+from gantrain.runs.lifecycle import record_config
 from gantrain.runs.status import read_run
 from tests.helpers.command_line import TINY, gantrain
 
@@ -244,10 +246,14 @@ def test_the_note_on_metrics_names_all_that_should_rise() -> None:
     assert {"density", "coverage", "inception_score", "psnr"} <= {*re.findall(r"\w+", high)}
 
 
-def test_counts_are_whole_and_no_start_is_claimed(home: Path, tmp_path: Path) -> None:
+def test_counts_are_whole_and_the_start_is_the_first_one(home: Path, tmp_path: Path) -> None:
     run = shutil.copytree(home / "runs/run", tmp_path / "run")
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**result, "nimg": 1234567}))
+    environment = json.loads((run / "environment.json").read_text())
+    environment["started"] = "2001-02-03 04:05+00:00"
+    (run / "environment.json").write_text(json.dumps(environment))
+    record_config(RunDirectory(run), {"seed": 7}, [])  # as a resume does
     text = report.page(read_run(run))
-    assert '<td>nimg</td><td class="n">1234567<' in text
-    assert "1.235e+06" not in text and "started" not in text
+    assert '<td>nimg</td><td class="n">1234567<' in text and "1.235e+06" not in text
+    assert "2001-02-03 04:05" in text
