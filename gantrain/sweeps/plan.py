@@ -328,10 +328,11 @@ def _default_name(
     """Return <model>-<data>-<6 hexadecimal digits>, the same for the same command."""
     parts = []
     for group in ("model", "data"):
-        is_swept = any(key_of(text) == group for text in choices[0])
+        # One job of each value: composing every job would take longer than checking them
+        own = {"".join(text for text in job if key_of(text) == group): job for job in choices[::-1]}
         names = {
             str(compose.compose(source, "train", [*common, *job]).hydra.runtime.choices[group])
-            for job in choices[: None if is_swept else 1]
+            for job in own.values()
         }
         parts.append(names.pop() if len(names) == 1 else "several")
     hashed = [text for text in typed if not _is_mutable(key_of(text)) or key_of(text) == "sweep"]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gantrain.config import paths
-from gantrain.errors import RunError
+from gantrain.config import compose, paths
+from gantrain.errors import ConfigError, RunError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest, plan
 from gantrain.sweeps.claims import Claim
@@ -50,6 +50,34 @@ def test_without_a_name_the_same_command_finds_the_same_sweep(
     assert trained == ["seed-0", "seed-1"]
     gantrain("-m", *BASE, "seed=0,1", "model.ngf=8")
     assert len(list(Path("sweeps").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("swept", "name"),
+    [
+        (["model=dcgan,stylegan", "data=shapes", "seed=range(0,4)"], "several-shapes-d56dbb"),
+        (["data=shapes,folder", "seed=0,1"], "cyclegan-several-397798"),
+        (["experiment=quickstart,stylegan_cifar", "seed=0,1"], "cyclegan-shapes-a99068"),
+    ],
+)
+def test_the_name_takes_one_compose_per_model_and_data_set(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, swept: list[str], name: str
+) -> None:
+    composed: list[str] = []
+    load = compose.Loader.load_configuration
+
+    def counted(loader: compose.Loader, *args: Any, **more: Any) -> Any:
+        composed.append(str(args))
+        return load(loader, *args, **more)
+
+    def planned(sweep: plan.Sweep, _: Any) -> None:
+        assert len(composed) <= 4  # the sweep's own, and at most three for the name
+        raise ConfigError(f"It is called {sweep.folder.name}.")
+
+    monkeypatch.setattr(compose.Loader, "load_configuration", counted)
+    monkeypatch.setattr(plan, "_check_and_write", planned)
+    answer = gantrain("-m", *swept)
+    assert f"It is called {name}." in answer.err
 
 
 def test_repeating_runs_what_is_not_done(gantrain: Run, trained: list[str]) -> None:
