@@ -298,7 +298,7 @@ def test_the_record_of_a_failure_says_why(
 ) -> None:
     behaviour[0] = behaviour[1] = SystemExit(1)
     log = "10 kimg\nALARM at 0 kimg, nonfinite: The gradient was not finite.\nState saved.\n"
-    Path("sweeps/seeds/seed-0").mkdir(parents=True)
+    gantrain(*SEEDS)
     Path("sweeps/seeds/seed-0/log.txt").write_text(log)
     answer = gantrain(*SEEDS)
     texts = [
