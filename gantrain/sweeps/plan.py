@@ -97,7 +97,7 @@ class Sweep:
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
-        common = {key_of(text) for text in self.common}
+        common = {*SWEEP_KEYS, *map(key_of, self.common)}
         own = [text for text in overrides if key_of(text) not in common and not _is_hydra(text)]
         planned = self.planned.get(tuple(sorted(own)))
         return planned or manifest.add_job(self.folder, own, self.keys)

@@ -152,6 +152,23 @@ def test_a_trial_that_was_done_when_the_search_was_killed_is_entered(
     assert len(trained) == 3 == len(trials())
 
 
+def test_the_running_trial_of_another_sweep_in_the_study_is_left_alone(
+    gantrain: Run, behaviour: dict[int, BaseException]
+) -> None:
+    few = (*STORED, "seed=choice(1)", "model.lambda_cycle=choice(5)", "hydra.sweeper.n_trials=1")
+    other = (*few, "name=it's another", "hydra.sweeper.study_name=search")
+    assert gantrain(*other).code == 0
+    behaviour[1] = SystemExit(75)
+    assert gantrain(*few).code == 75  # as if it were running
+    behaviour.clear()
+    assert gantrain(*other).code == 0  # its own run of these settings is done
+    states = [state for state, *_ in trials()]
+    assert states == ["COMPLETE", "RUNNING", "COMPLETE"]
+    assert gantrain(*few).code == 0
+    states = [state for state, *_ in trials()]
+    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
 def test_a_storage_that_cannot_be_used(gantrain: Run) -> None:
     answer = gantrain(*STORED, "hydra.sweeper.storage=nosuch:///x")
     assert answer.code == 2 and "hydra.sweeper.storage=nosuch:///x cannot be used" in answer.err
