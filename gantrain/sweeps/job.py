@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 IN_USE = "is being trained by another process, perhaps from an earlier start of the sweep: skipped"
 
 
+class FirstFailure(SystemExit):
+    """A run has failed, and stop_on_failure ends the sweep with it."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_STOPPED)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
@@ -186,4 +193,4 @@ def _fail(sweep: Sweep, job: Job, kind: str, text: str) -> None:
     manifest.record_failure(sweep.folder, job.name, kind, text)
     print(f"{label(sweep, job)}: failed ({kind}): {text.rstrip()}", flush=True)
     if sweep.stop_on_failure:
-        raise SystemExit(EXIT_STOPPED)
+        raise FirstFailure

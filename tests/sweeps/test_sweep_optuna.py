@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gantrain.sweeps import manifest
 from gantrain.sweeps.claims import Claim
 from tests.sweeps.conftest import Run
 
@@ -73,6 +74,27 @@ def test_a_failure_is_a_result_once_others_were_chosen_after_it(
     final = [name for name in failed if names.index(name) < 7]
     assert again.out.count("it is not repeated") == len(final)
     assert set(trained) == set(failed) - set(final)
+
+
+def test_a_failure_of_an_earlier_start_stops_nothing(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
+) -> None:
+    one = (*SEARCH, "seed=choice(1)", "stop_on_failure=true")
+    behaviour[1] = SystemExit(1)
+    answer = gantrain(*one, "hydra.sweeper.n_trials=1")
+    assert answer.code == 1 and "Stopped at the first failure" in answer.out
+    behaviour.clear()
+    assert gantrain(*one, "hydra.sweeper.n_trials=3").code == 0
+    name = json.loads(Path("sweeps/search/sweep.json").read_text())["jobs"][0]["name"]
+    Path(f"sweeps/search/{name}/result.json").unlink()
+    # As if it had failed before the later ones were chosen: it is final
+    manifest.record_failure(Path("sweeps/search"), name, "exit code 1", "a fault")
+    answer = gantrain(*one, "hydra.sweeper.n_trials=4")
+    assert "it is not repeated" in answer.out and "3 done, 1 failed" in answer.out
+    assert "Stopped at the first failure" not in answer.out
+    behaviour[1] = SystemExit(75)
+    answer = gantrain(*one, "hydra.sweeper.n_trials=5")
+    assert answer.code == 75 and "Stopped at the first failure" not in answer.out
 
 
 def test_a_search_without_a_single_result_says_so(

@@ -22,7 +22,7 @@ from gantrain.errors import ConfigError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
 from gantrain.sweeps.claims import Claim
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
+from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
@@ -59,6 +59,7 @@ class JobQueue:
         running: jobs that have been started.
         unfinished: jobs that were stopped, or belong to another process.
         stopping: the largest action that signals have requested.
+        failed: whether a failure has requested it.
     """
 
     waiting: list[Job]
@@ -66,6 +67,7 @@ class JobQueue:
     running: dict[Job, RunningJob] = field(default_factory=dict)
     unfinished: list[Job] = field(default_factory=list)
     stopping: Action = Action.CONTINUE
+    failed: bool = False
 
 
 class Local(OwnLauncher):
@@ -124,6 +126,8 @@ class Local(OwnLauncher):
             raise
         if queue.stopping is Action.REQUEUE:
             print_line(slurm.requeue(signals))
+        if queue.failed:
+            raise FirstFailure
         # A sweeper that chooses by results cannot continue while one is missing.
         if queue.stopping or (queue.unfinished and not self.sweep.grid):
             raise SystemExit(EXIT_STOPPED)
@@ -174,6 +178,7 @@ class Local(OwnLauncher):
             outcomes[job] = self.failure_outcome(job)
         self.print_status(job, outcomes[job].text)
         if self.sweep.stop_on_failure and manifest.read_failure(self.sweep.folder, job.name):
+            queue.failed = True
             self._forward(queue, Action.STOP)
 
     def _skip(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:

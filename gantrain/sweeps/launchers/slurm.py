@@ -19,7 +19,7 @@ from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
 from gantrain.sweeps.claims import claimed
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome, reason
+from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome, reason
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
@@ -227,7 +227,7 @@ class Slurm(OwnLauncher):
             if self.sweep.stop_on_failure:
                 others = [other for other in jobs if other not in outcomes]
                 slurm_queue.cancel([submitted[other.name]["job_id"] for other in others])
-                raise SystemExit(EXIT_STOPPED)
+                raise FirstFailure
 
     def _result_time(self, job: Job) -> float:
         """Return when the job's result was written; 0: there is none."""
