@@ -35,8 +35,9 @@ DEFAULT_OUT = "sweeps"
 MANY = 20  # runs whose check takes noticeable time
 BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OWN_KEYS = ("name", "out", "resume")  # read from what is typed; their defaults are of single runs
 # These belong to the sweep, not to its jobs
-SWEEP_KEYS = ("name", "out", "resume", "stop_on_failure")
+SWEEP_KEYS = (*OWN_KEYS, "stop_on_failure")
 # May differ between two starts of a sweep, because neither networks nor images depend on them
 MUTABLE_KEYS = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
 MUTABLE_KEYS += ("objective", "launcher", "sweep", "hydra")
@@ -141,7 +142,7 @@ def prepare(
     source = compose.config_loader(config_dir)
     typed = [text for text in overrides if key_of(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
-    cfg = _compose_multirun(source, typed)
+    cfg = _compose_multirun(source, [text for text in overrides if key_of(text) not in OWN_KEYS])
     _check_launcher(cfg)
     grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
     parsed = swept.parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
@@ -168,7 +169,7 @@ def prepare(
         variants=compose.Variants(source, "train", common),
         storage=storage_of(cfg, folder),
         objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
-        stop_on_failure=sweep_settings.get("stop_on_failure") == "True",
+        stop_on_failure=cfg.get("stop_on_failure") is True,
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
@@ -285,7 +286,7 @@ def _job_problems(sweep: Sweep, job: Job) -> tuple[str, ...]:
 
 
 def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[str, str]:
-    """Return `name`, `out` and `stop_on_failure` of the sweep, if typed."""
+    """Return `name` and `out` of the sweep, if typed, and check what is typed of SWEEP_KEYS."""
     parser = OverridesParser.create(config_loader=source)
     settings: dict[str, str] = {}
     for text in overrides:
@@ -304,7 +305,7 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
             raise ConfigError(
                 f"{text} is a single run: remove resume. To resume a sweep, repeat its command."
             )
-        if value is not None and key != "resume":
+        if value is not None and key in ("name", "out"):
             settings[key] = str(value)
     names = {"name": None, "out": DEFAULT_OUT, **settings}
     if problems := [*rules.name_problems(names)]:

@@ -115,6 +115,28 @@ def test_the_first_failure_ends_the_sweep_if_asked(
     assert trained == ["seed-1", "seed-2"] and answer.code == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "typed", "count"),
+    [("true", [], 1), ("true", ["stop_on_failure=false"], 3), ("false", [], 3), ("maybe", [], 0)],
+)
+def test_a_yaml_may_ask_for_it(
+    gantrain: Run,
+    trained: list[str],
+    behaviour: dict[int, BaseException],
+    value: str,
+    typed: list[str],
+    count: int,
+) -> None:
+    Path("my/experiment").mkdir(parents=True)
+    text = f"# @package _global_\nstop_on_failure: {value}\n"
+    Path("my/experiment/mine.yaml").write_text(text)
+    behaviour[0] = KeyError("a fault")
+    answer = gantrain("--config-dir", "my", "experiment=mine", *SEEDS, *typed)
+    assert len(trained) == count
+    assert ("Stopped at the first failure" in answer.out) == (count == 1)
+    assert count or (answer.code == 2 and "stop_on_failure=maybe" in answer.err)
+
+
 def test_a_failed_run_leaves_the_others_alone(
     gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
 ) -> None:
