@@ -400,7 +400,7 @@ def test_sweeps(place: Path, monkeypatch: pytest.MonkeyPatch, jobs: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "value", [[], {"seed-1": 5}, {"seed-1": {"job_id": "--help"}}, "x", {"seed-1": {}}]
+    "value", [[], {"seed-1": 5}, {"seed-1": {"job_id": "--help"}}, "x", {"seed-1": {"job_id": "1"}}]
 )
 @pytest.mark.parametrize("file", ["jobs.json", "failed/seed-1.json"])
 def test_records_of_a_sweep(

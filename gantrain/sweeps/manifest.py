@@ -191,8 +191,8 @@ def _is_slurm_job(job: Any) -> bool:
     """Return whether a record is of a Slurm job: its id is given to commands of Slurm."""
     return (
         isinstance(job, dict)
-        and all(isinstance(value, str) for value in job.values())
-        and re.fullmatch(r"\d+(_\d+)?", job.get("job_id", "")) is not None
+        and all(isinstance(job.get(key), str) for key in ("job_id", "folder", "submitted"))
+        and re.fullmatch(r"\d+(_\d+)?", job["job_id"]) is not None
     )
 
 

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from gantrain.cli import entry
+from gantrain.sweeps import manifest
+from gantrain.sweeps.job import FirstFailure
 from gantrain.sweeps.launchers import slurm, slurm_queue
 from tests.helpers import slurm_stand_in
 from tests.helpers.command_line import TINY
@@ -169,6 +172,37 @@ def test_the_first_failure_cancels_the_others(
     assert len(canceled) == 1
     code, said = gantrain(*RUN, "seed=0,1", "launcher=slurm_detached", "stop_on_failure=true")
     assert code == 2 and "does not wait for its runs and cannot stop them" in said
+
+
+def test_only_jobs_of_this_folder_are_canceled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The record of c came with a sweep of somebody else's, that of d is none."""
+    records = {
+        name: {"job_id": number, "folder": str(folder / number), "submitted": "now"}
+        for name, number, folder in (
+            ("a", "1", tmp_path / ".submitit"),
+            ("b", "2", tmp_path / ".submitit"),
+            ("c", "3", tmp_path / "../other"),
+        )
+    }
+    (tmp_path / "jobs.json").write_text(json.dumps(records | {"d": {"job_id": "4"}}))
+    assert list(manifest.slurm_jobs(tmp_path)) == ["a", "b", "c"]
+    canceled: list[str] = []
+    monkeypatch.setattr(slurm_queue, "cancel", canceled.extend)
+    monkeypatch.setattr(slurm_queue, "states", lambda: {"2": "RUNNING", "3": "RUNNING"})
+    launcher = slurm.Slurm(submitit_folder=str(tmp_path / ".submitit/%j"))
+    jobs = [manifest.Job(name, ()) for name in "abc"]
+    sweep = SimpleNamespace(
+        folder=tmp_path, stop_on_failure=True, grid=True, jobs=lambda: tuple(jobs)
+    )
+    launcher.sweep = cast(Any, sweep)
+    with pytest.raises(FirstFailure):
+        launcher._check_queue(jobs, dict.fromkeys(jobs, 1), {})
+    assert canceled == ["2"]
+    assert f"Not canceled, since their output is not in {tmp_path}/.submitit: 3." in (
+        capsys.readouterr().out
+    )
 
 
 def test_more_jobs_than_an_array_takes(

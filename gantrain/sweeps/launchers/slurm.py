@@ -225,9 +225,17 @@ class Slurm(OwnLauncher):
             outcomes[job] = self.failure_outcome(job)
             self.print_status(job, outcomes[job].text)
             if self.sweep.stop_on_failure:
-                others = [other for other in jobs if other not in outcomes]
-                slurm_queue.cancel([submitted[other.name]["job_id"] for other in others])
+                self._cancel([submitted[other.name] for other in jobs if other not in outcomes])
                 raise FirstFailure
+
+    def _cancel(self, records: Sequence[dict[str, str]]) -> None:
+        """Cancel jobs of this folder; jobs.json may have come with a sweep of somebody else's."""
+        template = Path(self.options["submitit_folder"]).resolve()
+        home = next(path for path in (template, *template.parents) if "%" not in str(path))
+        own = [r["job_id"] for r in records if Path(r["folder"]).resolve().is_relative_to(home)]
+        slurm_queue.cancel(own)
+        if others := [r["job_id"] for r in records if r["job_id"] not in own]:
+            print(f"Not canceled, since their output is not in {home}: {' '.join(others)}.")
 
     def _result_time(self, job: Job) -> float:
         """Return when the job's result was written; 0: there is none."""
