@@ -223,3 +223,25 @@ def test_more_jobs_than_an_array_takes(
     submitted.clear()
     assert gantrain(*argv, "seed=0,1,2", "name=few")[0] == 0
     assert submitted == [(3, 1)]
+
+
+@pytest.mark.parametrize(("limit", "share"), [(7, 2), (2, 1)])
+def test_each_part_gets_its_share_of_the_jobs_at_a_time(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: int, share: int
+) -> None:
+    # Takes every array, and runs none
+    (tmp_path / "bin/sbatch").write_text('#!/bin/sh\necho "Submitted batch job $$"\n')
+    asked: list[int] = []
+    monkeypatch.setattr(slurm_queue, "max_array_size", lambda: asked.append(2) or 2)
+    argv = [*RUN, "launcher=slurm_detached", f"hydra.launcher.array_parallelism={limit}"]
+    code, said = gantrain(*argv, "seed=range(0,6)")
+    assert code == 0, said
+    scripts = list(Path("sweeps/s").glob(".submitit/*/*_submission.sh"))
+    options = [line for file in scripts for line in file.read_text().splitlines()]
+    assert options.count(f"#SBATCH --array=0-1%{share}") == 3
+    assert ("3 in all: more than hydra.launcher.array_parallelism=2" in said) == (limit == 2)
+    ids = [job["job_id"] for job in json.loads(Path("sweeps/s/jobs.json").read_text()).values()]
+    monkeypatch.setattr(slurm_queue, "states", lambda: dict.fromkeys(ids, "PENDING"))
+    code, said = gantrain(*argv, "seed=range(0,6)")
+    assert code == 0 and said.count("(pending)") == 6
+    assert asked == [2]  # not when nothing is to be submitted

@@ -130,16 +130,28 @@ class Slurm(OwnLauncher):
                 outcomes[job] = Outcome(IN_USE, None)
             else:
                 new.append(job)
-        size = max(1, slurm_queue.max_array_size() or len(new))
-        parts = [new[start : start + size] for start in range(0, len(new), size)]
-        if len(parts) > 1:
-            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        parts = self._parts(new)
         for part in parts:  # what is submitted is recorded, also if a later part is rejected
             self._submit(part, len(parts))
         return outcomes
 
+    def _parts(self, jobs: list[Job]) -> list[list[Job]]:
+        """Divide jobs into arrays that the cluster takes, and say so if there are several."""
+        if not jobs:
+            return []
+        size = max(1, slurm_queue.max_array_size() or len(jobs))
+        parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        if len(parts) > 1:
+            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        if len(parts) > (limit := self.options.get("array_parallelism") or len(jobs)):
+            print(
+                f"One run of each part may run at a time, {len(parts)} in all: more than "
+                f"hydra.launcher.array_parallelism={limit}, which Slurm applies to each part."
+            )
+        return parts
+
     def _submit(self, jobs: Sequence[Job], parts: int) -> None:
-        """Submit one of `parts` arrays, which together keep to array_parallelism."""
+        """Submit one of `parts` arrays with its share of array_parallelism, at least one job."""
         import submitit
         from submitit.core.utils import FailedJobError
 
