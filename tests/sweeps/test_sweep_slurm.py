@@ -209,8 +209,10 @@ def test_more_jobs_than_an_array_takes(
     gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scontrol = tmp_path / "bin/scontrol"
-    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 3'\n")
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = (null)'\n")
     scontrol.chmod(0o755)
+    assert slurm_queue.max_array_size() is None
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 3'\n")
     assert slurm_queue.max_array_size() == 3
     submitted = []
     monkeypatch.setattr(
