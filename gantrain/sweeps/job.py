@@ -20,8 +20,7 @@ from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import manifest
-from gantrain.sweeps.claims import Claim
+from gantrain.sweeps import claims, manifest
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -74,16 +73,13 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
     if outcome := existing_outcome(sweep, job, config):
         print(f"{label(sweep, job)}: {outcome.text}", flush=True)
         return outcome.value
-    claim = Claim.take(sweep.folder, job.name)
-    if claim is None or RunDirectory(sweep.folder / job.name).in_use():
-        print(f"{label(sweep, job)}: {IN_USE}", flush=True)
-        if not sweep.grid:  # the next choice depends on its result
-            raise SystemExit(EXIT_STOPPED)
-        return None
-    try:
-        return _train(sweep, job, config, train)
-    finally:
-        claim.release()
+    with claims.taken(sweep.folder, job.name) as is_free:
+        if is_free and not RunDirectory(sweep.folder / job.name).in_use():
+            return _train(sweep, job, config, train)
+    print(f"{label(sweep, job)}: {IN_USE}", flush=True)
+    if not sweep.grid:  # the next choice depends on its result
+        raise SystemExit(EXIT_STOPPED)
+    return None
 
 
 def _train(

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.config.overrides import quote
 from gantrain.errors import ConfigError
 from gantrain.runs import status
-from gantrain.sweeps.claims import Claim
+from gantrain.sweeps import claims
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
@@ -61,16 +61,13 @@ def only_search(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process does.
     """
-    claim = Claim.take(folder, "search")
-    if claim is None:
-        raise ConfigError(
-            f"{folder}: another process runs this search, and its next choices depend on its own "
-            "results: wait for it, or give another name=."
-        )
-    try:
+    with claims.taken(folder, "search") as is_free:
+        if not is_free:
+            raise ConfigError(
+                f"{folder}: another process runs this search, and its next choices depend on its "
+                "own results: wait for it, or give another name=."
+            )
         yield
-    finally:
-        claim.release()
 
 
 def continued(sweep: Sweep) -> list[str]:

@@ -14,8 +14,7 @@ from gantrain.config import compose, paths
 from gantrain.errors import ConfigError, RunError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest, plan
-from gantrain.sweeps.claims import Claim
-from tests.sweeps.conftest import Run
+from tests.sweeps.conftest import Run, claimed_elsewhere
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
 SWEEPS = sorted((paths.config_dir() / "sweep").glob("*.yaml"))
@@ -307,10 +306,8 @@ def test_a_run_that_another_start_is_about_to_train_is_left_alone(
     gantrain(*SEEDS)
     Path("sweeps/seeds/seed-1/result.json").unlink()
     trained.clear()
-    claim = Claim.take(Path("sweeps/seeds"), "seed-1")
-    answer = gantrain(*SEEDS)
-    assert claim is not None
-    claim.release()
+    with claimed_elsewhere(Path("sweeps/seeds"), "seed-1"):
+        answer = gantrain(*SEEDS)
     assert answer.code == 75 and "is being trained by another process" in answer.out
     assert trained == [] and not Path("sweeps/seeds/failed").exists()
 

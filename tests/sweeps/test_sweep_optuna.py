@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.sweeps import manifest
-from gantrain.sweeps.claims import Claim
-from tests.sweeps.conftest import Run
+from tests.sweeps.conftest import Run, claimed_elsewhere
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("optuna") is None,
@@ -198,10 +197,8 @@ def test_a_storage_that_cannot_be_used(gantrain: Run) -> None:
 
 def test_one_search_at_a_time(gantrain: Run, trained: list[str]) -> None:
     assert gantrain(*SEARCH, "hydra.sweeper.n_trials=1").code == 0
-    claim = Claim.take(Path("sweeps/search"), "search")
-    assert claim is not None
-    answer = gantrain(*SEARCH)
+    with claimed_elsewhere(Path("sweeps/search"), "search"):
+        answer = gantrain(*SEARCH)
     assert answer.code == 2 and "another process runs this search" in answer.err
-    claim.release()
     assert len(trained) == 1 and not Path("sweeps/search/failed").exists()
     assert gantrain(*SEARCH, "hydra.sweeper.n_trials=2").code == 0

@@ -19,9 +19,9 @@ from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
+from gantrain.io import locks
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import manifest
-from gantrain.sweeps.claims import Claim
+from gantrain.sweeps import claims, manifest
 from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
@@ -40,13 +40,13 @@ class RunningJob:
         process: its process.
         slot: index into `Local.slots`.
         started: when, by time.monotonic().
-        claim: the right to run it.
+        claim: the right to run it, see `claims.take`.
     """
 
     process: subprocess.Popen[bytes]
     slot: int
     started: float
-    claim: Claim
+    claim: Path
 
 
 @dataclass
@@ -123,6 +123,7 @@ class Local(OwnLauncher):
         except BaseException:  # such as a second Ctrl-C
             for running in queue.running.values():
                 _kill(running.process)
+                locks.release(running.claim)
             raise
         if queue.stopping is Action.REQUEUE:
             print_line(slurm.requeue(signals))
@@ -134,8 +135,10 @@ class Local(OwnLauncher):
 
     def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
-        claim = Claim.take(folder, job.name)
+        claim = claims.take(folder, job.name)
         if claim is None or RunDirectory(folder / job.name).in_use():
+            if claim:
+                locks.release(claim)
             self._skip(queue, job, outcomes)
             return
         manifest.clear_failure(folder, job.name)
@@ -160,7 +163,7 @@ class Local(OwnLauncher):
 
     def _end(self, queue: JobQueue, job: Job, cfg: RunConfig, outcomes: dict[Job, Outcome]) -> None:
         running = queue.running.pop(job)
-        running.claim.release()
+        locks.release(running.claim)
         queue.free_slots.append(running.slot)
         code = running.process.returncode
         duration = _format_duration(time.monotonic() - running.started)
