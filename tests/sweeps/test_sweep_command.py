@@ -350,12 +350,21 @@ def test_a_disk_that_fills_up(
     record = json.loads(Path("sweeps/seeds/failed/seed-1.json").read_text())
     assert record["kind"] == "RunError" and "seed-1 is intact" in record["text"]
 
-    def full(path: Path, content: Any) -> None:
+    def full(path: Path, *_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(manifest, "write_json", full)  # not even the record can be written
-    answer = gantrain(*SEEDS, "name=seeds2")
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "write_json", full)  # nothing can be written from the start
+        answer = gantrain(*SEEDS, "name=seeds2")
     assert answer.code == 2 and "sweeps/seeds2 cannot be written (No space left" in answer.err
+    monkeypatch.setattr(manifest, "record_failure", full)  # not even the record
+    answer = gantrain(*SEEDS, "name=seeds3")
+    assert answer.code == 1 and "Traceback" not in answer.err
+    assert answer.err.endswith(
+        "Error: sweeps/seeds3 cannot be written (No space left on device). What its runs have "
+        "saved is intact: make room, then repeat the command.\n"
+    )
+    assert Path("sweeps/seeds3/seed-0/result.json").exists()
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:
