@@ -4,6 +4,7 @@ sweep.json          the command, the shared settings, and the jobs with their ow
 <job>/              a run directory, as gantrain train creates it
 failed/<job>.json   why a job failed; removed when it is started again
 logs/<job>.txt      what it printed (launcher=local)
+.claims/<what>.lock lets one start of the sweep at a time plan, submit, search, or train a job
 jobs.json           the Slurm jobs (launcher=slurm, slurm_detached)
 table.csv           settings and results
 """
