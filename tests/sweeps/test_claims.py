@@ -15,7 +15,8 @@ from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import claims
 from gantrain.sweeps.launchers.local import JobQueue, Local
 from gantrain.sweeps.manifest import Job
-from tests.sweeps.conftest import claimed_elsewhere
+from tests.sweeps.conftest import Run, claimed_elsewhere
+from tests.sweeps.test_sweep_command import SEEDS
 
 
 def is_free(folder: Path, what: str) -> bool:
@@ -100,3 +101,15 @@ def test_no_claim_is_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"seed-1.lock cannot be written \(Too many .* remove it"):
         claims.take(tmp_path, "seed-1")
     assert not (tmp_path / "precious").exists()
+
+
+def test_a_run_that_another_start_is_about_to_train_is_left_alone(
+    gantrain: Run, trained: list[str]
+) -> None:
+    gantrain(*SEEDS)
+    Path("sweeps/seeds/seed-1/result.json").unlink()
+    trained.clear()
+    with claimed_elsewhere(Path("sweeps/seeds"), "seed-1"):
+        answer = gantrain(*SEEDS)
+    assert answer.code == 75 and "is being trained by another process" in answer.out
+    assert trained == [] and not Path("sweeps/seeds/failed").exists()

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from gantrain.config import compose, paths
-from gantrain.errors import ConfigError, RunError
+from gantrain.config import paths
+from gantrain.errors import RunError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest, plan
-from tests.sweeps.conftest import Run, claimed_elsewhere
+from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
 SWEEPS = sorted((paths.config_dir() / "sweep").glob("*.yaml"))
@@ -49,34 +49,6 @@ def test_without_a_name_the_same_command_finds_the_same_sweep(
     assert trained == ["seed-0", "seed-1"]
     gantrain("-m", *BASE, "seed=0,1", "model.ngf=8")
     assert len(list(Path("sweeps").iterdir())) == 2
-
-
-@pytest.mark.parametrize(
-    ("swept", "name"),
-    [
-        (["model=dcgan,stylegan", "data=shapes", "seed=range(0,4)"], "several-shapes-d56dbb"),
-        (["data=shapes,folder", "seed=0,1"], "cyclegan-several-397798"),
-        (["experiment=quickstart,stylegan_cifar", "seed=0,1"], "cyclegan-shapes-a99068"),
-    ],
-)
-def test_the_name_takes_one_compose_per_model_and_data_set(
-    gantrain: Run, monkeypatch: pytest.MonkeyPatch, swept: list[str], name: str
-) -> None:
-    composed: list[str] = []
-    load = compose.Loader.load_configuration
-
-    def counted(loader: compose.Loader, *args: Any, **more: Any) -> Any:
-        composed.append(str(args))
-        return load(loader, *args, **more)
-
-    def planned(sweep: plan.Sweep, _: Any) -> None:
-        assert len(composed) <= 4  # the sweep's own, and at most three for the name
-        raise ConfigError(f"It is called {sweep.folder.name}.")
-
-    monkeypatch.setattr(compose.Loader, "load_configuration", counted)
-    monkeypatch.setattr(plan, "_check_and_write", planned)
-    answer = gantrain("-m", *swept)
-    assert f"It is called {name}." in answer.err
 
 
 def test_repeating_runs_what_is_not_done(gantrain: Run, trained: list[str]) -> None:
@@ -298,18 +270,6 @@ def test_two_starts_plan_one_after_the_other(
         "seed-1",
         "seed-2",
     ]
-
-
-def test_a_run_that_another_start_is_about_to_train_is_left_alone(
-    gantrain: Run, trained: list[str]
-) -> None:
-    gantrain(*SEEDS)
-    Path("sweeps/seeds/seed-1/result.json").unlink()
-    trained.clear()
-    with claimed_elsewhere(Path("sweeps/seeds"), "seed-1"):
-        answer = gantrain(*SEEDS)
-    assert answer.code == 75 and "is being trained by another process" in answer.out
-    assert trained == [] and not Path("sweeps/seeds/failed").exists()
 
 
 def test_the_record_of_a_failure_says_why(
