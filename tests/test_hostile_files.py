@@ -432,7 +432,7 @@ def test_sweeps(place: Path, monkeypatch: pytest.MonkeyPatch, jobs: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "value", [[], {"seed-1": 5}, {"seed-1": {"job_id": "--help"}}, "x", {"seed-1": {}}]
+    "value", [[], {"seed-1": 5}, {"seed-1": {"job_id": "--help"}}, "x", {"seed-1": {"job_id": "1"}}]
 )
 @pytest.mark.parametrize("file", ["jobs.json", "failed/seed-1.json"])
 def test_records_of_a_sweep(
@@ -446,11 +446,11 @@ def test_records_of_a_sweep(
     assert answers("compare sweeps/s", monkeypatch) == [0]
 
 
-@pytest.mark.parametrize("name", [".sweep.json.lock", "failed", "logs", "table.csv"])
+@pytest.mark.parametrize("name", ["jobs.json", ".claims", "failed", "logs", "table.csv"])
 def test_links_out_of_a_sweep(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     folder = Path("sweeps/s")
     folder.mkdir(parents=True)
-    target = OUTSIDE if name in ("failed", "logs") else OUTSIDE / "precious"
+    target = OUTSIDE if name in (".claims", "failed", "logs") else OUTSIDE / "precious"
     (folder / name).symlink_to(target.absolute())
     sweep = f"{' '.join(TINY)} -m name=s seed=1 train.kimg=0.001"
     assert answers(sweep, monkeypatch) == [2]

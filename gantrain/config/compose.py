@@ -182,7 +182,7 @@ class Variants:
     def __init__(self, source: Loader, command: str, common: Sequence[str]) -> None:
         self._source, self._command, self._common = source, command, tuple(common)
         self._parser = OverridesParser.create(config_loader=source)
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, bool]] = {}
 
     def config(self, own: Sequence[str]) -> DictConfig:
         """Return the config of one job as the command sees it, without the `hydra` node.
@@ -198,9 +198,10 @@ class Variants:
         groups = tuple(str(x.input_line) for x in parsed if x not in keys)
         if groups not in self._bases:
             overrides = [*self._common, *groups]
-            self._bases[groups] = task_config(self._source, self._command, overrides)
-        base = self._bases[groups]
-        if "${hydra:" in OmegaConf.to_yaml(base) or any("${hydra:" in text for text in own):
+            base = task_config(self._source, self._command, overrides)
+            self._bases[groups] = base, "${hydra:" in OmegaConf.to_yaml(base)
+        base, refers_to_hydra = self._bases[groups]
+        if refers_to_hydra or any("${hydra:" in text for text in own):
             return task_config(self._source, self._command, [*self._common, *own])
         cfg = copy.deepcopy(base)
         self._source._apply_overrides_to_config(keys, cfg)

@@ -15,6 +15,7 @@ except ImportError:  # Windows: locks have no effect
 _JOB = re.compile(r"job=\d+(_\d+)?\.\d+(@[\w.-]*)?")
 TIMEOUT = 1.0  # seconds; longer than a check by `is_held` or the end of a killed process takes
 _descriptors: dict[Path, int] = {}  # of the lock files that this process holds
+_kept: set[Path] = set()  # those that `release_all` leaves alone
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,15 @@ class Owner:
         return self.host == socket.gethostname()
 
 
-def acquire(path: Path) -> Owner | None:
+def acquire(path: Path, *, wait: float = TIMEOUT, kept: bool = False) -> Owner | None:
     """Lock `path` until `release` or the end of this process, whatever ends it.
 
     On a file system without locks (some network mounts) this has no effect.
+
+    Args:
+        path: the lock file.
+        wait: seconds to wait for another process.
+        kept: whether `release_all` leaves it alone: it is not of a run but of what starts runs.
 
     Returns:
         None if the lock is held now, otherwise its owner.
@@ -61,11 +67,12 @@ def acquire(path: Path) -> Owner | None:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o666)
     try:
-        locked = _try_lock(descriptor)
+        locked = _try_lock(descriptor, wait)
         owner = _read_owner(os.read(descriptor, 1000).decode(errors="replace"))
         if locked is True:
             _write_owner(descriptor, is_ending=False)
             _descriptors[key] = descriptor
+            _kept.update({key} if kept else ())
             return None
         if locked is None:
             return None
@@ -123,14 +130,16 @@ def _read_owner(text: str) -> Owner:
 
 def release(path: Path) -> None:
     """Release the lock on `path`, if this process holds it."""
-    descriptor = _descriptors.pop(_key(path), None)
+    key = _key(path)
+    _kept.discard(key)
+    descriptor = _descriptors.pop(key, None)
     if descriptor is not None:
         os.close(descriptor)
 
 
 def release_all() -> None:
-    """Release all locks of this process."""
-    for path in list(_descriptors):
+    """Release all locks of this process, except for those that are kept."""
+    for path in _descriptors.keys() - _kept:
         release(path)
 
 
@@ -159,16 +168,16 @@ def _key(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve fails on a circle of links
 
 
-def _try_lock(descriptor: int) -> bool | None:
+def _try_lock(descriptor: int, wait: float) -> bool | None:
     """Return True if locked, False if another process holds the lock, None without locks."""
     assert fcntl is not None
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + wait
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 return False
             time.sleep(0.05)
         except OSError:
@@ -180,6 +189,7 @@ def _drop_all() -> None:
     for descriptor in _descriptors.values():
         os.close(descriptor)
     _descriptors.clear()
+    _kept.clear()
 
 
 if hasattr(os, "register_at_fork"):

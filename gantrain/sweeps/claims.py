@@ -2,66 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # Windows: claims have no effect
-    fcntl = None
+from gantrain.errors import ConfigError
+from gantrain.io import locks
+from gantrain.io.files import disk_full_reason
 
 FOLDER = ".claims"
 
 
-class Claim:
-    """The right to do something in a sweep, until `release` or the end of this process.
+def take(folder: Path, what: str, wait: float = 0) -> Path | None:
+    """Claim something in a sweep until `locks.release`, or the end of this process.
 
     On a file system without locks every claim succeeds.
 
     Args:
-        file: the open lock file.
+        folder: that of the sweep, which must exist.
+        what: such as the name of a job.
+        wait: seconds to wait for the process that has the claim.
+
+    Returns:
+        What to release; None if another process has the claim.
+
+    Raises:
+        ConfigError: the lock file is a link or a folder, or cannot be written.
+        OSError: the disk is full.
     """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    @classmethod
-    def take(cls, folder: Path, what: str, wait: bool = False) -> Claim | None:
-        """Claim something.
-
-        Args:
-            folder: that of the sweep, which must exist.
-            what: such as the name of a job.
-            wait: wait for the process that has the claim.
-
-        Returns:
-            None if another process has the claim.
-        """
-        path = folder / FOLDER / f"{what}.lock"
+    path = folder.resolve() / FOLDER / f"{what}.lock"
+    try:
         path.parent.mkdir(exist_ok=True)
-        file = open(path, "ab")  # noqa: SIM115 (it stays open)
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                file.close()
-                return None
-            except OSError:  # no locks here
-                pass
-        return cls(file)
-
-    def release(self) -> None:
-        """Let other processes have the claim."""
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                # Data workers that were forked meanwhile have the file open, too.
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._file.close()
+        return path if locks.acquire(path, wait=wait, kept=True) is None else None
+    except OSError as error:
+        if disk_full_reason(error):
+            raise
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}): remove it, or give another "
+            "out= or name=."
+        ) from error
 
 
-@contextlib.contextmanager
+@contextmanager
+def taken(folder: Path, what: str, wait: float = 0) -> Iterator[bool]:
+    """Claim something for the block, which receives whether that has succeeded.
+
+    Args:
+        folder: see `take`.
+        what: see `take`.
+        wait: see `take`.
+    """
+    claim = take(folder, what, wait)
+    try:
+        yield claim is not None
+    finally:
+        if claim is not None:
+            locks.release(claim)
+
+
+@contextmanager
 def claimed(folder: Path, what: str) -> Iterator[None]:
     """Let one process at a time into the block; say so if that means waiting.
 
@@ -69,12 +69,10 @@ def claimed(folder: Path, what: str) -> Iterator[None]:
         folder: that of the sweep, which must exist.
         what: what the block does.
     """
-    claim = Claim.take(folder, what)
-    if claim is None:
-        print(f"{folder}: waiting for another start of this sweep ({what}).", flush=True)
-        claim = Claim.take(folder, what, wait=True)
-    assert claim is not None
-    try:
+    with taken(folder, what) as is_free:
+        if is_free:
+            yield
+            return
+    print(f"{folder}: waiting for another start of this sweep ({what}).", flush=True)
+    with taken(folder, what, wait=math.inf):
         yield
-    finally:
-        claim.release()

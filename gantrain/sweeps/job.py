@@ -20,14 +20,20 @@ from gantrain.engine.signals import EXIT_STOPPED
 from gantrain.errors import ConfigError
 from gantrain.runs import resume, status
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import manifest
-from gantrain.sweeps.claims import Claim
+from gantrain.sweeps import claims, manifest
 from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
 
 IN_USE = "is being trained by another process, perhaps from an earlier start of the sweep: skipped"
+
+
+class FirstFailure(SystemExit):
+    """A run has failed, and stop_on_failure ends the sweep with it."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_STOPPED)
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,13 @@ def run(sweep: Sweep, train: Callable[[RunConfig], float | None], cfg: DictConfi
     if outcome := existing_outcome(sweep, job, config):
         print(f"{label(sweep, job)}: {outcome.text}", flush=True)
         return outcome.value
-    claim = Claim.take(sweep.folder, job.name)
-    if claim is None or RunDirectory(sweep.folder / job.name).in_use():
-        print(f"{label(sweep, job)}: {IN_USE}", flush=True)
-        if not sweep.grid:  # the next choice depends on its result
-            raise SystemExit(EXIT_STOPPED)
-        return None
-    try:
-        return _train(sweep, job, config, train)
-    finally:
-        claim.release()
+    with claims.taken(sweep.folder, job.name) as is_free:
+        if is_free and not RunDirectory(sweep.folder / job.name).in_use():
+            return _train(sweep, job, config, train)
+    print(f"{label(sweep, job)}: {IN_USE}", flush=True)
+    if not sweep.grid:  # the next choice depends on its result
+        raise SystemExit(EXIT_STOPPED)
+    return None
 
 
 def _train(
@@ -186,4 +189,4 @@ def _fail(sweep: Sweep, job: Job, kind: str, text: str) -> None:
     manifest.record_failure(sweep.folder, job.name, kind, text)
     print(f"{label(sweep, job)}: failed ({kind}): {text.rstrip()}", flush=True)
     if sweep.stop_on_failure:
-        raise SystemExit(EXIT_STOPPED)
+        raise FirstFailure

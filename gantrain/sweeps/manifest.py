@@ -4,6 +4,7 @@ sweep.json          the command, the shared settings, and the jobs with their ow
 <job>/              a run directory, as gantrain train creates it
 failed/<job>.json   why a job failed; removed when it is started again
 logs/<job>.txt      what it printed (launcher=local)
+.claims/<what>.lock lets one start of the sweep at a time plan, submit, search, or train a job
 jobs.json           the Slurm jobs (launcher=slurm, slurm_detached)
 table.csv           settings and results
 """
@@ -191,8 +192,8 @@ def _is_slurm_job(job: Any) -> bool:
     """Return whether a record is of a Slurm job: its id is given to commands of Slurm."""
     return (
         isinstance(job, dict)
-        and all(isinstance(value, str) for value in job.values())
-        and re.fullmatch(r"\d+(_\d+)?", job.get("job_id", "")) is not None
+        and all(isinstance(job.get(key), str) for key in ("job_id", "folder", "submitted"))
+        and re.fullmatch(r"\d+(_\d+)?", job["job_id"]) is not None
     )
 
 

@@ -35,8 +35,9 @@ DEFAULT_OUT = "sweeps"
 MANY = 20  # runs whose check takes noticeable time
 BASIC_LAUNCHERS = "hydra._internal.core_plugins.basic_launcher."
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OWN_KEYS = ("name", "out", "resume")  # read from what is typed; their defaults are of single runs
 # These belong to the sweep, not to its jobs
-SWEEP_KEYS = ("name", "out", "resume", "stop_on_failure")
+SWEEP_KEYS = (*OWN_KEYS, "stop_on_failure")
 # May differ between two starts of a sweep, because neither networks nor images depend on them
 MUTABLE_KEYS = ("runtime", "tracking", "checkpoint", "train.kimg", "train.epochs", "resume_force")
 MUTABLE_KEYS += ("objective", "launcher", "sweep", "hydra")
@@ -97,7 +98,7 @@ class Sweep:
 
     def job(self, overrides: Iterable[str]) -> Job:
         """Return the job with these overrides, as Hydra passes them. A new job is recorded."""
-        common = {key_of(text) for text in self.common}
+        common = {*SWEEP_KEYS, *map(key_of, self.common)}
         own = [text for text in overrides if key_of(text) not in common and not _is_hydra(text)]
         planned = self.planned.get(tuple(sorted(own)))
         return planned or manifest.add_job(self.folder, own, self.keys)
@@ -141,7 +142,7 @@ def prepare(
     source = compose.config_loader(config_dir)
     typed = [text for text in overrides if key_of(text) not in SWEEP_KEYS]
     sweep_settings = _sweep_settings(source, overrides)
-    cfg = _compose_multirun(source, typed)
+    cfg = _compose_multirun(source, [text for text in overrides if key_of(text) not in OWN_KEYS])
     _check_launcher(cfg)
     grid = cfg.hydra.sweeper["_target_"] == BASIC_SWEEPER
     parsed = swept.parse(source, typed, cfg.hydra.sweeper.get("params") or {}, grid)
@@ -168,7 +169,7 @@ def prepare(
         variants=compose.Variants(source, "train", common),
         storage=storage_of(cfg, folder),
         objective=cfg.get("objective") or (None if grid else DEFAULT_OBJECTIVE),
-        stop_on_failure=sweep_settings.get("stop_on_failure") == "True",
+        stop_on_failure=cfg.get("stop_on_failure") is True,
     )
     if str(sweep.launcher).startswith("slurm"):
         _check_slurm(sweep)
@@ -285,7 +286,7 @@ def _job_problems(sweep: Sweep, job: Job) -> tuple[str, ...]:
 
 
 def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[str, str]:
-    """Return `name`, `out` and `stop_on_failure` of the sweep, if typed."""
+    """Return `name` and `out` of the sweep, if typed, and check what is typed of SWEEP_KEYS."""
     parser = OverridesParser.create(config_loader=source)
     settings: dict[str, str] = {}
     for text in overrides:
@@ -304,7 +305,7 @@ def _sweep_settings(source: compose.Loader, overrides: Sequence[str]) -> dict[st
             raise ConfigError(
                 f"{text} is a single run: remove resume. To resume a sweep, repeat its command."
             )
-        if value is not None and key != "resume":
+        if value is not None and key in ("name", "out"):
             settings[key] = str(value)
     names = {"name": None, "out": DEFAULT_OUT, **settings}
     if problems := [*rules.name_problems(names)]:
@@ -328,10 +329,11 @@ def _default_name(
     """Return <model>-<data>-<6 hexadecimal digits>, the same for the same command."""
     parts = []
     for group in ("model", "data"):
-        is_swept = any(key_of(text) == group for text in choices[0])
+        # One job of each value: composing every job would take longer than checking them
+        own = {"".join(text for text in job if key_of(text) == group): job for job in choices[::-1]}
         names = {
             str(compose.compose(source, "train", [*common, *job]).hydra.runtime.choices[group])
-            for job in choices[: None if is_swept else 1]
+            for job in own.values()
         }
         parts.append(names.pop() if len(names) == 1 else "several")
     hashed = [text for text in typed if not _is_mutable(key_of(text)) or key_of(text) == "sweep"]

@@ -10,6 +10,7 @@ from gantrain.errors import RunError
 from gantrain.io.files import disk_full_reason
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
 from gantrain.sweeps import manifest, plan, search, table
+from gantrain.sweeps.job import FirstFailure
 from gantrain.sweeps.launchers import MODULE, register, slurm_queue
 from gantrain.sweeps.plan import Sweep
 
@@ -48,9 +49,11 @@ def run(
 def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None]) -> int:
     count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
     print(f"Sweep: {sweep.folder}{count}", flush=True)
-    stopped = False
+    stopped = failed = False
     try:
         start(sweep, [*sweep.typed, *more, f"hydra.sweep.dir={quote(str(sweep.folder))}"])
+    except FirstFailure:
+        failed = True
     except SystemExit as error:
         if error.code != EXIT_STOPPED:
             raise
@@ -67,11 +70,17 @@ def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None
     except ValueError:  # Optuna raises it about a study without a single result
         if sweep.grid or table.of_sweep(sweep.folder).count(DONE):
             raise
-    return _finish(sweep, stopped)
+    return _finish(sweep, stopped, failed)
 
 
-def _finish(sweep: Sweep, stopped: bool) -> int:
-    """Print and write the table, say what to do next, and return the exit code."""
+def _finish(sweep: Sweep, stopped: bool, failed: bool) -> int:
+    """Print and write the table, say what to do next, and return the exit code.
+
+    Args:
+        sweep: the sweep.
+        stopped: whether it was asked to stop.
+        failed: whether it ended at the first failure.
+    """
     submitted = bool(manifest.slurm_jobs(sweep.folder))
     results = table.of_sweep(sweep.folder, slurm_queue.states() if submitted else None)
     table.choose_metrics(results, None)
@@ -86,7 +95,7 @@ def _finish(sweep: Sweep, stopped: bool) -> int:
         return EXIT_FAILED if results.count(FAILED) else 0
     if results.count(FAILED):
         print(f"Reasons of failed runs: {sweep.folder / manifest.FAILED_FOLDER}")
-    if sweep.stop_on_failure and results.count(FAILED):
+    if failed:
         print("Stopped at the first failure; without stop_on_failure the others go on.", flush=True)
         return EXIT_FAILED
     # For a search, failed runs are results too.

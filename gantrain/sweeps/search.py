@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.config.overrides import quote
 from gantrain.errors import ConfigError
 from gantrain.runs import status
-from gantrain.sweeps.claims import Claim
+from gantrain.sweeps import claims
+from gantrain.sweeps.manifest import Job
 
 if TYPE_CHECKING:
     from gantrain.sweeps.plan import Sweep
@@ -60,16 +61,13 @@ def only_search(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process does.
     """
-    claim = Claim.take(folder, "search")
-    if claim is None:
-        raise ConfigError(
-            f"{folder}: another process runs this search, and its next choices depend on its own "
-            "results: wait for it, or give another name=."
-        )
-    try:
+    with claims.taken(folder, "search") as is_free:
+        if not is_free:
+            raise ConfigError(
+                f"{folder}: another process runs this search, and its next choices depend on its "
+                "own results: wait for it, or give another name=."
+            )
         yield
-    finally:
-        claim.release()
 
 
 def continued(sweep: Sweep) -> list[str]:
@@ -85,7 +83,7 @@ def continued(sweep: Sweep) -> list[str]:
     """
     if sweep.storage is None:
         return []
-    overrides = [f"{SWEEPER}.study_name={quote(sweep.storage.study)}"]
+    overrides = [f"{SWEEPER}.study_name={quote(sweep.storage.study)}", _mark(sweep)]
     study = _load(sweep.storage)
     if study is None:
         return overrides
@@ -125,20 +123,33 @@ def _load(storage: Storage) -> Any:
         ) from error
 
 
+def _mark(sweep: Sweep) -> str:
+    """Return an override by which the sweeper records in each trial which sweep it is of.
+
+    The sweeper keeps what all trials share as their user attributes.
+    """
+    return f"out={quote(str(sweep.folder.resolve()))}"
+
+
 def _close_open_trials(study: Any, sweep: Sweep) -> None:
     from optuna.trial import TrialState
 
     jobs = {tuple(sorted(job.overrides)): job for job in sweep.jobs()}
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        job = jobs.get(tuple(sorted(f"{key}={value}" for key, value in trial.params.items())))
-        if job is None:
+        if f"out={trial.user_attrs.get('out')}" != _mark(sweep):
             continue  # of another sweep in the same study, which may be running
-        folder = sweep.folder / job.name
-        _, value = status.objective(folder, sweep.objective)
-        if value is not None and (folder / "result.json").exists():
+        job = jobs.get(tuple(sorted(f"{key}={value}" for key, value in trial.params.items())))
+        value = _result(sweep, job) if job else None
+        if value is not None:
             study.tell(trial.number, value)
         else:
             study.tell(trial.number, state=TrialState.FAIL)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Optuna calls it experimental
                 study.enqueue_trial(trial.params)
+
+
+def _result(sweep: Sweep, job: Job) -> float | None:
+    folder = sweep.folder / job.name
+    _, value = status.objective(folder, sweep.objective)
+    return value if (folder / "result.json").exists() else None

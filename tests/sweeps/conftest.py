@@ -1,9 +1,11 @@
 """Sweeps with a train command that only pretends."""
 
 import dataclasses
+import fcntl
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import yaml
 
 from gantrain.cli import entry
 from gantrain.config.train import RunConfig
+from gantrain.sweeps import claims
 
 RUN_NUMBERS = {"pairs/psnr": 20.0, "loss/G/cycle_a": 0.5}
 
@@ -25,6 +28,15 @@ class Answer:
 
 
 Run = Callable[..., Answer]
+
+
+@contextmanager
+def claimed_elsewhere(folder: Path, what: str) -> Iterator[None]:
+    """A claim of another process, which the system tells from one of this process."""
+    path = folder / claims.FOLDER / f"{what}.lock"
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 @pytest.fixture

@@ -1,10 +1,15 @@
-"""Names of the runs of a sweep."""
+"""Names of the runs of a sweep, and of the sweep itself."""
 
 import re
+from typing import Any
 
 import pytest
 
+from gantrain.config import compose
+from gantrain.errors import ConfigError
+from gantrain.sweeps import plan
 from gantrain.sweeps.naming import MAX_NAME_LENGTH, job_name
+from tests.sweeps.conftest import Run
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,31 @@ def test_other_settings_have_another_name_that_is_safe_everywhere() -> None:
 def test_a_name_does_not_depend_on_the_process() -> None:
     # It is found again by the next start of the sweep, on another machine.
     assert job_name(["x=[1,2]"]) == "x-1-2-a87d53"
+
+
+@pytest.mark.parametrize(
+    ("swept", "name"),
+    [
+        (["model=dcgan,stylegan", "data=shapes", "seed=range(0,4)"], "several-shapes-d56dbb"),
+        (["data=shapes,folder", "seed=0,1"], "cyclegan-several-397798"),
+        (["experiment=quickstart,stylegan_cifar", "seed=0,1"], "cyclegan-shapes-a99068"),
+    ],
+)
+def test_the_name_takes_one_compose_per_model_and_data_set(
+    gantrain: Run, monkeypatch: pytest.MonkeyPatch, swept: list[str], name: str
+) -> None:
+    composed: list[str] = []
+    load = compose.Loader.load_configuration
+
+    def counted(loader: compose.Loader, *args: Any, **more: Any) -> Any:
+        composed.append(str(args))
+        return load(loader, *args, **more)
+
+    def planned(sweep: plan.Sweep, _: Any) -> None:
+        assert len(composed) <= 4  # the sweep's own, and at most three for the name
+        raise ConfigError(f"It is called {sweep.folder.name}.")
+
+    monkeypatch.setattr(compose.Loader, "load_configuration", counted)
+    monkeypatch.setattr(plan, "_check_and_write", planned)
+    answer = gantrain("-m", *swept)
+    assert f"It is called {name}." in answer.err

@@ -14,7 +14,6 @@ from gantrain.config import paths
 from gantrain.errors import RunError
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest, plan
-from gantrain.sweeps.claims import Claim
 from tests.sweeps.conftest import Run
 
 BASE = ("data=shapes", "train.epochs=null", "train.kimg=1", "lr.unit=image")
@@ -85,6 +84,28 @@ def test_the_first_failure_ends_the_sweep_if_asked(
     trained.clear()
     answer = gantrain(*SEEDS)  # it is no setting of the runs: they are not those of another sweep
     assert trained == ["seed-1", "seed-2"] and answer.code == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "typed", "count"),
+    [("true", [], 1), ("true", ["stop_on_failure=false"], 3), ("false", [], 3), ("maybe", [], 0)],
+)
+def test_a_yaml_may_ask_for_it(
+    gantrain: Run,
+    trained: list[str],
+    behaviour: dict[int, BaseException],
+    value: str,
+    typed: list[str],
+    count: int,
+) -> None:
+    Path("my/experiment").mkdir(parents=True)
+    text = f"# @package _global_\nstop_on_failure: {value}\n"
+    Path("my/experiment/mine.yaml").write_text(text)
+    behaviour[0] = KeyError("a fault")
+    answer = gantrain("--config-dir", "my", "experiment=mine", *SEEDS, *typed)
+    assert len(trained) == count
+    assert ("Stopped at the first failure" in answer.out) == (count == 1)
+    assert count or (answer.code == 2 and "stop_on_failure=maybe" in answer.err)
 
 
 def test_a_failed_run_leaves_the_others_alone(
@@ -251,26 +272,12 @@ def test_two_starts_plan_one_after_the_other(
     ]
 
 
-def test_a_run_that_another_start_is_about_to_train_is_left_alone(
-    gantrain: Run, trained: list[str]
-) -> None:
-    gantrain(*SEEDS)
-    Path("sweeps/seeds/seed-1/result.json").unlink()
-    trained.clear()
-    claim = Claim.take(Path("sweeps/seeds"), "seed-1")
-    answer = gantrain(*SEEDS)
-    assert claim is not None
-    claim.release()
-    assert answer.code == 75 and "is being trained by another process" in answer.out
-    assert trained == [] and not Path("sweeps/seeds/failed").exists()
-
-
 def test_the_record_of_a_failure_says_why(
     gantrain: Run, behaviour: dict[int, BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour[0] = behaviour[1] = SystemExit(1)
     log = "10 kimg\nALARM at 0 kimg, nonfinite: The gradient was not finite.\nState saved.\n"
-    Path("sweeps/seeds/seed-0").mkdir(parents=True)
+    gantrain(*SEEDS)
     Path("sweeps/seeds/seed-0/log.txt").write_text(log)
     answer = gantrain(*SEEDS)
     texts = [
@@ -303,12 +310,21 @@ def test_a_disk_that_fills_up(
     record = json.loads(Path("sweeps/seeds/failed/seed-1.json").read_text())
     assert record["kind"] == "RunError" and "seed-1 is intact" in record["text"]
 
-    def full(path: Path, content: Any) -> None:
+    def full(path: Path, *_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(manifest, "write_json", full)  # not even the record can be written
-    answer = gantrain(*SEEDS, "name=seeds2")
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "write_json", full)  # nothing can be written from the start
+        answer = gantrain(*SEEDS, "name=seeds2")
     assert answer.code == 2 and "sweeps/seeds2 cannot be written (No space left" in answer.err
+    monkeypatch.setattr(manifest, "record_failure", full)  # not even the record
+    answer = gantrain(*SEEDS, "name=seeds3")
+    assert answer.code == 1 and "Traceback" not in answer.err
+    assert answer.err.endswith(
+        "Error: sweeps/seeds3 cannot be written (No space left on device). What its runs have "
+        "saved is intact: make room, then repeat the command.\n"
+    )
+    assert Path("sweeps/seeds3/seed-0/result.json").exists()
 
 
 def test_all_jobs_are_checked_as_they_will_be_run(gantrain: Run, trained: list[str]) -> None:

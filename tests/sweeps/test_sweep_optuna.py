@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.sweeps.claims import Claim
-from tests.sweeps.conftest import Run
+from gantrain.sweeps import manifest
+from tests.sweeps.conftest import Run, claimed_elsewhere
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("optuna") is None,
@@ -73,6 +73,27 @@ def test_a_failure_is_a_result_once_others_were_chosen_after_it(
     final = [name for name in failed if names.index(name) < 7]
     assert again.out.count("it is not repeated") == len(final)
     assert set(trained) == set(failed) - set(final)
+
+
+def test_a_failure_of_an_earlier_start_stops_nothing(
+    gantrain: Run, trained: list[str], behaviour: dict[int, BaseException]
+) -> None:
+    one = (*SEARCH, "seed=choice(1)", "stop_on_failure=true")
+    behaviour[1] = SystemExit(1)
+    answer = gantrain(*one, "hydra.sweeper.n_trials=1")
+    assert answer.code == 1 and "Stopped at the first failure" in answer.out
+    behaviour.clear()
+    assert gantrain(*one, "hydra.sweeper.n_trials=3").code == 0
+    name = json.loads(Path("sweeps/search/sweep.json").read_text())["jobs"][0]["name"]
+    Path(f"sweeps/search/{name}/result.json").unlink()
+    # As if it had failed before the later ones were chosen: it is final
+    manifest.record_failure(Path("sweeps/search"), name, "exit code 1", "a fault")
+    answer = gantrain(*one, "hydra.sweeper.n_trials=4")
+    assert "it is not repeated" in answer.out and "3 done, 1 failed" in answer.out
+    assert "Stopped at the first failure" not in answer.out
+    behaviour[1] = SystemExit(75)
+    answer = gantrain(*one, "hydra.sweeper.n_trials=5")
+    assert answer.code == 75 and "Stopped at the first failure" not in answer.out
 
 
 def test_a_search_without_a_single_result_says_so(
@@ -152,6 +173,23 @@ def test_a_trial_that_was_done_when_the_search_was_killed_is_entered(
     assert len(trained) == 3 == len(trials())
 
 
+def test_the_running_trial_of_another_sweep_in_the_study_is_left_alone(
+    gantrain: Run, behaviour: dict[int, BaseException]
+) -> None:
+    few = (*STORED, "seed=choice(1)", "model.lambda_cycle=choice(5)", "hydra.sweeper.n_trials=1")
+    other = (*few, "name=it's another", "hydra.sweeper.study_name=search")
+    assert gantrain(*other).code == 0
+    behaviour[1] = SystemExit(75)
+    assert gantrain(*few).code == 75  # as if it were running
+    behaviour.clear()
+    assert gantrain(*other).code == 0  # its own run of these settings is done
+    states = [state for state, *_ in trials()]
+    assert states == ["COMPLETE", "RUNNING", "COMPLETE"]
+    assert gantrain(*few).code == 0
+    states = [state for state, *_ in trials()]
+    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
 def test_a_storage_that_cannot_be_used(gantrain: Run) -> None:
     answer = gantrain(*STORED, "hydra.sweeper.storage=nosuch:///x")
     assert answer.code == 2 and "hydra.sweeper.storage=nosuch:///x cannot be used" in answer.err
@@ -159,10 +197,8 @@ def test_a_storage_that_cannot_be_used(gantrain: Run) -> None:
 
 def test_one_search_at_a_time(gantrain: Run, trained: list[str]) -> None:
     assert gantrain(*SEARCH, "hydra.sweeper.n_trials=1").code == 0
-    claim = Claim.take(Path("sweeps/search"), "search")
-    assert claim is not None
-    answer = gantrain(*SEARCH)
+    with claimed_elsewhere(Path("sweeps/search"), "search"):
+        answer = gantrain(*SEARCH)
     assert answer.code == 2 and "another process runs this search" in answer.err
-    claim.release()
     assert len(trained) == 1 and not Path("sweeps/search/failed").exists()
     assert gantrain(*SEARCH, "hydra.sweeper.n_trials=2").code == 0

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from gantrain.cli import entry
+from gantrain.sweeps import manifest
+from gantrain.sweeps.job import FirstFailure
 from gantrain.sweeps.launchers import slurm, slurm_queue
 from tests.helpers import slurm_stand_in
 from tests.helpers.command_line import TINY
@@ -171,12 +174,45 @@ def test_the_first_failure_cancels_the_others(
     assert code == 2 and "does not wait for its runs and cannot stop them" in said
 
 
+def test_only_jobs_of_this_folder_are_canceled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The record of c came with a sweep of somebody else's, that of d is none."""
+    records = {
+        name: {"job_id": number, "folder": str(folder / number), "submitted": "now"}
+        for name, number, folder in (
+            ("a", "1", tmp_path / ".submitit"),
+            ("b", "2", tmp_path / ".submitit"),
+            ("c", "3", tmp_path / "../other"),
+        )
+    }
+    (tmp_path / "jobs.json").write_text(json.dumps(records | {"d": {"job_id": "4"}}))
+    assert list(manifest.slurm_jobs(tmp_path)) == ["a", "b", "c"]
+    canceled: list[str] = []
+    monkeypatch.setattr(slurm_queue, "cancel", canceled.extend)
+    monkeypatch.setattr(slurm_queue, "states", lambda: {"2": "RUNNING", "3": "RUNNING"})
+    launcher = slurm.Slurm(submitit_folder=str(tmp_path / ".submitit/%j"))
+    jobs = [manifest.Job(name, ()) for name in "abc"]
+    sweep = SimpleNamespace(
+        folder=tmp_path, stop_on_failure=True, grid=True, jobs=lambda: tuple(jobs)
+    )
+    launcher.sweep = cast(Any, sweep)
+    with pytest.raises(FirstFailure):
+        launcher._check_queue(jobs, dict.fromkeys(jobs, 1), {})
+    assert canceled == ["2"]
+    assert f"Not canceled, since their output is not in {tmp_path}/.submitit: 3." in (
+        capsys.readouterr().out
+    )
+
+
 def test_more_jobs_than_an_array_takes(
     gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scontrol = tmp_path / "bin/scontrol"
-    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 3'\n")
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = (null)'\n")
     scontrol.chmod(0o755)
+    assert slurm_queue.max_array_size() is None
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 3'\n")
     assert slurm_queue.max_array_size() == 3
     submitted = []
     monkeypatch.setattr(
@@ -189,3 +225,25 @@ def test_more_jobs_than_an_array_takes(
     submitted.clear()
     assert gantrain(*argv, "seed=0,1,2", "name=few")[0] == 0
     assert submitted == [(3, 1)]
+
+
+@pytest.mark.parametrize(("limit", "share"), [(7, 2), (2, 1)])
+def test_each_part_gets_its_share_of_the_jobs_at_a_time(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: int, share: int
+) -> None:
+    # Takes every array, and runs none
+    (tmp_path / "bin/sbatch").write_text('#!/bin/sh\necho "Submitted batch job $$"\n')
+    asked: list[int] = []
+    monkeypatch.setattr(slurm_queue, "max_array_size", lambda: asked.append(2) or 2)
+    argv = [*RUN, "launcher=slurm_detached", f"hydra.launcher.array_parallelism={limit}"]
+    code, said = gantrain(*argv, "seed=range(0,6)")
+    assert code == 0, said
+    scripts = list(Path("sweeps/s").glob(".submitit/*/*_submission.sh"))
+    options = [line for file in scripts for line in file.read_text().splitlines()]
+    assert options.count(f"#SBATCH --array=0-1%{share}") == 3
+    assert ("3 in all: more than hydra.launcher.array_parallelism=2" in said) == (limit == 2)
+    ids = [job["job_id"] for job in json.loads(Path("sweeps/s/jobs.json").read_text()).values()]
+    monkeypatch.setattr(slurm_queue, "states", lambda: dict.fromkeys(ids, "PENDING"))
+    code, said = gantrain(*argv, "seed=range(0,6)")
+    assert code == 0 and said.count("(pending)") == 6
+    assert asked == [2]  # not when nothing is to be submitted

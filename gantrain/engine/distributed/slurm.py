@@ -31,9 +31,20 @@ def slurm_job_id(environ: Mapping[str, str] | None = None) -> str:
     return env.get("SLURM_JOB_ID", "")
 
 
+def cluster_setting(name: str) -> str:
+    """Return a setting of Slurm's, such as "30" of "KillWait = 30 sec"; "" if it cannot be asked.
+
+    Args:
+        name: as `scontrol show config` writes it.
+    """
+    text = _answer(["scontrol", "show", "config"]) or ""
+    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
+    return match.group(1) if match else ""
+
+
 def kill_wait() -> float:
     """Return the seconds between SIGTERM and SIGKILL to a job; 30, Slurm's default, if unknown."""
-    seconds = re.match(r"\d+", _cluster_setting("KillWait"))
+    seconds = re.match(r"\d+", cluster_setting("KillWait"))
     return float(seconds.group()) if seconds else 30.0
 
 
@@ -45,19 +56,12 @@ def is_gone(job: str) -> bool:
     """
     number, _, cluster = job.partition("@")
     job_id, _, restarts = number.partition(".")
-    if cluster != (os.environ.get("SLURM_CLUSTER_NAME") or _cluster_setting("ClusterName")):
+    if cluster != (os.environ.get("SLURM_CLUSTER_NAME") or cluster_setting("ClusterName")):
         return False
     if job_id == os.environ.get("SLURM_JOB_ID"):  # this one, perhaps before it was requeued
         return int(restarts or 0) < int(os.environ.get("SLURM_RESTART_COUNT", 0))
     text = _answer(["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"])
     return text is not None and not text.strip()
-
-
-def _cluster_setting(name: str) -> str:
-    """Return a setting of Slurm's; "" if it cannot be asked."""
-    text = _answer(["scontrol", "show", "config"]) or ""
-    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
-    return match.group(1) if match else ""
 
 
 def _answer(command: list[str]) -> str | None:

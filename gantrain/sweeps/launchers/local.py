@@ -19,10 +19,10 @@ from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
+from gantrain.io import locks
 from gantrain.runs.directory import RunDirectory
-from gantrain.sweeps import manifest
-from gantrain.sweeps.claims import Claim
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome
+from gantrain.sweeps import claims, manifest
+from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome
 from gantrain.sweeps.launchers.base import OwnLauncher, job_return, print_line
 from gantrain.sweeps.manifest import Job
 
@@ -40,13 +40,13 @@ class RunningJob:
         process: its process.
         slot: index into `Local.slots`.
         started: when, by time.monotonic().
-        claim: the right to run it.
+        claim: the right to run it, see `claims.take`.
     """
 
     process: subprocess.Popen[bytes]
     slot: int
     started: float
-    claim: Claim
+    claim: Path
 
 
 @dataclass
@@ -59,6 +59,7 @@ class JobQueue:
         running: jobs that have been started.
         unfinished: jobs that were stopped, or belong to another process.
         stopping: the largest action that signals have requested.
+        failed: whether a failure has requested it.
     """
 
     waiting: list[Job]
@@ -66,6 +67,7 @@ class JobQueue:
     running: dict[Job, RunningJob] = field(default_factory=dict)
     unfinished: list[Job] = field(default_factory=list)
     stopping: Action = Action.CONTINUE
+    failed: bool = False
 
 
 class Local(OwnLauncher):
@@ -121,17 +123,22 @@ class Local(OwnLauncher):
         except BaseException:  # such as a second Ctrl-C
             for running in queue.running.values():
                 _kill(running.process)
+                locks.release(running.claim)
             raise
         if queue.stopping is Action.REQUEUE:
             print_line(slurm.requeue(signals))
+        if queue.failed:
+            raise FirstFailure
         # A sweeper that chooses by results cannot continue while one is missing.
         if queue.stopping or (queue.unfinished and not self.sweep.grid):
             raise SystemExit(EXIT_STOPPED)
 
     def _start(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:
         folder = self.sweep.folder
-        claim = Claim.take(folder, job.name)
+        claim = claims.take(folder, job.name)
         if claim is None or RunDirectory(folder / job.name).in_use():
+            if claim:
+                locks.release(claim)
             self._skip(queue, job, outcomes)
             return
         manifest.clear_failure(folder, job.name)
@@ -156,7 +163,7 @@ class Local(OwnLauncher):
 
     def _end(self, queue: JobQueue, job: Job, cfg: RunConfig, outcomes: dict[Job, Outcome]) -> None:
         running = queue.running.pop(job)
-        running.claim.release()
+        locks.release(running.claim)
         queue.free_slots.append(running.slot)
         code = running.process.returncode
         duration = _format_duration(time.monotonic() - running.started)
@@ -174,6 +181,7 @@ class Local(OwnLauncher):
             outcomes[job] = self.failure_outcome(job)
         self.print_status(job, outcomes[job].text)
         if self.sweep.stop_on_failure and manifest.read_failure(self.sweep.folder, job.name):
+            queue.failed = True
             self._forward(queue, Action.STOP)
 
     def _skip(self, queue: JobQueue, job: Job, outcomes: dict[Job, Outcome]) -> None:

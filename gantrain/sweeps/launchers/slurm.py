@@ -19,7 +19,7 @@ from gantrain.io.files import write_json
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import manifest
 from gantrain.sweeps.claims import claimed
-from gantrain.sweeps.job import IN_USE, Outcome, finished_outcome, reason
+from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome, reason
 from gantrain.sweeps.launchers import slurm_queue
 from gantrain.sweeps.launchers.base import CommandLine, OwnLauncher, job_return
 from gantrain.sweeps.manifest import Job
@@ -130,16 +130,28 @@ class Slurm(OwnLauncher):
                 outcomes[job] = Outcome(IN_USE, None)
             else:
                 new.append(job)
-        size = max(1, slurm_queue.max_array_size() or len(new))
-        parts = [new[start : start + size] for start in range(0, len(new), size)]
-        if len(parts) > 1:
-            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        parts = self._parts(new)
         for part in parts:  # what is submitted is recorded, also if a later part is rejected
             self._submit(part, len(parts))
         return outcomes
 
+    def _parts(self, jobs: list[Job]) -> list[list[Job]]:
+        """Divide jobs into arrays that the cluster takes, and say so if there are several."""
+        if not jobs:
+            return []
+        size = max(1, slurm_queue.max_array_size() or len(jobs))
+        parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        if len(parts) > 1:
+            print(f"Slurm takes {size} jobs at a time: submitting in {len(parts)} parts.")
+        if len(parts) > (limit := self.options.get("array_parallelism") or len(jobs)):
+            print(
+                f"One run of each part may run at a time, {len(parts)} in all: more than "
+                f"hydra.launcher.array_parallelism={limit}, which Slurm applies to each part."
+            )
+        return parts
+
     def _submit(self, jobs: Sequence[Job], parts: int) -> None:
-        """Submit one of `parts` arrays, which together keep to array_parallelism."""
+        """Submit one of `parts` arrays with its share of array_parallelism, at least one job."""
         import submitit
         from submitit.core.utils import FailedJobError
 
@@ -225,9 +237,17 @@ class Slurm(OwnLauncher):
             outcomes[job] = self.failure_outcome(job)
             self.print_status(job, outcomes[job].text)
             if self.sweep.stop_on_failure:
-                others = [other for other in jobs if other not in outcomes]
-                slurm_queue.cancel([submitted[other.name]["job_id"] for other in others])
-                raise SystemExit(EXIT_STOPPED)
+                self._cancel([submitted[other.name] for other in jobs if other not in outcomes])
+                raise FirstFailure
+
+    def _cancel(self, records: Sequence[dict[str, str]]) -> None:
+        """Cancel jobs of this folder; jobs.json may have come with a sweep of somebody else's."""
+        template = Path(self.options["submitit_folder"]).resolve()
+        home = next(path for path in (template, *template.parents) if "%" not in str(path))
+        own = [r["job_id"] for r in records if Path(r["folder"]).resolve().is_relative_to(home)]
+        slurm_queue.cancel(own)
+        if others := [r["job_id"] for r in records if r["job_id"] not in own]:
+            print(f"Not canceled, since their output is not in {home}: {' '.join(others)}.")
 
     def _result_time(self, job: Job) -> float:
         """Return when the job's result was written; 0: there is none."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import re
 import subprocess
 from collections.abc import Sequence
 
+from gantrain.engine.distributed import slurm
 from gantrain.errors import ConfigError
 
 SQUEUE_TIMEOUT = 30.0  # seconds; a busy controller answers slowly
@@ -35,13 +35,8 @@ def states() -> dict[str, str] | None:
 
 def max_array_size() -> int | None:
     """Return how many jobs an array of this cluster may have; None: Slurm does not say."""
-    command = ["scontrol", "show", "config"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=SQUEUE_TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", result.stdout, re.MULTILINE)
-    return int(found[1]) if found else None
+    size = slurm.cluster_setting("MaxArraySize")
+    return int(size) if size.isdecimal() else None
 
 
 def cancel(jobs: Sequence[str]) -> None:
