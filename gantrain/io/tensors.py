@@ -64,6 +64,8 @@ def foreign_pickle(file: Path) -> str | None:
     Args:
         file: a file of weights, of any kind. Nothing in it is executed.
     """
+    if not file.is_file():  # a pipe may never end
+        return None
     try:
         with file.open("rb") as opened:
             start = opened.read(64)
