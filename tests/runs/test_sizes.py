@@ -81,7 +81,5 @@ def test_crops_are_as_large_as_the_resolution(tmp_path: Path) -> None:
 def test_dcgan_cannot_normalize_one_value() -> None:
     for resolution, batch in (((8, 8), 2), ((8, 16), 1), ((16, 16), 1)):
         DCGAN(ImageSpec({"image": 3}, resolution, 0, batch), g_width=4, d_width=2)
-    with pytest.raises(
-        ConfigError, match=r"2 or more images .* or data\.resolution=16"
-    ):
+    with pytest.raises(ConfigError, match=r"2 or more images .* or data\.resolution=16"):
         DCGAN(ImageSpec({"image": 3}, (8, 8), 0, 1), g_width=4, d_width=2)
