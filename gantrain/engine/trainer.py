@@ -1,7 +1,7 @@
 """The training loop, which every GAN shares: steps, schedules, averages, reports, files."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -91,7 +91,7 @@ class Trainer:
         self.evaluate, self.probe = evaluate, probe
         self.last_evaluation: dict[str, float] = {}
         self._unreported: dict[str, float] = {}  # values of an evaluation for the next report
-        self.early_stopped = False
+        self.early_stopped = self._owing = False
         self.nimg = 0
         self.index = 0
         self.saved_nimg = -1
@@ -158,6 +158,11 @@ class Trainer:
         feed = Feed(self.batches)
         if self.nimg == 0:
             self._show_grid()
+        elif self._owing and self.nimg < self.plan.total:
+            with self._saved_if_it_fails():
+                self._publish(self.nimg - self.plan.batch, self.nimg)
+            self.saved_nimg = 0  # what is saved still owes it
+            self._save()
         # After the grid, which is not training time.
         self._throughput.restart(self.nimg)
         action = Action.CONTINUE
@@ -178,22 +183,17 @@ class Trainer:
                     break
                 self._step(self.to_device(feed.take()))
                 # From the images before the step, because cadences fire when a multiple is crossed.
-                try:
+                with self._saved_if_it_fails():
                     self._maintain(self.nimg - self.plan.batch, self.nimg)
-                except (ConfigError, RuntimeError, MemoryError) as error:
-                    # An evaluation that fails costs no images. (A lack of memory is one rank's.)
-                    alone = self.world.size == 1 and is_exhausted(error)
-                    if alone or isinstance(error, ConfigError):
-                        self._save()
-                    raise
                 self.world.end_warmup()
         finally:
             feed.close()
         is_done = self.nimg >= self.plan.total or self.early_stopped
         # A resumed run that was done before has a checkpoint of these images: report only once
-        if is_done and self.saved_nimg != self.nimg:
-            if not self.early_stopped:
-                self._evaluate()
+        if is_done and (self.saved_nimg != self.nimg or self._owing):
+            with self._saved_if_it_fails():
+                if not self.early_stopped:
+                    self._evaluate()
             if not self.runner.stats.is_empty:  # the images since the last whole tick
                 self._report(with_probe=False)
         if self.nimg or action is not Action.FAIL:
@@ -228,22 +228,35 @@ class Trainer:
 
     def _maintain(self, before: int, now: int) -> None:
         """Do what is due after a step from `before` to `now` images."""
-        plan = self.plan
         self.tracker.progress(now)
-        if crossed(before, now, plan.tick):
-            self._report(with_probe=crossed(before, now, plan.health_every))
-        if now >= plan.total:
-            return  # the end of training evaluates, saves and shows the grid by itself
-        if crossed(before, now, plan.evaluate_every):
+        if crossed(before, now, self.plan.tick):
+            self._report(with_probe=crossed(before, now, self.plan.health_every))
+        if now < self.plan.total:  # the end does all of this by itself
+            self._publish(before, now)
+
+    def _publish(self, before: int, now: int) -> None:
+        if crossed(before, now, self.plan.evaluate_every):
             self._evaluate()
         if self.early_stopped:
             return  # as at the end of the budget
-        if crossed(before, now, plan.grid_every):
+        if crossed(before, now, self.plan.grid_every):
             self._show_grid()
-        if crossed(before, now, plan.snapshot_every):
+        if crossed(before, now, self.plan.snapshot_every):
             self._snapshot()
-        if crossed(before, now, plan.checkpoint_every):
+        if crossed(before, now, self.plan.checkpoint_every):
             self._save()
+
+    @contextmanager
+    def _saved_if_it_fails(self) -> Iterator[None]:
+        """Save the state if what follows a step fails (memory: of a single rank), and owe it."""
+        try:
+            yield
+        except (ConfigError, RuntimeError, MemoryError) as error:
+            if isinstance(error, ConfigError) or (self.world.size == 1 and is_exhausted(error)):
+                self._owing = True
+                self._save()
+            raise
+        self._owing = False
 
     def _report(self, with_probe: bool) -> None:
         # Before anything of this tick is shown or stored: it may come from a bad gradient.
@@ -337,6 +350,7 @@ class Trainer:
             "skipped": self.runner.skipped,
             "measured": [self.last_evaluation, self._unreported],
             "enough": self.early_stopped,
+            "owing": self._owing,
             "ranks": self.world.gather(self._rank_state()),
             "note": self.metadata,
         }
@@ -373,7 +387,7 @@ class Trainer:
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
         self.last_evaluation, self._unreported = state.get("measured", ({}, {}))
-        self.early_stopped = state.get("enough", False)
+        self.early_stopped, self._owing = state.get("enough", False), state.get("owing", False)
         self._scatter_states(ranks)
         if len(ranks) == self.world.size:
             stats = ranks[self.world.rank]["stats"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.feed import Feed
 from gantrain.engine.signals import Action, Interrupted, Signals, handle_signals
+from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError
 from tests.engine.test_trainer import differences, saved, small_cyclegan, trainer
 
@@ -61,7 +62,7 @@ def test_a_signal_ends_a_wait_and_the_batch_comes_later(number: signal.Signals) 
     assert feed.take()["x"] == 7
 
 
-def broken_after(run: object, images: int, error: Exception) -> None:
+def broken_after(run: object, images: int, error: BaseException) -> None:
     stream = run.batches  # type: ignore[attr-defined]
 
     def batches(nimg: int) -> Iterator[dict[str, Tensor]]:
@@ -121,3 +122,50 @@ def test_an_evaluation_that_fails_costs_no_images(tmp_path: Path, error: Excepti
     with pytest.raises(type(error)):
         run.train()
     assert saved(tmp_path) == ["000000.006"]
+
+
+def evaluated_run(folder: Path, fails_at: int) -> tuple[Trainer, list[int], list[int]]:
+    """A trainer with the state in `folder`, if any; what it evaluates; what it snapshots."""
+    options = {"evaluate_every": 6, "snapshot_every": 6, "checkpoint_every": 100}
+    run, _, snapshots = trainer(small_cyclegan(), folder, **options)
+    evaluated: list[int] = []
+
+    def evaluate(nimg: int, G: torch.nn.Module) -> tuple[dict[str, float], bool]:
+        if nimg == fails_at:
+            raise ConfigError("no weights")
+        evaluated.append(nimg)
+        return {"metric": nimg}, False
+
+    run.evaluate = evaluate
+    if found := CheckpointStore(folder, 99).newest():
+        run.load_state_dict(found[1])
+    return run, evaluated, snapshots
+
+
+@pytest.mark.parametrize("failing", [6, 12])  # 12 is the end of the run
+def test_an_evaluation_that_failed_is_done_after_a_resume(tmp_path: Path, failing: int) -> None:
+    straight, every_evaluation, every_snapshot = evaluated_run(tmp_path / "straight", -1)
+    straight.train()
+    first, before, early = evaluated_run(tmp_path / "run", failing)
+    with pytest.raises(ConfigError, match="no weights"):
+        first.train()
+    resumed, after, late = evaluated_run(tmp_path / "run", -1)
+    resumed.train()
+    assert before + after == every_evaluation == [6, 12]
+    assert early + late == every_snapshot == [6, 12]
+    states = [run.state_dict() for run in (straight, resumed)]
+    parts = states[0].keys() if failing == 6 else ["gan", "nimg", "owing"]  # no step, no new lr
+    assert differences(*({key: state[key] for key in parts} for state in states)) == []
+
+
+def test_what_has_been_done_after_a_resume_is_no_longer_owed(tmp_path: Path) -> None:
+    first, _, _ = evaluated_run(tmp_path, 6)
+    with pytest.raises(ConfigError, match="no weights"):
+        first.train()
+    resumed, evaluated, _ = evaluated_run(tmp_path, -1)
+    broken_after(resumed, 0, KeyboardInterrupt())  # before its first step
+    with pytest.raises(KeyboardInterrupt):
+        resumed.train()
+    again, more, _ = evaluated_run(tmp_path, -1)
+    again.train()
+    assert (evaluated, more) == ([6], [12])
