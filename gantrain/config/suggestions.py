@@ -88,6 +88,7 @@ ALIASES = {  # the name in other programs -> our key
 }
 
 MISSPELLED = 0.8  # similarity from which a key of another choice is meant
+NEAR = 0.7  # of a word to a known key, from which the slower search in other choices is left out
 
 
 @dataclass(frozen=True)
@@ -271,9 +272,10 @@ def _intended(key: str, known: Iterable[str]) -> str:
     section, _, last = key.rpartition(".")
     if last in ALIASES:
         return ALIASES[last]
-    enough = max(MISSPELLED, *(_similarity(key, name) for name in known), 0.0)
-    if (section and section not in choices.BUILT) or (not section and enough > MISSPELLED):
+    best_known = max((_similarity(key, name) for name in known), default=0.0)
+    if best_known > NEAR if not section else section not in choices.BUILT:
         return key
+    enough = max(MISSPELLED, best_known)
     possible = [
         f"{group}.{name}"
         for group in ([section] if section else choices.BUILT)
