@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_line import TINY, differences, final_state, gantrain, rows
+from tests.helpers.command_line import (
+    TINY,
+    differences,
+    final_state,
+    finish,
+    gantrain,
+    rows,
+    start,
+)
 from tests.slurm.lab import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
@@ -50,7 +58,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of two ranks that nothing happens to."""
     folder = tmp_path_factory.mktemp("straight-two")
-    gantrain(folder, *SETTINGS, "runtime.devices=2")
+    finish(start(folder, *SETTINGS, "runtime.devices=2"), timeout=400)  # two minutes on some CPUs
     return folder / "runs" / "run"
 
 
