@@ -27,10 +27,11 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import translate
 from gantrain.io.files import unwritable_as_config_error
 from gantrain.ops.value_range import to_float, to_uint8
+from gantrain.pages.explanations import explain
 from gantrain.runs.health import ada_p_bound
 from gantrain.runs.status import Run, read_run
 from gantrain.snapshot import NoSnapshotError
-from gantrain.tracking.console import format_alarm, format_health
+from gantrain.tracking.console import format_alarm, health_figures
 from gantrain.tracking.grids import compose_grid, save_png
 
 MAX_PAIRS = 8  # in the image
@@ -77,8 +78,12 @@ def _print_alarms(run: Run) -> bool:
     probes = [row for row in run.reports if any(key.startswith("health/") for key in row)]
     if probes:
         newest = {key: value for key, value in probes[-1].items() if value is not None}
-        print(f"Latest probe, at {probes[-1]['nimg'] / 1000:g} kimg (see docs/health.md):")
-        print(*(f"  {line}" for line in format_health(newest).split(" · ")), sep="\n")
+        print(f"Latest probe, at {probes[-1]['nimg'] / 1000:g} kimg:")
+        for probe, figures in health_figures(newest).items():
+            print(f"  {probe}")
+            width = max(map(len, figures.values()))
+            for name, text in figures.items():
+                print(f"    {text:{width}}  {explain(f'health/{name}')}")
     else:
         print("No health probes in metrics.jsonl (see tracking.health_every_kimg).")
     active = {key.partition("/")[0] for key in monitor.active()}

@@ -59,20 +59,30 @@ def format_health(values: dict[str, float]) -> str:
     Args:
         values: a report; its signals are called "health/<probe>/<signal>".
     """
+    probes = health_figures(values).items()
+    return " · ".join(f"{probe}: {', '.join(figures.values())}" for probe, figures in probes)
+
+
+def health_figures(values: dict[str, float]) -> dict[str, dict[str, str]]:
+    """Return {probe: {signal, or "logits" for D's mean logits: its name and value as a text}}.
+
+    Args:
+        values: see `format_health`.
+    """
     probes: dict[str, dict[str, float]] = {}
     for key, value in values.items():
         if key.startswith("health/"):
             _, probe, name = key.split("/")
             probes.setdefault(probe, {})[name] = value
-    return " · ".join(f"{probe}: {_format_signals(signals)}" for probe, signals in probes.items())
+    return {probe: _figures(signals) for probe, signals in probes.items()}
 
 
-def _format_signals(signals: dict[str, float]) -> str:
+def _figures(signals: dict[str, float]) -> dict[str, str]:
     logits = [signals[f"logit_{name}"] for name in LOGITS if f"logit_{name}" in signals]
     labels = "/".join(LOGITS[: len(logits)])
     means = "/".join(f"{value:.2f}" for value in logits)
-    others = [f"{name} {signals[name]:.2f}" for name in SIGNALS if name in signals]
-    return ", ".join([f"D {labels} {means}", *others])
+    others = {name: f"{name} {signals[name]:.2f}" for name in SIGNALS if name in signals}
+    return {"logits": f"D {labels} {means}", **others}
 
 
 def format_alarm(nimg: int, event: Event) -> str:

@@ -1,6 +1,7 @@
 """Health as a user sees it: lines, events, and gantrain doctor."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ def test_ranks_see_the_same(home: Path) -> None:
 def test_a_healthy_run(home: Path) -> None:
     said = gantrain(home, "doctor", "run=runs/whole", "samples=6", "device=cpu")
     assert "Latest probe, at 0.012 kimg" in said and "No alarms." in said
+    figures = [line for line in said.splitlines() if line.startswith("    ")]
+    assert len(figures) > 4 and all("  " in line.strip() for line in figures)  # each has its note
+    assert re.search(
+        r"^    diversity \d\.\d\d +how much fakes differ, .* near 1 is good$", said, re.M
+    )
     assert "a to b: 0 of 6 are nearer to a training image than" in said
     assert "of 8 held-out images, and" in said and "(50% is normal): nothing suspicious." in said
     width, height = Image.open(home / "runs/whole/doctor.png").size
