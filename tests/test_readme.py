@@ -153,7 +153,7 @@ def small(command: str) -> list[str]:
     """The command's words, then what makes it small (the last setting of a key wins)."""
     words = shlex.split(command)[1:]
     if any(word.startswith("resume=runs/") for word in words):
-        return [*words, "train.kimg=0.008"]  # the run as it was begun: already small
+        return [*words, "train.epochs=null", "train.kimg=0.008"]  # the run as it was begun: small
     if words[0] in (
         "generate",
         "translate",
