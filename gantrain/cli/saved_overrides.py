@@ -11,10 +11,14 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gantrain.config.overrides import hydra_quote, key_of, quote
 from gantrain.errors import ConfigError, format_value
 from gantrain.io.plain_files import load_yaml
+
+if TYPE_CHECKING:
+    from gantrain.config import compose
 
 SAVED = "overrides.yaml"
 ONE_START_ONLY = {"resume", "resume_force", "init_from"}  # they concern one start, not the run
@@ -44,13 +48,15 @@ def prepend_saved(overrides: list[str], config_dir: str | None = None) -> list[s
     text = values[-1].strip("'\"") if values else ""
     if text in ("", "auto", "null"):
         return overrides
+    from gantrain.config import compose
+
     folder = Path(text)
     saved = _saved(folder)
     kept = [text for text in saved if key_of(text) not in ONE_START_ONLY]
-    file = folder / SAVED
-    if _chooses_foreign(kept, config_dir):
+    file, source = folder / SAVED, compose.config_loader(config_dir)
+    if _chooses_foreign(kept, source):
         file, kept = folder / "config.yaml", [*_recorded_values(folder)]
-    if problems := [*_problems(kept, file, config_dir)]:
+    if problems := [*_problems(kept, file, source)]:
         raise ConfigError(*problems)
     typed = {key_of(text) for text in overrides}
     return [*_placed(kept, folder, typed), *overrides]
@@ -96,15 +102,13 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _problems(saved: list[str], file: Path, config_dir: str | None) -> Iterator[str]:
+def _problems(saved: list[str], file: Path, source: compose.Loader) -> Iterator[str]:
     """Yield a sentence for each saved override that is not a setting of gantrain's own config."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from gantrain.config import compose
     from gantrain.config.train import settings_names
 
-    source = compose.config_loader(config_dir)
-    groups = {name for name in source.list_groups("") if name != "hydra"}
+    groups = _groups(source)
     parser = OverridesParser.create(config_loader=source)
     for text in saved:
         if why := _refusal(text, groups, settings_names(), parser):
@@ -115,12 +119,13 @@ def _problems(saved: list[str], file: Path, config_dir: str | None) -> Iterator[
             )
 
 
-def _chooses_foreign(saved: list[str], config_dir: str | None) -> bool:
-    """Return whether a choice needs a folder of configs that is not given, as of a plug-in GAN."""
-    from gantrain.config import compose
+def _groups(source: compose.Loader) -> set[str]:
+    return {name for name in source.list_groups("") if name != "hydra"}
 
-    source = compose.config_loader(config_dir)
-    groups = {name for name in source.list_groups("") if name != "hydra"}
+
+def _chooses_foreign(saved: list[str], source: compose.Loader) -> bool:
+    """Return whether a choice needs a folder of configs that is not given, as of a plug-in GAN."""
+    groups = _groups(source)
     pairs = (text.lstrip("+").partition("=") for text in saved)
     return any(
         group in groups

@@ -92,8 +92,8 @@ class RunDirectory:
             return True
         if not self.path.is_dir():
             return False
-        was_run = self._never_saved()
-        return all(_is_leftover(path, was_run) for path in self.path.iterdir())
+        never_saved = self._never_saved()
+        return all(_is_leftover(path, never_saved) for path in self.path.iterdir())
 
     def _never_saved(self) -> bool:
         """Return whether this was a run that got to no checkpoint; one may also be lost since."""
@@ -127,9 +127,7 @@ class RunDirectory:
         Raises:
             ConfigError: a file or folder of the run is a symbolic link to a place outside.
         """
-        refuse_special_files(
-            self.path, "checkpoints", "snapshots", "grids", "tensorboard", "generated"
-        )
+        refuse_special_files(self.path, *FOLDERS, "generated")
 
     def remove_leftovers(self) -> None:
         """Delete what interrupted saves of a training left; only the holder of the lock may.
@@ -247,17 +245,23 @@ class RunDirectory:
             write_text(file, "".join(lines))
 
 
-def _is_leftover(path: Path, was_run: bool) -> bool:
-    """Return whether a start may remove a file or folder: a run without checkpoints wrote it."""
+def _is_leftover(path: Path, never_saved: bool) -> bool:
+    """Return whether a start may remove a file or folder of a run directory.
+
+    Args:
+        path: the file or folder.
+        never_saved: whether the directory is that of a run without checkpoints, which may leave
+            more than a start that failed.
+    """
     name = path.name
     if path.is_symlink():
         return False
     if path.is_dir():
-        ours = was_run and name in FOLDERS
+        ours = never_saved and name in FOLDERS
         return ours and all(
             _is_temporary(file) or fnmatchcase(file.name, FOLDERS[name]) for file in path.iterdir()
         )
-    if not was_run:
+    if not never_saved:
         return _is_temporary(path) or name in WRITTEN_BEFORE_CONFIG
     recorded = path.suffix == ".yaml" and name.partition(".")[0] in ("config", "overrides")
     known = (*WRITTEN_BEFORE_CONFIG, *WRITTEN_BEFORE_CHECKPOINT)
