@@ -113,8 +113,8 @@ STUBBORN = """
 import os, signal, sys, time
 from gantrain.cli import session
 def command():
-    print("here", flush=True)
     try:
+        print("here", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         time.sleep(60)
