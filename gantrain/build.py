@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
+from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.engine.threads import use_threads
 from gantrain.errors import ConfigError
-from gantrain.gans.base import GAN, ImageSpec, networks_of
+from gantrain.gans.base import GAN, ImageSpec
 from gantrain.inference.labels import label_text
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
+from gantrain.io.cache import cache_home
 from gantrain.io.plain_files import load_yaml
 
 MAX_LABELS = 20_000  # that are looked at for the rows of a grid
@@ -92,6 +95,11 @@ def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -
             f"runtime.precision=tf32 works on NVIDIA GPUs only, and this run is on {device.type}: "
             "use runtime.precision=auto."
         )
+    if runtime.cuda_graphs and device.type != "cuda":
+        raise ConfigError(
+            f"runtime.cuda_graphs=true works on NVIDIA and AMD GPUs only, and this run is on "
+            f"{device.type}: use runtime.cuda_graphs=false."
+        )
     if runtime.deterministic:  # cuBLAS requires it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.type == "cuda":
@@ -135,15 +143,29 @@ def check_devices(runtime: RuntimeConfig) -> None:
 
 
 def prepare_networks(gan: GAN, runtime: RuntimeConfig, device: torch.device) -> None:
-    """Move the networks to the device, set their memory layout and compile them if requested."""
+    """Move the networks to the device and set their memory layout."""
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     gan.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def make_recorded(
+    gan: GAN, runtime: RuntimeConfig, say: Callable[[str], None], backend: str = "inductor"
+) -> RecordedPhases | None:
+    """Return the phases as compiled functions or CUDA graphs; None if the config wants neither.
+
+    Args:
+        gan: the model, on its device.
+        runtime: the section of the config.
+        say: receives sentences about what is compiled.
+        backend: what torch.compile compiles with.
+    """
+    if not (runtime.compile or runtime.cuda_graphs):
+        return None
     if runtime.compile:
-        for player in ("G", "D"):
-            for network in networks_of(getattr(gan, player), player).values():
-                parts = getattr(network, "parts", None)
-                for part in parts() if parts else [network]:
-                    part.compile()
+        # Torch's own default is a folder in /tmp, which the next machine or reboot lacks.
+        folder = os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_home() / "compiled"))
+        say(f"Compiling the phases, which takes minutes; what is compiled is kept in {folder}.")
+    return RecordedPhases(gan, runtime.compile, runtime.cuda_graphs, say, backend)
 
 
 def microbatch_size(train: TrainConfig, ranks: int) -> int:

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from gantrain.build import prepare_networks
+from gantrain.build import make_recorded, prepare_networks
 from gantrain.config.train import RuntimeConfig
 from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.optim import build_optimizers
@@ -37,18 +37,23 @@ from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.ops import bias_act, fir, modulated_conv
 
-Row = tuple[str, str, str, bool]  # name, mode, precision, compile
+Row = tuple[str, str, str, tuple[str, ...]]  # name, mode, precision, flags
 ROWS: list[Row] = [
-    ("reference fp32", "reference", "fp32", False),
-    ("fast fp32", "fast", "fp32", False),
-    ("reference bf16", "reference", "bf16", False),
-    ("fast bf16", "fast", "bf16", False),
+    ("reference fp32", "reference", "fp32", ()),
+    ("fast fp32", "fast", "fp32", ()),
+    ("reference bf16", "reference", "bf16", ()),
+    ("fast bf16", "fast", "bf16", ()),
 ]
 COMPILED: list[Row] = [
-    ("fast fp32 compiled", "fast", "fp32", True),
-    ("fast bf16 compiled", "fast", "bf16", True),
+    ("fast fp32 compiled", "fast", "fp32", ("--compile",)),
+    ("fast bf16 compiled", "fast", "bf16", ("--compile",)),
 ]
-TF32: list[Row] = [("fast tf32", "fast", "tf32", False)]
+GRAPHS: list[Row] = [
+    ("fast tf32 graphs", "fast", "tf32", ("--graphs",)),
+    ("fast bf16 graphs", "fast", "bf16", ("--graphs",)),
+    ("fast bf16 compiled, graphs", "fast", "bf16", ("--compile", "--graphs")),
+]
+TF32: list[Row] = [("fast tf32", "fast", "tf32", ())]
 BETAS = {"cyclegan": (0.5, 0.999), "stylegan": (0.0, 0.99), "dcgan": (0.5, 0.999)}
 SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "dcgan": [32]}
 BATCH = {"cyclegan": 1, "stylegan": 8, "dcgan": 128}
@@ -98,6 +103,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         lock_timeout=0,
         precision=args.precision,
         compile=args.compile,
+        cuda_graphs=args.graphs,
         channels_last=False,
         workers=0,
         deterministic=False,
@@ -106,7 +112,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     prepare_networks(gan, runtime, device)
     fused = args.mode == "fast" and device.type != "mps"
     settings = {"lr": 2e-4, "betas": BETAS[args.model], "fused": fused}
-    runner = PhaseRunner(gan, build_optimizers(gan, torch.optim.Adam, settings), precision, "halt")
+    optimizers = build_optimizers(gan, torch.optim.Adam, settings)
+    recorded = make_recorded(gan, runtime, lambda line: print(line, file=sys.stderr))
+    runner = PhaseRunner(gan, optimizers, precision, "halt", recorded=recorded)
     phases = runner.phases
     shape = (args.batch, 3, args.size, args.size)
     batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
@@ -127,9 +135,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
     """Run `measure` in a new process."""
-    _, mode, precision, compiled = row
+    _, mode, precision, flags = row
     command = [sys.executable, __file__, "--worker", "--size", str(size), "--mode", mode]
-    command += ["--precision", precision, *(["--compile"] if compiled else [])]
+    command += ["--precision", precision, *flags]
     for name in ("model", "steps", "batch", "width", "device"):
         command += [f"--{name}", str(getattr(args, name))]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -142,6 +150,7 @@ def run_all(args: argparse.Namespace) -> None:
     """Run all rows and print the table."""
     device = pick_device(args.device)
     rows = [*ROWS, *(TF32 if device.type == "cuda" else []), *(COMPILED if args.compile else [])]
+    rows += GRAPHS if args.graphs else []
     if args.model == "dcgan":
         rows = [row for row in rows if row[1] == "fast"]
     print(f"{_machine(device)}; torch {torch.__version__}; {torch.get_num_threads()} threads")
@@ -209,6 +218,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=0, help="0: as published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
+    parser.add_argument("--graphs", action="store_true", help="also rows with CUDA graphs")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--mode", help=argparse.SUPPRESS)

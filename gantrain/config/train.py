@@ -137,6 +137,7 @@ class RuntimeConfig:
     lock_timeout: NotNegative
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
+    cuda_graphs: bool
     channels_last: bool
     workers: Count | None
     deterministic: bool

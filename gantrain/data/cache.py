@@ -16,6 +16,7 @@ import PIL
 
 from gantrain.data.archive import ImageFile
 from gantrain.errors import ConfigError
+from gantrain.io.cache import cache_home
 
 CacheMode = Literal["auto", "memory", "disk", "none"]
 Shape = tuple[int, int, int]  # (height, width, channels)
@@ -148,7 +149,7 @@ class DiskWriter:
 
 def cache_folder(cache_dir: str | None) -> Path:
     """Return `cache_dir`, or $GANTRAIN_CACHE, or ~/.cache/gantrain, without creating it."""
-    return Path(cache_dir or os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain").expanduser()
+    return Path(cache_dir).expanduser() if cache_dir else cache_home()
 
 
 def cache_key(settings: list[object], files: Sequence[ImageFile]) -> str:

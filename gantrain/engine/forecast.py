@@ -4,9 +4,8 @@ import copy
 import time
 from contextlib import nullcontext
 
-import torch
-
 from gantrain.engine import seeding
+from gantrain.engine.gradients import backpropagate, with_prepared
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, Step
 
@@ -23,20 +22,15 @@ def seconds_per_image(gan: GAN, images: Batch, precision: Precision) -> float:
         images: a small batch for one microbatch.
         precision: the device, and autocast for forward passes.
     """
-    twin, batch, seconds = copy.deepcopy(gan), dict(images), 0.0
+    twin, batch, step, seconds = copy.deepcopy(gan), images, Step(0, 0), 0.0
     with seeding.stream(0, "forecast"):
         for phase in twin.phases():
             start = time.perf_counter()
             for name in ("G", "D"):
                 getattr(twin, name).requires_grad_(name == phase.player)
-            losses = phase.losses(batch, Step(0, 0))
-            while True:
-                with nullcontext() if phase.full_precision else precision.autocast():
-                    terms = next(losses, None)
-                if terms is None:
-                    break
-                if with_gradient := [x for x in terms.values() if x.requires_grad]:
-                    torch.stack(with_gradient).sum().backward()
+            forward = nullcontext if phase.full_precision else precision.autocast
+            batch = with_prepared(phase, batch, step)
+            backpropagate(phase, batch, step, 1.0, forward)
             seconds += (time.perf_counter() - start) / phase.interval
     return seconds / len(next(iter(images.values())))
 

@@ -1,8 +1,8 @@
-"""One optimizer step of one player: accumulate, check, step. Only this module calls backward."""
+"""One optimizer step of one player: accumulate, check, step."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from contextlib import nullcontext
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +10,9 @@ from torch.optim import Optimizer
 
 from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
+from gantrain.engine.gradients import Context, backpropagate, with_prepared
 from gantrain.engine.precision import Precision
+from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.tracking.stats import Stats
@@ -56,6 +58,7 @@ class PhaseRunner:
             CPU; elsewhere the first such step is recorded on the device and raised by `check`.
         seed: the seed of the run.
         world: the ranks that train together; None: this process alone.
+        recorded: runs the phases compiled or as CUDA graphs; None: they run as they are.
 
     Attributes:
         check_immediately: check every gradient before it is used, and trace what is not finite.
@@ -72,13 +75,15 @@ class PhaseRunner:
         on_nonfinite: OnNonfinite,
         seed: int = 0,
         world: World | None = None,
+        recorded: RecordedPhases | None = None,
     ) -> None:
         self.gan, self.optimizers, self.precision = gan, optimizers, precision
+        self.recorded = recorded
         self.on_nonfinite, self.seed, self.world = on_nonfinite, seed, world or World()
         self.check_immediately = precision.device.type == "cpu" or on_nonfinite == "skip"
         self.nonfinite_origins: list[tuple[int, str, str]] = []
         self._traces = 0
-        self._tracing = False
+        self._tracing = self._is_ready = False
         self.phases = gan.phases()
         self.stats = Stats()
         self.skipped = 0
@@ -97,6 +102,9 @@ class PhaseRunner:
         for phase in self.phases:
             if step.index % phase.interval == 0:
                 self._run_phase(phase, microbatches, step)
+            elif self.recorded and not self._is_ready:
+                self._record(phase, microbatches, step)
+        self._is_ready = True
 
     def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
         for name in self.optimizers:  # the graph of a phase must not reach the other player
@@ -140,30 +148,36 @@ class PhaseRunner:
 
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
         """Add share * interval * gradient of every dict of losses that the phase yields."""
-        losses = phase.losses(batch, step)
-        # Compiled code has no double backward, and hides its operations from NonFiniteWatch.
-        stance = "force_eager" if phase.double_backward or self._tracing else "default"
-        while True:
-            with torch.compiler.set_stance(stance), self._context(phase):
-                # The code between two yields runs here, under the autocast of its phase.
-                terms = next(losses, None)
-            if terms is None:
-                return
-            if not terms:
-                continue
-            for name, value in terms.items():
-                kind = "loss" if value.requires_grad else "score"
-                self.stats.add(f"{kind}/{phase.name}/{name}", value, share)
-            with_gradient = [value for value in terms.values() if value.requires_grad]
-            if with_gradient:
-                # Every k-th step times k, so that a lazy phase has the same weight over time.
-                # Weighted by its share, the sum over microbatches and ranks is the mean over the
-                # batch.
-                weight = share * (phase.interval if phase.lazy else 1)
-                (torch.stack(with_gradient).sum() * weight).backward()
+        weight, forward = self._weight(phase, share), self._forward_context(phase)
+        entries = with_prepared(phase, batch, step)
+        prepared = entries.keys() - batch.keys()
+        if self.recorded and not self._tracing:
+            values = self.recorded.run(phase, entries, weight, forward)
+        else:
+            values = backpropagate(phase, entries, step, weight, forward)
+        batch.update({name: x for name, x in entries.items() if name not in prepared})
+        for name, value in values:
+            self.stats.add(name, value, share)
 
-    def _context(self, phase: Phase) -> AbstractContextManager[Any]:
-        return nullcontext() if phase.full_precision else self.precision.autocast()
+    def _record(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
+        """Record a phase that is due later: between steps, ranks do not wait for a compiler."""
+        assert self.recorded
+        images = sum(_image_count(batch) for batch in microbatches) * self.world.size
+        restore = nan_tracing.save_state(self.gan)
+        with seeding.state_kept():
+            for batch in microbatches:
+                weight = self._weight(phase, _image_count(batch) / images)
+                entries = with_prepared(phase, batch, step)
+                self.recorded.record(phase, entries, weight, self._forward_context(phase))
+        restore()
+
+    def _weight(self, phase: Phase, share: float) -> float:
+        # Every k-th step times k, so that a lazy phase has the same weight over time. Weighted by
+        # its share, the sum over microbatches and ranks is the mean over the batch.
+        return share * (phase.interval if phase.lazy else 1)
+
+    def _forward_context(self, phase: Phase) -> Context:
+        return nullcontext if phase.full_precision else self.precision.autocast
 
     def _descend(self, phase: Phase, step: Step) -> Tensor | None:
         """Take the optimizer step, unless the gradient was checked and is not finite.

@@ -41,10 +41,17 @@ def stream(seed: int, name: str, step: int = 0) -> Iterator[None]:
         name: of the stream, such as `PREVIEW`.
         step: index of the optimizer step; 0 gives the same numbers at every step.
     """
+    with state_kept():
+        seed_all(seed, name, step)
+        yield
+
+
+@contextmanager
+def state_kept() -> Iterator[None]:
+    """Restore the state of torch's generators after the block."""
     generators = [g for g in (torch.default_generator, _gpu_generator()) if g]
     states = [generator.get_state() for generator in generators]
     try:
-        seed_all(seed, name, step)
         yield
     finally:
         for generator, state in zip(generators, states, strict=True):

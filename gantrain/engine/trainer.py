@@ -20,6 +20,7 @@ from gantrain.engine.optim import restore_optimizer, set_lr
 from gantrain.engine.phase import NonFiniteGradient, PhaseRunner
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.engine.reporting import Evaluate, Probe, Tracker
 from gantrain.engine.signals import Action
 from gantrain.engine.timing import Throughput, crossed
@@ -49,6 +50,7 @@ class Trainer:
         metadata: plain values stored in every checkpoint (config, versions).
         world: the ranks that train together, of which rank 0 reports and writes; None: this
             process alone.
+        recorded: runs the phases compiled or as CUDA graphs; None: they run as they are.
 
     Attributes:
         last_evaluation: the values of the last evaluation.
@@ -74,6 +76,7 @@ class Trainer:
         channels_last: bool = False,
         metadata: dict[str, Any] | None = None,
         world: World | None = None,
+        recorded: RecordedPhases | None = None,
     ) -> None:
         self.gan, self.optimizers, self.precision, self.plan = gan, optimizers, precision, plan
         self.batches, self.tracker = batches, tracker
@@ -84,7 +87,7 @@ class Trainer:
         self.preview = None if preview is None else self.to_device(preview)
         self.ema = EMA(gan.G, plan.ema_half_life, plan.ema_rampup) if plan.ema_half_life else None
         self.runner = PhaseRunner(
-            gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world
+            gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world, recorded
         )
         # No saved states yet: this sets each rank's share of the pools.
         self._scatter_states([])

@@ -51,6 +51,10 @@ class ImageSpec:
         return size, channels, self.label_dim, self.label_scale
 
 
+def _nothing(batch: Batch, step: Step) -> Batch:
+    return {}
+
+
 @dataclass(frozen=True)
 class Phase:
     """One kind of update: `player` descends `losses` once every `interval` steps.
@@ -60,17 +64,22 @@ class Phase:
     entry without a gradient is only logged, as "score/<phase>/<name>". Code after a yield runs
     after that backward, so graphs of two yields must not share nodes. A phase may leave detached
     tensors in the batch for later phases of the same step.
+
+    `prepare` runs before `losses` and returns entries of the batch for them alone: all that depends
+    on the step, on random numbers drawn on the host, or on plain Python state. So the losses are
+    the same operations in every step, and can be compiled or captured as a CUDA graph. A choice
+    between two kinds of losses is made by which entries there are.
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
     player: str  # "G" or "D": attribute of the GAN and key of its optimizer
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
     interval: int = 1  # > 1: every so many steps only
-    double_backward: bool = False  # create_graph inside: the engine runs it uncompiled
     full_precision: bool = False  # a penalty: the engine runs it outside autocast
     # Of interval > 1: lazy regularization, whose loss the engine multiplies by the interval. False:
     # a player that just steps less often, such as a generator after every n-th step of its critic.
     lazy: bool = True
+    prepare: Callable[[Batch, Step], Batch] = _nothing
 
 
 class GAN(nn.Module):

@@ -99,9 +99,8 @@ class CycleGAN(GAN):
 
     def phases(self) -> list[Phase]:
         """Return G's phase, then D's on the fakes that G has left in the batch."""
-        # The gradient penalty differentiates D twice, which compiled code does not support.
-        D = Phase("D", "D", self.discriminator_losses, double_backward=self.gp_weight > 0)
-        return [Phase("G", "G", self.generator_losses), D]
+        G = Phase("G", "G", self.generator_losses, prepare=self.prepare_weights)
+        return [G, Phase("D", "D", self.discriminator_losses, prepare=self.query_pools)]
 
     def weights(self, nimg: int) -> LossWeights:
         """Return the weights after `nimg` images; that of identity includes lambda_cycle."""
@@ -111,6 +110,16 @@ class CycleGAN(GAN):
         identity = value_at(self.lambda_identity, nimg)
         return LossWeights(adversarial, cycle, cycle * identity)
 
+    def prepare_weights(self, batch: Batch, step: Step) -> Batch:
+        """Return "weight_<loss>", a scalar, of each loss whose weight is not 0."""
+        weights = self.weights(step.nimg)._asdict()
+        return {f"weight_{k}": batch["a"].new_full((), w) for k, w in weights.items() if w > 0}
+
+    def query_pools(self, batch: Batch, step: Step) -> Batch:
+        """Return "shown_b" and "shown_a", the fakes that D sees, see `ImagePool`."""
+        # The fakes are those of this step's G phase, before G was updated.
+        return {f"shown_{d}": self.pool[d](batch[f"fake_{d}"]) for d in ("b", "a")}
+
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """Yield the weighted losses of both generators.
 
@@ -118,28 +127,27 @@ class CycleGAN(GAN):
         + w_cyc [|G_ba(G_ab(a)) - a|_1 + |G_ab(G_ba(b)) - b|_1]        (eq. 2)
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """
-        w = self.weights(step.nimg)
+        adversarial, cycle, identity = (batch.get(f"weight_{k}") for k in LossWeights._fields)
         # Translations whose losses have no weight are not computed at all.
-        images = self.translate(self.G, batch, cycle=w.cycle > 0, identity=w.identity > 0)
+        has_cycle, has_identity = cycle is not None, identity is not None
+        images = self.translate(self.G, batch, cycle=has_cycle, identity=has_identity)
         losses = {}
         for domain in ("b", "a"):
             fake, real = images[f"fake_{domain}"], batch[domain]
             batch[f"fake_{domain}"] = fake.detach()  # for D's phase of this step
-            if w.adversarial > 0:
-                adversarial = self.loss.generator(self.D[domain](fake))
-                losses[f"adversarial_{domain}"] = w.adversarial * adversarial
-            if w.cycle > 0:
-                losses[f"cycle_{domain}"] = w.cycle * l1(images[f"cycle_{domain}"], real)
-            if w.identity > 0:
-                losses[f"identity_{domain}"] = w.identity * l1(images[f"identity_{domain}"], real)
+            if adversarial is not None:
+                game = self.loss.generator(self.D[domain](fake))
+                losses[f"adversarial_{domain}"] = adversarial * game
+            if cycle is not None:
+                losses[f"cycle_{domain}"] = cycle * l1(images[f"cycle_{domain}"], real)
+            if identity is not None:
+                losses[f"identity_{domain}"] = identity * l1(images[f"identity_{domain}"], real)
         yield losses
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_D = 1/2 [real(D(x)) + fake(D(pool(G(y))))] (+ gp_weight * penalty), for each domain."""
         for domain in ("b", "a"):
-            D, real = self.D[domain], batch[domain]
-            # The fakes are those of this step's G phase, before G was updated.
-            fake = self.pool[domain](batch[f"fake_{domain}"])
+            D, real, fake = self.D[domain], batch[domain], batch[f"shown_{domain}"]
             if self.batched and real.shape == fake.shape:
                 real_logits, fake_logits = D(torch.cat([real, fake])).chunk(2)
             else:

@@ -50,24 +50,24 @@ class LatentCycle:
         )
         return {"E": encoder}
 
-    def losses(
-        self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor, step: Step
-    ) -> dict[str, Tensor]:
+    def is_due(self, step: Step) -> bool:
+        """Return whether the losses have started."""
+        return step.nimg >= self.start_nimg and bool(self.lambda_latent or self.lambda_image)
+
+    def losses(self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1.
 
         Args:
-            G: ModuleDict with "G" and, if there is an encoder, "E".
+            G: ModuleDict with "G" and "E".
             ws: [N, num_ws, w_dim].
             fake: G(ws) with its graph, [N, C, H, W].
             real: [N, C, H, W] in [-1, 1].
-            step: training progress, compared with the start of the losses.
 
         Returns:
-            Weighted scalar losses by name; empty before the start and without an encoder.
+            Weighted scalar losses by name.
         """
         losses: dict[str, Tensor] = {}
-        if not isinstance(G, nn.ModuleDict) or "E" not in G or step.nimg < self.start_nimg:
-            return losses
+        assert isinstance(G, nn.ModuleDict)
         if self.lambda_latent:
             # Detached: through the target, the mapping could lower the loss by shrinking w.
             error = at_least_float32(G["E"](fake)) - at_least_float32(ws).detach()

@@ -20,17 +20,27 @@ def sample_z(count: int, z_dim: int, device: torch.device) -> Tensor:
     return torch.randn(count, z_dim, device=device)
 
 
-def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: float) -> Tensor:
-    """Draw ws; with probability `mixing_prob` they come from a second z from some layer on.
+def draw_cutoff(num_ws: int, mixing_prob: float) -> Batch:
+    """Draw where style mixing begins: with probability `mixing_prob` at a layer from 1 on.
 
-    As in the reference, one coin and one cutoff layer serve the whole batch. Both are drawn on the
-    host, so nothing waits for the device. Only the first mapping updates w_avg.
+    As in the reference, one coin and one cutoff serve the whole batch. They are drawn on the host.
+
+    Returns:
+        {"cutoff": an integer, num_ws for no mixing}; {} if there is never any.
+    """
+    if mixing_prob == 0 or num_ws == 1:
+        return {}
+    cutoff = torch.randint(1, num_ws, ())  # the first layer keeps its own w
+    return {"cutoff": torch.where(torch.rand(()) < mixing_prob, cutoff, num_ws)}
+
+
+def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int) -> Tensor:
+    """Draw ws, from the batch's "cutoff" on from a second z. Only the first mapping moves w_avg.
 
     Args:
         G: the generator, whose mapping network is used.
-        batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
+        batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim] and "cutoff".
         count: number of latents, at most N; they take the first `count` labels.
-        mixing_prob: probability of style mixing in [0, 1].
 
     Returns:
         [count, num_ws, w_dim].
@@ -39,12 +49,11 @@ def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int, mixing_prob: floa
     # Labels of real images: D sees fakes and real images under the same distribution of labels.
     c = None if c is None else c[:count]
     ws = G.mapping(sample_z(count, G.z_dim, device), c, update_w_avg=True)
-    if mixing_prob > 0 and G.num_ws > 1:
-        # From 1 on, so that at least the first layer keeps its own w.
-        cutoff = int(torch.randint(1, G.num_ws, ()))
-        if torch.rand(()) < mixing_prob:
-            other = G.mapping(sample_z(count, G.z_dim, device), c)
-            ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
+    if "cutoff" in batch:
+        # Without a branch on its value: the same operations in every step.
+        other = G.mapping(sample_z(count, G.z_dim, device), c)
+        keeps = torch.arange(G.num_ws, device=device) < batch["cutoff"]
+        ws = torch.where(keeps[:, None], ws, other)
     return ws
 
 

@@ -17,7 +17,7 @@ from gantrain.augment.ada import ADA
 from gantrain.augment.pipe import AugmentPipe, Spec
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.latent_cycle import LatentCycle
-from gantrain.gans.latents import generator_of, preview_columns, sample_ws
+from gantrain.gans.latents import draw_cutoff, generator_of, preview_columns, sample_ws
 from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -122,18 +122,26 @@ class StyleGAN(GAN):
 
     def phases(self) -> list[Phase]:
         """Return G, its path length penalty, D and its R1; a penalty of weight 0 is left out."""
-        G = Phase("G", "G", self.generator_losses)
-        D = Phase("D", "D", self.discriminator_losses, double_backward=self.is_critic)
-        pl = Phase("G_pl", "G", self.path_length, self.pl.interval, True, full_precision=True)
-        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1.interval, True, full_precision=True)
+        G = Phase("G", "G", self.generator_losses, prepare=self.prepare)
+        D = Phase("D", "D", self.discriminator_losses, prepare=self.prepare)
+        lazy = {"full_precision": True, "prepare": self.prepare}
+        pl = Phase("G_pl", "G", self.path_length, self.pl.interval, **lazy)
+        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1.interval, **lazy)
         of_g = [G, pl] if self.pl.weight > 0 else [G]
         of_d = [D, r1] if self.r1.weight > 0 else [D]
         return of_g + of_d
 
+    def prepare(self, batch: Batch, step: Step) -> Batch:
+        """Return the draws of style mixing, and "cycle" once the latent cycle has started."""
+        entries = draw_cutoff(generator_of(self.G).num_ws, self.style_mixing_prob)
+        if self.cycle.is_due(step):
+            entries["cycle"] = torch.ones(())
+        return entries
+
     def sample_fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
         """(ws, G(ws)) for the first 1 / share of the batch, at least for one image."""
         count, G = max(1, len(batch["image"]) // share), generator_of(self.G)
-        ws = sample_ws(G, batch, count, self.style_mixing_prob)
+        ws = sample_ws(G, batch, count)
         return ws, G.synthesis(ws, noise_mode=self.noise)
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
@@ -144,7 +152,9 @@ class StyleGAN(GAN):
         """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)."""
         ws, fake = self.sample_fakes(batch)
         losses = {"adversarial": self.loss.generator(self.judge(fake, batch))}
-        yield losses | self.cycle.losses(self.G, ws, fake, batch["image"], step)
+        if "cycle" in batch:
+            losses |= self.cycle.losses(self.G, ws, fake, batch["image"])
+        yield losses
 
     def path_length(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_pl = w E[(||J_w^T y|| - a)^2],  y ~ N(0, I / HW),  a <- a + 0.01 (E||J_w^T y|| - a)."""

@@ -54,7 +54,7 @@ class HealthProbe:
     def __call__(self) -> dict[str, float]:
         """Return the signals as "<probe>/<signal>"; the probes are "ab" and "ba", or "image"."""
         signals: dict[str, float] = {}
-        with _preserve_buffers(self.gan), torch.compiler.set_stance("force_eager"):
+        with _preserve_buffers(self.gan):
             for name in ("ab", "ba") if translates(self.gan) else ("image",):
                 probe = concat_probes([*self._probe_microbatches(name)])
                 signals |= {f"{name}/{key}": value for key, value in health_signals(probe).items()}

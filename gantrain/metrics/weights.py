@@ -1,11 +1,11 @@
 """Locate and fetch the weights of the metrics' networks, without importing torch."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gantrain.errors import ConfigError
+from gantrain.io.cache import cache_home
 
 Log = Callable[[str], None]
 
@@ -45,8 +45,7 @@ KNOWN = {"inception": ("6726825d", "5cd036ac"), "lpips": ("397923af", "c15b2f82"
 
 def folder() -> Path:
     """Return the folder of the weights: $GANTRAIN_CACHE/weights or ~/.cache/gantrain/weights."""
-    cache = os.environ.get("GANTRAIN_CACHE") or "~/.cache/gantrain"
-    return Path(cache).expanduser() / "weights"
+    return cache_home() / "weights"
 
 
 def missing_message(name: str, own_file: str | None) -> str:

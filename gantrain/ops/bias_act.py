@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantrain.ops.tracing import is_traced
+
 Activation = Literal["lrelu", "linear"]
 SLOPE = 0.2
 
@@ -46,6 +48,6 @@ def _affine(x: Tensor, bias: Tensor | None, x_gain: float, bias_gain: float) -> 
     if bias is None:
         return x if x_gain == 1 else x * x_gain
     bias = bias.view(-1, *[1] * (x.ndim - 2))  # broadcasts over the dimensions after C
-    if torch.compiler.is_compiling():  # inductor drops `alpha` if x is a matrix product
+    if is_traced():  # inductor drops `alpha` if x is a matrix product
         return bias * bias_gain + x * x_gain
     return torch.add(bias * bias_gain, x, alpha=x_gain)

@@ -282,6 +282,7 @@ def _trainer(
             "versions": lifecycle.versions(),
         },
         world=world,
+        recorded=build.make_recorded(gan, config.runtime, tracker.say),
     )
 
 

@@ -4,7 +4,11 @@ from .rigs import Variant, run_variant
 from .task import Task
 
 SECONDS = 2.0  # for measuring one variant, on a GPU
-COMPILED = "b1 bf16 compiled"
+GRAPHS = "runtime.cuda_graphs=true"
+COMPILED = {
+    "b1 bf16 compiled": [],
+    "b1 bf16 compiled, graphs": [GRAPHS],
+}
 
 
 def variants(task: Task) -> list[Variant]:
@@ -17,6 +21,9 @@ def variants(task: Task) -> list[Variant]:
         ("fast bf16", "bf16", "fast", []),
         ("fast bf16 channels_last", "bf16", "fast", ["runtime.channels_last=true"]),
     ]
+    if task.on_cuda:
+        kinds += [("fast tf32 graphs", "tf32", "fast", [GRAPHS])]
+        kinds += [("fast bf16 graphs", "bf16", "fast", [GRAPHS])]
     full = [
         Variant(
             f"b{batch} {name}",
@@ -32,14 +39,16 @@ def variants(task: Task) -> list[Variant]:
 def run(task: Task) -> None:
     """Run the part."""
     side = task.pick(256, 16)
-    if task.variant == COMPILED:
-        overrides = ["runtime.precision=bf16", "runtime.compile=true"]
-        compiled = Variant(COMPILED, 1, overrides)
+    if task.variant:
+        overrides = ["runtime.precision=bf16", "runtime.compile=true", *COMPILED[task.variant]]
+        compiled = Variant(task.variant, 1, overrides)
         run_variant(task, "cyclegan", side, compiled, SECONDS)
         return
     for variant in variants(task):
         if variant.name == "b8 reference fp32":
-            task.child(COMPILED, 40.0)
+            for name, overrides in COMPILED.items():
+                if task.on_cuda or not overrides:
+                    task.child(name, 60.0)
         if task.left() < 3 * SECONDS:
             task.skip(f"{variant.name}: no time left")
             continue

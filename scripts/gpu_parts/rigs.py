@@ -6,14 +6,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from hydra import compose, initialize_config_dir
-from torch import nn
 
 from gantrain import build
 from gantrain.config import derived, paths
@@ -97,29 +94,25 @@ class Rig:
         self.runner.step([batch], Step(self.index, self.index * self.size))
 
 
-def make_gan(task: Task, config: RunConfig, side: int) -> tuple[GAN, Precision]:
-    """Return the GAN on the device, in the layout of the config and compiled if make_config."""
+def make_gan(config: RunConfig, side: int) -> tuple[GAN, Precision]:
+    """Return the GAN on the device, in the layout of the config."""
     precision = build.make_precision(config.runtime)
     seeding.seed_all(config.seed, seeding.INIT)
     streams = ("a", "b") if config.model["_target_"].endswith("CycleGAN") else ("image",)
     images = ImageSpec(dict.fromkeys(streams, 3), (side, side), batch=config.train.batch or 1)
     gan = build.make_gan(config, images)
-    if task.on_cuda or not config.runtime.compile:
-        build.prepare_networks(gan, config.runtime, precision.device)
-        return gan, precision
-    # Inductor takes minutes on a CPU: a rehearsal captures the graphs but runs them uncompiled.
-    plain = partialmethod(nn.Module.compile, backend="eager")
-    with mock.patch.object(nn.Module, "compile", plain):
-        build.prepare_networks(gan, config.runtime, precision.device)
+    build.prepare_networks(gan, config.runtime, precision.device)
     return gan, precision
 
 
 def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
     """Return a GAN for a config, with random images."""
     config = make_config(task, model, side, *overrides)
-    gan, precision = make_gan(task, config, side)
+    gan, precision = make_gan(config, side)
     optimizers = build.make_optimizers(config, gan)
-    runner = PhaseRunner(gan, optimizers, precision, "halt")
+    backend = "inductor" if task.on_cuda else "aot_eager"  # on a CPU, inductor takes minutes
+    recorded = build.make_recorded(gan, config.runtime, print, backend)
+    runner = PhaseRunner(gan, optimizers, precision, "halt", recorded=recorded)
     runner.check_immediately = False  # on a CPU, too: the check is not part of the benchmark
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
     size = config.train.batch or 1

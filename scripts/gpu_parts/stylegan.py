@@ -5,7 +5,12 @@ from .task import Task
 
 FIXED = ["model.augment=fixed", "model.augment_p=0.3"]
 SECONDS = 10.0  # for measuring one variant, on a GPU
-COMPILED = "b32 bf16 compiled"
+GRAPHS = "runtime.cuda_graphs=true"
+COMPILED = {
+    "b32 bf16 compiled": ["runtime.precision=bf16"],
+    "b32 tf32 compiled": ["runtime.precision=tf32"],
+    "b32 bf16 compiled, graphs": ["runtime.precision=bf16", GRAPHS],
+}
 
 
 def variants(task: Task) -> list[Variant]:
@@ -20,6 +25,7 @@ def variants(task: Task) -> list[Variant]:
     full = [
         variant("b32 bf16", 32, bf16),
         variant("b32 tf32", 32, tf32),
+        *([variant("b32 bf16 graphs", 32, bf16, GRAPHS)] if task.on_cuda else []),
         variant("b32 bf16 channels_last", 32, bf16, nhwc),
         variant("b32 bf16 without augmentation", 32, bf16, plain),
         variant("b64 bf16", 64, bf16),
@@ -32,15 +38,16 @@ def variants(task: Task) -> list[Variant]:
 def run(task: Task) -> None:
     """Run the part."""
     side = task.pick(256, 16)
-    if task.variant == COMPILED:
-        overrides = [*FIXED, "runtime.precision=bf16", "runtime.compile=true"]
-        compiled = Variant(COMPILED, task.pick(32, 2), overrides)
+    if task.variant:
+        overrides = [*FIXED, "runtime.compile=true", *COMPILED[task.variant]]
+        compiled = Variant(task.variant, task.pick(32, 2), overrides)
         run_variant(task, "stylegan", side, compiled, 5.0, top=True)
         return
     for variant in variants(task):
         if variant.name == "b64 bf16":
             # In its own process: a compiler that hangs or crashes costs a minute, and nothing else.
-            task.child(COMPILED, 70.0)
+            for name in COMPILED if task.on_cuda else [*COMPILED][:1]:
+                task.child(name, 120.0)
         if task.left() < 1.5 * SECONDS:
             task.skip(f"{variant.name}: no time left")
             continue

@@ -60,7 +60,7 @@ def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> 
     config = make_config(
         task, model, side, f"train.batch={BATCH}", "runtime.precision=bf16", *overrides
     )
-    gan, precision = make_gan(task, config, side)
+    gan, precision = make_gan(config, side)
     plan = build.make_plan(config, 1000)
     never = dict.fromkeys(("tick", "checkpoint_every", "total"), NEVER)
     plan: TrainingPlan = dataclasses.replace(

@@ -48,7 +48,7 @@ class Small(GAN):
             self.add_module(name, nn.Sequential(nn.Linear(2, 2), middle, nn.Linear(2, 2)))
 
     def phases(self) -> list[Phase]:
-        return [Phase("G", "G", self.g), Phase("D_r1", "D", self.r1, double_backward=True)]
+        return [Phase("G", "G", self.g), Phase("D_r1", "D", self.r1)]
 
     def g(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         yield {"g": self.G(batch["x"]).mean()}

@@ -74,11 +74,6 @@ class StyleGAN2Generator(nn.Module):
             label_scale=label_scale,
         )
 
-    def parts(self) -> list[nn.Module]:
-        """Return the networks that training calls one by one, and which are compiled."""
-        # Training mixes styles between the two, so it never calls `forward`.
-        return [self.mapping, self.synthesis]
-
     def forward(
         self,
         z: Tensor,

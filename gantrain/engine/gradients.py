@@ -1,0 +1,60 @@
+"""The losses of a phase and their gradients. Only this module calls backward."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantrain.gans.base import Batch, Phase, Step
+
+Context = Callable[[], AbstractContextManager[Any]]
+Values = list[tuple[str, Tensor]]
+
+
+def with_prepared(phase: Phase, batch: Batch, step: Step) -> Batch:
+    """Return the batch and what the phase prepares for it, on the batch's device.
+
+    Args:
+        phase: the phase.
+        batch: the microbatch.
+        step: training progress.
+    """
+    device = next(iter(batch.values())).device
+    prepared = phase.prepare(batch, step)
+    if device.type == "cuda":  # from pinned memory, so that nothing waits for the device
+        prepared = {
+            name: x if x.is_cuda else x.pin_memory().to(device, non_blocking=True)
+            for name, x in prepared.items()
+        }
+    return {**batch, **{name: x.to(device) for name, x in prepared.items()}}
+
+
+def backpropagate(
+    phase: Phase, batch: Batch, step: Step, weight: float, forward: Context
+) -> Values:
+    """Add weight * gradient of every dict of losses that a phase yields to the parameters' .grad.
+
+    Args:
+        phase: the phase.
+        batch: from `with_prepared`; the phase may add entries.
+        step: training progress.
+        weight: factor of all losses.
+        forward: () -> the context of forward passes, such as autocast.
+
+    Returns:
+        The values that it yields, detached, by "loss/<phase>/<name>" or "score/<phase>/<name>".
+    """
+    values: Values = []
+    losses = phase.losses(batch, step)
+    while True:
+        with forward():  # the code between two yields runs here
+            terms = next(losses, None)
+        if terms is None:
+            return values
+        for name, value in terms.items():
+            kind = "loss" if value.requires_grad else "score"
+            values.append((f"{kind}/{phase.name}/{name}", value.detach()))
+        if with_gradient := [value for value in terms.values() if value.requires_grad]:
+            (torch.stack(with_gradient).sum() * weight).backward()

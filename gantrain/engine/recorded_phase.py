@@ -1,0 +1,324 @@
+"""Phases recorded once and run as one piece: compiled, as a CUDA graph, or both.
+
+A phase's losses are Python code that launches some thousand small operations. `make_fx` records
+them with all their gradients, those of the penalties' gradients included, as one list of
+operations, which torch.compile fuses. A CUDA graph launches what was recorded at once.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gantrain.engine import memory, seeding
+from gantrain.engine.gradients import Context, Values, backpropagate
+from gantrain.errors import ConfigError
+from gantrain.gans.base import GAN, Batch, Phase, Step
+from gantrain.ops.tracing import recording
+
+# (the GAN's parameters and buffers, the entries of the microbatch) -> (the values, the gradients
+# of the player's parameters, the entries that the phase leaves in the microbatch)
+Function = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Any], list[Tensor]]]
+
+
+class RecordedPhases:
+    """The phases of a GAN, each recorded when it is first run with inputs of new shapes.
+
+    Random numbers are those of the same phase without a recording, and so are all results but for
+    the rounding of a compiler that reorders sums.
+
+    Args:
+        gan: the model, on its device.
+        compiled: fuse the operations with torch.compile.
+        cuda_graphs: launch each phase as one CUDA graph.
+        say: receives a sentence about each recording.
+        backend: what torch.compile compiles with.
+    """
+
+    def __init__(
+        self,
+        gan: GAN,
+        compiled: bool,
+        cuda_graphs: bool,
+        say: Callable[[str], None] = lambda _: None,
+        backend: str = "inductor",
+    ) -> None:
+        self.gan, self.compiled, self.cuda_graphs, self.say = gan, compiled, cuda_graphs, say
+        self.backend = backend
+        self._phases: dict[Any, _RecordedPhase] = {}
+        # One pool: a phase may use the memory that another one has finished with.
+        self._pool = torch.cuda.graph_pool_handle() if cuda_graphs else None
+
+    @property
+    def count(self) -> int:
+        """The number of recordings."""
+        return len(self._phases)
+
+    def run(self, phase: Phase, batch: Batch, weight: float, forward: Context) -> Values:
+        """Do what `gradients.backpropagate` does.
+
+        Raises:
+            ConfigError: the phase cannot be recorded.
+        """
+        return self.record(phase, batch, weight, forward).run(batch)
+
+    def record(
+        self, phase: Phase, batch: Batch, weight: float, forward: Context
+    ) -> "_RecordedPhase":
+        """Return the recorded phase for inputs like these, made now if there is none."""
+        shapes = [(name, x.shape, x.stride(), x.dtype) for name, x in batch.items()]
+        key = (phase.name, weight, *shapes)
+        if key not in self._phases:
+            start = time.perf_counter()
+            recorded = _RecordedPhase(self.gan, phase, weight, forward)
+            with _state_restored(self.gan), self._failures(phase):
+                recorded.rehearse(batch)
+                if self.compiled:
+                    recorded.compile(batch, self.backend)
+                if self.cuda_graphs:
+                    recorded.capture(batch, self._pool)
+            verb = "Compiled" if self.compiled else "Recorded"
+            self.say(f"{verb} phase {phase.name} in {time.perf_counter() - start:.0f} s.")
+            self._phases[key] = recorded
+        return self._phases[key]
+
+    @contextmanager
+    def _failures(self, phase: Phase) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if memory.is_exhausted(error):
+                raise
+            key = "compile" if self.compiled else "cuda_graphs"
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise ConfigError(
+                f"phase {phase.name} of {type(self.gan).__name__} cannot be recorded ({reason}): "
+                f"add runtime.{key}=false."
+            ) from error
+
+
+class _RecordedPhase:
+    """A phase for inputs of fixed shapes.
+
+    Args:
+        gan: the model.
+        phase: one of its phases.
+        weight: factor of its losses.
+        forward: () -> the context of forward passes.
+    """
+
+    def __init__(self, gan: GAN, phase: Phase, weight: float, forward: Context) -> None:
+        self.gan, self.phase, self.weight, self.forward = gan, phase, weight, forward
+        self._module = _Losses(gan, phase, weight, forward)
+        tensors = {f"gan.{name}": x for name, x in gan.named_parameters()}
+        self._trained = [name for name in tensors if name.startswith(f"gan.{phase.player}.")]
+        self._parameters = tensors.keys()
+        tensors = {**tensors, **{f"gan.{name}": x for name, x in gan.named_buffers()}}
+        self._shapes = {name: x.shape for name, x in tensors.items()}
+        self._entries: dict[str, torch.Size] = {}
+        self._function: Function = self._run_eagerly
+        self._graph: _CudaGraph | None = None
+
+    def run(self, batch: Batch) -> Values:
+        """Add the gradients to the parameters' .grad and entries to the batch, return the values.
+
+        Args:
+            batch: entries of the names, shapes and dtypes of the recording.
+        """
+        inputs = [_at_least_1d(batch[name]) for name in self._entries]
+        if self._graph:
+            values, gradients, left = self._graph.run(inputs)
+        else:
+            with torch.no_grad():
+                values, gradients, left = self._function(self._tensors(), inputs)
+        self._add_gradients(gradients)
+        batch.update(zip(self._module.left, left, strict=True))
+        return list(zip(self._module.values, values, strict=True))
+
+    def rehearse(self, batch: Batch) -> None:
+        """Run the phase once without recording it.
+
+        Libraries choose their algorithms, and constants are kept as tensors with values, which a
+        recording would make without.
+
+        Raises:
+            ConfigError: it draws random numbers on the host, which a recording would repeat.
+        """
+        self._entries = {name: x.shape for name, x in batch.items()}
+        before = _host_random_state(batch)
+        self._function(self._tensors(), _inputs(batch))
+        if _host_random_state(batch) != before:
+            raise ConfigError(
+                f"phase {self.phase.name} of {type(self.gan).__name__} draws random numbers on the "
+                "host, and a recording would repeat them: draw them in Phase.prepare, or add "
+                "runtime.compile=false runtime.cuda_graphs=false."
+            )
+
+    def compile(self, batch: Batch, backend: str) -> None:
+        """Compile the phase: one graph without breaks."""
+        # Imported here: together they take a second.
+        import torch._inductor.config as inductor
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        tensors, inputs = self._tensors(), _inputs(batch)
+
+        def function(tensors: list[Tensor], inputs: list[Tensor]) -> Any:  # no method: it has self
+            return self._run_eagerly(tensors, inputs)
+
+        trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
+        with recording("compiler"):
+            graph = trace(tensors, inputs)
+        # `dynamic=False`: the shapes of a phase never change.
+        compiled = torch.compile(graph, fullgraph=True, dynamic=False, backend=backend)
+        self._function = cast(Function, compiled)
+        # The random numbers of the eager phase, instead of the compiler's own.
+        with inductor.patch(fallback_random=True), torch.no_grad():
+            self._function(tensors, inputs)  # compiles it
+
+    def capture(self, batch: Batch, pool: Any) -> None:
+        """Capture the phase, compiled or not, as a CUDA graph."""
+        tensors = self._tensors()
+        with torch.no_grad():
+            self._graph = _CudaGraph(
+                lambda inputs: self._function(tensors, inputs), _inputs(batch), pool
+            )
+
+    def _tensors(self) -> list[Tensor]:
+        return [_at_least_1d(x) for x in (*self.gan.parameters(), *self.gan.buffers())]
+
+    def _run_eagerly(self, tensors: list[Tensor], inputs: list[Tensor]) -> Any:
+        """Compute values, gradients and left entries without touching the GAN's own .grad."""
+        state, batch = _shaped(tensors, self._shapes), _shaped(inputs, self._entries)
+        for name in self._parameters:  # leaves of this graph alone
+            state[name] = state[name].detach().requires_grad_(name in self._trained)
+        with torch.enable_grad():
+            values, left = functional_call(self._module, state, (batch,))
+        return values, [state[name].grad for name in self._trained], left
+
+    def _add_gradients(self, gradients: list[Any]) -> None:
+        parameters = getattr(self.gan, self.phase.player).parameters()
+        for p, gradient in zip(parameters, gradients, strict=True):
+            if gradient is None:
+                continue
+            if p.grad is not None:
+                p.grad += gradient
+            else:
+                # The memory of a CUDA graph's results is written again by its next run.
+                p.grad = gradient.clone() if self._graph else gradient
+
+
+class _Losses(nn.Module):
+    """The losses of a phase as a module, so that `functional_call` can exchange its tensors.
+
+    Attributes:
+        values: the names of the values of the last call.
+        left: the names of the entries that the last call left in the batch.
+    """
+
+    def __init__(self, gan: GAN, phase: Phase, weight: float, forward: Context) -> None:
+        super().__init__()
+        self.gan, self.phase, self.weight, self.context = gan, phase, weight, forward
+        self.values: list[str] = []
+        self.left: list[str] = []
+
+    def forward(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """Accumulate gradients; return the values and the entries left in the batch."""
+        seen = dict(batch)
+        step = cast(Step, _UnreadableStep(self.phase.name))
+        values = backpropagate(self.phase, seen, step, self.weight, self.context)
+        self.values = [name for name, _ in values]
+        self.left = [name for name, x in seen.items() if x is not batch.get(name)]
+        return [x for _, x in values], [seen[name] for name in self.left]
+
+
+class _UnreadableStep:
+    """Stands in for the step while a phase is recorded: a recording is for all steps."""
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+
+    def __getattr__(self, name: str) -> int:
+        raise ConfigError(
+            f"the losses of phase {self._phase} read step.{name}, which a recording would keep for "
+            "all steps: read it in Phase.prepare, or add runtime.compile=false "
+            "runtime.cuda_graphs=false."
+        )
+
+
+class _CudaGraph:
+    """A function as a CUDA graph, with inputs and results at fixed addresses.
+
+    Args:
+        function: inputs -> (values, gradients, left entries).
+        inputs: inputs of the shapes and dtypes of all later ones.
+        pool: the memory pool, see `torch.cuda.graph_pool_handle`.
+    """
+
+    def __init__(self, function: Callable[[list[Tensor]], Any], inputs: list[Tensor], pool: Any):
+        self._inputs = [x.clone() for x in inputs]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), recording("cuda graph"):
+            for _ in range(2):  # what is chosen or allocated once must not be part of the graph
+                function(self._inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        # "thread_local": other threads (pinned memory, checkpoints) may use CUDA meanwhile.
+        with (
+            recording("cuda graph"),
+            torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"),
+        ):
+            self._results = function(self._inputs)
+
+    def run(self, inputs: list[Tensor]) -> Any:
+        """Replay the graph. Values and gradients are overwritten by the next run."""
+        for mine, x in zip(self._inputs, inputs, strict=True):
+            mine.copy_(x, non_blocking=True)
+        self._graph.replay()
+        values, gradients, left = self._results
+        # Later phases, and pools of images, keep these.
+        return values, gradients, [x.clone() for x in left]
+
+
+def _at_least_1d(x: Tensor) -> Tensor:
+    # torch.compile takes float64 scalars in the CPU's memory for Python's numbers, and what is
+    # written to them is lost.
+    return x.view(1) if x.dim() == 0 else x
+
+
+def _inputs(batch: Batch) -> list[Tensor]:
+    return [_at_least_1d(x) for x in batch.values()]
+
+
+def _shaped(tensors: list[Tensor], shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
+    """Return the tensors by name; undoes `_at_least_1d`."""
+    named = zip(shapes.items(), tensors, strict=True)
+    return {name: x if shape else x.view(()) for (name, shape), x in named}
+
+
+@contextmanager
+def _state_restored(gan: GAN) -> Iterator[None]:
+    """Restore the GAN's buffers and torch's random numbers after the block."""
+    buffers = list(gan.buffers())
+    before = [b.detach().clone() for b in buffers]
+    with seeding.state_kept():
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(buffers, before, strict=True):
+                    buffer.copy_(value)
+
+
+def _host_random_state(batch: Batch) -> list[Any]:
+    """Return what changes if random numbers are drawn on the host."""
+    state: list[Any] = [random.getstate(), np.random.get_state()[1].tolist()]  # type: ignore[union-attr]
+    if any(x.device.type != "cpu" for x in batch.values()):  # on a CPU, torch's own are recorded
+        state.append(torch.default_generator.get_state().tolist())
+    return state

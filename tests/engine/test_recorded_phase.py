@@ -1,0 +1,210 @@
+"""Recorded phases compute what the same phases compute without a recording, bit for bit.
+
+Without the compiler, which takes minutes here: tests/engine/test_compiled.py has it.
+"""
+
+import copy
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+
+from gantrain.engine.optim import build_optimizers
+from gantrain.engine.phase import PhaseRunner
+from gantrain.engine.precision import Precision, PrecisionName
+from gantrain.engine.recorded_phase import RecordedPhases
+from gantrain.errors import ConfigError
+from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.gans.cyclegan import CycleGAN
+from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.stylegan import StyleGAN
+
+STEPS = 5
+
+
+def cyclegan(**settings: object) -> CycleGAN:
+    images = ImageSpec({"a": 3, "b": 3}, (16, 16))
+    small = {"blocks": 1, "ngf": 2, "ndf": 2, "d_layers": 1}
+    return CycleGAN(images, **{**small, **settings})  # type: ignore[arg-type]
+
+
+def stylegan(label_dim: int = 0, **settings: object) -> StyleGAN:
+    images = ImageSpec({"image": 3}, (8, 8), label_dim, batch=4)
+    small = {"z_dim": 4, "w_dim": 4, "channel_base": 32, "channel_max": 4, "augment_p": 0.6}
+    lazy = {"r1_interval": 2, "pl_interval": 3, "ada_kimg": 0.1}
+    return StyleGAN(images, **{**small, **lazy, **settings})  # type: ignore[arg-type]
+
+
+def dcgan(**settings: object) -> DCGAN:
+    return DCGAN(ImageSpec({"image": 3}, (8, 8), batch=4), z_dim=4, g_width=8, d_width=2, **settings)  # type: ignore[arg-type]
+
+
+def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
+    draw = torch.Generator().manual_seed(7)
+    streams = {"a": (16, 16), "b": (16, 16)} if gan.takes == "unpaired" else {"image": (8, 8)}
+
+    def batch() -> Batch:
+        images = {
+            name: torch.rand(size, 3, *side, generator=draw, dtype=torch.float64) * 2 - 1
+            for name, side in streams.items()
+        }
+        return images | ({"label": torch.eye(label_dim).double()[:size]} if label_dim else {})
+
+    return [batch() for _ in range(STEPS)]
+
+
+def train(
+    gan: GAN,
+    data: list[Batch],
+    recorded: RecordedPhases | None,
+    sizes: list[int] | None = None,
+    precision: PrecisionName = "fp32",
+) -> list[dict[str, float]]:
+    """Train for some steps on microbatches of the given sizes; return the losses and scores."""
+    optimizers = build_optimizers(gan, torch.optim.Adam, {"lr": 1e-3})
+    device = Precision(torch.device("cpu"), precision)
+    runner = PhaseRunner(gan, optimizers, device, "halt", recorded=recorded)
+    rows = []
+    for i, batch in enumerate(data):
+        parts = {k: x.split(sizes or [len(x)]) for k, x in batch.items()}
+        count = len(next(iter(parts.values())))
+        step = Step(i, i * 4)
+        runner.step([{k: x[j] for k, x in parts.items()} for j in range(count)], step)
+        gan.adapt(step)
+        rows.append(runner.stats.collect())
+    return rows
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def assert_same(gan: GAN, data: list[Batch], **settings: object) -> RecordedPhases:
+    """Train two copies, one of them recorded, and compare all that they computed."""
+    twin = copy.deepcopy(gan)
+    recorded = RecordedPhases(twin, compiled=True, cuda_graphs=False, backend="aot_eager")
+    expected = train(gan, data, None, **settings)  # type: ignore[arg-type]
+    found = train(twin, data, recorded, **settings)  # type: ignore[arg-type]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-12)
+    state = twin.state_dict()
+    for name, x in gan.state_dict().items():
+        if isinstance(x, Tensor):
+            torch.testing.assert_close(state[name], x, rtol=1e-10, atol=1e-12)
+    return recorded
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("loss", ["lsgan", "wgan_gp"])
+def test_cyclegan(loss: str) -> None:
+    gan = cyclegan(loss=loss, pool_size=2)
+    assert_same(gan, batches(gan, size=2))
+
+
+@pytest.mark.usefixtures("float64")
+def test_batch_norm_and_unequal_microbatches() -> None:
+    gan = dcgan()
+    assert_same(gan, batches(gan), sizes=[2, 1, 1])
+
+
+@pytest.mark.usefixtures("float64")
+def test_all_phases_of_stylegan() -> None:
+    """Penalties, labels, style mixing, noise, and augmentation whose p ADA moves from 0 on."""
+    gan = stylegan(label_dim=3, augment_spec="bgcfnc", augment_p=0.0)
+    recorded = assert_same(gan, batches(gan, label_dim=3))
+    assert gan.ada.p > 0
+    # Once without and once with augmentation; the path length has none.
+    assert recorded.count == 7
+
+
+@pytest.mark.usefixtures("float64")
+def test_latent_cycle_and_critic() -> None:
+    gan = stylegan(loss="wgan_gp", augment="none", lambda_latent=1.0, adversarial_kimg=0.008)
+    recorded = assert_same(gan, batches(gan))
+    assert recorded.count == 4  # G before and after the start of the cycle, G_pl, D
+
+
+def test_nothing_is_recorded_or_compiled_after_the_first_step() -> None:
+    """Neither for a phase that is due later, nor for schedules, nor for a resumed run."""
+    torch._dynamo.reset()
+    counters.clear()
+    gan = stylegan(augment="fixed").float()
+    data = [{k: x.float() for k, x in batch.items()} for batch in batches(gan)]
+    recorded = RecordedPhases(gan, compiled=True, cuda_graphs=False, backend="eager")
+    optimizers = build_optimizers(gan, torch.optim.Adam, {"lr": 1e-3})
+    precision = Precision(torch.device("cpu"), "fp32")
+    runner = PhaseRunner(gan, optimizers, precision, "halt", recorded=recorded)
+    graphs = []
+    for i, batch in enumerate(data):
+        for optimizer in optimizers.values():
+            optimizer.param_groups[0]["lr"] = 1e-3 / (i + 1)
+        runner.step([batch], Step(3 * i + 1, i * 4))  # no penalty is due in the first one
+        gan.ada.p = 0.1 + 0.1 * i
+        graphs.append((recorded.count, counters["stats"]["unique_graphs"]))
+    assert graphs == [(4, 4)] * STEPS
+
+
+class Plugin(GAN):
+    """A GAN of somebody else; `losses` are those of its only phase."""
+
+    def __init__(self, losses: object) -> None:
+        super().__init__()
+        self.G, self.D = nn.Linear(2, 2), nn.Linear(2, 1)
+        self.phase = Phase("G", "G", losses)  # type: ignore[arg-type]
+
+    def phases(self) -> list[Phase]:
+        return [self.phase]
+
+
+def run_plugin(losses: object) -> None:
+    gan: Plugin = Plugin(lambda batch, step: losses(gan, batch, step))  # type: ignore[operator]
+    train(gan, [{"x": torch.ones(4, 2)}], RecordedPhases(gan, True, False, backend="eager"))
+
+
+def test_losses_that_read_the_step_are_refused() -> None:
+    def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": gan.G(batch["x"]).mean() * min(step.nimg, 1)}
+
+    with pytest.raises(ConfigError, match=r"phase G read step\.nimg.*Phase\.prepare"):
+        run_plugin(losses)
+
+
+def test_random_numbers_of_the_host_are_refused() -> None:
+    def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": gan.G(batch["x"]).mean() * random.random()}
+
+    with pytest.raises(ConfigError, match=r"random numbers on the host.*Phase\.prepare"):
+        run_plugin(losses)
+
+
+def test_branches_on_values_are_refused() -> None:
+    def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        y = gan.G(batch["x"]).mean()
+        yield {"x": y if y > 0 else -y}
+
+    with pytest.raises(ConfigError, match=r"cannot be recorded.*runtime\.compile=false"):
+        run_plugin(losses)
+
+
+def test_a_phase_without_gradient_of_some_weights() -> None:
+    """Such a weight keeps no gradient, and so Adam skips it, as without a recording."""
+
+    class Partial(Plugin):
+        def __init__(self) -> None:
+            super().__init__(self.losses)
+            self.G = nn.ModuleDict({"used": nn.Linear(2, 2), "unused": nn.Linear(2, 2)})
+
+        def losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+            assert isinstance(self.G, nn.ModuleDict)
+            yield {"x": self.G["used"](batch["x"]).mean()}
+
+    gan = Partial()
+    train(gan, [{"x": torch.ones(4, 2)}], RecordedPhases(gan, True, False, backend="eager"))
+    assert gan.G["used"].weight.grad is not None  # type: ignore[index]
+    assert gan.G["unused"].weight.grad is None  # type: ignore[index]
