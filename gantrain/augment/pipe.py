@@ -140,7 +140,7 @@ class AugmentPipe(nn.Module):
                 case "noise":
                     drawn[group] = noise_std(params)
                     if noise_of is not None and drawn[group].any():
-                        drawn["pixels"] = torch.randn_like(noise_of)
+                        drawn["pixels"] = torch.randn_like(at_least_float32(noise_of))
                 case "cutout":
                     drawn[group] = cutout_centre(params)
         return drawn

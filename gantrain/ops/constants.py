@@ -1,40 +1,39 @@
-"""Constant tensors that are made once, also when they are first needed inside a trace."""
+"""Constant tensors that are made once, also if they are first needed inside a trace."""
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import ParamSpec
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.functional_tensor import disable_functional_mode
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
-P = ParamSpec("P")
 
+def made_once(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keep the tensors that a function makes of its arguments.
 
-def made_once(make: Callable[P, Tensor], kept: int = 8) -> Callable[P, Tensor]:
-    """Cache the tensors that a function makes of its arguments.
-
-    They are real ones outside of inference mode whoever asks first: a cached tensor outlives the
-    mode and the trace of its first caller. `make_fx` and torch.compile take them as constants.
+    They are real ones outside of inference mode, whoever asks first: a kept tensor outlives the
+    mode and the trace of its first caller. A trace by `make_fx` takes it as a constant.
 
     Args:
-        make: a function of hashable arguments, without random numbers or gradients.
-        kept: how many tensors are kept.
+        make: a function of hashable arguments, without random numbers and gradients.
     """
+    kept: dict[Any, Tensor] = {}
 
-    @lru_cache(maxsize=kept)
-    def cached(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        with (
-            torch.inference_mode(False),
-            unset_fake_temporarily(),
-            disable_proxy_modes_tracing(),
-        ):
-            return make(*args, **kwargs)
-
-    @torch.compiler.assume_constant_result
     @wraps(make)
-    def get(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        return cached(*args, **kwargs)
+    def get(*args: Any) -> Tensor:
+        if args not in kept:
+            if torch.compiler.is_compiling():
+                return make(*args)  # by the compiled function, until it is compiled anew
+            with (
+                torch.inference_mode(False),
+                disable_functional_mode(),
+                unset_fake_temporarily(),
+                disable_proxy_modes_tracing(),
+            ):
+                kept[args] = make(*args)
+        return kept[args]
 
     return get
