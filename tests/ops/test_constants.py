@@ -59,7 +59,7 @@ def test_a_trace_takes_it_as_a_constant() -> None:
 
 
 def test_a_compiled_function_uses_what_is_kept_and_keeps_nothing() -> None:
-    made, squares = constant()
+    _, squares = constant()
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return torch.outer(x * squares(3), y * squares(2))
