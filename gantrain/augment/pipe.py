@@ -158,18 +158,19 @@ class AugmentPipe(nn.Module):
         """Return all that `apply` has to know, in one tensor and by one copy to the device.
 
         Args:
-            drawn: from `draw`.
-            images: [.., C, H, W] to be augmented; only their shape, dtype and device count.
+            drawn: from `draw`, without "pixels".
+            images: [N, C, H, W] to be augmented; only their shape, dtype and device count.
 
         Returns:
-            [N, L] like the images, one row per image. L follows from the spec, C, H and W.
+            [N, L] like the images, at least float32: one row per image. L follows from the spec, C,
+            H and W.
 
         Raises:
             ConfigError: the colour transforms do not support the number of channels.
         """
         parameters = list(_parameters(drawn, images).values())
         packed = torch.cat(parameters, dim=1) if parameters else torch.empty(len(images), 0)
-        return to_device_like(packed, at_least_float32(images))
+        return to_device_like(packed, at_least_float32(images[:0]))
 
     def apply(
         self, images: Tensor, packed: Tensor, step: int = STEPS, noise: Tensor | None = None
@@ -183,7 +184,8 @@ class AugmentPipe(nn.Module):
             images: [N, C, H, W], see `forward`.
             packed: [N, L] from `pack`.
             step: at least `margin_step` of what was drawn; at 0 no image is warped.
-            noise: standard normal numbers like the images; None: drawn on their device.
+            noise: standard normal numbers like the images ("pixels" of `draw`); None: drawn here,
+                by their device.
 
         Returns:
             [N, C, H, W], see `forward`.
