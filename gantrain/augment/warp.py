@@ -80,9 +80,10 @@ def margin_step(inverse: Tensor, size: tuple[int, int]) -> int:
     if not warped(inverse).any():
         return 0
     needed = required_margins(inverse, size)
-    steps = (step_margins(step, size) for step in range(1, STEPS))
-    enough = (all(a >= b for a, b in zip(margins, needed, strict=True)) for margins in steps)
-    return next((step for step, fits in enumerate(enough, 1) if fits), STEPS)
+    for step in range(1, STEPS):
+        if all(a >= b for a, b in zip(step_margins(step, size), needed, strict=True)):
+            return step
+    return STEPS
 
 
 def step_margins(step: int, size: tuple[int, int]) -> Margins:
