@@ -1,22 +1,26 @@
 """Colour transforms as homogeneous matrices (Karras et al. 2020, appendix B)."""
 
 from collections.abc import Callable, Collection
+from functools import reduce
 from math import pi
 
 import torch
 from torch import Tensor
 
-from gantrain.augment.draw import RandomParameters, to_device_like
+from gantrain.augment.draw import Parameter, RandomParameters
 from gantrain.errors import ConfigError
 
 _EYE = torch.eye(4, dtype=torch.float64)
+_COLORS = torch.diag(torch.tensor([1.0, 1, 1, 0], dtype=torch.float64))  # keeps r, g, b alone
+_SHIFT = torch.zeros(4, 4, dtype=torch.float64)  # adds 1 to r, g and b
+_SHIFT[:3, 3] = 1
 _LUMA = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64) / 3**0.5  # v, the luma axis
 _ONTO_LUMA = torch.zeros(4, 4, dtype=torch.float64)  # v v^T
 _ONTO_LUMA[:3, :3] = torch.outer(_LUMA, _LUMA)
-_OFF_LUMA = _EYE - _ONTO_LUMA  # I - v v^T
-_OFF_LUMA[3, 3] = 0
+_OFF_LUMA = _COLORS - _ONTO_LUMA  # I - v v^T
 _CROSS = torch.zeros(4, 4, dtype=torch.float64)  # x -> v cross x
 _CROSS[:3, :3] = torch.linalg.cross(_EYE[:3, :3], _LUMA.expand(3, 3))
+_CROSS_TWICE = _CROSS @ _CROSS
 
 
 def color_matrix(transforms: Collection[str], params: RandomParameters) -> Tensor:
@@ -30,82 +34,85 @@ def color_matrix(transforms: Collection[str], params: RandomParameters) -> Tenso
         [n, 4, 4] float64 on the CPU, acting on (r, g, b, 1); exactly the identity for an image
         without a selected transform.
     """
-    matrix = _EYE.repeat(params.n, 1, 1)
-    for name, transform in _TRANSFORMS.items():
-        if name in transforms:
-            matrix = transform(params) @ matrix
-    return matrix
+    chosen = [entry for name, entry in _TRANSFORMS.items() if name in transforms]
+    if not chosen:
+        return _EYE.repeat(params.n, 1, 1)
+    drawn = params.draw([parameter for parameter, _ in chosen])
+    matrices = [f(row.view(-1, 1, 1)) for (_, f), (row,) in zip(chosen, drawn, strict=True)]
+    return reduce(lambda product, matrix: torch.bmm(matrix, product), matrices)
 
 
-def recolor(images: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply colours by a matrix; grey images are treated as r = g = b, alpha is unchanged.
+def color_affine(matrix: Tensor, channels: int) -> Tensor:
+    """Return the map of an image's colours, as many as it has: gains, then an offset.
 
     Args:
-        images: [N, C, H, W], C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
         matrix: [N, 4, 4] from `color_matrix`.
+        channels: 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
 
     Returns:
-        [N, C, H, W], not clamped.
+        [N, c, c + 1], c = 1 or 3. Grey is treated as r = g = b and becomes the mean of the results.
 
     Raises:
         ConfigError: another number of channels.
     """
-    channels = images.shape[1]
     if channels not in (1, 2, 3, 4):
         raise ConfigError(
             f"Colour augmentation needs images with 1 to 4 channels, and these have {channels}: "
             "use augmentations without colour, for example model.augment_spec=bg."
         )
-    if torch.equal(matrix, _EYE.expand_as(matrix)):  # on the CPU, so it waits for no device
-        return images
-    # One affine map per image, whatever transforms it is the product of.
     gain, offset = matrix[:, :3, :3], matrix[:, :3, 3:]
-    color_channels = 1 if channels < 3 else 3
-    if color_channels == 1:  # the mean of the results for r, g and b
+    if channels < 3:
         gain, offset = gain.sum((1, 2), keepdim=True) / 3, offset.mean(1, keepdim=True)
-    colors = images[:, :color_channels]
-    gain, offset = to_device_like(gain, images), to_device_like(offset, images)
+    return torch.cat([gain, offset], dim=2)
+
+
+def recolor(images: Tensor, affine: Tensor) -> Tensor:
+    """Apply one affine map to the colours of each image; alpha is unchanged.
+
+    Args:
+        images: [N, C, H, W].
+        affine: [N, c, c + 1] from `color_affine`.
+
+    Returns:
+        [N, C, H, W], not clamped.
+    """
+    channels = affine.shape[1]
+    gain, offset = affine[:, :, :channels], affine[:, :, channels:]
+    colors = images[:, :channels]
     recolored = torch.baddbmm(offset, gain, colors.flatten(2)).view_as(colors)
-    if channels == color_channels:
+    if images.shape[1] == channels:
         return recolored
-    return torch.cat([recolored, images[:, color_channels:]], dim=1)
+    return torch.cat([recolored, images[:, channels:]], dim=1)
 
 
-def _brightness(params: RandomParameters) -> Tensor:
-    matrix = _EYE.repeat(params.n, 1, 1)
-    matrix[:, :3, 3] = params.select(params.normal(0.2), 0)[:, None]
-    return matrix
+def _brightness(shift: Tensor) -> Tensor:
+    return _EYE + shift * _SHIFT
 
 
-def _contrast(params: RandomParameters) -> Tensor:
-    matrix = _EYE.repeat(params.n, 1, 1)
-    matrix[:, :3, :3] *= params.select(torch.exp2(params.normal(0.5)), 1)[:, None, None]
-    return matrix
+def _contrast(exponent: Tensor) -> Tensor:
+    return torch.exp2(exponent) * _COLORS + (_EYE - _COLORS)
 
 
-def _lumaflip(params: RandomParameters) -> Tensor:
+def _lumaflip(value: Tensor) -> Tensor:
     """Negate the brightness and keep hue and saturation, by a Householder reflection."""
-    flip = params.select(params.integer(2), 0)[:, None, None]
-    return _EYE - 2 * flip * _ONTO_LUMA
+    return _EYE - 2 * value.floor() * _ONTO_LUMA  # 0 or 1
 
 
-def _hue(params: RandomParameters) -> Tensor:
+def _hue(theta: Tensor) -> Tensor:
     """Rotate about the luma axis, right-handed (Rodrigues)."""
-    theta = params.select(params.signed(pi), 0)[:, None, None]
-    return _EYE + theta.sin() * _CROSS + (1 - theta.cos()) * (_CROSS @ _CROSS)
+    return _EYE + theta.sin() * _CROSS + (1 - theta.cos()) * _CROSS_TWICE
 
 
-def _saturation(params: RandomParameters) -> Tensor:
+def _saturation(exponent: Tensor) -> Tensor:
     """Multiply the distance from the luma axis by a factor."""
-    factor = params.select(torch.exp2(params.normal(1.0)), 1)[:, None, None]
-    return _EYE + (factor - 1) * _OFF_LUMA
+    return _EYE + (torch.exp2(exponent) - 1) * _OFF_LUMA
 
 
-# In the order in which they are drawn and applied.
-_TRANSFORMS: dict[str, Callable[[RandomParameters], Tensor]] = {
-    "brightness": _brightness,
-    "contrast": _contrast,
-    "lumaflip": _lumaflip,
-    "hue": _hue,
-    "saturation": _saturation,
+# In the order in which they are drawn and applied. Each makes [n, 4, 4] of its parameter [n, 1, 1].
+_TRANSFORMS: dict[str, tuple[Parameter, Callable[[Tensor], Tensor]]] = {
+    "brightness": (Parameter("normal", 0.2), _brightness),
+    "contrast": (Parameter("normal", 0.5), _contrast),
+    "lumaflip": (Parameter("uniform", 2), _lumaflip),
+    "hue": (Parameter("signed", pi), _hue),
+    "saturation": (Parameter("normal", 1.0), _saturation),
 }

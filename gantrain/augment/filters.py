@@ -1,21 +1,21 @@
 """Random amplification of frequency bands (Karras et al. 2020, appendix B)."""
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.augment.draw import RandomParameters, to_device_like
+from gantrain.augment.draw import Parameter, RandomParameters
+from gantrain.ops.constants import made_once
 from gantrain.ops.reflect import reflect_indices
 
 _SYM2 = (-0.1294095225512604, 0.2241438680420134, 0.8365163037378079, 0.4829629131445341)
 # Expected share of the power of natural images in each band, as in the paper.
 _POWER = torch.tensor([10.0, 1.0, 1.0, 1.0], dtype=torch.float64) / 13
+TAPS = 43
+_STILL = F.one_hot(torch.tensor(TAPS // 2), TAPS).double()  # the filter that changes nothing
 
 
-@cache
-@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+@made_once
 def filter_bank() -> Tensor:
     """Return the filters of four bands: 0 to 1/8 of the Nyquist frequency, to 1/4, to 1/2, to 1.
 
@@ -48,32 +48,41 @@ def band_gains(params: RandomParameters) -> Tensor:
     Returns:
         [n, 4] float64; exactly 1 for an image without a selected band.
     """
-    gains = torch.ones(params.n, 4, dtype=torch.float64)
+    drawn = params.draw([Parameter("normal", 1.0)] * 4)
+    factors = torch.stack([torch.exp2(row) for (row,) in drawn])
+    # sum_j power_j t_j^2 with t = 1 in the other three bands
+    roots = torch.sqrt(1 + _POWER[:, None] * (factors.square() - 1))
+    gains = torch.ones_like(factors)
     for band in range(4):
-        factor = params.select(torch.exp2(params.normal(1.0)), 1)
-        # sum_j power_j t_j^2 with t = 1 in the other three bands
-        power = 1 + _POWER[band] * (factor.square() - 1)
-        gains[:, band] *= factor
-        gains /= power.sqrt()[:, None]
-    return gains
+        gains[band] *= factors[band]
+        gains /= roots[band]
+    return gains.T.contiguous()
 
 
-def amplify(images: Tensor, gains: Tensor) -> Tensor:
-    """Filter rows and columns of each image with its own weighted sum of the bands.
+def band_taps(gains: Tensor) -> Tensor:
+    """Return the weighted sum of the bands, [N, 43]; one tap of 1 for an image without gains.
+
+    Args:
+        gains: [N, 4] from `band_gains`.
+    """
+    # The bands add up to the identity only up to rounding.
+    is_still = (gains == 1).all(1, keepdim=True)
+    return torch.where(is_still, _STILL, gains @ filter_bank())
+
+
+def amplify(images: Tensor, taps: Tensor) -> Tensor:
+    """Filter rows and columns of each image with its own taps.
 
     Computed as two matrix products that include the reflection at the borders: faster than 43-tap
     convolutions, above all in the second derivative.
 
     Args:
         images: [N, C, H, W].
-        gains: [N, 4] from `band_gains`.
+        taps: [N, 43] from `band_taps`.
 
     Returns:
         [N, C, H, W].
     """
-    if (gains == 1).all():
-        return images
-    taps = to_device_like(gains @ filter_bank(), images)
     over_rows = filter_matrix(taps, images.shape[2])[:, None]
     over_columns = filter_matrix(taps, images.shape[3])[:, None]
     return over_rows @ images @ over_columns.mT

@@ -6,15 +6,18 @@ of the inverse transforms, in the order of the transforms.
 """
 
 from collections.abc import Callable, Collection
+from functools import reduce
 from math import pi, sqrt
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.augment.draw import RandomParameters
+from gantrain.augment.draw import Parameter, RandomParameters
 
 Size = tuple[int, int]  # height, width
+Entry = Tensor | int  # [n], or the same for all images: 0 or 1
+Factor = tuple[Entry, ...]  # the nine entries of a 3x3 matrix, row by row
 
 
 def inverse_matrix(transforms: Collection[str], params: RandomParameters, size: Size) -> Tensor:
@@ -30,64 +33,48 @@ def inverse_matrix(transforms: Collection[str], params: RandomParameters, size: 
         [n, 3, 3] homogeneous float64 matrices on the CPU; exactly the identity for an image without
         a selected transform.
     """
-    # Multiplied from the right: the inverse of a product has the factors in reverse order.
-    matrix = _scaling(torch.ones(params.n, 2, dtype=torch.float64))
-    for name, inverse in _INVERSES:
-        if name in transforms:
-            matrix = matrix @ inverse(params, size)
-    return matrix
-
-
-def _xflip(params: RandomParameters, _: Size) -> Tensor:
-    flip = params.select(params.integer(2), 0)
-    return _scaling(torch.stack([1 - 2 * flip, torch.ones_like(flip)], dim=1))
-
-
-def _rotate90(params: RandomParameters, _: Size) -> Tensor:
-    return _rotation(params.select(params.integer(4), 0) * (pi / 2))
-
-
-def _xint(params: RandomParameters, size: Size) -> Tensor:
-    shift = params.select(params.signed(0.125, 2), 0)  # share of width and height
-    # Rounded: by whole pixels, an image moves without being blurred.
-    return _translation(-torch.round(shift * _width_height(size)))
-
-
-def _scale(params: RandomParameters, _: Size) -> Tensor:
-    factor = params.select(torch.exp2(params.normal(0.2)), 1)  # log-normal
-    return _scaling((1 / factor)[:, None].expand(-1, 2))
-
-
-def _rotate(params: RandomParameters, _: Size) -> Tensor:
-    return _rotation(params.select(params.signed(pi), 0, _rotation_probability(params.p)))
-
-
-def _rotate_again(params: RandomParameters, size: Size) -> Tensor:
+    chosen = [step for step in _STEPS if step.name in transforms]
     if params.percentile is not None:  # tests expect a single rotation by one angle
-        return _rotation(torch.zeros(params.n, dtype=torch.float64))
-    return _rotate(params, size)
+        chosen = [step for step in chosen if step is not _ROTATE_AGAIN]
+    if not chosen:
+        return torch.eye(3, dtype=torch.float64).repeat(params.n, 1, 1)
+    drawn = params.draw([step.parameter for step in chosen])
+    factors = [step.inverse(*rows, size) for step, rows in zip(chosen, drawn, strict=True)]
+    # Multiplied from the right: the inverse of a product has the factors in reverse order.
+    return reduce(torch.bmm, _matrices(factors, params.n))
 
 
-def _aniso(params: RandomParameters, _: Size) -> Tensor:
-    factor = params.select(torch.exp2(params.normal(0.2)), 1)
-    return _scaling(torch.stack([1 / factor, factor], dim=1))
+def _xflip(value: Tensor, _: Size) -> Factor:
+    return _scaling(1 - 2 * value.floor(), 1)  # 0 or 1
 
 
-def _xfrac(params: RandomParameters, size: Size) -> Tensor:
-    return _translation(-params.select(params.normal(0.125, 2), 0) * _width_height(size))
+def _rotate90(value: Tensor, _: Size) -> Factor:
+    return _rotation(value.floor() * (pi / 2))  # 0, 1, 2 or 3 quarters
 
 
-# A list, because a rotation comes twice; the order is that of the transforms.
-_INVERSES: list[tuple[str, Callable[[RandomParameters, Size], Tensor]]] = [
-    ("xflip", _xflip),
-    ("rotate90", _rotate90),
-    ("xint", _xint),
-    ("scale", _scale),
-    ("rotate", _rotate),
-    ("aniso", _aniso),
-    ("rotate", _rotate_again),  # before and after aniso: stretched along any axis
-    ("xfrac", _xfrac),
-]
+def _xint(x: Tensor, y: Tensor, size: Size) -> Factor:
+    height, width = size
+    # Rounded: by whole pixels, an image moves without being blurred.
+    return _translation(-torch.round(x * width), -torch.round(y * height))
+
+
+def _scale(value: Tensor, _: Size) -> Factor:
+    inverse = 1 / torch.exp2(value)  # log-normal
+    return _scaling(inverse, inverse)
+
+
+def _rotate(value: Tensor, _: Size) -> Factor:
+    return _rotation(value)
+
+
+def _aniso(value: Tensor, _: Size) -> Factor:
+    factor = torch.exp2(value)
+    return _scaling(1 / factor, factor)
+
+
+def _xfrac(x: Tensor, y: Tensor, size: Size) -> Factor:
+    height, width = size
+    return _translation(-x * width, -y * height)
 
 
 def _rotation_probability(p: float) -> float:
@@ -96,26 +83,47 @@ def _rotation_probability(p: float) -> float:
     return 1 - sqrt(1 - p)
 
 
-def _width_height(size: Size) -> Tensor:
-    return torch.tensor([size[1], size[0]], dtype=torch.float64)
+class _Step(NamedTuple):
+    name: str
+    parameter: Parameter
+    inverse: Callable[..., Factor]  # of the parameter's rows [n] and the size
 
 
-def _scaling(factors: Tensor) -> Tensor:
-    """Factors (x, y) [n, 2] -> matrices [n, 3, 3]."""
-    return torch.diag_embed(F.pad(factors, (0, 1), value=1.0))
+_ANGLE = Parameter("signed", pi, chance=_rotation_probability)
+_ROTATE_AGAIN = _Step("rotate", _ANGLE, _rotate)
+# A list, because a rotation comes twice; the order is that of the transforms. Shifts are shares of
+# width and height.
+_STEPS = [
+    _Step("xflip", Parameter("uniform", 2), _xflip),
+    _Step("rotate90", Parameter("uniform", 4), _rotate90),
+    _Step("xint", Parameter("signed", 0.125, width=2), _xint),
+    _Step("scale", Parameter("normal", 0.2), _scale),
+    _Step("rotate", _ANGLE, _rotate),
+    _Step("aniso", Parameter("normal", 0.2), _aniso),
+    _ROTATE_AGAIN,  # before and after aniso: stretched along any axis
+    _Step("xfrac", Parameter("normal", 0.125, width=2), _xfrac),
+]
 
 
-def _rotation(theta: Tensor) -> Tensor:
-    """Radians [n] -> matrices [n, 3, 3]."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(theta), 1, 1)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = theta.cos()
-    matrix[:, 1, 0] = theta.sin()
-    matrix[:, 0, 1] = -theta.sin()
-    return matrix
+def _scaling(x: Entry, y: Entry) -> Factor:
+    return (x, 0, 0, 0, y, 0, 0, 0, 1)
 
 
-def _translation(shift: Tensor) -> Tensor:
-    """Pixels (x, y) [n, 2] -> matrices [n, 3, 3]."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(shift), 1, 1)
-    matrix[:, :2, 2] = shift
-    return matrix
+def _rotation(theta: Tensor) -> Factor:
+    cos, sin = theta.cos(), theta.sin()
+    return (cos, -sin, 0, sin, cos, 0, 0, 0, 1)
+
+
+def _translation(x: Entry, y: Entry) -> Factor:
+    return (1, 0, x, 0, 1, y, 0, 0, 1)
+
+
+def _matrices(factors: list[Factor], n: int) -> tuple[Tensor, ...]:
+    """Return each factor as matrices [n, 3, 3], made by one operation for all."""
+    constants = torch.zeros(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    entries = [
+        entry if isinstance(entry, Tensor) else constants[entry]
+        for factor in factors
+        for entry in factor
+    ]
+    return torch.stack(entries, dim=1).view(n, len(factors), 3, 3).unbind(1)

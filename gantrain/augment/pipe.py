@@ -4,16 +4,18 @@ Karras et al. 2020, "Training generative adversarial networks with limited data"
 (arXiv 2006.06676), appendix B.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from gantrain.augment.color import color_matrix, recolor
-from gantrain.augment.corrupt import add_noise, cut_out, cutout_centre, noise_std
-from gantrain.augment.draw import RandomParameters
-from gantrain.augment.filters import amplify, band_gains
-from gantrain.augment.geometry import inverse_matrix
-from gantrain.augment.warp import warp
+from gantrain.augment.color import color_affine, color_matrix, recolor
+from gantrain.augment.corrupt import add_noise, covered, cut_out, cutout_centre, noise_std
+from gantrain.augment.draw import RandomParameters, to_device_like
+from gantrain.augment.filters import TAPS, amplify, band_gains, band_taps
+from gantrain.augment.geometry import Size, inverse_matrix
+from gantrain.augment.warp import STEPS, margin_step, up_pixel_matrix, warp, warp_batch, warped
 from gantrain.networks.layers import without_autocast
 from gantrain.ops.precision import at_least_float32
 
@@ -42,11 +44,24 @@ TRANSFORMS: dict[Spec, tuple[str, ...]] = {
 }
 
 
+# What changes no image, for each group of `AugmentPipe.draw` in the order of the draws.
+_NEUTRAL = {
+    "geometry": torch.eye(3, dtype=torch.float64),
+    "color": torch.eye(4, dtype=torch.float64),
+    "filter": torch.ones(4, dtype=torch.float64),
+    "noise": torch.zeros((), dtype=torch.float64),
+    "cutout": torch.full((2,), -1.0, dtype=torch.float64),
+}
+
+
 class AugmentPipe(nn.Module):
     """Pixel blitting, geometry, colour, filtering, noise and cutout, in this order.
 
     Each transform is applied to each image with probability p, independently of all others. The
     parameters come from torch's CPU generator; the pipeline has no state.
+
+    `forward` does it all. What traces or captures a step calls its parts instead: `draw`,
+    `margin_step` and `pack` on the host before the step, `apply` within it.
 
     Args:
         spec: a group of transforms, or the initials of several groups ("bgc", the paper's choice:
@@ -73,30 +88,183 @@ class AugmentPipe(nn.Module):
             ConfigError: the colour transforms do not support the number of channels.
             ValueError: p is not a probability.
         """
-        if not 0 <= p <= 1:
-            raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
         images = at_least_float32(images)  # resampling in half precision would show banding
+        size = (images.shape[2], images.shape[3])
+        drawn = self.draw(len(images), size, p, percentile=percentile, noise_of=images)
         if p == 0 or not self.transforms:
             return images
+        noise = drawn.pop("pixels", None)
+        if images.device.type == "cpu":
+            return self._one_by_one(images, drawn, noise)
+        return self.apply(images, self.pack(drawn, images), self.margin_step(drawn, size), noise)
+
+    def draw(
+        self,
+        count: int,
+        size: Size,
+        p: float,
+        *,
+        percentile: float | None = None,
+        noise_of: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Draw the parameters of `count` images; nothing is drawn if p = 0.
+
+        Args:
+            count: images, N.
+            size: (height, width) in pixels.
+            p: probability of each transform in [0, 1].
+            percentile: for tests: replaces the random values, see `RandomParameters`.
+            noise_of: images whose noise is drawn as well, on their device: "pixels".
+
+        Returns:
+            Of each group in the spec, float64 on the CPU: "geometry" [N, 3, 3] from
+            `inverse_matrix`, "color" [N, 4, 4] from `color_matrix`, "filter" [N, 4] from
+            `band_gains`, "noise" [N] from `noise_std`, "cutout" [N, 2] from `cutout_centre`.
+
+        Raises:
+            ValueError: p is not a probability.
+        """
+        if not 0 <= p <= 1:
+            raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
+        params = RandomParameters(count, p, percentile)
+        drawn = {}
+        # The order is that of the draws: another one would change the augmentations of a seed.
+        for group in self._groups():
+            match group:
+                case "geometry":
+                    drawn[group] = inverse_matrix(self.transforms, params, size)
+                case "color":
+                    drawn[group] = color_matrix(self.transforms, params)
+                case "filter":
+                    drawn[group] = band_gains(params)
+                case "noise":
+                    drawn[group] = noise_std(params)
+                    if noise_of is not None and drawn[group].any():
+                        drawn["pixels"] = torch.randn_like(at_least_float32(noise_of))
+                case "cutout":
+                    drawn[group] = cutout_centre(params)
+        return drawn
+
+    def margin_step(self, drawn: dict[str, Tensor], size: Size) -> int:
+        """Return which margins `apply` needs: one of the few steps of `warp.margin_step`.
+
+        Args:
+            drawn: from `draw`.
+            size: (height, width) in pixels.
+        """
+        return margin_step(drawn["geometry"], size) if "geometry" in drawn else 0
+
+    def pack(self, drawn: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Return all that `apply` has to know, in one tensor and by one copy to the device.
+
+        Args:
+            drawn: from `draw`, without "pixels".
+            images: [N, C, H, W] to be augmented; only their shape, dtype and device count.
+
+        Returns:
+            [N, L] like the images, at least float32: one row per image. L follows from the spec, C,
+            H and W.
+
+        Raises:
+            ConfigError: the colour transforms do not support the number of channels.
+        """
+        parameters = list(_parameters(drawn, images).values())
+        packed = torch.cat(parameters, dim=1) if parameters else torch.empty(len(images), 0)
+        return to_device_like(packed, at_least_float32(images[:0]))
+
+    def apply(
+        self, images: Tensor, packed: Tensor, step: int = STEPS, noise: Tensor | None = None
+    ) -> Tensor:
+        """Augment images by parameters that lie where they do, all images at once.
+
+        Nothing is drawn on the host or read from the device, and no shape depends on a value, so
+        it can be traced and captured. Images that are not selected stay as they are.
+
+        Args:
+            images: [N, C, H, W], see `forward`.
+            packed: [N, L] from `pack`.
+            step: at least `margin_step` of what was drawn; at 0 no image is warped.
+            noise: standard normal numbers like the images ("pixels" of `draw`); None: drawn here,
+                by their device.
+
+        Returns:
+            [N, C, H, W], see `forward`.
+        """
+        images = at_least_float32(images)
+        parameters = self._unpack(packed.to(images.dtype), images)
         # Autocast would run the matrix products of the resampling in half precision.
         with without_autocast(images):
-            return self._augment(images, RandomParameters(len(images), p, percentile))
-
-    def _augment(self, images: Tensor, params: RandomParameters) -> Tensor:
-        size = (images.shape[2], images.shape[3])
-        # All geometric transforms are one resampling, so that images are blurred only once.
-        images = warp(images, inverse_matrix(self.transforms, params, size))
-        # The order is also that of the draws: another one would change the augmentations of a seed.
-        if not self.transforms.isdisjoint(_COLOR):
-            images = recolor(images, color_matrix(self.transforms, params))
-        if "filter" in self.transforms:
-            images = amplify(images, band_gains(params))
-        if "noise" in self.transforms:
-            images = add_noise(images, noise_std(params))
-        if "cutout" in self.transforms:
-            images = cut_out(images, cutout_centre(params))
-        return images
+            if "geometry" in parameters:
+                matrix, is_warped = parameters["geometry"].split([6, 1], dim=1)
+                matrix = matrix.unflatten(1, (2, 3))
+                images = warp_batch(images, matrix, is_warped > 0, step)
+            return _recolor_and_corrupt(images, parameters, noise)
 
     def extra_repr(self) -> str:
         """Return the names of the transforms, shown when the module is printed."""
         return ", ".join(name for name in TRANSFORMS["bgcfnc"] if name in self.transforms)
+
+    def _groups(self) -> list[str]:
+        of_group = {"geometry": (*_BLIT, *_GEOM), "color": _COLOR}
+        return [
+            name for name in _NEUTRAL if not self.transforms.isdisjoint(of_group.get(name, (name,)))
+        ]
+
+    def _unpack(self, packed: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Return the parts of `pack`, [N, ...] by group."""
+        channels, height, width = images.shape[1:]
+        colors = 1 if channels < 3 else 3
+        widths = {
+            "geometry": 6 + 1,
+            "color": colors * (colors + 1),
+            "filter": TAPS,
+            "noise": 1,
+            "cutout": height + width,
+        }
+        groups = self._groups()
+        parts = packed.split([widths[name] for name in groups], dim=1)
+        return dict(zip(groups, parts, strict=True))
+
+    def _one_by_one(self, images: Tensor, drawn: dict[str, Tensor], noise: Tensor | None) -> Tensor:
+        """Augment as `apply` does, as it is fastest on a CPU: what changes no image is left out."""
+        matrices = drawn.pop("geometry", None)
+        parameters = _parameters(drawn, images)
+        for name, values in drawn.items():
+            if torch.equal(values, _NEUTRAL[name].expand_as(values)):
+                del parameters[name]
+        parameters = {name: to_device_like(part, images) for name, part in parameters.items()}
+        with without_autocast(images):
+            images = images if matrices is None else warp(images, matrices)
+            return _recolor_and_corrupt(images, parameters, noise)
+
+
+def _parameters(drawn: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+    """Convert what was drawn to what the images are computed with, [N, width] in float64."""
+    channels, height, width = images.shape[-3:]
+    convert: dict[str, Callable[[Tensor], Tensor]] = {
+        "geometry": lambda inverse: torch.cat(
+            [up_pixel_matrix(inverse).flatten(1), warped(inverse)[:, None]], dim=1
+        ),
+        "color": lambda matrix: color_affine(matrix, channels).flatten(1),
+        "filter": band_taps,
+        "noise": lambda std: std[:, None],
+        "cutout": lambda centre: covered(centre, (height, width)),
+    }
+    return {name: convert[name](values) for name, values in drawn.items()}
+
+
+def _recolor_and_corrupt(
+    images: Tensor, parameters: dict[str, Tensor], noise: Tensor | None
+) -> Tensor:
+    """Apply all but the geometry; `parameters` are like the images."""
+    if "color" in parameters:
+        affine = parameters["color"]
+        colors = 1 if affine.shape[1] == 2 else 3
+        images = recolor(images, affine.unflatten(1, (colors, colors + 1)))
+    if "filter" in parameters:
+        images = amplify(images, parameters["filter"])
+    if "noise" in parameters:
+        images = add_noise(images, parameters["noise"], noise)
+    if "cutout" in parameters:
+        images = cut_out(images, parameters["cutout"])
+    return images

@@ -4,13 +4,13 @@ The filters are the low-pass of the sym6 wavelet and its reverse, an orthogonal 
 2020, arXiv 2006.06676, appendix B).
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gantrain.ops import fir
+from gantrain.ops.constants import made_once
 from gantrain.ops.reflect import reflect_pad_sides
 
 _SYM6 = torch.tensor(
@@ -94,8 +94,7 @@ def downsample_2x_by_filter(x: Tensor) -> Tensor:
     return _planes(fir.upfirdn2d(_as_one(x), _taps(x.dtype, x.device), down=2, flip=True), x)
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)  # a cached tensor outlives the mode of its first caller
+@made_once
 def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return SYM6 on a device, copied once."""
     return SYM6.to(device, dtype)
@@ -111,8 +110,7 @@ def _planes(y: Tensor, x: Tensor) -> Tensor:
     return y.view(*x.shape[:2], *y.shape[2:])
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
+@made_once
 def _upsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
     """Return `upsample_2x` of a line with the widest margins, [size, 2 (3 size - 2)]."""
     # The matrix of a linear map is what it makes of the unit vectors.
@@ -130,8 +128,7 @@ def _within_margins(size: int, before: int, after: int) -> slice:
     return slice(2 * (widest - before), 2 * (widest + size + after))
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
+@made_once
 def _downsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
     """Return `downsample_2x` of a line, [size, size / 2 - BORDER]."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantrain.augment.color import color_matrix, recolor
+from gantrain.augment.color import color_affine, color_matrix, recolor
 from gantrain.augment.draw import RandomParameters
 from gantrain.errors import ConfigError
 
@@ -87,14 +87,16 @@ def test_each_image_gets_its_own_colors() -> None:
     matrix = color_matrix(ALL, RandomParameters(4, 0.7))
     expected = torch.einsum("nij,njhw->nihw", matrix[:, :3, :3], images)
     expected += matrix[:, :3, 3, None, None]
-    torch.testing.assert_close(recolor(images, matrix), expected)
+    torch.testing.assert_close(recolor(images, color_affine(matrix, 3)), expected)
 
 
 def test_grey_is_red_green_and_blue_alike() -> None:
     grey = torch.randn(4, 1, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, RandomParameters(4, 1))
-    expected = recolor(grey.expand(-1, 3, -1, -1), matrix)
-    torch.testing.assert_close(recolor(grey, matrix), expected.mean(1, keepdim=True))
+    expected = recolor(grey.expand(-1, 3, -1, -1), color_affine(matrix, 3))
+    torch.testing.assert_close(
+        recolor(grey, color_affine(matrix, 1)), expected.mean(1, keepdim=True)
+    )
     assert (expected - expected.mean(1, keepdim=True)).abs().max() < 1e-12  # and stays grey
 
 
@@ -102,12 +104,13 @@ def test_grey_is_red_green_and_blue_alike() -> None:
 def test_alpha_has_no_color(colors: int) -> None:
     images = torch.randn(4, colors + 1, 5, 7, dtype=torch.float64)
     matrix = color_matrix(ALL, RandomParameters(4, 1))
-    colored = recolor(images, matrix)
+    affine = color_affine(matrix, colors + 1)
+    assert torch.equal(affine, color_affine(matrix, colors))
+    colored = recolor(images, affine)
     assert torch.equal(colored[:, -1], images[:, -1])
-    torch.testing.assert_close(colored[:, :-1], recolor(images[:, :-1], matrix))
+    torch.testing.assert_close(colored[:, :-1], recolor(images[:, :-1], affine))
 
 
 def test_other_numbers_of_channels_are_refused() -> None:
-    matrix = torch.eye(4, dtype=torch.float64)[None]
     with pytest.raises(ConfigError, match=r"these have 5: use augmentations without colour"):
-        recolor(torch.zeros(1, 5, 4, 4), matrix)
+        color_affine(torch.eye(4)[None], 5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gantrain.augment.corrupt import add_noise, cut_out, cutout_centre, noise_std
+from gantrain.augment.corrupt import add_noise, covered, cut_out, cutout_centre, noise_std
 from gantrain.augment.draw import RandomParameters
 
 N = 20_000
@@ -19,7 +19,8 @@ def test_noise_has_its_own_strength_in_each_image() -> None:
     assert noise.mean((1, 2, 3)).abs().max() < 0.01
     assert noise[0, 0].flatten().corrcoef() == pytest.approx(1)
     assert abs(torch.stack([noise[0, 0].flatten(), noise[0, 1].flatten()]).corrcoef()[0, 1]) < 0.08
-    assert add_noise(images, torch.zeros(3)) is images
+    assert torch.equal(add_noise(images, torch.zeros(3)), images)
+    assert torch.equal(add_noise(images, torch.ones(3), images), 2 * images)
 
 
 def test_noise_strength_is_half_normal_in_the_selected() -> None:
@@ -31,15 +32,15 @@ def test_noise_strength_is_half_normal_in_the_selected() -> None:
 def test_cutout_is_one_box_of_half_the_size() -> None:
     images = torch.ones(2, 3, 16, 24)
     centre = torch.tensor([[0.5, 0.25], [-1, -1]], dtype=torch.float64)
-    cut = cut_out(images, centre)
+    cut = cut_out(images, covered(centre, (16, 24)))
     expected = torch.ones(16, 24)
     expected[:8, 6:18] = 0
     assert torch.equal(cut[0], expected.expand(3, -1, -1)) and torch.equal(cut[1], images[1])
-    assert cut_out(images, centre[1:].expand(2, -1)) is images
 
 
 def test_the_box_may_stick_out_of_the_image() -> None:
-    cut = cut_out(torch.ones(1, 1, 16, 16), torch.tensor([[0.0, 1.0]], dtype=torch.float64))
+    box = covered(torch.tensor([[0.0, 1.0]], dtype=torch.float64), (16, 16))
+    cut = cut_out(torch.ones(1, 1, 16, 16), box)
     expected = torch.ones(16, 16)
     expected[12:, :4] = 0
     assert torch.equal(cut[0, 0], expected)

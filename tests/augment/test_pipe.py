@@ -1,14 +1,17 @@
-"""The whole pipe: golden numbers, selection, derivatives, devices, number formats."""
+"""The whole pipe: golden numbers, selection, derivatives, devices, number formats, tracing."""
 
 from contextlib import nullcontext
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gantrain.augment import pipe as module
 from gantrain.augment.pipe import TRANSFORMS, AugmentPipe, Spec
+from gantrain.augment.warp import STEPS
 from tests.helpers import golden_files
 
 META, GOLDEN = golden_files.load("augment")
@@ -96,6 +99,104 @@ def test_nothing_waits_for_the_device_and_the_draws_do_not_depend_on_it(
     after = torch.random.get_rng_state()
     seeded(pipe, images.to("meta"), 0.8)
     assert torch.equal(torch.random.get_rng_state(), after)
+
+
+def in_parts(
+    pipe: AugmentPipe, images: Tensor, p: float, step: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Packed parameters, and what `apply` makes of them with the noise that `forward` adds."""
+    size = (images.shape[2], images.shape[3])
+    torch.manual_seed(0)
+    drawn = pipe.draw(len(images), size, p, noise_of=images)
+    noise, packed = drawn.pop("pixels", None), pipe.pack(drawn, images)
+    step = pipe.margin_step(drawn, size) if step is None else step
+    return packed, pipe.apply(images, packed, step, noise)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("spec", ["bg", "bgc", "color", "bgcfnc"])
+def test_in_parts_and_all_at_once_as_one_by_one(spec: Spec, channels: int) -> None:
+    pipe, images = AugmentPipe(spec), torch.randn(6, channels, 13, 22, dtype=torch.float64)
+    for p in (0.1, 0.8):
+        expected = seeded(pipe, images, p)
+        for step in (None, STEPS):
+            got = in_parts(pipe, images, p, step)[1]
+            torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-12)
+    half = images.bfloat16()
+    got, expected = in_parts(pipe, half, 0.8)[1], seeded(pipe, half, 0.8)
+    torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("spec", get_args(Spec))
+def test_packed_parameters_have_one_shape_and_none_of_them_changes_an_image(spec: Spec) -> None:
+    pipe, images = AugmentPipe(spec), torch.randn(5, 3, 16, 24)
+    packed, same = in_parts(pipe, images, 0.0, STEPS)
+    assert torch.equal(same, images)
+    assert torch.equal(in_parts(pipe, images, 0.0)[1], images)
+    again, moved = in_parts(pipe, images, 1.0)
+    assert torch.equal(moved, images) == (spec == "none")
+    assert packed.shape == again.shape and packed.dtype == again.dtype == torch.float32
+    # A part of the rows is for a part of the images.
+    if "n" not in spec:
+        part = pipe.apply(images[1:3], again[1:3])
+        torch.testing.assert_close(part, moved[1:3], atol=1e-5, rtol=1e-5)
+
+
+class Counting(TorchDispatchMode):
+    operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("spec", "most"), [("bgc", 150), ("bgcfnc", 240)])
+def test_a_draw_is_few_operations_however_many_images(spec: Spec, most: int) -> None:
+    pipe, counts = AugmentPipe(spec), []
+    for images in (2, 64):
+        with Counting() as counting:
+            pipe.draw(images, (16, 16), 0.5)
+        counts.append(counting.operations)
+    assert counts[0] == counts[1] <= most
+
+
+def traced_example(size: tuple[int, int]) -> tuple[AugmentPipe, list[Tensor], Tensor]:
+    """A pipe; images, packed parameters and noise; other packed parameters."""
+    pipe, images = AugmentPipe("bgcfnc"), torch.randn(3, 3, *size)
+    packed, other = (pipe.pack(pipe.draw(3, size, p), images) for p in (0.9, 0.4))
+    return pipe, [images, packed, torch.randn_like(images)], other
+
+
+def test_a_trace_with_second_derivatives_is_what_was_traced() -> None:
+    """At a size of its own: its constants are first needed within the trace."""
+    pipe, inputs, other = traced_example((11, 14))
+
+    def penalty(images: Tensor, packed: Tensor, noise: Tensor, theta: Tensor) -> list[Tensor]:
+        images, theta = (x.detach().requires_grad_(True) for x in (images, theta))
+        logits = (pipe.apply(images, packed, 3, noise).square() * theta).sum()
+        [gradient] = torch.autograd.grad(logits, images, create_graph=True)
+        r1 = gradient.square().sum()
+        return [r1, *torch.autograd.grad(r1, [theta, images])]
+
+    inputs.append(torch.randn(3, 11, 14))
+    traced = make_fx(penalty, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+    for packed in (inputs[1], other):
+        inputs[1] = packed
+        for found, expected in zip(traced(*inputs), penalty(*inputs), strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_a_compiled_augmentation_and_its_gradient_are_those_of_eager_mode() -> None:
+    pipe, inputs, other = traced_example((12, 10))
+    compiled = torch.compile(pipe.apply, fullgraph=True, backend="aot_eager")
+    for packed in (inputs[1], other):
+        results = []
+        for apply in (pipe.apply, compiled):
+            images = inputs[0].clone().requires_grad_(True)
+            y = apply(images, packed, 2, inputs[2])
+            results.append((y, torch.autograd.grad(y.square().sum(), images)[0]))
+        for found, expected in zip(*results, strict=True):
+            assert torch.equal(found, expected)
 
 
 def test_half_precision_is_left() -> None:

@@ -11,7 +11,17 @@ from gantrain.augment import warp as module
 from gantrain.augment import wavelet
 from gantrain.augment.draw import RandomParameters
 from gantrain.augment.geometry import inverse_matrix
-from gantrain.augment.warp import required_margins, warp
+from gantrain.augment.pipe import AugmentPipe
+from gantrain.augment.warp import (
+    STEPS,
+    margin_step,
+    required_margins,
+    step_margins,
+    up_pixel_matrix,
+    warp,
+    warp_batch,
+    warped,
+)
 from gantrain.augment.wavelet import SYM6
 
 ALL = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
@@ -71,29 +81,36 @@ def test_warp_is_the_plain_one(size: tuple[int, int]) -> None:
     torch.testing.assert_close(warp(images, inverse), expected, atol=1e-9, rtol=0)
 
 
+def at_once(images: Tensor, inverse: Tensor, step: int) -> Tensor:
+    return warp_batch(images, up_pixel_matrix(inverse), warped(inverse), step)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_way_of_the_accelerators_is_the_same(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Filters, the whole batch at once, margins in buckets."""
+    """Filters, the whole batch at once, symmetric margins."""
     images, inverse = some(size, 4)
     expected = warp(images, inverse)
     monkeypatch.setattr(module, "upsample_2x", wavelet.upsample_2x_by_filter)
     monkeypatch.setattr(module, "downsample_2x", wavelet.downsample_2x_by_filter)
-    margins = required_margins(inverse, size, bucket=16)
-    got = module._resample(images, inverse, margins)
+    got = at_once(images, inverse, margin_step(inverse, size))
     torch.testing.assert_close(got, expected, atol=1e-9, rtol=0)
 
 
 def test_an_identity_would_change_nothing_and_is_not_computed() -> None:
     images, inverse = some((16, 20), 3)
     inverse[1] = torch.eye(3)
-    warped = warp(images, inverse)
-    assert torch.equal(warped[1], images[1])
+    assert warped(inverse).tolist() == [True, False, True]
+    for result in (warp(images, inverse), at_once(images, inverse, STEPS)):
+        assert torch.equal(result[1], images[1]) and not torch.equal(result[0], images[0])
     still = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
-    computed = module._resample(images, still, required_margins(inverse, (16, 20)))
+    moved = torch.tensor([True, True, True])
+    computed = warp_batch(images, up_pixel_matrix(still), moved, STEPS)
+    assert not torch.equal(computed, images)
     torch.testing.assert_close(computed, images, atol=1e-6, rtol=0)
     assert warp(images, still) is images
+    assert margin_step(still, (16, 20)) == 0 and at_once(images, still, 0) is images
 
 
 def test_a_shift_by_whole_pixels_shows_the_reflection_at_the_border() -> None:
@@ -118,4 +135,27 @@ def test_margins_reach_as_far_as_the_corners_and_no_further_than_the_image() -> 
     assert required_margins(inverse, (64, 48)) == (12, 12, 12, 12)
     inverse[1, :2, 2] = torch.tensor([40.0, -3.5])
     assert required_margins(inverse, (64, 48)) == (12, 47, 16, 12)  # left, right, top, bottom
-    assert required_margins(inverse, (64, 48), bucket=16) == (16, 47, 16, 16)
+
+
+def test_a_few_margins_are_enough_for_all_batches() -> None:
+    """2,000 batches: each has the smallest of four symmetric margins that holds its tight ones."""
+    size, pipe, found = (64, 96), AugmentPipe("bg"), {}
+    for index in range(2000):
+        inverse = pipe.draw(4, size, (0.05, 0.3, 0.8)[index % 3])["geometry"]
+        step, needed = margin_step(inverse, size), required_margins(inverse, size)
+        if step == 0:
+            assert not warped(inverse).any()
+            continue
+        assert all(a >= b for a, b in zip(step_margins(step, size), needed, strict=True))
+        if step > 1:
+            less = step_margins(step - 1, size)
+            assert any(a < b for a, b in zip(less, needed, strict=True))
+        found.setdefault(step, inverse)
+    assert step_margins(STEPS, size) == (95, 95, 63, 63)
+    assert set(found) == {1, 2, 3, 4}
+    images = torch.randn(4, 1, *size, dtype=torch.float64)
+    for step, inverse in found.items():
+        expected = warp(images, inverse)
+        for wider in range(step, STEPS + 1):
+            got = at_once(images, inverse, wider)
+            torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
