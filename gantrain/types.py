@@ -42,6 +42,11 @@ class Range:
         return " and ".join(parts)
 
 
+Count: TypeAlias = Annotated[int, Range(1)]
+Share: TypeAlias = Annotated[float, Range(0, 1)]
+Weight: TypeAlias = Annotated[float, Range(0)]
+
+
 @dataclass(frozen=True)
 class KimgPoints:
     """Marks a list of [kimg, value] pairs with increasing kimg."""

@@ -18,6 +18,7 @@ from gantrain.augment.geometry import Size, inverse_matrix
 from gantrain.augment.warp import STEPS, margin_step, up_pixel_matrix, warp, warp_batch, warped
 from gantrain.networks.layers import without_autocast
 from gantrain.ops.precision import at_least_float32
+from gantrain.ops.tracing import is_recorded
 
 Spec = Literal[
     "none", "blit", "geom", "color", "filter", "noise", "cutout",
@@ -60,8 +61,8 @@ class AugmentPipe(nn.Module):
     Each transform is applied to each image with probability p, independently of all others. The
     parameters come from torch's CPU generator; the pipeline has no state.
 
-    `forward` does it all. What traces or captures a step calls its parts instead: `draw`,
-    `margin_step` and `pack` on the host before the step, `apply` within it.
+    `forward` does it all. For a step that is recorded, `prepare` draws before it and
+    `apply_prepared` is part of it.
 
     Args:
         spec: a group of transforms, or the initials of several groups ("bgc", the paper's choice:
@@ -199,6 +200,48 @@ class AugmentPipe(nn.Module):
                 matrix = matrix.unflatten(1, (2, 3))
                 images = warp_batch(images, matrix, is_warped > 0, step)
             return _recolor_and_corrupt(images, parameters, noise)
+
+    def prepare(self, images: Tensor, p: float, name: str) -> dict[str, Tensor]:
+        """Draw what `apply_prepared` will do to images of this shape; nothing if p = 0.
+
+        Args:
+            images: [N, C, H, W]; only their shape, dtype and device count.
+            p: probability of each transform in [0, 1].
+            name: of the images, the start of every name that is returned.
+
+        Returns:
+            Entries of a batch. While a recording is made or run, their names, shapes and dtypes do
+            not depend on what was drawn.
+        """
+        size = (images.shape[2], images.shape[3])
+        drawn = self.draw(len(images), size, p)
+        if p == 0 or not drawn:
+            return {}
+        if images.device.type == "cpu" and not is_recorded():
+            return {f"{name}/{group}": values for group, values in drawn.items()}
+        step = STEPS if is_recorded() else self.margin_step(drawn, size)
+        return {f"{name}/{step}": self.pack(drawn, images)}
+
+    def apply_prepared(self, images: Tensor, batch: dict[str, Tensor], name: str) -> Tensor:
+        """Augment images by the entries of `prepare`; without any they stay as they are.
+
+        Args:
+            images: [N, C, H, W], see `forward`.
+            batch: holds the entries.
+            name: that of `prepare`.
+
+        Returns:
+            [N, C, H, W], see `forward`.
+        """
+        images = at_least_float32(images)
+        length = len(name) + 1
+        drawn = {k[length:]: x for k, x in batch.items() if k.startswith(f"{name}/")}
+        for step in range(STEPS + 1):
+            if str(step) in drawn:
+                return self.apply(images, drawn[str(step)], step)
+        # Drawn whether or not an image gets noise, as in a recording.
+        noise = torch.randn_like(images) if "noise" in drawn else None
+        return self._one_by_one(images, drawn, noise) if drawn else images
 
     def extra_repr(self) -> str:
         """Return the names of the transforms, shown when the module is printed."""

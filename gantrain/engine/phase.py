@@ -149,7 +149,7 @@ class PhaseRunner:
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
         """Add share * interval * gradient of every dict of losses that the phase yields."""
         weight, forward = self._weight(phase, share), self._forward_context(phase)
-        entries = with_prepared(phase, batch, step)
+        entries = self._prepared(phase, batch, step)
         prepared = entries.keys() - batch.keys()
         if self.recorded and not self._tracing:
             values = self.recorded.run(phase, entries, weight, forward)
@@ -167,9 +167,13 @@ class PhaseRunner:
         with seeding.state_kept():
             for batch in microbatches:
                 weight = self._weight(phase, _image_count(batch) / images)
-                entries = with_prepared(phase, batch, step)
+                entries = self._prepared(phase, batch, step)
                 self.recorded.record(phase, entries, weight, self._forward_context(phase))
         restore()
+
+    def _prepared(self, phase: Phase, batch: Batch, step: Step) -> Batch:
+        with self.recorded.recording() if self.recorded else nullcontext():
+            return with_prepared(phase, batch, step)
 
     def _weight(self, phase: Phase, share: float) -> float:
         # Every k-th step times k, so that a lazy phase has the same weight over time. Weighted by

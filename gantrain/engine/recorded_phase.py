@@ -8,7 +8,7 @@ operations, which torch.compile fuses. A CUDA graph launches what was recorded a
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -59,6 +59,10 @@ class RecordedPhases:
     def count(self) -> int:
         """The number of recordings."""
         return len(self._phases)
+
+    def recording(self) -> AbstractContextManager[None]:
+        """Return the context of what prepares the inputs of a recording."""
+        return recording("compiler" if self.compiled else "cuda graph")
 
     def run(self, phase: Phase, batch: Batch, weight: float, forward: Context) -> Values:
         """Do what `gradients.backpropagate` does.

@@ -82,6 +82,14 @@ class Phase:
     prepare: Callable[[Batch, Step], Batch] = _nothing
 
 
+@dataclass(frozen=True)
+class LazyPenalty:
+    """A penalty on one player, descended every `interval` steps; weight 0 turns it off."""
+
+    weight: float
+    interval: int
+
+
 class GAN(nn.Module):
     """Base class of all GANs: networks are children, algorithm state is buffers or extra state.
 

@@ -6,7 +6,7 @@ updated.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +16,7 @@ from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
 from gantrain.networks.layers import init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
-from gantrain.types import Range, Schedule, value_at
-
-
-class LossWeights(NamedTuple):
-    """Weights of the generators' losses at one point of the training."""
-
-    adversarial: float
-    cycle: float
-    identity: float
+from gantrain.types import Range, Schedule, Weight, value_at
 
 
 class CycleGAN(GAN):
@@ -62,14 +54,14 @@ class CycleGAN(GAN):
         norm: Literal["instance", "batch", "none"] = "instance",
         dropout: bool = False,
         init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
-        init_gain: Annotated[float, Range(0)] = 0.02,
+        init_gain: Weight = 0.02,
         loss: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan",
-        gp_weight: Annotated[float, Range(0)] = 10.0,
+        gp_weight: Weight = 10.0,
         lambda_adversarial: Annotated[Schedule, Range(0)] = 1.0,
         lambda_cycle: Annotated[Schedule, Range(0)] = 10.0,
         lambda_identity: Annotated[Schedule, Range(0)] = 0.5,
         pool_size: Annotated[int, Range(0)] = 50,
-        adversarial_kimg: Annotated[float, Range(0)] = 0,
+        adversarial_kimg: Weight = 0,
         mode: Literal["fast", "reference"] = "fast",
     ) -> None:
         super().__init__()
@@ -99,21 +91,23 @@ class CycleGAN(GAN):
 
     def phases(self) -> list[Phase]:
         """Return G's phase, then D's on the fakes that G has left in the batch."""
-        G = Phase("G", "G", self.generator_losses, prepare=self.prepare_weights)
-        return [G, Phase("D", "D", self.discriminator_losses, prepare=self.query_pools)]
+        return [
+            Phase("G", "G", self.generator_losses, prepare=self.prepare_weights),
+            Phase("D", "D", self.discriminator_losses, prepare=self.query_pools),
+        ]
 
-    def weights(self, nimg: int) -> LossWeights:
+    def weights(self, nimg: int) -> dict[str, float]:
         """Return the weights after `nimg` images; that of identity includes lambda_cycle."""
-        adversarial = value_at(self.lambda_adversarial, nimg)
         # No cycle, and hence no identity, during the first of two stages.
         cycle = value_at(self.lambda_cycle, nimg) * (nimg >= self.adversarial_nimg)
-        identity = value_at(self.lambda_identity, nimg)
-        return LossWeights(adversarial, cycle, cycle * identity)
+        identity = cycle * value_at(self.lambda_identity, nimg)
+        adversarial = value_at(self.lambda_adversarial, nimg)
+        return {"adversarial": adversarial, "cycle": cycle, "identity": identity}
 
     def prepare_weights(self, batch: Batch, step: Step) -> Batch:
         """Return "weight_<loss>", a scalar, of each loss whose weight is not 0."""
-        weights = self.weights(step.nimg)._asdict()
-        return {f"weight_{k}": batch["a"].new_full((), w) for k, w in weights.items() if w > 0}
+        weights = self.weights(step.nimg).items()
+        return {f"weight_{name}": batch["a"].new_full((), w) for name, w in weights if w > 0}
 
     def query_pools(self, batch: Batch, step: Step) -> Batch:
         """Return "shown_b" and "shown_a", the fakes that D sees, see `ImagePool`."""
@@ -127,7 +121,8 @@ class CycleGAN(GAN):
         + w_cyc [|G_ba(G_ab(a)) - a|_1 + |G_ab(G_ba(b)) - b|_1]        (eq. 2)
         + w_idt [|G_ba(a) - a|_1 + |G_ab(b) - b|_1]                    (section 5.2)
         """
-        adversarial, cycle, identity = (batch.get(f"weight_{k}") for k in LossWeights._fields)
+        names = ("adversarial", "cycle", "identity")
+        adversarial, cycle, identity = (batch.get(f"weight_{name}") for name in names)
         # Translations whose losses have no weight are not computed at all.
         has_cycle, has_identity = cycle is not None, identity is not None
         images = self.translate(self.G, batch, cycle=has_cycle, identity=has_identity)

@@ -4,9 +4,10 @@ The second stage of experiment=stylegan_cycle: CycleGAN's cycle consistency (Zhu
 between the domain of images and the domain of w.
 """
 
+import torch
 from torch import Tensor, nn
 
-from gantrain.gans.base import Step
+from gantrain.gans.base import Batch, Step
 from gantrain.gans.latents import generator_of
 from gantrain.losses import l1
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
@@ -50,9 +51,10 @@ class LatentCycle:
         )
         return {"E": encoder}
 
-    def is_due(self, step: Step) -> bool:
-        """Return whether the losses have started."""
-        return step.nimg >= self.start_nimg and bool(self.lambda_latent or self.lambda_image)
+    def prepare(self, step: Step) -> Batch:
+        """Return the entry "cycle" of the batch once the losses have started, see `Phase`."""
+        has_losses = bool(self.lambda_latent or self.lambda_image)
+        return {"cycle": torch.ones(())} if has_losses and step.nimg >= self.start_nimg else {}
 
     def losses(self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1.

@@ -4,8 +4,7 @@ z ~ N(0, I), w = mapping(z, c), G(w) = synthesis(w); A: the augmentation D sees 
 The formulas are those of loss="vanilla"; the others are in `gantrain.losses`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import sqrt
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,28 +14,16 @@ from torch import Tensor, nn
 
 from gantrain.augment.ada import ADA
 from gantrain.augment.pipe import AugmentPipe, Spec
-from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.gans.base import GAN, Batch, ImageSpec, LazyPenalty, Phase, Step
 from gantrain.gans.latent_cycle import LatentCycle
 from gantrain.gans.latents import draw_cutoff, generator_of, preview_columns, sample_ws
 from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.types import Range
-
-Count = Annotated[int, Range(1)]
-Share = Annotated[float, Range(0, 1)]
-Weight = Annotated[float, Range(0)]
+from gantrain.types import Count, Range, Share, Weight
 
 GP_WEIGHT = 10  # of the gradient penalty of loss="wgan_gp" (Gulrajani et al. 2017)
 PL_DECAY = 0.01  # how far one step moves the running mean of the path lengths
-
-
-@dataclass(frozen=True)
-class LazyPenalty:
-    """A penalty on one player, descended every `interval` steps; weight 0 turns it off."""
-
-    weight: float
-    interval: int
 
 
 class StyleGAN(GAN):
@@ -100,12 +87,9 @@ class StyleGAN(GAN):
         G = StyleGAN2Generator(*shape, architecture=g_architecture, **latent, **width)
         self.cycle = LatentCycle(lambda_latent, lambda_image, adversarial_kimg)
         self.G = nn.ModuleDict({"G": G, **self.cycle.encoder(G, **width)})
+        group = mbstd_group or min(self.batch, 4)
         self.D = StyleGAN2Discriminator(
-            *shape,
-            architecture=d_architecture,
-            mbstd_group=mbstd_group or min(self.batch, 4),
-            freeze_layers=freeze_d,
-            **width,
+            *shape, architecture=d_architecture, mbstd_group=group, freeze_layers=freeze_d, **width
         )
 
         self.augment = AugmentPipe("none" if augment == "none" else augment_spec)
@@ -122,21 +106,25 @@ class StyleGAN(GAN):
 
     def phases(self) -> list[Phase]:
         """Return G, its path length penalty, D and its R1; a penalty of weight 0 is left out."""
-        G = Phase("G", "G", self.generator_losses, prepare=self.prepare)
-        D = Phase("D", "D", self.discriminator_losses, prepare=self.prepare)
-        lazy = {"full_precision": True, "prepare": self.prepare}
-        pl = Phase("G_pl", "G", self.path_length, self.pl.interval, **lazy)
-        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1.interval, **lazy)
-        of_g = [G, pl] if self.pl.weight > 0 else [G]
-        of_d = [D, r1] if self.r1.weight > 0 else [D]
-        return of_g + of_d
+        shown = ["fake", "real", *(["between"] if self.is_critic else [])]
+        draw_d, draw_r1 = (partial(self.prepare, judged=judged) for judged in (shown, ["real"]))
+        G = Phase("G", "G", self.generator_losses, prepare=self.prepare_generator)
+        D = Phase("D", "D", self.discriminator_losses, prepare=draw_d)
+        pl = Phase("G_pl", "G", self.path_length, self.pl.interval, True, prepare=self.prepare)
+        r1 = Phase("D_r1", "D", self.r1_penalty, self.r1.interval, True, prepare=draw_r1)
+        weights = ((G, 1), (pl, self.pl.weight), (D, 1), (r1, self.r1.weight))
+        return [phase for phase, weight in weights if weight > 0]
 
-    def prepare(self, batch: Batch, step: Step) -> Batch:
-        """Return the draws of style mixing, and "cycle" once the latent cycle has started."""
+    def prepare(self, batch: Batch, step: Step, judged: Sequence[str] = ()) -> Batch:
+        """Draw on the host, before the losses: style mixing, and A for the `judged` images."""
         entries = draw_cutoff(generator_of(self.G).num_ws, self.style_mixing_prob)
-        if self.cycle.is_due(step):
-            entries["cycle"] = torch.ones(())
+        for name in judged:
+            entries |= self.augment.prepare(batch["image"], self.ada.p, f"augment/{name}")
         return entries
+
+    def prepare_generator(self, batch: Batch, step: Step) -> Batch:
+        """Draw, and say whether the latent cycle has started."""
+        return self.prepare(batch, step, ["fake"]) | self.cycle.prepare(step)
 
     def sample_fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
         """(ws, G(ws)) for the first 1 / share of the batch, at least for one image."""
@@ -144,14 +132,16 @@ class StyleGAN(GAN):
         ws = sample_ws(G, batch, count)
         return ws, G.synthesis(ws, noise_mode=self.noise)
 
-    def judge(self, x: Tensor, batch: Batch) -> Tensor:
-        """D(A(x), c): logits [N] for x [N, C, H, W]."""
-        return self.D(self.augment(x, self.ada.p), batch.get("label"))
+    def judge(self, x: Tensor, batch: Batch, name: str | None = None) -> Tensor:
+        """D(A(x), c): logits [N] for x [N, C, H, W]; `name`: A as in the batch; None: a new A."""
+        A = self.augment
+        x = A.apply_prepared(x, batch, f"augment/{name}") if name else A(x, self.ada.p)
+        return self.D(x, batch.get("label"))
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)."""
         ws, fake = self.sample_fakes(batch)
-        losses = {"adversarial": self.loss.generator(self.judge(fake, batch))}
+        losses = {"adversarial": self.loss.generator(self.judge(fake, batch, "fake"))}
         if "cycle" in batch:
             losses |= self.cycle.losses(self.G, ws, fake, batch["image"])
         yield losses
@@ -174,21 +164,21 @@ class StyleGAN(GAN):
         with torch.no_grad():
             fake = self.sample_fakes(batch)[1]
         # Two passes, never one batch: the minibatch standard deviation must not mix fake and real.
-        fake_logits = self.judge(fake, batch)
+        fake_logits = self.judge(fake, batch, "fake")
         yield {"fake": self.loss.fake(fake_logits), "logit_fake": fake_logits.detach().mean()}
 
-        real_logits = self.judge(real, batch)
+        real_logits = self.judge(real, batch, "real")
         self.ada.observe(real_logits)
         losses = {"real": self.loss.real(real_logits), "logit_real": real_logits.detach().mean()}
         if self.is_critic:
-            D = partial(self.judge, batch=batch)
+            D = partial(self.judge, batch=batch, name="between")
             losses["gp"] = GP_WEIGHT * gradient_penalty(D, real, fake)
         yield losses
 
     def r1_penalty(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]."""
         x = batch["image"].detach().requires_grad_(True)  # the gradient passes through A
-        logits = self.judge(x, batch)
+        logits = self.judge(x, batch, "real")
         self.ada.observe(logits)
         penalty = self.r1.weight / 2 * squared_gradient(logits, x).mean()
         yield {"r1": penalty + 0 * logits.sum()}  # 0 * logits: as in `path_length`

@@ -39,7 +39,9 @@ def stylegan(label_dim: int = 0, **settings: object) -> StyleGAN:
 
 
 def dcgan(**settings: object) -> DCGAN:
-    return DCGAN(ImageSpec({"image": 3}, (8, 8), batch=4), z_dim=4, g_width=8, d_width=2, **settings)  # type: ignore[arg-type]
+    return DCGAN(
+        ImageSpec({"image": 3}, (8, 8), batch=4), z_dim=4, g_width=8, d_width=2, **settings
+    )  # type: ignore[arg-type]
 
 
 def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
@@ -51,7 +53,7 @@ def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
             name: torch.rand(size, 3, *side, generator=draw, dtype=torch.float64) * 2 - 1
             for name, side in streams.items()
         }
-        return images | ({"label": torch.eye(label_dim).double()[:size]} if label_dim else {})
+        return images | ({"label": torch.eye(label_dim).double().repeat(size, 1)[:size]} if label_dim else {})
 
     return [batch() for _ in range(STEPS)]
 
@@ -110,15 +112,22 @@ def test_cyclegan(loss: str) -> None:
 @pytest.mark.usefixtures("float64")
 def test_batch_norm_and_unequal_microbatches() -> None:
     gan = dcgan()
-    assert_same(gan, batches(gan), sizes=[2, 1, 1])
+    recorded = assert_same(gan, batches(gan, size=6), sizes=[2, 2, 2])
+    assert recorded.count == 2
+    recorded = assert_same(gan, batches(gan, size=7), sizes=[2, 2, 3])
+    assert recorded.count == 4  # the last microbatch has a recording of its own
 
 
 @pytest.mark.usefixtures("float64")
-def test_all_phases_of_stylegan() -> None:
-    """Penalties, labels, style mixing, noise, and augmentation whose p ADA moves from 0 on."""
+def test_all_phases_of_stylegan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Penalties, labels, style mixing, noise, and augmentation with a p that is 0 at first."""
+
+    def adapt(gan: StyleGAN, step: Step) -> None:
+        gan.ada.p = 0.4 * step.index
+
+    monkeypatch.setattr(StyleGAN, "adapt", adapt)
     gan = stylegan(label_dim=3, augment_spec="bgcfnc", augment_p=0.0)
-    recorded = assert_same(gan, batches(gan, label_dim=3))
-    assert gan.ada.p > 0
+    recorded = assert_same(gan, batches(gan, label_dim=3)[:3])
     # Once without and once with augmentation; the path length has none.
     assert recorded.count == 7
 

@@ -127,15 +127,17 @@ def test_a_path_length_that_is_not_finite_is_forgotten() -> None:
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_r1_by_finite_differences_through_the_augmentation(p: float) -> None:
-    gan = make(augment="fixed", augment_p=p, augment_spec="bgc", r1_gamma=3.0).double()
+    gan = make(augment="fixed", augment_p=p, r1_gamma=3.0, style_mixing_prob=0.0).double()
     x = pictures(gan, 1)["image"].double()
+    [r1] = [phase for phase in gan.phases() if phase.name == "D_r1"]
 
     def score(images: Tensor) -> Tensor:
         torch.manual_seed(7)  # the same augmentation every time
         return gan.judge(images, {}).sum()
 
     torch.manual_seed(7)
-    loss = only(gan.r1_penalty({"image": x}, Step(0, 0)))["r1"]
+    batch = {"image": x} | r1.prepare({"image": x}, Step(0, 0))
+    loss = only(r1.losses(batch, Step(0, 0)))["r1"]
     direction, h = torch.randn_like(x), 1e-5
     with torch.no_grad():
         slope = (score(x + h * direction) - score(x - h * direction)) / (2 * h)
@@ -187,11 +189,13 @@ def test_d_sees_augmented_pictures_and_ada_hears_of_the_real_ones() -> None:
     gan = make(augment="ada", augment_p=1.0, ada_max_p=1.0, augment_spec="bgc")
     batch = pictures(gan)
     assert not torch.equal(gan.judge(batch["image"], batch), gan.D(batch["image"]))
-    for _ in gan.discriminator_losses(batch, Step(0, 0)):
-        pass
-    assert gan.ada.seen[1] == 4
-    only(gan.r1_penalty(batch, Step(0, 0)))
+    shown: list[Tensor] = []
+    gan.D.register_forward_pre_hook(lambda _, args: shown.append(args[0].detach()))
+    run = runner(gan)
+    run.phases = [p for p in gan.phases() if p.name in ("D", "D_r1")]
+    run.step([batch], Step(0, 0))
     assert gan.ada.seen[1] == 8
+    assert not any(torch.equal(x, batch["image"]) for x in shown) and len(shown) == 3
     assert make(augment="none", augment_p=1.0).augment(batch["image"], 1.0) is not None
     plain = make(augment="none", augment_p=1.0)
     assert torch.equal(plain.judge(batch["image"], batch), plain.D(batch["image"]))
