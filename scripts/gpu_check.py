@@ -25,12 +25,12 @@ from gpu_parts.table import summary
 from gpu_parts.task import read
 
 PARTS = [  # in order of value; seconds on a GPU
-    Part("roofs", 12, "roofs"),
-    Part("tests", 60, "suite"),
-    Part("waits", 30, "waits"),
-    Part("fir", 35, "fir"),
-    Part("stylegan", 150, "stylegan"),
-    Part("cyclegan", 80, "cyclegan"),
+    Part("roofs", 20, "roofs"),
+    Part("tests", 110, "suite"),
+    Part("waits", 40, "waits"),
+    Part("fir", 50, "fir"),
+    Part("stylegan", 240, "stylegan"),
+    Part("cyclegan", 120, "cyclegan"),
     Part("loop", 30, "loop"),
     Part("resume", 45, "resume"),
     Part("memory", 35, "memory"),

@@ -23,12 +23,15 @@ def with_prepared(phase: Phase, batch: Batch, step: Step) -> Batch:
     """
     device = next(iter(batch.values())).device
     prepared = phase.prepare(batch, step)
-    if device.type == "cuda":  # from pinned memory, so that nothing waits for the device
-        prepared = {
-            name: x if x.is_cuda else x.pin_memory().to(device, non_blocking=True)
-            for name, x in prepared.items()
-        }
-    return {**batch, **{name: x.to(device) for name, x in prepared.items()}}
+    return {**batch, **{name: _to_device(x, device) for name, x in prepared.items()}}
+
+
+def _to_device(x: Tensor, device: torch.device) -> Tensor:
+    if x.device == device:
+        return x
+    # From pinned memory, so that the host does not wait for the copy.
+    x = x.pin_memory() if device.type == "cuda" else x
+    return x.to(device, non_blocking=True)
 
 
 def backpropagate(

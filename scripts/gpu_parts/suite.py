@@ -18,6 +18,7 @@ def run(task: Task) -> None:
     """Run the part."""
     # The options in pyproject.toml need pytest-xdist, and select other tests.
     options = ["-o", "addopts=", "-p", "no:cacheprovider", "-v", "--tb=short", "--color=no"]
+    options += ["-p", "scripts.gpu_parts.tell_failures"]
     options += ["--basetemp", f"{task.scratch}/t"]
     if task.on_cuda:
         options += ["-m", "gpu", *FILES]
