@@ -1,4 +1,4 @@
-"""Works beside a thread that goes on."""
+"""Jobs beside a thread that goes on."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.helpers.command_line import ENVIRONMENT
 
 
 class Held:
-    """A work that begins, and ends when it is let go."""
+    """A job that begins, and ends when it is let go."""
 
     def __init__(self, done: list[str], name: str) -> None:
         self.done, self.name = done, name
@@ -30,7 +30,7 @@ def fail() -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_works_are_done_in_order_while_the_caller_goes_on() -> None:
+def test_jobs_are_done_in_order_while_the_caller_goes_on() -> None:
     background, done = Background(limit=3), list[str]()
     held = Held(done, "first")
     background.submit(held)
@@ -44,17 +44,17 @@ def test_works_are_done_in_order_while_the_caller_goes_on() -> None:
 
 def test_no_more_than_the_limit_are_taken() -> None:
     background, done = Background(limit=2), list[str]()
-    works = [Held(done, name) for name in "abc"]
-    background.submit(works[0])
-    background.submit(works[1])
+    jobs = [Held(done, name) for name in "abc"]
+    background.submit(jobs[0])
+    background.submit(jobs[1])
     taken = threading.Event()
-    thread = threading.Thread(target=lambda: (background.submit(works[2]), taken.set()))
+    thread = threading.Thread(target=lambda: (background.submit(jobs[2]), taken.set()))
     thread.start()
     assert not taken.wait(0.1)
-    works[0].let_go.set()
-    assert taken.wait(60) and done == ["a"] and not works[2].began.is_set()
-    for work in works:
-        work.let_go.set()
+    jobs[0].let_go.set()
+    assert taken.wait(60) and done == ["a"] and not jobs[2].began.is_set()
+    for job in jobs:
+        job.let_go.set()
     background.wait()
     assert done == ["a", "b", "c"]
 
@@ -62,8 +62,8 @@ def test_no_more_than_the_limit_are_taken() -> None:
 def test_what_fails_is_raised_at_once_and_for_good() -> None:
     background, done = Background(limit=3), list[str]()
     held = Held(done, "first")
-    for work in (held, fail, lambda: done.append("after it")):
-        background.submit(work)
+    for job in (held, fail, lambda: done.append("after it")):
+        background.submit(job)
     background.check()
     held.let_go.set()
     background.finish()
@@ -83,9 +83,9 @@ def test_an_idle_one_has_no_thread() -> None:
         assert not threads[0].is_alive() and not threads[0].daemon
 
 
-def test_an_interrupt_ends_the_wait_but_not_the_work() -> None:
+def test_an_interrupt_ends_the_wait_but_not_the_job() -> None:
     background, done = Background(), list[str]()
-    held = Held(done, "work")
+    held = Held(done, "job")
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         background.submit(held)
@@ -97,22 +97,22 @@ def test_an_interrupt_ends_the_wait_but_not_the_work() -> None:
         signal.signal(signal.SIGINT, handler)
     held.let_go.set()
     background.wait()
-    assert done == ["work"]
+    assert done == ["job"]
 
 
 AT_EXIT = """
 import sys, time
 from pathlib import Path
 from gantrain.engine.background import Background
-def work():
+def job():
     time.sleep(0.5)
     Path(sys.argv[1]).write_text("whole")
-Background().submit(work)
+Background().submit(job)
 raise SystemExit(3)
 """
 
 
-def test_python_ends_after_the_last_work(tmp_path: Path) -> None:
+def test_python_ends_after_the_last_job(tmp_path: Path) -> None:
     file = tmp_path / "x.txt"
     environment = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
     ended = subprocess.run([sys.executable, "-c", AT_EXIT, str(file)], env=environment)

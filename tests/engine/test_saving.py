@@ -21,7 +21,7 @@ FULL = OSError(28, "No space left on device")
 
 
 class HeldStore(CheckpointStore):
-    """Writes the checkpoint of `hold` images only when it is let go, or raises `error` for it."""
+    """Writes the checkpoint of `hold` images only when it is let go, or then raises `error`."""
 
     def __init__(self, folder: Path, hold: int, error: Exception | None = None) -> None:
         super().__init__(folder, keep=99)
@@ -34,9 +34,9 @@ class HeldStore(CheckpointStore):
         self.writing = True
         if nimg == self.hold:
             self.began.set()
+            assert self.let_go.wait(60)
             if self.error:
                 raise self.error
-            assert self.let_go.wait(60)
         time.sleep(0.02)
         path = super().save(nimg, state)
         self.order.append(("checkpoint", nimg))
@@ -163,15 +163,21 @@ def test_a_grid_is_not_changed_by_what_follows(tmp_path: Path) -> None:
 def test_a_write_that_fails_ends_the_training_at_the_next_step(
     tmp_path: Path, error: Exception
 ) -> None:
-    run, _ = held_trainer(tmp_path, hold=8, error=error)
+    run, store = held_trainer(tmp_path, hold=8, error=error)
+
+    def fail() -> None:
+        store.let_go.set()
+        run.saver.background.finish()
+
     with pytest.raises(type(error)) as caught:
-        run.train(at(8, run, lambda: run.saver.background.finish()))
+        run.train(at(8, run, fail))
     assert caught.value is error
     assert run.nimg == 10 and run.saver.saved_nimg == 4 and saved(tmp_path) == ["000000.004"]
 
 
 def test_a_last_write_that_fails_is_not_announced(tmp_path: Path) -> None:
-    run, _ = held_trainer(tmp_path, hold=12, error=FULL)
+    run, store = held_trainer(tmp_path, hold=12, error=FULL)
+    store.let_go.set()
     with pytest.raises(OSError, match="No space left"):
         run.train()
     assert run.saver.saved_nimg == 8
