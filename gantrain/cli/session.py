@@ -62,7 +62,10 @@ class _Interruption:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle SIGINT in the block, unless it is ignored, as in the background of a script."""
+        """Handle SIGINT in the block, unless it is ignored, as in the background of a script.
+
+        After an interruption it stays handled: Python's exit may take long, or wait for a thread.
+        """
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
             return
@@ -70,7 +73,8 @@ class _Interruption:
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if not self.said:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(self) -> None:
         if not self.said:

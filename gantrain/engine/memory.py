@@ -2,6 +2,8 @@
 
 import re
 import sys
+from copy import copy as shallow_copy
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -55,9 +57,20 @@ def shortage(error: BaseException) -> str:
 
 
 def to_cpu(value: Any, copy: bool = False) -> Any:
-    """Move the tensors of nested dicts and lists to the CPU; `copy` clones those already there."""
+    """Move the tensors of nested dicts, lists and tuples to the CPU.
+
+    Args:
+        value: a state.
+        copy: whether the result must not change with `value`: tensors that are on the CPU already
+            are cloned, other objects copied as deeply.
+    """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=copy)
     if isinstance(value, dict):
-        return {key: to_cpu(item, copy) for key, item in value.items()}
-    return [to_cpu(item, copy) for item in value] if isinstance(value, list) else value
+        moved = shallow_copy(value)  # with the attributes that a state dict may have
+        moved.update({key: to_cpu(item, copy) for key, item in value.items()})
+        return moved
+    if isinstance(value, list | tuple):
+        items = [to_cpu(item, copy) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return deepcopy(value) if copy else value

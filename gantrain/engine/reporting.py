@@ -19,7 +19,7 @@ class Tracker(Protocol):
         """Report one row of values."""
 
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
-        """Report sample images, [N, C, H, W] in [-1, 1] by column."""
+        """Report sample images, uint8 [N, C, H, W] by column; called in a thread of its own."""
 
     def event(self, nimg: int, event: dict[str, Any]) -> None:
         """Report an alarm."""

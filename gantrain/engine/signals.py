@@ -9,7 +9,7 @@ Inside a Slurm job (SLURM_JOB_ID is set):
   A job that exits during its grace time counts as finished, and Slurm does not requeue it.
 - SIGUSR1, SIGUSR2, the warning before the time limit (sbatch --signal): save, requeue and exit.
 
-A second SIGINT interrupts immediately.
+A second SIGINT interrupts immediately; only a file that is being written is completed.
 
 `defer_signals` covers the time before `handle_signals`, while torch is imported and images are
 prepared: a job killed by SIGTERM during that time would not be requeued either.

@@ -20,14 +20,17 @@ from gantrain.engine.optim import restore_optimizer, set_lr
 from gantrain.engine.phase import NonFiniteGradient, PhaseRunner
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
+from gantrain.engine.rank_state import RankState
 from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.engine.reporting import Evaluate, Probe, Tracker
+from gantrain.engine.saving import Saver
 from gantrain.engine.signals import Action
 from gantrain.engine.timing import Throughput, crossed
 from gantrain.errors import ConfigError
-from gantrain.gans.base import GAN, Batch, RankLocal, Step
+from gantrain.gans.base import GAN, Batch, Step
 from gantrain.health.alarms import nonfinite_alarm
-from gantrain.tracking.stats import means, merge_states
+from gantrain.ops.value_range import to_uint8
+from gantrain.tracking.stats import means
 
 
 class Trainer:
@@ -57,7 +60,7 @@ class Trainer:
         early_stopped: whether an evaluation has asked to stop.
         nimg: the images trained on.
         index: the optimizer steps taken.
-        saved_nimg: the images of the last checkpoint; -1: there is none.
+        saver: what was saved, and is being saved.
     """
 
     def __init__(
@@ -89,15 +92,14 @@ class Trainer:
         self.runner = PhaseRunner(
             gan, optimizers, precision, plan.on_nonfinite, plan.seed, self.world, recorded
         )
-        # No saved states yet: this sets each rank's share of the pools.
-        self._scatter_states([])
+        self.rank_state = RankState(self.runner)
+        self.saver = Saver(checkpoints, self.world)
         self.evaluate, self.probe = evaluate, probe
         self.last_evaluation: dict[str, float] = {}
         self._unreported: dict[str, float] = {}  # values of an evaluation for the next report
         self.early_stopped = self._owing = False
         self.nimg = 0
         self.index = 0
-        self.saved_nimg = -1
         self._initial_state: dict[str, Any] | None = None  # stands in for the first checkpoint
         self._throughput = Throughput()
 
@@ -134,9 +136,13 @@ class Trainer:
         try:
             return self._train(poll_action, interruptible)
         except NonFiniteGradient as error:
+            self.saver.settle()  # all ranks raise it together
             if not error.origin:
                 self._retrace(error, poll_action)
             raise
+        finally:
+            # Whoever called this may now close the tracker, or leave the folder to another process.
+            self.saver.background.finish()
 
     def _retrace(self, error: NonFiniteGradient, poll_action: Callable[[], Action]) -> None:
         """Go back to the last saved state and repeat the steps up to `error`, checking each one.
@@ -164,23 +170,28 @@ class Trainer:
         elif self._owing and self.nimg < self.plan.total:
             with self._saved_if_it_fails():
                 self._publish(self.nimg - self.plan.batch, self.nimg)
-            self.saved_nimg = 0  # what is saved still owes it
+            self.saver.collected_nimg = 0  # what is saved still owes it
             self._save()
+        # Data workers are forked by the first fetch: not beside a thread that holds a lock.
+        self.saver.background.wait()
         # After the grid, which is not training time.
         self._throughput.restart(self.nimg)
         action = Action.CONTINUE
         try:
             while self.nimg < self.plan.total and not self.early_stopped:
+                self.saver.background.check()
                 with self._throughput.waiting():
                     feed.fetch(self.nimg, interruptible)
                 # A vote: a signal or a lost disk may have reached one rank only, and all must stop
                 # at the same step.
                 wish = Action.FAIL if feed.error else poll_action()
                 action = Action(self.world.all_reduce_max(wish))
-                if action in (Action.CHECKPOINT, Action.SAVE):
+                if action is Action.CHECKPOINT:
+                    self._save(beside=True)
+                    continue
+                if action is Action.SAVE:
                     self._save()
-                    if action is Action.SAVE:  # whatever kills the run next, it can be used
-                        self._snapshot()
+                    self._snapshot()  # whatever kills the run next, it can be used
                     continue
                 if action:
                     break
@@ -193,7 +204,7 @@ class Trainer:
             feed.close()
         is_done = self.nimg >= self.plan.total or self.early_stopped
         # A resumed run that was done before has a checkpoint of these images: report only once
-        if is_done and (self.saved_nimg != self.nimg or self._owing):
+        if is_done and (self.saver.collected_nimg != self.nimg or self._owing):
             with self._saved_if_it_fails():
                 if not self.early_stopped:
                     self._evaluate()
@@ -209,6 +220,7 @@ class Trainer:
             return action
         self._show_grid()
         self._snapshot()
+        self.saver.settle()
         return Action.CONTINUE
 
     def _step(self, images: Batch) -> None:
@@ -247,7 +259,7 @@ class Trainer:
         if crossed(before, now, self.plan.snapshot_every):
             self._snapshot()
         if crossed(before, now, self.plan.checkpoint_every):
-            self._save()
+            self._save(beside=True)
 
     @contextmanager
     def _saved_if_it_fails(self) -> Iterator[None]:
@@ -324,28 +336,28 @@ class Trainer:
                 columns = self.gan.preview(G, preview)
             G.train(training)
         if columns:
-            self.tracker.grid(self.nimg, columns)
+            # Pixels, so that the thread only composes and encodes them.
+            pixels = {name: to_cpu(to_uint8(images)) for name, images in columns.items()}
+            self.saver.background.submit(partial(self.tracker.grid, self.nimg, pixels))
 
-    def _save(self) -> None:
+    def _save(self, beside: bool = False) -> None:
+        """Save the state unless it is saved: `beside` the next steps, or before this returns."""
         self.runner.check()
-        if self.saved_nimg != self.nimg:
-            # Ranks that have drifted apart must not overwrite the last good state.
-            self.world.check_equal(self.gan)
-            # All ranks take part in it; only rank 0 writes.
-            state = self.state_dict()
-            if self.world.is_rank_zero:
-                self.checkpoints.save(self.nimg, state)
-            self.world.barrier()  # a rank that exits early would end rank 0 while it writes
-            self.saved_nimg, self._initial_state = self.nimg, None
+        self.saver.save(self.nimg, self._collect, beside)
+        self._initial_state = None
+
+    def _collect(self) -> dict[str, Any]:
+        # Ranks that have drifted apart must not overwrite the last good state.
+        self.world.check_equal(self.gan)
+        return self.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to continue bit for bit.
 
         All ranks must call it together.
         """
-        rank_local = [f"{name}._extra_state" for name, _ in self._rank_local()]
         return {
-            "gan": {key: x for key, x in self.gan.state_dict().items() if key not in rank_local},
+            "gan": self.rank_state.gan_state(),
             "ema": self.ema.network.state_dict() if self.ema else None,
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "nimg": self.nimg,
@@ -354,48 +366,22 @@ class Trainer:
             "measured": [self.last_evaluation, self._unreported],
             "enough": self.early_stopped,
             "owing": self._owing,
-            "ranks": self.world.gather(self._rank_state()),
+            "ranks": self.rank_state.gather(),
             "note": self.metadata,
         }
-
-    def _rank_state(self) -> dict[str, Any]:
-        """Return the state that differs between ranks, on the CPU."""
-        local = {name: module.get_extra_state() for name, module in self._rank_local()}
-        stats = self.runner.stats.state_dict()
-        return to_cpu({"local": local, "stats": stats})
-
-    def _rank_local(self) -> list[tuple[str, RankLocal]]:
-        return [(n, m) for n, m in self.gan.named_modules() if isinstance(m, RankLocal)]
-
-    def _scatter_states(self, ranks: list[dict[str, Any]]) -> None:
-        """Give this rank its part of the saved states; the number of ranks may have changed."""
-        for name, module in self._rank_local():
-            states = [state["local"][name] for state in ranks]
-            module.deal(states, self.world.rank, self.world.size)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint.
 
         Optimizer settings (lr, betas) stay as configured. The number of ranks may differ.
         """
-        ranks = state["ranks"]
-        # Any rank's will do here: strict loading wants the keys, `_scatter_states` the content.
-        local = {f"{name}._extra_state": x for name, x in ranks[0]["local"].items()}
-        self.gan.load_state_dict({**state["gan"], **local})
+        self.rank_state.load(state["gan"], state["ranks"])
         if self.ema:
             self.ema.network.load_state_dict(state["ema"] or self.gan.G.state_dict())
         for name, optimizer in self.optimizers.items():
             restore_optimizer(optimizer, state["optimizers"][name])
-        self.nimg = self.saved_nimg = state["nimg"]
+        self.nimg = self.saver.saved_nimg = self.saver.collected_nimg = state["nimg"]
         self.index = state["index"]
         self.runner.skipped = state["skipped"]
         self.last_evaluation, self._unreported = state.get("measured", ({}, {}))
         self.early_stopped, self._owing = state.get("enough", False), state.get("owing", False)
-        self._scatter_states(ranks)
-        if len(ranks) == self.world.size:
-            stats = ranks[self.world.rank]["stats"]
-            self.runner.stats.load_state_dict(stats, self.precision.device)
-        # On another number of ranks, rank 0 carries the sums of all.
-        elif self.world.is_rank_zero:
-            stats = merge_states([state["stats"] for state in ranks])
-            self.runner.stats.load_state_dict(stats, self.precision.device)

@@ -320,8 +320,8 @@ def _train(
                 _exit_stopped(action, signals, trainer, directory, tracker)
     except ConfigError as error:  # images that cannot be loaded any more, weights of metrics, ...
         saved = ""
-        if trainer.saved_nimg > 0:
-            saved = f" The state at {trainer.saved_nimg / 1000:g} kimg is saved: once this is "
+        if (nimg := trainer.saver.saved_nimg) > 0:
+            saved = f" The state at {nimg / 1000:g} kimg is saved: once this is "
             saved += f"mended, resume with gantrain {shown(f'resume={directory.path}')}"
         *others, last = error.problems
         if not saved:

@@ -22,8 +22,8 @@ def compose_grid(columns: dict[str, Tensor], rows: Sequence[str] = ()) -> Image.
     """Return a grid with one row per image and one named column per entry.
 
     Args:
-        columns: name to images [N, C, H, W] in [-1, 1] with 1 to 4 channels; sizes may differ
-            between columns.
+        columns: name to images [N, C, H, W] in [-1, 1], or uint8, with 1 to 4 channels; sizes may
+            differ between columns.
         rows: names of the rows, such as classes; (): none.
     """
     blocks = [_column(name, images) for name, images in columns.items()]

@@ -1,6 +1,7 @@
 """Sinks that store reports: JSON lines and TensorBoard."""
 
 import json
+import threading
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class EventLines(BaseSink):
 class TensorBoard(BaseSink):
     """Scalars, grids and hyperparameters for TensorBoard; its step is nimg.
 
+    Grids may come from a thread of their own.
+
     Args:
         folder: of the event files.
         hyperparameters: flat settings, shown in the HPARAMS and TEXT tabs.
@@ -90,6 +93,7 @@ class TensorBoard(BaseSink):
 
         purge = resumed_at + 1 if resumed_at else resumed_at  # 0: started again, purge everything
         self.writer = SummaryWriter(str(folder), purge_step=purge)
+        self._lock = threading.Lock()  # the writer does not promise to take calls of two threads
         if not resumed_at:
             plain = {
                 key: value if isinstance(value, bool | int | float | str) else str(value)
@@ -103,13 +107,19 @@ class TensorBoard(BaseSink):
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         """Write a report and flush it."""
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, nimg)
-        self.writer.flush()  # before the checkpoint, which implies that these are stored
+        with self._lock:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, nimg)
+            self.writer.flush()  # before the checkpoint, which implies that these are stored
 
     def grid(self, nimg: int, image: Image.Image) -> None:
         """Write a sample grid."""
-        self.writer.add_image("grid", np.asarray(image), nimg, dataformats="HWC")
+        from torch.utils.tensorboard.summary import image as image_summary
+
+        # As `add_image` does it, but encoded before the lock, for which the training may wait.
+        summary = image_summary("grid", np.asarray(image), dataformats="HWC")
+        with self._lock:
+            self.writer._get_file_writer().add_summary(summary, nimg)
 
     def close(self) -> None:
         """Flush and close the event file."""

@@ -66,7 +66,7 @@ class Tracker:
             sink.scalars(nimg, values)
 
     def grid(self, nimg: int, columns: dict[str, Tensor]) -> None:
-        """Compose a sample grid, save it as a PNG and report it.
+        """Compose a sample grid, save it as a PNG and report it. May run in a thread of its own.
 
         Args:
             nimg: images trained so far.

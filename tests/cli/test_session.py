@@ -35,6 +35,11 @@ def test_an_interrupted_command_says_one_line(capsys: pytest.CaptureFixture[str]
     assert session.run(lambda: [send_interrupt(), 0][1]) == 130
     assert capsys.readouterr() == ("", "Interrupted.\n")
     assert (sys.stdout, sys.stderr) == streams
+    assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # until Python's end
+
+
+def test_a_command_that_was_not_interrupted_leaves_the_handler() -> None:
+    assert session.run(lambda: 7) == 7
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -120,12 +125,25 @@ def command():
         time.sleep(60)
 sys.exit(session.run(command))
 """
+SLOW_EXIT = """
+import atexit, sys, time
+from gantrain.cli import session
+def command():
+    print("here", flush=True)
+    time.sleep(60)
+@atexit.register
+def slow():
+    print("ending", flush=True)
+    time.sleep(60)
+sys.exit(session.run(command))
+"""
 
 
 @pytest.mark.multi
-def test_a_second_interrupt_ends_the_process() -> None:
+@pytest.mark.parametrize(("program", "said"), [(STUBBORN, ""), (SLOW_EXIT, "ending\n")])
+def test_a_second_interrupt_ends_the_process(program: str, said: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", STUBBORN],
+        [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -135,6 +153,7 @@ def test_a_second_interrupt_ends_the_process() -> None:
     assert process.stderr
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "Interrupted.\n"
+    assert not said or process.stdout.readline() == said
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130 and process.stderr.read() == ""
 

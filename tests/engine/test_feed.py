@@ -84,7 +84,7 @@ def test_lost_images_cost_no_training(tmp_path: Path, images: int, error: Except
     broken_after(run, images, error)
     with pytest.raises(ConfigError, match=str(error)):
         run.train()
-    assert run.saved_nimg == run.nimg == images and snapshots == [images]
+    assert run.saver.saved_nimg == run.nimg == images and snapshots == [images]
     resumed, _, _ = trainer(small_cyclegan(), tmp_path / "run")
     found = CheckpointStore(tmp_path / "run", 99).newest()
     assert found

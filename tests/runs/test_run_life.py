@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from gantrain.config import paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RunError
 from gantrain.io import locks
 from gantrain.runs import objective, preflight
 from gantrain.runs.directory import RunDirectory
@@ -160,16 +160,19 @@ def test_a_longer_run_under_way_does_not_undo_what_was_reached(done: Path) -> No
     assert result()["nimg"] == 6
 
 
-@pytest.mark.parametrize("room", [20_000, 300])  # for a part of a checkpoint, for a few reports
-def test_a_full_disk_ends_with_a_sentence_and_the_last_checkpoint(done: Path, room: int) -> None:
+# For a part of a checkpoint, of the last one or of one beside the training; for a few reports.
+@pytest.mark.parametrize(("room", "every"), [(20_000, 1.0), (20_000, 0.002), (300, 1.0)])
+def test_a_full_disk_ends_with_a_sentence_and_the_last_checkpoint(
+    done: Path, room: int, every: float
+) -> None:
     before = final_state(done)
-    longer = [*SHORT, "resume=runs/run", "train.kimg=0.008"]
+    longer = [*SHORT, "resume=runs/run", "train.kimg=0.008", f"checkpoint.every_kimg={every}"]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     (done / "metrics.jsonl").write_text("")
     config = check(*longer)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        with pytest.raises(ConfigError, match="Writing failed") as caught:
+        with pytest.raises(RunError, match="Writing failed") as caught:
             run(config, longer, "shapes")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
