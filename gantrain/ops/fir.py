@@ -153,8 +153,9 @@ def _resample(x: Tensor, plan: Plan) -> Tensor:
             f"a {plan.y.taps}x{plan.x.taps} filter is larger than the padded image of "
             f"{tuple(x.shape[2:])}: {plan.y}, {plan.x}"
         )
-    if torch.compiler.is_exporting():
-        return _convolve(x, plan)  # other programs know a convolution as what it is
+    # Other programs know a convolution as what it is. (Compiling is exporting, says torch 2.11.)
+    if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
+        return _convolve(x, plan)
     function = _ResampleAnyMode if _is_transformed() else _Resample
     result: Tensor = function.apply(x, plan)
     return result

@@ -19,8 +19,9 @@ def resample(x: Tensor, plan: Plan) -> Tensor:
         _margins(axis, n, out)
         for axis, n, out in zip((plan.y, plan.x), x.shape[2:], size, strict=True)
     )
-    padded = x.to(torch.promote_types(x.dtype, torch.float32))
-    padded = _repeat(F.pad(padded, (left, right, top, bottom)), plan)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    padded = F.pad(_cast(x, wide), (left, right, top, bottom))
+    padded = _repeat(padded, plan)
     total = None
     for ty in range(_taps_met(plan.y)):
         for tx in range(_taps_met(plan.x)):
@@ -29,7 +30,12 @@ def resample(x: Tensor, plan: Plan) -> Tensor:
             part = part * _weights(plan, ty, tx, size, part)
             total = part if total is None else total + part
     assert total is not None
-    return total.to(x.dtype)
+    return _cast(total, x.dtype)
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    # A tensor that two names stand for gets a wrong gradient from torch.compile in torch 2.11.
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def _taps_met(axis: Axis) -> int:
