@@ -19,12 +19,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from gantrain.ops import fir_plain
 from gantrain.ops.fir_plan import Axis, Plan, Rows, reverse
+from gantrain.ops.functions import QuickFunction
 
 Taps = Sequence[float] | Sequence[Sequence[float]]  # [k] for its outer product with itself; [kh, kw]
 
@@ -156,7 +156,7 @@ def _resample(x: Tensor, plan: Plan) -> Tensor:
     # Other programs know a convolution as what it is. (Compiling is exporting, says torch 2.11.)
     if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
         return _convolve(x, plan)
-    function = _ResampleAnyMode if _is_transformed() else _Resample
+    function = _Resample if torch.compiler.is_compiling() else _ResampleForward
     result: Tensor = function.apply(x, plan)
     return result
 
@@ -169,11 +169,15 @@ class _Resample(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: Plan) -> Tensor:
-        y = _compute(x, plan)
-        # The gradient needs neither x nor y, only their sizes.
-        ctx.adjoint = plan.adjoint((x.shape[2], x.shape[3]), (y.shape[2], y.shape[3]))
-        return y
+    def forward(x: Tensor, plan: Plan) -> Tensor:
+        return _compute(x, plan)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Plan], output: Tensor) -> None:
+        x, plan = inputs
+        ctx.plan = plan
+        # The gradient needs neither x nor the output, only their sizes.
+        ctx.adjoint = plan.adjoint((x.shape[2], x.shape[3]), (output.shape[2], output.shape[3]))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -181,36 +185,12 @@ class _Resample(torch.autograd.Function):
         return _resample(grads[0], ctx.adjoint), None
 
 
-class _ResampleAnyMode(torch.autograd.Function):
-    """The same for forward mode and torch.func.
-
-    A class of its own: torch.compile breaks its graph at a `jvp`, and `setup_context` costs 50 us.
-    """
-
-    @staticmethod
-    def forward(x: Tensor, plan: Plan) -> Tensor:
-        return _compute(x, plan)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Plan], output: Tensor) -> None:
-        x, ctx.plan = inputs
-        sizes = (x.shape[2], x.shape[3]), (output.shape[2], output.shape[3])
-        ctx.adjoint = ctx.plan.adjoint(*sizes)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _resample(grads[0], ctx.adjoint), None
+class _ResampleForward(QuickFunction, _Resample):
+    """With a rule for forward mode, on account of which torch.compile would break its graph."""
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _resample(tangents[0], ctx.plan)  # a linear map is its own derivative
-
-
-def _is_transformed() -> bool:
-    """Return whether forward mode or a transform of torch.func is active."""
-    if torch.compiler.is_compiling():
-        return False
-    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
 def _compute(x: Tensor, plan: Plan) -> Tensor:

@@ -80,7 +80,7 @@ def _resample(
                         inside = (sy >= 0) & (sy < height) & (sx >= 0) & (sx < width) & exists
                         sample = tl.load(x + (sy * width + sx) * step, inside, 0.0).to(SUM)
                         total += sample * KERNEL[ky * TAPS_X + kx]
-            sums = (*sums, total)
+            sums = sums + (total,)  # noqa: RUF005 (Triton knows no star)
     for j in tl.static_range(CELL_Y):
         for i in tl.static_range(CELL_X):
             oy, ox = cell_y * CELL_Y + j, cell_x * CELL_X + i
