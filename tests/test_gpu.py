@@ -88,7 +88,7 @@ def test_resampling_and_its_derivatives(name: str, shape: tuple[int, ...]) -> No
     def run(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
         draw = torch.Generator().manual_seed(0)
         x = torch.randn(shape, generator=draw, dtype=torch.float64).to(device, dtype)
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64).to(device, dtype) / 8
+        taps = fir.fir_taps([1, 3, 3, 1])
         x.requires_grad_(True)
         y = getattr(fir, name)(x, taps)
         [grad] = torch.autograd.grad(y.square().sum(), x, create_graph=True)

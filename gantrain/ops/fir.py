@@ -10,6 +10,7 @@ consists of plain operations (`fir_plain`), which a compiler fuses with their ne
 other devices as well.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -213,8 +214,9 @@ def _is_traced() -> bool:
 def _fits_kernel(x: Tensor, plan: Plan) -> bool:
     # Whoever watches operations (fake tensors, the search for a NaN) cannot see into the kernel.
     is_watched = type(x) is not Tensor or _get_current_dispatch_mode() is not None
-    is_indexed_by_32_bits = x[:1].numel() < 2**29  # an image, also four times as large
-    return not is_watched and is_indexed_by_32_bits and plan.x.taps * plan.y.taps <= _KERNEL_TAPS
+    # Pixels of one image, before and after, are counted in 32 bits.
+    size = x.shape[1] * max(math.prod(x.shape[2:]), math.prod(plan.out_size(*x.shape[2:])))
+    return not is_watched and size < 2**31 and plan.x.taps * plan.y.taps <= _KERNEL_TAPS
 
 
 @cache
