@@ -94,9 +94,7 @@ class _SampleAdjoint(QuickFunction):
         )[0]
 
     @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Tensor, Tensor, torch.Size], output: Tensor
-    ) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, torch.Size], output: Tensor) -> None:
         _, grid, ctx.size = inputs
         ctx.save_for_backward(grid)
         ctx.save_for_forward(grid)

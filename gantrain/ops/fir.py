@@ -27,7 +27,8 @@ from gantrain.ops import fir_plain
 from gantrain.ops.fir_plan import Axis, Plan, Rows, reverse
 from gantrain.ops.functions import QuickFunction
 
-Taps = Sequence[float] | Sequence[Sequence[float]]  # [k] for its outer product with itself; [kh, kw]
+# [k] for its outer product with itself, or [kh, kw].
+Taps = Sequence[float] | Sequence[Sequence[float]]
 
 # From this length on, two passes over a 1-D filter cost less than one over its outer product.
 _SEPARABLE_FROM = 8

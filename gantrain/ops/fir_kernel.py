@@ -1,5 +1,6 @@
 """FIR resampling in one Triton kernel, which reads the image once and writes the result once."""
 
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportCallIssue=false
 import torch
 import triton
 import triton.language as tl
@@ -56,7 +57,8 @@ def _resample(
     lane = tl.program_id(2) * LANES + tl.arange(0, LANES)[None, :]
     if LAST:
         cells = tl.cdiv(out_h, CELL_Y)
-        image, cell_y, cell_x, step = (program // cells).to(tl.int64), program % cells, row, channels
+        image, cell_y = (program // cells).to(tl.int64), program % cells
+        cell_x, step = row, channels
         x += image * height * width * channels + lane
         y += image * out_h * out_w * channels + lane
         exists = lane < channels

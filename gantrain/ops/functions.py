@@ -17,4 +17,4 @@ class QuickFunction(torch.autograd.Function):
         """Compute the Function, and record it for autograd."""
         if torch._C._are_functorch_transforms_active():
             return super().apply(*args)
-        return super(torch.autograd.Function, cls).apply(*args)
+        return super(torch.autograd.Function, cls).apply(*args)  # type: ignore[misc]

@@ -77,9 +77,7 @@ def test_derivatives_of_a_gradient_along_a_direction() -> None:
         return torch.func.jvp(lambda x: gradient(x, w), (images.detach(),), (v,))[1]
 
     x = images.detach().requires_grad_(True)
-    (first,) = torch.autograd.grad(
-        sample_bilinear(w * x, grid).pow(3).sum(), x, create_graph=True
-    )
+    (first,) = torch.autograd.grad(sample_bilinear(w * x, grid).pow(3).sum(), x, create_graph=True)
     # The Hessian is symmetric: H v is the gradient of (gradient . v).
     (expected,) = torch.autograd.grad((first * v).sum(), x)
     torch.testing.assert_close(along(w), expected)

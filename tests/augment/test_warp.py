@@ -12,8 +12,9 @@ from gantrain.augment import wavelet
 from gantrain.augment.draw import RandomParameters
 from gantrain.augment.geometry import inverse_matrix
 from gantrain.augment.warp import required_margins, warp
-from gantrain.augment.wavelet import SYM6
+from gantrain.augment.wavelet import SYM6 as TAPS
 
+SYM6 = torch.tensor(TAPS, dtype=torch.float64)
 ALL = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
 SIZES = [(16, 16), (12, 20), (33, 18)]
 

@@ -46,7 +46,7 @@ def compute(way: Any, x: Tensor, case: dict[str, Any]) -> list[Tensor]:
 
 
 def compare(case: dict[str, Any], dtype: torch.dtype, size: tuple[int, ...], last: int) -> float:
-    """The largest difference relative to the largest value; infinity for another dtype or layout."""
+    """The largest difference relative to the largest value; infinite for wrong dtypes, layouts."""
     layout = torch.channels_last if last else torch.contiguous_format
     x = torch.randn(size).to(dtype).contiguous(memory_format=layout)
     worst = 0.0
@@ -64,8 +64,7 @@ def main() -> None:
     found = {
         name: {
             str(dtype): max(
-                compare(case, dtype, size, last)
-                for last, size in enumerate(SIZES.get(name, SMALL))
+                compare(case, dtype, size, last) for last, size in enumerate(SIZES.get(name, SMALL))
             )
             for dtype in DTYPES.get(name, (torch.float64,))
         }

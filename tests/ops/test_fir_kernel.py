@@ -17,7 +17,10 @@ NAMES = [
 # The interpreter cuts bfloat16 off where a GPU rounds; the gradient is that of a rounded square.
 BOUNDS = {"torch.float64": 1e-12, "torch.float32": 1e-5, "torch.bfloat16": 0.03}
 
-pytestmark = pytest.mark.skipif(not find_spec("triton"), reason="Triton is not installed")
+pytestmark = [
+    pytest.mark.ci,  # a process that interprets for a quarter of a minute
+    pytest.mark.skipif(not find_spec("triton"), reason="Triton is not installed"),
+]
 
 
 @pytest.fixture(scope="module")
