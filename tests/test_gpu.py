@@ -6,6 +6,7 @@ alone, and what is carried from one device to the other.
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,30 @@ def test_uncompiled_and_compiled_steps_agree() -> None:
         assert (found - expected).norm() < 2e-2 * expected.norm(), precision
 
 
+@pytest.mark.parametrize("way", ["kernel", "kernel, NHWC", "plain", "compiled"])
 @pytest.mark.parametrize("shape", [(2, 3, 16, 16), (1, 4, 7, 12)])
 @pytest.mark.parametrize("name", ["upsample2d", "downsample2d"])
-def test_resampling_and_its_derivatives(name: str, shape: tuple[int, ...]) -> None:
+def test_resampling_and_its_derivatives(
+    name: str, shape: tuple[int, ...], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "plain":
+        monkeypatch.setattr(fir, "_kernel_runs", lambda device: False)
+    else:
+        assert fir._kernel_runs(CUDA)
     if name == "downsample2d" and shape[2] % 2:
         shape = (*shape[:2], 8, 12)
 
     def run(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
         draw = torch.Generator().manual_seed(0)
         x = torch.randn(shape, generator=draw, dtype=torch.float64).to(device, dtype)
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64).to(device, dtype) / 8
+        if way == "kernel, NHWC":
+            x = x.contiguous(memory_format=torch.channels_last)
         x.requires_grad_(True)
-        y = getattr(fir, name)(x, taps)
+        resample = partial(getattr(fir, name), taps=fir.fir_taps([1, 3, 3, 1]))
+        if way == "compiled":  # the compiler differentiates once
+            y = torch.compile(resample)(x)
+            return [part.double().cpu() for part in (y, *torch.autograd.grad(y.square().sum(), x))]
+        y = resample(x)
         [grad] = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         [second] = torch.autograd.grad(grad.square().sum(), x)
         return [part.detach().double().cpu() for part in (y, grad, second)]

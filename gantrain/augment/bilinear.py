@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantrain.ops.functions import QuickFunction
+
 _BILINEAR, _ZEROS, _ALIGN_CORNERS = 0, 0, False  # ATen's codes
 
 
@@ -53,12 +55,19 @@ def sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
     return result.view(n, c, *grid.shape[1:3])
 
 
-class _Sample(torch.autograd.Function):
+class _Sample(QuickFunction):
+    """The sampling with rules for its gradient and for forward mode."""
+
     @staticmethod
-    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
-        ctx.save_for_backward(grid)
-        ctx.size = images.shape
+    def forward(images: Tensor, grid: Tensor) -> Tensor:
         return F.grid_sample(images, grid, align_corners=False)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        images, grid = inputs
+        ctx.save_for_backward(grid)
+        ctx.save_for_forward(grid)
+        ctx.size = images.shape
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -66,11 +75,17 @@ class _Sample(torch.autograd.Function):
         # A function of its own, because the gradient has to be differentiable again.
         return _SampleAdjoint.apply(grads[0], grid, ctx.size), None
 
-
-class _SampleAdjoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
-        ctx.save_for_backward(grid)
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (grid,) = ctx.saved_tensors
+        return _Sample.apply(tangents[0], grid)  # a linear map is its own derivative
+
+
+class _SampleAdjoint(QuickFunction):
+    """The transposed map of `_Sample`, from [N, C, h, w] to images of a size."""
+
+    @staticmethod
+    def forward(grad: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
         # This gradient depends on the shape of the images only: one number stands in for them.
         images = grad.new_zeros(1).expand(size)
         mask = (True, False)
@@ -79,6 +94,17 @@ class _SampleAdjoint(torch.autograd.Function):
         )[0]
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, torch.Size], output: Tensor) -> None:
+        _, grid, ctx.size = inputs
+        ctx.save_for_backward(grid)
+        ctx.save_for_forward(grid)
+
+    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
         return _Sample.apply(grads[0], grid), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (grid,) = ctx.saved_tensors
+        return _SampleAdjoint.apply(tangents[0], grid, ctx.size)

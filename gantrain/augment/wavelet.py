@@ -22,7 +22,7 @@ _SYM6 = torch.tensor(
     ],
     dtype=torch.float64,
 ).flatten()
-SYM6 = _SYM6 / _SYM6.sum()
+SYM6: list[float] = (_SYM6 / _SYM6.sum()).tolist()
 REACH = len(SYM6) // 2  # pixels on each side of a pixel that up- and downsampling read
 BORDER = len(SYM6) // 2 - 1  # up-pixels around the image that downsampling reads
 
@@ -86,28 +86,12 @@ def upsample_2x_by_filter(images: Tensor, margins: Margins) -> Tensor:
     """
     # Reflected before the upsampling, at a quarter of the pixels.
     x = reflect_pad_sides(images, *margins)
-    return _planes(fir.upsample2d(_as_one(x), _taps(x.dtype, x.device)), x)
+    return fir.upsample2d(x, SYM6)
 
 
 def downsample_2x_by_filter(x: Tensor) -> Tensor:
     """Compute `downsample_2x` with the filter of the paper, on any device."""
-    return _planes(fir.upfirdn2d(_as_one(x), _taps(x.dtype, x.device), down=2, flip=True), x)
-
-
-@made_once
-def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return SYM6 on a device, copied once."""
-    return SYM6.to(device, dtype)
-
-
-def _as_one(x: Tensor) -> Tensor:
-    """View all planes as channels of one image: same values, faster depthwise convolution."""
-    return x.reshape(1, -1, *x.shape[2:])
-
-
-def _planes(y: Tensor, x: Tensor) -> Tensor:
-    """View the channels of y as the planes of x."""
-    return y.view(*x.shape[:2], *y.shape[2:])
+    return fir.upfirdn2d(x, SYM6, down=2, flip=True)
 
 
 @made_once
@@ -118,7 +102,7 @@ def _upsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
     lines = reflect_pad_sides(lines, size - 1, size - 1, 0, 0)
     before, after = len(SYM6) // 2, len(SYM6) // 2 - 1
     padding = (before, after, 0, 0)
-    y = fir.upfirdn2d(lines, SYM6[None], up=(2, 1), padding=padding, gain=2.0)
+    y = fir.upfirdn2d(lines, [SYM6], up=(2, 1), padding=padding, gain=2.0)
     return y[0, 0].to(dtype)
 
 
@@ -132,4 +116,4 @@ def _within_margins(size: int, before: int, after: int) -> slice:
 def _downsampling_matrix(size: int, dtype: torch.dtype) -> Tensor:
     """Return `downsample_2x` of a line, [size, size / 2 - BORDER]."""
     lines = torch.eye(size, dtype=torch.float64)[None, None]
-    return fir.upfirdn2d(lines, SYM6[None], down=(2, 1), flip=True)[0, 0].to(dtype)
+    return fir.upfirdn2d(lines, [SYM6], down=(2, 1), flip=True)[0, 0].to(dtype)

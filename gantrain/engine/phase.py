@@ -15,6 +15,7 @@ from gantrain.engine.precision import Precision
 from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
 from gantrain.gans.base import GAN, Batch, Phase, Step
+from gantrain.ops.tracing import recording
 from gantrain.tracking.stats import Stats
 
 OnNonfinite = Literal["halt", "skip"]
@@ -172,7 +173,7 @@ class PhaseRunner:
         restore()
 
     def _prepared(self, phase: Phase, batch: Batch, step: Step) -> Batch:
-        with self.recorded.recording() if self.recorded else nullcontext():
+        with recording() if self.recorded else nullcontext():
             return with_prepared(phase, batch, step)
 
     def _weight(self, phase: Phase, share: float) -> float:

@@ -8,7 +8,7 @@ operations, which torch.compile fuses. A CUDA graph launches what was recorded a
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -59,10 +59,6 @@ class RecordedPhases:
     def count(self) -> int:
         """The number of recordings."""
         return len(self._phases)
-
-    def recording(self) -> AbstractContextManager[None]:
-        """Return the context of what prepares the inputs of a recording."""
-        return recording("compiler" if self.compiled else "cuda graph")
 
     def run(self, phase: Phase, batch: Batch, weight: float, forward: Context) -> Values:
         """Do what `gradients.backpropagate` does.
@@ -176,7 +172,7 @@ class _RecordedPhase:
             return self._run_eagerly(tensors, inputs)
 
         trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
-        with recording("compiler"):
+        with recording():
             graph = trace(tensors, inputs)
         # `dynamic=False`: the shapes of a phase never change.
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, backend=backend)
@@ -268,14 +264,14 @@ class _CudaGraph:
         self._inputs = [x.clone() for x in inputs]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), recording("cuda graph"):
+        with torch.cuda.stream(stream), recording():
             for _ in range(2):  # what is chosen or allocated once must not be part of the graph
                 function(self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         # "thread_local": other threads (pinned memory, checkpoints) may use CUDA meanwhile.
         with (
-            recording("cuda graph"),
+            recording(),
             torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"),
         ):
             self._results = function(self._inputs)

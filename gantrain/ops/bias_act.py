@@ -48,6 +48,7 @@ def _affine(x: Tensor, bias: Tensor | None, x_gain: float, bias_gain: float) -> 
     if bias is None:
         return x if x_gain == 1 else x * x_gain
     bias = bias.view(-1, *[1] * (x.ndim - 2))  # broadcasts over the dimensions after C
+    bias = bias if bias_gain == 1 else bias * bias_gain
     if is_traced():  # inductor drops `alpha` if x is a matrix product
-        return bias * bias_gain + x * x_gain
-    return torch.add(bias * bias_gain, x, alpha=x_gain)
+        return bias + (x if x_gain == 1 else x * x_gain)
+    return torch.add(bias, x, alpha=x_gain)

@@ -1,30 +1,51 @@
 """Resampling with a constant FIR filter: insert zeros, pad, filter, keep every n-th sample.
 
 Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN". Inserted zeros are
-never written and dropped samples are never computed: strided convolutions do both. A filter is
-given by its taps, the coefficients.
+never written and dropped samples are never computed. A filter is given by its taps, the
+coefficients: Python numbers, so they lie on no device and in no dtype.
+
+Three ways compute the same. A CPU uses strided depthwise convolutions. CUDA has a kernel of its own
+(`fir_kernel`), since cuDNN is slow at transposed depthwise convolutions. What is compiled or traced
+consists of plain operations (`fir_plain`), which a compiler fuses with their neighbours; they serve
+other devices as well.
 """
 
+import math
+import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from gantrain.ops import fir_plain
+from gantrain.ops.fir_plan import Axis, Plan, Rows, reverse
+from gantrain.ops.functions import QuickFunction
+from gantrain.ops.tracing import is_traced
+
+# [k] for its outer product with itself, or [kh, kw].
+Taps = Sequence[float] | Sequence[Sequence[float]]
 
 # From this length on, two passes over a 1-D filter cost less than one over its outer product.
 _SEPARABLE_FROM = 8
+_KERNEL_TAPS = 64  # the CUDA kernel is unrolled, which larger filters would make long
 
 
-def fir_taps(taps: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    """Return the taps of a filter as a float32 tensor [k] or [kh, kw], normalized to sum 1."""
-    tensor = torch.tensor(taps, dtype=torch.float32)
-    return tensor / tensor.sum()
+def fir_taps(taps: Taps) -> tuple[float, ...] | tuple[tuple[float, ...], ...]:
+    """Return the taps of a filter, [k] or [kh, kw], normalized to sum 1."""
+    rows, is_2d = _rows(taps)
+    total = sum(sum(row) for row in rows)
+    scaled = tuple(tuple(tap / total for tap in row) for row in rows)
+    return scaled if is_2d else scaled[0]
 
 
 def upfirdn2d(
     x: Tensor,
-    taps: Tensor,
+    taps: Taps,
     *,
     up: int | tuple[int, int] = 1,
     down: int | tuple[int, int] = 1,
@@ -35,8 +56,8 @@ def upfirdn2d(
     """Upsample, filter and downsample images.
 
     Inserts up - 1 zeros after every sample, pads, convolves, and keeps every down-th sample from
-    the first on. Differentiable in `x` any number of times; `taps` are constants. Keeps the dtype
-    of `x` outside autocast, which the callers leave.
+    the first on. Differentiable in `x` any number of times, in reverse and forward mode. Keeps the
+    dtype of `x` outside autocast, which the callers leave.
 
     Args:
         x: [N, C, H, W], floating point, any range.
@@ -53,21 +74,25 @@ def upfirdn2d(
     Raises:
         ValueError: the filter is larger than the padded image.
     """
-    up, down = _pair(up), _pair(down)
-    pad = (padding,) * 4 if isinstance(padding, int) else padding
-    taps = taps.detach().to(x) * gain  # scaling the few taps is cheaper than scaling the image
-    # A long separable filter: one pass over rows, one over columns; the gain only once.
-    if taps.ndim == 1 and len(taps) >= _SEPARABLE_FROM:
-        row = taps[None, :]
-        x = _resample(x, row, _Plan(up[0], 1, down[0], 1, pad[0], pad[1], 0, 0), flip)
-        column = taps[:, None] / gain
-        return _resample(x, column, _Plan(1, up[1], 1, down[1], 0, 0, pad[2], pad[3]), flip)
-    if taps.ndim == 1:
-        taps = torch.outer(taps, taps / gain)
-    return _resample(x, taps, _Plan(*up, *down, *pad), flip)
+    (up_x, up_y), (down_x, down_y) = _pair(up), _pair(down)
+    left, right, top, bottom = (padding,) * 4 if isinstance(padding, int) else padding
+    rows, is_2d = _rows(taps)
+    kernel = rows if flip else reverse(rows)  # what is correlated with x
+    if not is_2d:
+        line = kernel[0]
+        # A long separable filter: one pass over rows, one over columns; the gain only once.
+        if len(line) >= _SEPARABLE_FROM:
+            along_x = Axis(len(line), up_x, down_x, left, right)
+            along_y = Axis(len(line), up_y, down_y, top, bottom)
+            x = _resample(x, Plan(_scale((line,), gain), along_x, _IDENTITY))
+            return _resample(x, Plan(tuple((tap,) for tap in line), _IDENTITY, along_y))
+        kernel = tuple(tuple(a * b for b in line) for a in line)
+    axis_x = Axis(len(kernel[0]), up_x, down_x, left, right)
+    axis_y = Axis(len(kernel), up_y, down_y, top, bottom)
+    return _resample(x, Plan(_scale(kernel, gain), axis_x, axis_y))
 
 
-def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
+def upsample2d(x: Tensor, taps: Taps) -> Tensor:
     """Double the size of images and keep their brightness.
 
     Args:
@@ -83,7 +108,7 @@ def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
     return upfirdn2d(x, taps, up=2, padding=(left, right, top, bottom), gain=4.0)
 
 
-def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
+def downsample2d(x: Tensor, taps: Taps) -> Tensor:
     """Halve the size of images and keep their brightness.
 
     Args:
@@ -98,125 +123,160 @@ def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
     return upfirdn2d(x, taps, down=2, padding=(left, right, top, bottom))
 
 
+_IDENTITY = Axis(taps=1, up=1, down=1, before=0, after=0)
+
+
 def _pair(factor: int | tuple[int, int]) -> tuple[int, int]:
     return (factor, factor) if isinstance(factor, int) else factor
 
 
-def _sides(taps: Tensor) -> tuple[int, int]:
+def _rows(taps: Taps) -> tuple[Rows, bool]:
+    """Return the rows of a filter, [k] as a single one, and whether it has two dimensions."""
+    rows = [row for row in taps if isinstance(row, Sequence)]
+    if rows:
+        return tuple(tuple(row) for row in rows), True
+    return (tuple(tap for tap in taps if not isinstance(tap, Sequence)),), False
+
+
+def _sides(taps: Taps) -> tuple[int, int]:
     """Return (width, height) of the filter."""
-    return taps.shape[-1], taps.shape[0]
+    rows, is_2d = _rows(taps)
+    return len(rows[0]), len(rows) if is_2d else len(rows[0])
 
 
-class _Plan(NamedTuple):
-    """The geometry of a resampling; x is horizontal, y vertical."""
-
-    up_x: int
-    up_y: int
-    down_x: int
-    down_y: int
-    left: int
-    right: int
-    top: int
-    bottom: int
-
-    def out_size(self, height: int, width: int, taps: Tensor) -> tuple[int, int]:
-        kw, kh = _sides(taps)
-        h = (height * self.up_y + self.top + self.bottom - kh) // self.down_y + 1
-        w = (width * self.up_x + self.left + self.right - kw) // self.down_x + 1
-        return h, w
-
-    def adjoint(self, size: tuple[int, int], out: tuple[int, int], taps: Tensor) -> "_Plan":
-        """Return the plan of the transposed linear map, from `out` = (H', W') to `size` = (H, W).
-
-        Sample i of the input reaches sample j of the output through tap
-        k = j * down - i * up + n - 1 - left, with n taps. Read from j to i, this is a resampling
-        with up and down exchanged, the flipped filter and n - 1 - left zeros in front.
-        """
-        kw, kh = _sides(taps)
-        # Zeros in front as in the docstring; those at the end make the size come out right.
-        left, top = kw - 1 - self.left, kh - 1 - self.top
-        right = size[1] * self.up_x - self.up_x + kw - out[1] * self.down_x - left
-        bottom = size[0] * self.up_y - self.up_y + kh - out[0] * self.down_y - top
-        up, down = (self.down_x, self.down_y), (self.up_x, self.up_y)
-        return _Plan(*up, *down, left, right, top, bottom)
+def _scale(kernel: Rows, gain: float) -> Rows:
+    return tuple(tuple(tap * gain for tap in row) for row in kernel)
 
 
-def _resample(x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
-    h, w = plan.out_size(x.shape[2], x.shape[3], taps)
+def _resample(x: Tensor, plan: Plan) -> Tensor:
+    h, w = plan.out_size(x.shape[2], x.shape[3])
     if h < 1 or w < 1:
-        kw, kh = _sides(taps)
         raise ValueError(
-            f"a {kh}x{kw} filter is larger than the padded image of {tuple(x.shape[2:])} and {plan}"
+            f"a {plan.y.taps}x{plan.x.taps} filter is larger than the padded image of "
+            f"{tuple(x.shape[2:])}: {plan.y}, {plan.x}"
         )
-    if torch.compiler.is_compiling():
-        return _compute(x, taps, plan, flip)  # plain operations, which the compiler can fuse
-    result: Tensor = _Resample.apply(x, taps, plan, flip)
+    # Other programs know a convolution as what it is. (Compiling is exporting, says torch 2.11.)
+    if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
+        return _convolve(x, plan)
+    function = _Resample if torch.compiler.is_compiling() else _ResampleForward
+    result: Tensor = function.apply(x, plan)
     return result
 
 
 class _Resample(torch.autograd.Function):
     """A resampling whose gradient is another resampling, so that derivatives of all orders exist.
 
-    torch's own second derivative of a depthwise convolution is many times slower.
+    torch's own second derivative of a depthwise convolution is many times slower, and the gradient
+    of a slice is an image full of zeros.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
-        y = _compute(x, taps, plan, flip)
-        ctx.save_for_backward(taps)
-        ctx.flip = flip
-        # The gradient needs neither x nor y, only their sizes.
-        ctx.adjoint = plan.adjoint((x.shape[2], x.shape[3]), (y.shape[2], y.shape[3]), taps)
-        return y
+    def forward(x: Tensor, plan: Plan) -> Tensor:
+        return _compute(x, plan)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        (taps,) = ctx.saved_tensors
-        # Through `_Resample` again, so this gradient has a gradient of its own.
-        return _Resample.apply(grads[0], taps, ctx.adjoint, not ctx.flip), None, None, None
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Plan], output: Tensor) -> None:
+        x, plan = inputs
+        ctx.plan = plan
+        # The gradient needs neither x nor the output, only their sizes.
+        ctx.adjoint = plan.adjoint((x.shape[2], x.shape[3]), (output.shape[2], output.shape[3]))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # Through a Function again, so this gradient has a gradient of its own.
+        return _resample(grads[0], ctx.adjoint), None
 
 
-def _compute(x: Tensor, taps: Tensor, plan: _Plan, flip: bool) -> Tensor:
-    # conv2d correlates and conv_transpose2d convolves, hence the opposite flips.
-    if plan.up_x == 1 and plan.up_y == 1:
-        return _filter_and_drop(x, taps if flip else taps.flip(0, 1), plan)
-    return _insert_and_filter(x, taps.flip(0, 1) if flip else taps, plan)
+class _ResampleForward(QuickFunction, _Resample):
+    """With a rule for forward mode, on account of which torch.compile would break its graph."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _resample(tangents[0], ctx.plan)  # a linear map is its own derivative
 
 
-def _filter_and_drop(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
+def _compute(x: Tensor, plan: Plan) -> Tensor:
+    if is_traced():
+        return fir_plain.resample(x, plan)
+    if x.device.type == "cpu":
+        return _convolve(x, plan)
+    if x.is_cuda and _fits_kernel(x, plan) and _kernel_runs(x.device):
+        from gantrain.ops import fir_kernel
+
+        return fir_kernel.resample(x, plan)
+    return fir_plain.resample(x, plan)
+
+
+def _fits_kernel(x: Tensor, plan: Plan) -> bool:
+    # Whoever watches operations (fake tensors, the search for a NaN) cannot see into the kernel.
+    is_watched = type(x) is not Tensor or _get_current_dispatch_mode() is not None
+    # Pixels of one image, before and after, are counted in 32 bits.
+    size = x.shape[1] * max(math.prod(x.shape[2:]), math.prod(plan.out_size(*x.shape[2:])))
+    return not is_watched and size < 2**31 and plan.x.taps * plan.y.taps <= _KERNEL_TAPS
+
+
+@cache
+def _kernel_runs(device: torch.device) -> bool:
+    """Return whether Triton is there and works: it needs a C compiler, and compute capability 7."""
+    if find_spec("triton") is None:
+        return False
+    try:
+        from gantrain.ops import fir_kernel
+
+        fir_kernel.resample(torch.zeros(1, 1, 1, 1, device=device), _SMALLEST)
+    except Exception as error:
+        warnings.warn(f"FIR filters run without their Triton kernel: {error}", stacklevel=2)
+        return False
+    return True
+
+
+_SMALLEST = Plan(((1.0,),), _IDENTITY, _IDENTITY)
+
+
+def _convolve(x: Tensor, plan: Plan) -> Tensor:
+    # conv2d correlates and conv_transpose2d convolves, hence the opposite orders of the kernel.
+    if plan.x.up == plan.y.up == 1:
+        return _filter_and_drop(x, x.new_tensor(plan.kernel), plan)
+    return _insert_and_filter(x, x.new_tensor(reverse(plan.kernel)), plan)
+
+
+def _filter_and_drop(x: Tensor, kernel: Tensor, plan: Plan) -> Tensor:
     """Resample without upsampling: one strided depthwise convolution (conv2d correlates)."""
+    (left, right), (top, bottom) = plan.x[3:], plan.y[3:]
     # The convolution itself can pad, but only symmetrically; `_pad` does the rest.
-    x_pad, y_pad = min(plan.left, plan.right), min(plan.top, plan.bottom)
-    x_pad, y_pad = max(x_pad, 0), max(y_pad, 0)
-    x = _pad(x, plan.left - x_pad, plan.right - x_pad, plan.top - y_pad, plan.bottom - y_pad)
+    x_pad, y_pad = max(min(left, right), 0), max(min(top, bottom), 0)
+    x = _pad(x, left - x_pad, right - x_pad, top - y_pad, bottom - y_pad)
     # Depthwise: every channel has the same filter, and expanding it copies nothing.
     weight = kernel.expand(x.shape[1], 1, *kernel.shape)
-    stride = (plan.down_y, plan.down_x)
+    stride = (plan.y.down, plan.x.down)
     return F.conv2d(x, weight, stride=stride, padding=(y_pad, x_pad), groups=x.shape[1])
 
 
-def _insert_and_filter(x: Tensor, kernel: Tensor, plan: _Plan) -> Tensor:
+def _insert_and_filter(x: Tensor, kernel: Tensor, plan: Plan) -> Tensor:
     """Resample with upsampling: a transposed depthwise convolution, cropped to the padding.
 
     Its full output begins n - 1 samples before that of a padding of 0, with n taps.
     """
-    kw, kh = _sides(kernel)
-    h, w = plan.out_size(x.shape[2], x.shape[3], kernel)
-    length_x, length_y = (w - 1) * plan.down_x + 1, (h - 1) * plan.down_y + 1
-    full_x, full_y = (x.shape[3] - 1) * plan.up_x + kw, (x.shape[2] - 1) * plan.up_y + kh
-    # Samples to crop; negative: to add. The convolution crops the symmetric part.
-    left, top = kw - 1 - plan.left, kh - 1 - plan.top
-    right, bottom = full_x - left - length_x, full_y - top - length_y
-    x_crop, y_crop = max(min(left, right), 0), max(min(top, bottom), 0)
+    h, w = plan.out_size(x.shape[2], x.shape[3])
+    left, right, x_crop = _crop(plan.x, x.shape[3], w)
+    top, bottom, y_crop = _crop(plan.y, x.shape[2], h)
     y = F.conv_transpose2d(
         x,
-        kernel.expand(x.shape[1], 1, kh, kw),
-        stride=(plan.up_y, plan.up_x),
+        kernel.expand(x.shape[1], 1, *kernel.shape),
+        stride=(plan.y.up, plan.x.up),
         padding=(y_crop, x_crop),
         groups=x.shape[1],
     )
     y = _pad(y, x_crop - left, x_crop - right, y_crop - top, y_crop - bottom)
-    return y[:, :, :: plan.down_y, :: plan.down_x]
+    return y[:, :, :: plan.y.down, :: plan.x.down]
+
+
+def _crop(axis: Axis, size: int, out: int) -> tuple[int, int, int]:
+    """Return the samples to crop (negative: to add) on both sides, and the symmetric part."""
+    full, length = (size - 1) * axis.up + axis.taps, (out - 1) * axis.down + 1
+    before = axis.taps - 1 - axis.before
+    after = full - before - length
+    return before, after, max(min(before, after), 0)  # the convolution crops the symmetric part
 
 
 def _pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:

@@ -21,7 +21,7 @@ def modulated_conv2d(
     *,
     demodulate: bool = True,
     up: int = 1,
-    taps: Tensor | None = None,
+    taps: fir.Taps | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
     """Convolve x with weights that are modulated by styles, with "same" padding; add noise.
@@ -33,7 +33,7 @@ def modulated_conv2d(
             demodulation cancels.
         demodulate: whether to divide by the norm of the modulated weights.
         up: 1, or 2: a transposed convolution of stride 2, smoothed by a filter.
-        taps: the filter for upsampling, [4, 4] or [4] with sum 1; not needed for up = 1.
+        taps: the filter for upsampling, [4] or [4, 4] with sum 1; not needed for up = 1.
         noise: [N or 1, 1, H', W'] or None.
 
     Returns:
@@ -80,7 +80,7 @@ def _normalize(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
     return weight / (largest * fan_in**0.5), styles / styles.detach().abs().amax(1, keepdim=True)
 
 
-def _convolve(x: Tensor, weight: Tensor, up: int, taps: Tensor | None) -> Tensor:
+def _convolve(x: Tensor, weight: Tensor, up: int, taps: fir.Taps | None) -> Tensor:
     if up == 1:
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
     assert up == 2 and taps is not None

@@ -2,33 +2,32 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-Recorder = Literal["compiler", "cuda graph"]
-
-_recorders: list[Recorder] = []
+_depth = 0
 
 
 @contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
-    """Record the operations in the block; "compiler": symbolically, on tensors without values."""
-    _recorders.append(recorder)
+def recording() -> Iterator[None]:
+    """Record the operations in the block, or prepare the inputs of what has been recorded."""
+    global _depth
+    _depth += 1
     try:
         yield
     finally:
-        _recorders.pop()
+        _depth -= 1
 
 
 def is_recorded() -> bool:
     """Return whether shapes and branches must not depend on values, as they hold for all runs."""
-    return bool(_recorders) or torch.compiler.is_compiling()
+    return _depth > 0 or is_traced()
 
 
 def is_traced() -> bool:
-    """Return whether a compiler will rewrite what is computed.
+    """Return whether operations are written down for a compiler, by torch.compile or `make_fx`.
 
     Then an operation chooses its plain form, which a compiler can fuse with its neighbours.
     """
-    return "compiler" in _recorders or torch.compiler.is_compiling()
+    return torch.compiler.is_compiling() or get_proxy_mode() is not None

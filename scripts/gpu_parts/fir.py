@@ -1,11 +1,13 @@
-"""StyleGAN2's 4-tap filter: gantrain's depthwise convolutions against sums of slices.
+"""StyleGAN2's 4-tap filter: gantrain's way against depthwise convolutions and sums of slices.
 
+On CUDA gantrain's way is a Triton kernel, and compiled its plain operations; on a CPU convolutions.
 Every output of a 2x upsampling is a sum of 2 x 2 samples (its polyphase form); downsampling and
 plain filtering are sums of 4 samples along each axis.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +20,8 @@ from . import clock
 from .rigs import free_memory
 from .task import Task
 
-TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
-COMPILED = "compiled slices"
+TAPS = fir.fir_taps([1, 3, 3, 1])
+COMPILED = "compiled"
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # relative to the largest value
 
 
@@ -49,13 +51,21 @@ SHAPES = [
 ]
 
 
-def by_convolution(x: Tensor, kind: str, taps: Tensor) -> Tensor:
+def by_gantrain(x: Tensor, kind: str) -> Tensor:
     """Resample [N, C, H, W] as gantrain does."""
     if kind == "up":
-        return fir.upsample2d(x, taps)
+        return fir.upsample2d(x, TAPS)
     if kind == "down":
-        return fir.downsample2d(x, taps)
-    return fir.upfirdn2d(x, taps, padding=1)
+        return fir.downsample2d(x, TAPS)
+    return fir.upfirdn2d(x, TAPS, padding=1)
+
+
+def by_convolution(x: Tensor, kind: str, taps: Tensor) -> Tensor:
+    """Resample with one depthwise convolution; taps [4] in the dtype of x."""
+    weight = torch.outer(taps, taps).expand(x.shape[1], 1, -1, -1)
+    if kind == "up":
+        return F.conv_transpose2d(x, 4 * weight, stride=2, padding=1, groups=x.shape[1])
+    return F.conv2d(x, weight, stride=2 if kind == "down" else 1, padding=1, groups=x.shape[1])
 
 
 def by_slices(x: Tensor, kind: str) -> Tensor:
@@ -114,7 +124,7 @@ def run(task: Task) -> None:
                 with task.attempt(f"{shape.name}, {format_name(dtype, layout)}"):
                     wrong += compare(task, device, shape, dtype, layout)
         free_memory()
-    task.check("convolutions and slices agree with slices in float64", not wrong, f"{wrong} do not")
+    task.check("all ways agree with slices in float64", not wrong, f"{wrong} do not")
     task.child(COMPILED, 40.0)
 
 
@@ -135,16 +145,17 @@ def random_input(task: Task, device: torch.device, shape: Shape) -> Tensor:
 def compare(
     task: Task, device: torch.device, shape: Shape, dtype: torch.dtype, layout: torch.memory_format
 ) -> int:
-    """Check and time both methods, without gradients, which are resamplings themselves.
+    """Check and time every method, without gradients, which are resamplings themselves.
 
     Returns:
         The number of wrong results.
     """
     wrong = 0
     x = random_input(task, device, shape).to(dtype).contiguous(memory_format=layout)
-    taps = torch.tensor(TAPS, device=device)
+    taps = torch.tensor(TAPS, dtype=dtype, device=device)
     exact = by_slices(x.double(), shape.kind)
     methods: dict[str, Callable[[], Tensor]] = {
+        "gantrain": lambda: by_gantrain(x, shape.kind),
         "convolution": lambda: by_convolution(x, shape.kind, taps),
         "slices": lambda: by_slices(x, shape.kind),
     }
@@ -180,16 +191,16 @@ def report_time(
 
 @torch.no_grad()
 def measure_compiled(task: Task, device: torch.device) -> None:
-    """Measure the slices as fused by the compiler, for the largest shape of each kind."""
+    """Measure gantrain's way and slices as the compiler fuses them, for large shapes."""
     backend = "inductor" if task.on_cuda else "eager"
     for shape in (SHAPES[0], SHAPES[4], SHAPES[7]):
         for dtype in (torch.bfloat16, torch.float32):
             name = f"{shape.name}, {format_name(dtype, torch.contiguous_format)}"
             with task.attempt(f"{name}: compiled"):
                 x = random_input(task, device, shape).to(dtype)
-                fused = torch.compile(by_slices, backend=backend, dynamic=False)
-                y = fused(x, shape.kind)
                 exact = by_slices(x.double(), shape.kind)
-                check_equal(task, f"{name}: compiled slices", y, exact)
-                work = lambda x=x, fused=fused, kind=shape.kind: fused(x, kind)  # noqa: E731
-                report_time(task, name, "compiled slices", work, x, y)
+                for method, way in (("gantrain", by_gantrain), ("slices", by_slices)):
+                    fused = torch.compile(way, backend=backend, dynamic=False)
+                    work = partial(fused, x, shape.kind)
+                    check_equal(task, f"{name}: compiled {method}", work(), exact)
+                    report_time(task, name, f"compiled {method}", work, x, work())

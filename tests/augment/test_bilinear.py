@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from gantrain.augment.bilinear import sample_bilinear, sample_by_gather
 
@@ -46,3 +47,38 @@ def test_the_adjoint_is_differentiable_again_and_again() -> None:
     (second,) = torch.autograd.grad((first * v).sum(), images, create_graph=True)
     expected = 2 * sample_bilinear(v, grid).square().sum()
     torch.testing.assert_close((second * v).sum(), expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_forward_mode(way: Callable[[Tensor, Tensor], Tensor]) -> None:
+    images, grid = example()
+    v = torch.randn_like(images)
+
+    def squares(x: Tensor) -> Tensor:
+        return way(x, grid).square()
+
+    expected = 2 * way(images, grid) * way(v, grid)
+    torch.testing.assert_close(torch.func.jvp(squares, (images,), (v,))[1], expected)
+    with forward_ad.dual_level():
+        dual = squares(forward_ad.make_dual(images, v))
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, expected)
+
+
+def test_derivatives_of_a_gradient_along_a_direction() -> None:
+    """Of sum(sample(w x)^3): forward over reverse, and reverse over forward over reverse."""
+    images, grid = example()
+    v = torch.randn_like(images)
+    w = torch.rand(3, 1, 1, dtype=torch.float64, requires_grad=True)
+
+    def gradient(x: Tensor, w: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: sample_bilinear(w * x, grid).pow(3).sum())(x)
+
+    def along(w: Tensor) -> Tensor:
+        return torch.func.jvp(lambda x: gradient(x, w), (images.detach(),), (v,))[1]
+
+    x = images.detach().requires_grad_(True)
+    (first,) = torch.autograd.grad(sample_bilinear(w * x, grid).pow(3).sum(), x, create_graph=True)
+    # The Hessian is symmetric: H v is the gradient of (gradient . v).
+    (expected,) = torch.autograd.grad((first * v).sum(), x)
+    torch.testing.assert_close(along(w), expected)
+    assert torch.autograd.gradcheck(along, w)

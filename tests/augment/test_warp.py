@@ -22,8 +22,9 @@ from gantrain.augment.warp import (
     warp_batch,
     warped,
 )
-from gantrain.augment.wavelet import SYM6
+from gantrain.augment.wavelet import SYM6 as TAPS
 
+SYM6 = torch.tensor(TAPS, dtype=torch.float64)
 ALL = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
 SIZES = [(16, 16), (12, 20), (33, 18)]
 

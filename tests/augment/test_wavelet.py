@@ -36,7 +36,8 @@ def around_the_image(x: Tensor, margins: Margins) -> Tensor:
 
 def test_the_filter_is_an_orthogonal_wavelet() -> None:
     """sum_i h_i h_{i + 2k} = delta_k / 2 for a filter with sum 1."""
-    products = [float((SYM6[2 * k :] * SYM6[: len(SYM6) - 2 * k]).sum()) for k in range(6)]
+    taps = torch.tensor(SYM6, dtype=torch.float64)
+    products = [float((taps[2 * k :] * taps[: len(taps) - 2 * k]).sum()) for k in range(6)]
     assert products == pytest.approx([0.5, 0, 0, 0, 0, 0], abs=1e-7)
 
 

@@ -53,7 +53,9 @@ def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
             name: torch.rand(size, 3, *side, generator=draw, dtype=torch.float64) * 2 - 1
             for name, side in streams.items()
         }
-        return images | ({"label": torch.eye(label_dim).double().repeat(size, 1)[:size]} if label_dim else {})
+        return images | (
+            {"label": torch.eye(label_dim).double().repeat(size, 1)[:size]} if label_dim else {}
+        )
 
     return [batch() for _ in range(STEPS)]
 

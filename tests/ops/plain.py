@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantrain.ops import fir
+
 
 def upfirdn2d(
     x: Tensor,
-    taps: Tensor,
+    taps: fir.Taps,
     *,
     up: int | tuple[int, int] = 1,
     down: int | tuple[int, int] = 1,
@@ -20,11 +22,12 @@ def upfirdn2d(
 ) -> Tensor:
     """Zeros in between, zeros around, one filtering of everything, every down-th sample."""
     (ux, uy), (dx, dy) = ((f, f) if isinstance(f, int) else f for f in (up, down))
-    taps = torch.outer(taps, taps) if taps.ndim == 1 else taps
+    rows = x.new_tensor(taps)
+    rows = torch.outer(rows, rows) if rows.ndim == 1 else rows
     n, c, h, w = x.shape
     x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, ux - 1, 0, 0, 0, uy - 1)).reshape(n, c, h * uy, -1)
     x = F.pad(x, (padding,) * 4 if isinstance(padding, int) else padding)
-    kernel = (taps if flip else taps.flip(0, 1)).to(x) * gain
+    kernel = (rows if flip else rows.flip(0, 1)) * gain
     x = F.conv2d(x, kernel.repeat(c, 1, 1, 1), groups=c)
     return x[:, :, ::dy, ::dx]
 
@@ -36,7 +39,7 @@ def modulated_conv2d(
     *,
     demodulate: bool = True,
     up: int = 1,
-    taps: Tensor | None = None,
+    taps: fir.Taps | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
     """The norms are those of one full set of weights for every sample [N, O, I, k, k]."""

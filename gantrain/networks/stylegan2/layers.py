@@ -14,13 +14,8 @@ from gantrain.ops.bias_act import Activation
 
 NoiseMode = Literal["random", "const", "none"]
 RESIDUAL_GAIN = 0.5**0.5  # of each of two branches, so that their sum keeps the variance
+FILTER = fir.fir_taps([1, 3, 3, 1])  # the binomial filter of all resampling in StyleGAN2
 _GAIN = {"lrelu": 2**0.5, "linear": 1.0}  # keeps the variance of activations (He et al. 2015)
-
-
-def resample_filter() -> Tensor:
-    """Return the binomial filter of all resampling in StyleGAN2: [4, 4], sum 1."""
-    taps = fir.fir_taps([1, 3, 3, 1])
-    return torch.outer(taps, taps)
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
@@ -59,7 +54,7 @@ class FullyConnected(nn.Module):
         """[N, in_features] -> [N, out_features]."""
         return bias_act.bias_act(
             F.linear(x, self.weight),
-            self.bias * self.lr_multiplier,
+            self.bias if self.lr_multiplier == 1 else self.bias * self.lr_multiplier,
             self.activation,
             scale=self.scale,
             gain=_GAIN[self.activation],
@@ -71,12 +66,11 @@ class ConvLayer(nn.Module):
 
     Args:
         kernel: side of the square kernel, odd.
-        up, down: 1 or 2; 2 up- or downsamples with `resample_filter`.
+        up, down: 1 or 2; 2 up- or downsamples with `FILTER`.
         conv_clamp: largest absolute output when x is in half precision; None: no limit.
     """
 
-    resample_filter: Tensor
-    constant_buffers: tuple[str, ...] = ("resample_filter",)
+    constant_buffers: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -96,8 +90,6 @@ class ConvLayer(nn.Module):
         self.activation: Activation = activation
         self.up, self.down, self.conv_clamp = up, down, conv_clamp
         self.scale = 1 / (in_channels * kernel**2) ** 0.5  # He et al. 2015, applied at run time
-        # A buffer, to follow the module to its device; not saved, because it is a constant.
-        self.register_buffer("resample_filter", resample_filter(), persistent=False)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """[N, in_channels, H, W] -> `gain` * [N, out_channels, H * up / down, W * up / down].
@@ -119,13 +111,13 @@ class ConvLayer(nn.Module):
         pointwise = weight.shape[-1] == 1
         if self.down == 2 and not pointwise:
             # Filter against aliasing, then let the stride drop every second sample.
-            x = fir.upfirdn2d(x, self.resample_filter, padding=2)
+            x = fir.upfirdn2d(x, FILTER, padding=2)
             return F.conv2d(x, weight, stride=2)
         # A 1x1 convolution and the filter commute: convolve at the lower resolution.
         if self.down == 2:
-            x = fir.downsample2d(x, self.resample_filter)
+            x = fir.downsample2d(x, FILTER)
         x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return fir.upsample2d(x, self.resample_filter) if self.up == 2 else x
+        return fir.upsample2d(x, FILTER) if self.up == 2 else x
 
 
 class SynthesisLayer(nn.Module):
@@ -138,8 +130,7 @@ class SynthesisLayer(nn.Module):
     """
 
     noise_const: Tensor
-    resample_filter: Tensor
-    constant_buffers: tuple[str, ...] = ("noise_const", "resample_filter")
+    constant_buffers: tuple[str, ...] = ("noise_const",)
 
     def __init__(
         self,
@@ -159,7 +150,6 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))  # noise fades in during training
         self.register_buffer("noise_const", torch.randn(size))
-        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.up, self.size, self.conv_clamp = up, size, conv_clamp
 
     def forward(
@@ -178,7 +168,7 @@ class SynthesisLayer(nn.Module):
             self.weight,
             self.affine(w),
             up=self.up,
-            taps=self.resample_filter,
+            taps=FILTER,
             noise=self._noise(x.shape[0], noise_mode),
         )
         clamp = clamp_in_half(x, self.conv_clamp, gain)

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.stylegan2.layers import (
+    FILTER,
     RESIDUAL_GAIN,
     ConvLayer,
     NoiseMode,
     SynthesisLayer,
     ToRGB,
-    resample_filter,
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
@@ -34,9 +34,6 @@ class SynthesisBlock(nn.Module):
         architecture, conv_clamp: as in `StyleGAN2Generator`.
     """
 
-    resample_filter: Tensor
-    constant_buffers: tuple[str, ...] = ("resample_filter",)
-
     def __init__(
         self,
         in_channels: int,
@@ -51,7 +48,6 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         channels, pixels = size.channels, (size.height, size.width)
         self.may_be_half, self.architecture = size.half, architecture
-        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.first = in_channels == 0
         if self.first:
             # The only input from below: all variation comes from w and the noise.
@@ -103,7 +99,7 @@ class SynthesisBlock(nn.Module):
             features = self._double(x.to(dtype), w, noise_mode)
         if image is not None:  # the sum of the `ToRGB`s below
             # In full precision at all resolutions, or every addition would round it.
-            image = fir.upsample2d(image, self.resample_filter)
+            image = fir.upsample2d(image, FILTER)
         if self.makes_image:
             # The last `ToRGB` runs in full precision: an image computed in bfloat16 shows banding.
             rgb = self.torgb(features.to(full) if self.last else features, next(w)).to(full)

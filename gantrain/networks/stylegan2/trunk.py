@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.networks.stylegan2.layers import (
+    FILTER,
     RESIDUAL_GAIN,
     ConvLayer,
     FullyConnected,
-    resample_filter,
 )
 from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
@@ -29,9 +29,6 @@ class DownBlock(nn.Module):
         architecture, conv_clamp: as in `StyleGAN2Discriminator`.
     """
 
-    resample_filter: Tensor
-    constant_buffers: tuple[str, ...] = ("resample_filter",)
-
     def __init__(
         self,
         size: BlockSize,
@@ -45,7 +42,6 @@ class DownBlock(nn.Module):
         super().__init__()
         channels = size.channels
         self.may_be_half, self.architecture = size.half, architecture
-        self.register_buffer("resample_filter", resample_filter(), persistent=False)
         self.reads_image = first or architecture == "skip"
         if self.reads_image:
             self.fromrgb = ConvLayer(image_channels, channels, 1, "lrelu", conv_clamp=conv_clamp)
@@ -79,7 +75,7 @@ class DownBlock(nn.Module):
             shortcut = self.skip(x, RESIDUAL_GAIN)
             return shortcut + self.conv1(self.conv0(x), RESIDUAL_GAIN), image
         if self.architecture == "skip":
-            image = fir.downsample2d(image, self.resample_filter)
+            image = fir.downsample2d(image, FILTER)
         return self.conv1(self.conv0(x)), image
 
 
