@@ -4,7 +4,6 @@ The second stage of experiment=stylegan_cycle: CycleGAN's cycle consistency (Zhu
 between the domain of images and the domain of w.
 """
 
-import torch
 from torch import Tensor, nn
 
 from gantrain.gans.base import Batch, Step
@@ -51,10 +50,11 @@ class LatentCycle:
         )
         return {"E": encoder}
 
-    def prepare(self, step: Step) -> Batch:
+    def prepare(self, batch: Batch, step: Step) -> Batch:
         """Return the entry "cycle" of the batch once the losses have started, see `Phase`."""
         has_losses = bool(self.lambda_latent or self.lambda_image)
-        return {"cycle": torch.ones(())} if has_losses and step.nimg >= self.start_nimg else {}
+        is_due = has_losses and step.nimg >= self.start_nimg
+        return {"cycle": batch["image"].new_ones(())} if is_due else {}
 
     def losses(self, G: nn.Module, ws: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """L_w = lambda_latent E[(E(G(w)) - w)^2],   L_x = lambda_image E|G(E(x)) - x|_1.

@@ -124,7 +124,7 @@ class StyleGAN(GAN):
 
     def prepare_generator(self, batch: Batch, step: Step) -> Batch:
         """Draw, and say whether the latent cycle has started."""
-        return self.prepare(batch, step, ["fake"]) | self.cycle.prepare(step)
+        return self.prepare(batch, step, ["fake"]) | self.cycle.prepare(batch, step)
 
     def sample_fakes(self, batch: Batch, share: int = 1) -> tuple[Tensor, Tensor]:
         """(ws, G(ws)) for the first 1 / share of the batch, at least for one image."""

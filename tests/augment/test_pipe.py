@@ -186,19 +186,6 @@ def test_a_trace_with_second_derivatives_is_what_was_traced() -> None:
             assert torch.equal(found, expected)
 
 
-def test_a_compiled_augmentation_and_its_gradient_are_those_of_eager_mode() -> None:
-    pipe, inputs, other = traced_example((12, 10))
-    compiled = torch.compile(pipe.apply, fullgraph=True, backend="aot_eager")
-    for packed in (inputs[1], other):
-        results = []
-        for apply in (pipe.apply, compiled):
-            images = inputs[0].clone().requires_grad_(True)
-            y = apply(images, packed, 2, inputs[2])
-            results.append((y, torch.autograd.grad(y.square().sum(), images)[0]))
-        for found, expected in zip(*results, strict=True):
-            assert torch.equal(found, expected)
-
-
 def test_half_precision_is_left() -> None:
     pipe, images = AugmentPipe("bgcf"), torch.randn(4, 3, 16, 16).bfloat16()
     expected = seeded(pipe, images.float(), 0.8)
