@@ -39,7 +39,7 @@ class Background:
             self._jobs.append(job)
 
     def check(self) -> None:
-        """Raise what a job raised, every time: the jobs submitted after it were dropped."""
+        """Raise what the first job that failed raised, every time."""
         if self._error is not None:
             raise self._error
 
@@ -59,7 +59,8 @@ class Background:
             try:
                 job()
             except BaseException as error:
-                self._error = error
+                # The jobs after it are still done: a checkpoint must not be lost for a grid.
+                self._error = self._error or error
             job = self._next(after=job)
 
     def _next(self, after: Job | None) -> Job | None:
@@ -68,7 +69,5 @@ class Background:
         with self._changed:
             if after:
                 self._jobs.popleft()
-            if self._error is not None:
-                self._jobs.clear()
             self._changed.notify_all()
             return self._jobs[0] if self._jobs else None

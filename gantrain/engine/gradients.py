@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantrain.errors import ConfigError
 from gantrain.gans.base import Batch, Phase, Step
 
 Context = Callable[[], AbstractContextManager[Any]]
@@ -20,9 +21,17 @@ def with_prepared(phase: Phase, batch: Batch, step: Step) -> Batch:
         phase: the phase.
         batch: the microbatch.
         step: training progress.
+
+    Raises:
+        ConfigError: the batch has an entry of that name already.
     """
     device = next(iter(batch.values())).device
     prepared = phase.prepare(batch, step)
+    if taken := prepared.keys() & batch.keys():
+        names = ", ".join(sorted(taken))
+        raise ConfigError(
+            f"what phase {phase.name} prepares has names of the batch ({names}): give it others."
+        )
     return {**batch, **{name: _to_device(x, device) for name, x in prepared.items()}}
 
 

@@ -12,7 +12,7 @@ from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
 from gantrain.engine.gradients import Context, backpropagate, with_prepared
 from gantrain.engine.precision import Precision
-from gantrain.engine.recorded_phase import RecordedPhases
+from gantrain.engine.recorded_phase import RecordedPhase, RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.ops.tracing import recording
@@ -104,7 +104,7 @@ class PhaseRunner:
             if step.index % phase.interval == 0:
                 self._run_phase(phase, microbatches, step)
             elif self.recorded and not self._is_ready:
-                self._record(phase, microbatches, step)
+                self._record_ahead(phase, microbatches, step)
         self._is_ready = True
 
     def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
@@ -153,23 +153,36 @@ class PhaseRunner:
         entries = self._prepared(phase, batch, step)
         prepared = entries.keys() - batch.keys()
         if self.recorded and not self._tracing:
-            values = self.recorded.run(phase, entries, weight, forward)
+            values = self._recorded(self.recorded, phase, entries, share).run(entries)
         else:
             values = backpropagate(phase, entries, step, weight, forward)
         batch.update({name: x for name, x in entries.items() if name not in prepared})
         for name, value in values:
             self.stats.add(name, value, share)
 
-    def _record(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
-        """Record a phase that is due later: between steps, ranks do not wait for a compiler."""
+    def _recorded(
+        self, recorded: RecordedPhases, phase: Phase, entries: Batch, share: float
+    ) -> RecordedPhase:
+        count = recorded.count
+        weight, forward = self._weight(phase, share), self._forward_context(phase)
+        found = recorded.record(phase, entries, weight, forward)
+        if recorded.count > count:
+            # All ranks record now, and not all compilers are as fast: the next wait is a short one.
+            self.world.barrier()
+        return found
+
+    def _record_ahead(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
+        """Record a phase that is due later, so that all minutes of compiling are at the start."""
         assert self.recorded
         images = sum(_image_count(batch) for batch in microbatches) * self.world.size
         restore = nan_tracing.save_state(self.gan)
         with seeding.state_kept():
             for batch in microbatches:
-                weight = self._weight(phase, _image_count(batch) / images)
+                share = _image_count(batch) / images
                 entries = self._prepared(phase, batch, step)
-                self.recorded.record(phase, entries, weight, self._forward_context(phase))
+                recorded = self._recorded(self.recorded, phase, entries, share)
+                # A later phase of this step may read them. They do no harm: they are of this step.
+                batch.update(recorded.rehearse(entries))
         restore()
 
     def _prepared(self, phase: Phase, batch: Batch, step: Step) -> Batch:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from gantrain.engine import memory, seeding
 from gantrain.engine.gradients import Context, Values, backpropagate
@@ -51,7 +52,7 @@ class RecordedPhases:
     ) -> None:
         self.gan, self.compiled, self.cuda_graphs, self.say = gan, compiled, cuda_graphs, say
         self.backend = backend
-        self._phases: dict[Any, _RecordedPhase] = {}
+        self._phases: dict[Any, RecordedPhase] = {}
         # One pool: a phase may use the memory that another one has finished with.
         self._pool = torch.cuda.graph_pool_handle() if cuda_graphs else None
 
@@ -60,42 +61,39 @@ class RecordedPhases:
         """The number of recordings."""
         return len(self._phases)
 
-    def run(self, phase: Phase, batch: Batch, weight: float, forward: Context) -> Values:
-        """Do what `gradients.backpropagate` does.
+    def record(
+        self, phase: Phase, batch: Batch, weight: float, forward: Context
+    ) -> "RecordedPhase":
+        """Return the recorded phase for inputs like these, made now if there is none.
 
         Raises:
             ConfigError: the phase cannot be recorded.
         """
-        return self.record(phase, batch, weight, forward).run(batch)
-
-    def record(
-        self, phase: Phase, batch: Batch, weight: float, forward: Context
-    ) -> "_RecordedPhase":
-        """Return the recorded phase for inputs like these, made now if there is none."""
         shapes = [(name, x.shape, x.stride(), x.dtype) for name, x in batch.items()]
         key = (phase.name, weight, *shapes)
         if key not in self._phases:
             start = time.perf_counter()
-            recorded = _RecordedPhase(self.gan, phase, weight, forward)
-            with _state_restored(self.gan), self._failures(phase):
+            recorded = RecordedPhase(self.gan, phase, batch, weight, forward)
+            with _state_restored(self.gan):
                 recorded.rehearse(batch)
-                if self.compiled:
-                    recorded.compile(batch, self.backend)
-                if self.cuda_graphs:
-                    recorded.capture(batch, self._pool)
+                with self._failures(phase, "compile"):
+                    if self.compiled:
+                        recorded.compile(batch, self.backend)
+                with self._failures(phase, "cuda_graphs"):
+                    if self.cuda_graphs:
+                        recorded.capture(batch, self._pool)
             verb = "Compiled" if self.compiled else "Recorded"
             self.say(f"{verb} phase {phase.name} in {time.perf_counter() - start:.0f} s.")
             self._phases[key] = recorded
         return self._phases[key]
 
     @contextmanager
-    def _failures(self, phase: Phase) -> Iterator[None]:
+    def _failures(self, phase: Phase, key: str) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
             if memory.is_exhausted(error):
                 raise
-            key = "compile" if self.compiled else "cuda_graphs"
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise ConfigError(
                 f"phase {phase.name} of {type(self.gan).__name__} cannot be recorded ({reason}): "
@@ -103,25 +101,29 @@ class RecordedPhases:
             ) from error
 
 
-class _RecordedPhase:
+class RecordedPhase:
     """A phase for inputs of fixed shapes.
 
     Args:
         gan: the model.
         phase: one of its phases.
+        batch: entries of the names, shapes and dtypes of all later batches.
         weight: factor of its losses.
         forward: () -> the context of forward passes.
     """
 
-    def __init__(self, gan: GAN, phase: Phase, weight: float, forward: Context) -> None:
+    def __init__(
+        self, gan: GAN, phase: Phase, batch: Batch, weight: float, forward: Context
+    ) -> None:
         self.gan, self.phase, self.weight, self.forward = gan, phase, weight, forward
+        _check_modules(gan)
         self._module = _Losses(gan, phase, weight, forward)
         tensors = {f"gan.{name}": x for name, x in gan.named_parameters()}
         self._trained = [name for name in tensors if name.startswith(f"gan.{phase.player}.")]
         self._parameters = tensors.keys()
         tensors = {**tensors, **{f"gan.{name}": x for name, x in gan.named_buffers()}}
         self._shapes = {name: x.shape for name, x in tensors.items()}
-        self._entries: dict[str, torch.Size] = {}
+        self._entries = {name: x.shape for name, x in batch.items()}
         self._function: Function = self._run_eagerly
         self._graph: _CudaGraph | None = None
 
@@ -131,18 +133,18 @@ class _RecordedPhase:
         Args:
             batch: entries of the names, shapes and dtypes of the recording.
         """
-        inputs = [_at_least_1d(batch[name]) for name in self._entries]
+        tensors, inputs = self.arguments(batch)
         if self._graph:
             values, gradients, left = self._graph.run(inputs)
         else:
             with torch.no_grad():
-                values, gradients, left = self._function(self._tensors(), inputs)
+                values, gradients, left = self._function(tensors, inputs)
         self._add_gradients(gradients)
-        batch.update(zip(self._module.left, left, strict=True))
+        batch.update(zip(self.left, left, strict=True))
         return list(zip(self._module.values, values, strict=True))
 
-    def rehearse(self, batch: Batch) -> None:
-        """Run the phase once without recording it.
+    def rehearse(self, batch: Batch) -> Batch:
+        """Run the phase without recording it; return the entries that it leaves.
 
         Libraries choose their algorithms, and constants are kept as tensors with values, which a
         recording would make without.
@@ -150,47 +152,55 @@ class _RecordedPhase:
         Raises:
             ConfigError: it draws random numbers on the host, which a recording would repeat.
         """
-        self._entries = {name: x.shape for name, x in batch.items()}
         before = _host_random_state(batch)
-        self._function(self._tensors(), _inputs(batch))
+        left = self._run_eagerly(*self.arguments(batch))[2]
         if _host_random_state(batch) != before:
             raise ConfigError(
                 f"phase {self.phase.name} of {type(self.gan).__name__} draws random numbers on the "
                 "host, and a recording would repeat them: draw them in Phase.prepare, or add "
                 "runtime.compile=false runtime.cuda_graphs=false."
             )
+        return dict(zip(self.left, left, strict=True))
 
-    def compile(self, batch: Batch, backend: str) -> None:
-        """Compile the phase: one graph without breaks."""
-        # Imported here: together they take a second.
-        import torch._inductor.config as inductor
-        from torch.fx.experimental.proxy_tensor import make_fx
+    @property
+    def left(self) -> list[str]:
+        """The names of the entries that it left in the batch when it was run or traced."""
+        return self._module.left
 
-        tensors, inputs = self._tensors(), _inputs(batch)
+    def arguments(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the arguments of the phase as a `Function`."""
+        # Detached: whether a weight is trained at the moment must not matter to the compiler.
+        own = (*self.gan.parameters(), *self.gan.buffers())
+        tensors = [_at_least_1d(x.detach()) for x in own]
+        return tensors, [_at_least_1d(batch[name]) for name in self._entries]
+
+    def trace(self, batch: Batch) -> torch.fx.GraphModule:
+        """Return losses and gradients as a graph: a `Function` without values and branches."""
 
         def function(tensors: list[Tensor], inputs: list[Tensor]) -> Any:  # no method: it has self
             return self._run_eagerly(tensors, inputs)
 
-        trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
         with recording():
-            graph = trace(tensors, inputs)
-        # `dynamic=False`: the shapes of a phase never change.
-        compiled = torch.compile(graph, fullgraph=True, dynamic=False, backend=backend)
-        self._function = cast(Function, compiled)
+            return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(
+                *self.arguments(batch)
+            )
+
+    def compile(self, batch: Batch, backend: str) -> None:
+        """Compile the phase: one graph without breaks, for these shapes alone."""
         # The random numbers of the eager phase, instead of the compiler's own.
-        with inductor.patch(fallback_random=True), torch.no_grad():
-            self._function(tensors, inputs)  # compiles it
+        options = {"fallback_random": True} if backend == "inductor" else None
+        compiled = torch.compile(
+            self.trace(batch), fullgraph=True, dynamic=False, backend=backend, options=options
+        )
+        self._function = cast(Function, compiled)
+        with torch.no_grad():
+            self._function(*self.arguments(batch))  # the first call compiles
 
     def capture(self, batch: Batch, pool: Any) -> None:
         """Capture the phase, compiled or not, as a CUDA graph."""
-        tensors = self._tensors()
+        tensors, inputs = self.arguments(batch)
         with torch.no_grad():
-            self._graph = _CudaGraph(
-                lambda inputs: self._function(tensors, inputs), _inputs(batch), pool
-            )
-
-    def _tensors(self) -> list[Tensor]:
-        return [_at_least_1d(x) for x in (*self.gan.parameters(), *self.gan.buffers())]
+            self._graph = _CudaGraph(lambda inputs: self._function(tensors, inputs), inputs, pool)
 
     def _run_eagerly(self, tensors: list[Tensor], inputs: list[Tensor]) -> Any:
         """Compute values, gradients and left entries without touching the GAN's own .grad."""
@@ -231,7 +241,14 @@ class _Losses(nn.Module):
         """Accumulate gradients; return the values and the entries left in the batch."""
         seen = dict(batch)
         step = cast(Step, _UnreadableStep(self.phase.name))
+        buffers = dict(self.gan.named_buffers())
         values = backpropagate(self.phase, seen, step, self.weight, self.context)
+        for name, x in self.gan.named_buffers():
+            if x is not buffers.get(name):
+                raise ConfigError(
+                    f"the losses of phase {self.phase.name} replace the buffer {name}, which a "
+                    "recording would not see: change it in place, such as by copy_()."
+                )
         self.values = [name for name, _ in values]
         self.left = [name for name, x in seen.items() if x is not batch.get(name)]
         return [x for _, x in values], [seen[name] for name in self.left]
@@ -269,7 +286,7 @@ class _CudaGraph:
                 function(self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        # "thread_local": other threads (pinned memory, checkpoints) may use CUDA meanwhile.
+        # "thread_local": other threads, such as that of pinned memory, may use CUDA meanwhile.
         with (
             recording(),
             torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"),
@@ -286,14 +303,23 @@ class _CudaGraph:
         return values, gradients, [x.clone() for x in left]
 
 
+def _check_modules(gan: GAN) -> None:
+    """Refuse a module of two names: `functional_call` would exchange its tensors only once."""
+    names: dict[int, str] = {}
+    for name, module in gan.named_modules(remove_duplicate=False):
+        has_tensors = bool(module._parameters or module._buffers)
+        if has_tensors and names.setdefault(id(module), name) != name:
+            raise ConfigError(
+                f"{names[id(module)]} and {name} of {type(gan).__name__} are one module, which "
+                "cannot be recorded: register it once, or add runtime.compile=false "
+                "runtime.cuda_graphs=false."
+            )
+
+
 def _at_least_1d(x: Tensor) -> Tensor:
     # torch.compile takes float64 scalars in the CPU's memory for Python's numbers, and what is
     # written to them is lost.
     return x.view(1) if x.dim() == 0 else x
-
-
-def _inputs(batch: Batch) -> list[Tensor]:
-    return [_at_least_1d(x) for x in batch.values()]
 
 
 def _shaped(tensors: list[Tensor], shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
@@ -318,7 +344,8 @@ def _state_restored(gan: GAN) -> Iterator[None]:
 
 def _host_random_state(batch: Batch) -> list[Any]:
     """Return what changes if random numbers are drawn on the host."""
-    state: list[Any] = [random.getstate(), np.random.get_state()[1].tolist()]  # type: ignore[union-attr]
+    _, keys, *rest = np.random.get_state()
+    state: list[Any] = [random.getstate(), np.asarray(keys).tolist(), rest]
     if any(x.device.type != "cpu" for x in batch.values()):  # on a CPU, torch's own are recorded
         state.append(torch.default_generator.get_state().tolist())
     return state

@@ -42,7 +42,7 @@ class Saver:
         """
         if self.collected_nimg != nimg:
             if not beside or self.saved_nimg != self.collected_nimg:
-                self.background.wait()  # one copy at a time
+                self.background.finish()  # one copy at a time
             state = collect()
             if self.world.is_rank_zero and beside:
                 self.background.submit(partial(self._write, nimg, to_cpu(state, copy=True)))

@@ -136,7 +136,9 @@ class Trainer:
         try:
             return self._train(poll_action, interruptible)
         except NonFiniteGradient as error:
-            self.saver.settle()  # all ranks raise it together
+            # All ranks are here. What could not be written is less than what went wrong.
+            self.saver.background.finish()
+            self.world.barrier()
             if not error.origin:
                 self._retrace(error, poll_action)
             raise

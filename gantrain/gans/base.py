@@ -52,6 +52,7 @@ class ImageSpec:
 
 
 def _nothing(batch: Batch, step: Step) -> Batch:
+    """Prepare nothing."""
     return {}
 
 

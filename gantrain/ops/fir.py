@@ -224,6 +224,8 @@ def _kernel_runs(device: torch.device) -> bool:
         from gantrain.ops import fir_kernel
 
         fir_kernel.resample(torch.zeros(1, 1, 1, 1, device=device), _SMALLEST)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         warnings.warn(f"FIR filters run without their Triton kernel: {error}", stacklevel=2)
         return False

@@ -1,12 +1,14 @@
-"""Recorded phases compute what the same phases compute without a recording, bit for bit.
+"""Recorded phases compute what the same phases compute without a recording.
 
-Without the compiler, which takes minutes here: tests/engine/test_compiled.py has it.
+With backends that compile nothing, since inductor takes minutes on a CPU; see the end for those.
 """
 
 import copy
 import random
+import shutil
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -89,10 +91,12 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def assert_same(gan: GAN, data: list[Batch], **settings: object) -> RecordedPhases:
+def assert_same(
+    gan: GAN, data: list[Batch], backend: str = "aot_eager", **settings: object
+) -> RecordedPhases:
     """Train two copies, one of them recorded, and compare all that they computed."""
     twin = copy.deepcopy(gan)
-    recorded = RecordedPhases(twin, compiled=True, cuda_graphs=False, backend="aot_eager")
+    recorded = RecordedPhases(twin, compiled=True, cuda_graphs=False, backend=backend)
     expected = train(gan, data, None, **settings)  # type: ignore[arg-type]
     found = train(twin, data, recorded, **settings)  # type: ignore[arg-type]
     for ours, theirs in zip(found, expected, strict=True):
@@ -178,6 +182,54 @@ def run_plugin(losses: object) -> None:
     train(gan, [{"x": torch.ones(4, 2)}], RecordedPhases(gan, True, False, backend="eager"))
 
 
+class EveryOther(Plugin):
+    """D in every step, G in every third; G leaves "fake" for H, which has no own step before."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("D", "D", self.d),
+            Phase("G", "G", self.g, 3, lazy=False),
+            Phase("H", "D", self.h, 3, lazy=False),
+        ]
+
+    def d(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": self.D(self.G(batch["x"])).square().mean()}
+
+    def g(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        fake = self.G(batch["x"] + torch.randn_like(batch["x"]))
+        batch["fake"] = fake.detach()
+        yield {"x": self.D(fake).mean()}
+
+    def h(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": self.D(batch["fake"]).mean()}
+
+
+def test_a_phase_that_is_first_due_after_a_resume_is_compiled_once() -> None:
+    """Whichever player was trained last; and it has what an earlier phase would have left."""
+    torch._dynamo.reset()
+    counters.clear()
+    torch.manual_seed(0)
+    gan = EveryOther()
+    twin = copy.deepcopy(gan)
+    losses = []
+    for trained in (gan, twin):
+        recorded = (
+            RecordedPhases(trained, True, False, backend="eager") if trained is twin else None
+        )
+        optimizers = build_optimizers(trained, torch.optim.SGD, {"lr": 0.1})
+        precision = Precision(torch.device("cpu"), "fp32")
+        runner = PhaseRunner(trained, optimizers, precision, "halt", recorded=recorded)
+        for index in range(1, 5):
+            runner.step([{"x": torch.ones(4, 2)}], Step(index, index))
+        losses.append(runner.stats.collect())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert {"loss/G/x", "loss/H/x"} <= losses[0].keys()
+    assert counters["stats"]["unique_graphs"] == 3
+
+
 def test_losses_that_read_the_step_are_refused() -> None:
     def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         yield {"x": gan.G(batch["x"]).mean() * min(step.nimg, 1)}
@@ -191,6 +243,58 @@ def test_random_numbers_of_the_host_are_refused() -> None:
         yield {"x": gan.G(batch["x"]).mean() * random.random()}
 
     with pytest.raises(ConfigError, match=r"random numbers on the host.*Phase\.prepare"):
+        run_plugin(losses)
+
+
+def test_random_numbers_of_numpy_are_refused_after_others() -> None:
+    """Between two refills of numpy's generator only its position changes."""
+
+    def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": gan.G(batch["x"]).mean() * float(np.random.rand())}
+
+    def draw(batch: Batch, step: Step) -> Batch:
+        return {"drawn": torch.tensor(np.random.rand())}
+
+    gan = Plugin(None)
+    gan.phase = Phase("G", "G", lambda batch, step: losses(gan, batch, step), prepare=draw)
+    with pytest.raises(ConfigError, match="random numbers on the host"):
+        train(gan, [{"x": torch.ones(4, 2)}], RecordedPhases(gan, True, False, backend="eager"))
+
+
+def test_replaced_buffers_and_modules_of_two_names_are_refused() -> None:
+    def replaces(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        y = gan.G(batch["x"]).mean()
+        gan.mean = 0.9 * gan.mean + y.detach()  # type: ignore[operator]
+        yield {"x": y}
+
+    gan = Plugin(lambda batch, step: replaces(gan, batch, step))
+    gan.register_buffer("mean", torch.zeros(()))
+    recorded = RecordedPhases(gan, True, False, backend="eager")
+    with pytest.raises(ConfigError, match=r"replace the buffer mean.*in place"):
+        train(gan, [{"x": torch.ones(4, 2)}], recorded)
+
+    def plain(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": gan.G(batch["x"]).mean()}
+
+    twice = Plugin(lambda batch, step: plain(twice, batch, step))
+    twice.again = twice.G
+    recorded = RecordedPhases(twice, True, False, backend="eager")
+    with pytest.raises(ConfigError, match="G and again of Plugin are one module"):
+        train(twice, [{"x": torch.ones(4, 2)}], recorded)
+
+
+def test_prepared_entries_may_not_take_the_names_of_the_batch() -> None:
+    gan = Plugin(None)
+    gan.phase = Phase("G", "G", gan.phase.losses, prepare=lambda batch, step: {"x": batch["x"]})
+    with pytest.raises(ConfigError, match=r"phase G prepares has names of the batch \(x\)"):
+        train(gan, [{"x": torch.ones(4, 2)}], None)
+
+
+def test_errors_of_the_losses_are_not_errors_of_the_recording() -> None:
+    def losses(gan: GAN, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        yield {"x": gan.G(batch["x"].T).mean()}
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run_plugin(losses)
 
 
@@ -219,3 +323,12 @@ def test_a_phase_without_gradient_of_some_weights() -> None:
     train(gan, [{"x": torch.ones(4, 2)}], RecordedPhases(gan, True, False, backend="eager"))
     assert gan.G["used"].weight.grad is not None  # type: ignore[index]
     assert gan.G["unused"].weight.grad is None  # type: ignore[index]
+
+
+@pytest.mark.ci
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor compiles with g++")
+@pytest.mark.usefixtures("float64")
+def test_inductor_computes_the_same_with_the_same_random_numbers() -> None:
+    """The phases with most operations of their own: style mixing, noise, penalties."""
+    gan = stylegan(augment="none")
+    assert_same(gan, batches(gan)[:2], backend="inductor")

@@ -193,7 +193,7 @@ def test_a_grid_that_fails_ends_the_training(tmp_path: Path) -> None:
     run.tracker.grid = grid  # type: ignore[method-assign]
     with pytest.raises(OSError, match="No space left"):
         run.train()
-    assert run.nimg >= 10 and store.order == [("checkpoint", 4), ("checkpoint", 8)]
+    assert run.nimg >= 10 and store.order[:2] == [("checkpoint", 4), ("checkpoint", 8)]
 
 
 def test_lost_images_are_told_when_the_file_is_there(tmp_path: Path) -> None:
