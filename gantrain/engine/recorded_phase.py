@@ -188,7 +188,7 @@ class RecordedPhase:
     def compile(self, batch: Batch, backend: str) -> None:
         """Compile the phase: one graph without breaks, for these shapes alone."""
         # The random numbers of the eager phase, instead of the compiler's own.
-        options = {"fallback_random": True} if backend == "inductor" else None
+        options: Any = {"fallback_random": True} if backend == "inductor" else None
         compiled = torch.compile(
             self.trace(batch), fullgraph=True, dynamic=False, backend=backend, options=options
         )
