@@ -80,7 +80,7 @@ def count_phase(gan: GAN, phase: Phase, batch: Batch, precision: Precision) -> C
 
 
 def _computes(node: torch.fx.Node) -> bool:
-    if node.op != "call_function" or "val" not in node.meta:
+    if not isinstance(node.target, torch._ops.OpOverload):  # inputs, and parts of results
         return False
     return str(node.target).split(".")[1] not in VIEWS  # such as "aten.view.default"
 
