@@ -138,7 +138,9 @@ def _run(
     tracker = _tracker(config, settings, directory, plan, resumed_at, world)
     try:
         introduction = introduction_lines(directory, plan, gan, precision, resumed_at, world.size)
-        for line in [*introduction, *changes, *derived_lines(derived)]:
+        work = threads.choose_threads(gan.G, plan.microbatch, data.resolution, available=2)
+        advice = filter(None, [precision.advice(work)])
+        for line in [*introduction, *advice, *changes, *derived_lines(derived)]:
             tracker.say(line)
         tracker.sinks.append(objective.watch(config, gan, plan, resumed_at or 0))
         if world.is_rank_zero:

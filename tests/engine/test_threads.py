@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from gantrain.config import paths, train
+from gantrain.engine import precision
 from gantrain.engine.threads import all_threads, available_threads, choose_threads, use_threads
 from gantrain.metrics.protocol import MetricValue
 from gantrain.networks.resnet import ResnetGenerator
@@ -85,3 +86,26 @@ def test_it_is_said_and_recorded(tmp_path: Path) -> None:
     assert derived["threads"] == 1
     said = gantrain(tmp_path, "doctor", "run=runs/run", "samples=0")
     assert "Trained with 1 CPU thread of torch per process (by the size of the work;" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "has_bf16", "work", "advised"),
+    [
+        ("auto", "cpu", True, 2, True),
+        ("auto", "cpu", True, 1, False),  # casts cost more than they save
+        ("fp32", "cpu", True, 2, False),  # the user's choice
+        ("auto", "cpu", False, 2, False),
+        ("auto", "meta", True, 2, False),
+    ],
+)
+def test_bf16_is_advised_where_it_is_faster(
+    name: str,
+    device: str,
+    has_bf16: bool,
+    work: int,
+    advised: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(precision, "_has_bf16_instructions", lambda: has_bf16)
+    chosen = precision.Precision(torch.device(device), name)  # type: ignore[arg-type]
+    assert bool(chosen.advice(work)) == advised
