@@ -66,6 +66,26 @@ def test_tf32_and_bf16_are_as_exact_as_their_formats(case: str) -> None:
             assert error < max(share * rounded[name], 2e-2), (precision, name, found, rounded)
 
 
+@pytest.mark.parametrize("kind", ["cuda graphs", "compiled", "both"])
+@pytest.mark.parametrize("case", ["cyclegan", "dcgan", "stylegan", "stylegan labels"])
+def test_recorded_phases_are_those_without_a_recording(case: str, kind: str) -> None:
+    """Graphs: bit for bit, in deterministic mode. Compiled: sums in another order."""
+    torch.use_deterministic_algorithms(kind == "cuda graphs")
+    try:
+        plain, recorded = (
+            device_cases.train_recorded(case, CUDA, *kinds)
+            for kinds in ((), (kind != "cuda graphs", kind != "compiled"))
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for name, expected in plain.items():
+        if kind == "cuda graphs":
+            assert torch.equal(recorded[name], expected), name
+        else:
+            error = (recorded[name] - expected).norm() / expected.norm().clamp_min(1e-3)
+            assert error < 2e-3, (name, error)
+
+
 def test_uncompiled_and_compiled_steps_agree() -> None:
     """Inductor reads torch's TF32 switches: with some mixes of them it raises."""
     for precision in ("fp32", "tf32", "bf16"):

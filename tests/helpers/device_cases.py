@@ -13,6 +13,7 @@ from gantrain.engine import seeding
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
+from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
@@ -27,7 +28,9 @@ def _cyclegan(**options: Any) -> GAN:
 
 
 def _dcgan() -> GAN:
-    return DCGAN(ImageSpec({"image": 3}, (SIDE, SIDE), batch=BATCH), g_width=8, d_width=4)
+    # Without dropout, whose masks every device draws by itself.
+    small: dict[str, Any] = {"g_width": 8, "d_width": 4, "dropout": 0.0}
+    return DCGAN(ImageSpec({"image": 3}, (SIDE, SIDE), batch=BATCH), **small)
 
 
 def _stylegan(labels: int = 0, **options: Any) -> GAN:
@@ -112,6 +115,28 @@ def gradients(
         found[phase.name] = torch.cat(grads)
         found[f"{phase.name} losses"] = torch.tensor(losses, dtype=torch.float64)
     return found
+
+
+def train_recorded(
+    case: str, device: torch.device, compiled: bool = False, cuda_graphs: bool = False
+) -> dict[str, Tensor]:
+    """The weights and buffers after three steps of two microbatches, on the CPU."""
+    gan = make(case).to(device)
+    recorded = None
+    if compiled or cuda_graphs:
+        backend = "inductor" if device.type == "cuda" else "aot_eager"
+        recorded = RecordedPhases(gan, compiled, cuda_graphs, backend=backend)
+    optimizers = build_optimizers(gan, torch.optim.Adam, {"lr": 1e-3})
+    runner = PhaseRunner(gan, optimizers, Precision(device, "fp32"), "halt", recorded=recorded)
+    for index in range(3):
+        streams = {
+            name: (x if x.is_floating_point() else x.float() / 127.5 - 1).to(device)
+            for name, x in pictures(case, index).items()
+        }
+        parts = {name: x.chunk(2) for name, x in streams.items()}
+        runner.step([{k: x[i] for k, x in parts.items()} for i in range(2)], Step(index, index))
+    runner.check()
+    return {k: x.float().cpu() for k, x in gan.state_dict().items() if isinstance(x, Tensor)}
 
 
 def errors(found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
