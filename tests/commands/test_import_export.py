@@ -25,7 +25,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = gantrain(home, "import", "source=theirs", "name=taken")
     assert "G.ab from theirs/latest_net_G_A.pth: ResnetGenerator" in said
     assert "D.b from theirs/latest_net_D_A.pth: PatchDiscriminator" in said
-    (home / "command.txt").write_text(said.splitlines()[-1])
+    [command] = [line for line in said.splitlines() if "init_from=" in line]
+    (home / "command.txt").write_text(command)
     return home
 
 

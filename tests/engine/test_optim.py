@@ -96,5 +96,5 @@ def test_lazy_phases_correct_rate_and_betas(player: str, ratio: float) -> None:
 def test_a_penalty_at_every_step_is_no_main_step() -> None:
     phases = [Phase("D", "D", lambda batch, step: iter(()))]
     for k in (1, 2, 16):
-        r1 = Phase("D_r1", "D", lambda batch, step: iter(()), k, True, full_precision=True)
+        r1 = Phase("D_r1", "D", lambda batch, step: iter(()), k, full_precision=True)
         assert main_step_ratio([*phases, r1], "D") == pytest.approx(k / (k + 1))
