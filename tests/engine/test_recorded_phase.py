@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -23,6 +24,9 @@ from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.losses import squared_gradient
+from gantrain.networks.stylegan2.layers import FullyConnected
+from gantrain.networks.stylegan2.mapping import MappingNetwork
 
 STEPS = 5
 
@@ -325,10 +329,40 @@ def test_a_phase_without_gradient_of_some_weights() -> None:
     assert gan.G["unused"].weight.grad is None  # type: ignore[index]
 
 
+class Small(GAN):
+    """StyleGAN's mapping against a layer with R1: products, noise, a buffer, double backward."""
+
+    takes = "images"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.G = MappingNetwork(4, 0, 4, num_ws=1, layers=2)
+        self.D = nn.Sequential(FullyConnected(4, 4, "lrelu"), FullyConnected(4, 1))
+
+    def phases(self) -> list[Phase]:
+        return [Phase("G", "G", self.g), Phase("D_r1", "D", self.r1, 2, True)]
+
+    def g(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        ws = self.G(torch.randn_like(batch["image"]), update_w_avg=True)
+        yield {"x": F.softplus(-self.D(ws[:, 0])).mean()}
+
+    def r1(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
+        x = (batch["image"] + torch.randn_like(batch["image"])).requires_grad_(True)
+        yield {"x": squared_gradient(self.D(x).sum(1), x).mean()}
+
+
 @pytest.mark.ci
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor compiles with g++")
 @pytest.mark.usefixtures("float64")
 def test_inductor_computes_the_same_with_the_same_random_numbers() -> None:
-    """The phases with most operations of their own: style mixing, noise, penalties."""
+    draw = torch.Generator().manual_seed(1)
+    data = [{"image": torch.randn(4, 4, generator=draw)} for _ in range(3)]
+    assert_same(Small(), data, backend="inductor")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor compiles with g++")
+@pytest.mark.usefixtures("float64")
+def test_inductor_computes_the_same_for_all_phases_of_stylegan() -> None:
     gan = stylegan(augment="none")
     assert_same(gan, batches(gan)[:2], backend="inductor")
