@@ -42,9 +42,11 @@ class Range:
         return " and ".join(parts)
 
 
-Count: TypeAlias = Annotated[int, Range(1)]
+Positive: TypeAlias = Annotated[float, Range(0, open_low=True)]
+NotNegative: TypeAlias = Annotated[float, Range(0)]
 Share: TypeAlias = Annotated[float, Range(0, 1)]
-Weight: TypeAlias = Annotated[float, Range(0)]
+Count: TypeAlias = Annotated[int, Range(0)]
+AtLeastOne: TypeAlias = Annotated[int, Range(1)]
 
 
 @dataclass(frozen=True)

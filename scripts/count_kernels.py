@@ -23,7 +23,7 @@ from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.graph import GraphLowering
 from torch.fx import GraphModule
 
-from gantrain.engine.gradients import with_prepared
+from gantrain.engine.gradients import prepare
 from gantrain.engine.precision import Precision
 from gantrain.engine.recorded_phase import RecordedPhase
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
@@ -67,7 +67,7 @@ def count_phase(gan: GAN, phase: Phase, batch: Batch, precision: Precision) -> C
     """Count the kernels of a phase; what it leaves for later phases is added to the batch."""
     forward = nullcontext if phase.full_precision else precision.autocast
     with recording():
-        inputs = with_prepared(phase, batch, Step(0, 0))
+        inputs = {**batch, **prepare(phase, batch, Step(0, 0))}
     recorded = RecordedPhase(gan, phase, inputs, 1.0, forward)
     graph = recorded.trace(inputs)
     computing = [node for node in graph.graph.nodes if _computes(node)]

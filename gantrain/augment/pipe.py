@@ -89,24 +89,11 @@ class AugmentPipe(nn.Module):
             ConfigError: the colour transforms do not support the number of channels.
             ValueError: p is not a probability.
         """
-        images = at_least_float32(images)  # resampling in half precision would show banding
-        size = (images.shape[2], images.shape[3])
-        drawn = self.draw(len(images), size, p, percentile=percentile, noise_of=images)
-        if p == 0 or not self.transforms:
-            return images
-        noise = drawn.pop("pixels", None)
-        if images.device.type == "cpu":
-            return self._one_by_one(images, drawn, noise)
-        return self.apply(images, self.pack(drawn, images), self.margin_step(drawn, size), noise)
+        drawn = self.prepare(images, p, "images", percentile=percentile)
+        return self.apply_prepared(images, drawn, "images")
 
     def draw(
-        self,
-        count: int,
-        size: Size,
-        p: float,
-        *,
-        percentile: float | None = None,
-        noise_of: Tensor | None = None,
+        self, count: int, size: Size, p: float, *, percentile: float | None = None
     ) -> dict[str, Tensor]:
         """Draw the parameters of `count` images; nothing is drawn if p = 0.
 
@@ -115,7 +102,6 @@ class AugmentPipe(nn.Module):
             size: (height, width) in pixels.
             p: probability of each transform in [0, 1].
             percentile: for tests: replaces the random values, see `RandomParameters`.
-            noise_of: images whose noise is drawn as well, on their device: "pixels".
 
         Returns:
             Of each group in the spec, float64 on the CPU: "geometry" [N, 3, 3] from
@@ -140,8 +126,6 @@ class AugmentPipe(nn.Module):
                     drawn[group] = band_gains(params)
                 case "noise":
                     drawn[group] = noise_std(params)
-                    if noise_of is not None and drawn[group].any():
-                        drawn["pixels"] = torch.randn_like(at_least_float32(noise_of))
                 case "cutout":
                     drawn[group] = cutout_centre(params)
         return drawn
@@ -159,7 +143,7 @@ class AugmentPipe(nn.Module):
         """Return all that `apply` has to know, in one tensor and by one copy to the device.
 
         Args:
-            drawn: from `draw`, without "pixels".
+            drawn: from `draw`.
             images: [N, C, H, W] to be augmented; only their shape, dtype and device count.
 
         Returns:
@@ -185,8 +169,7 @@ class AugmentPipe(nn.Module):
             images: [N, C, H, W], see `forward`.
             packed: [N, L] from `pack`.
             step: at least `margin_step` of what was drawn; at 0 no image is warped.
-            noise: standard normal numbers like the images ("pixels" of `draw`); None: drawn here,
-                by their device.
+            noise: standard normal numbers like the images; None: drawn here, by their device.
 
         Returns:
             [N, C, H, W], see `forward`.
@@ -201,20 +184,23 @@ class AugmentPipe(nn.Module):
                 images = warp_batch(images, matrix, is_warped > 0, step)
             return _recolor_and_corrupt(images, parameters, noise)
 
-    def prepare(self, images: Tensor, p: float, name: str) -> dict[str, Tensor]:
+    def prepare(
+        self, images: Tensor, p: float, name: str, *, percentile: float | None = None
+    ) -> dict[str, Tensor]:
         """Draw what `apply_prepared` will do to images of this shape; nothing if p = 0.
 
         Args:
             images: [N, C, H, W]; only their shape, dtype and device count.
             p: probability of each transform in [0, 1].
             name: of the images, the start of every name that is returned.
+            percentile: for tests: replaces the random values, see `RandomParameters`.
 
         Returns:
             Entries of a batch. While a recording is made or run, their names, shapes and dtypes do
             not depend on what was drawn.
         """
         size = (images.shape[2], images.shape[3])
-        drawn = self.draw(len(images), size, p)
+        drawn = self.draw(len(images), size, p, percentile=percentile)
         if p == 0 or not drawn:
             return {}
         if images.device.type == "cpu" and not is_recorded():
@@ -233,7 +219,7 @@ class AugmentPipe(nn.Module):
         Returns:
             [N, C, H, W], see `forward`.
         """
-        images = at_least_float32(images)
+        images = at_least_float32(images)  # resampling in half precision would show banding
         length = len(name) + 1
         drawn = {k[length:]: x for k, x in batch.items() if k.startswith(f"{name}/")}
         for step in range(STEPS + 1):

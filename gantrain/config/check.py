@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 T = TypeVar("T")
-Positive = Annotated[float, Range(0, open_low=True)]
-NotNegative = Annotated[float, Range(0)]
-Count = Annotated[int, Range(0)]
-AtLeastOne = Annotated[int, Range(1)]
 RUN_FOLDERS = ("runs", "sweeps")  # where the names of runs and sweeps are looked up
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from gantrain.config.annotations import accepts
-from gantrain.config.check import AtLeastOne, Count
 from gantrain.config.machine import device_problems, is_installed, run_problems
 from gantrain.errors import ConfigError, format_value
 from gantrain.inference.seeds import LARGEST_SEED, read_numbers
-from gantrain.types import Range
+from gantrain.types import AtLeastOne, Count, Range
 
 Numbers = int | str | list[int | str]
 DEFAULT_SEEDS = "0-31"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import check, data_kind, rules, train
-from gantrain.config.check import AtLeastOne, Count
 from gantrain.config.machine import (
     device_problems,
     directory_problems,
@@ -18,7 +17,7 @@ from gantrain.config.machine import (
 from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.metrics import weights
 from gantrain.metrics.protocol import METRICS
-from gantrain.types import Range
+from gantrain.types import AtLeastOne, Count, Range
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import data_kind, rules
 from gantrain.config.check import (
-    AtLeastOne,
-    Count,
-    NotNegative,
-    Positive,
     annotations_of,
     as_texts,
     check_section,
@@ -29,7 +25,7 @@ from gantrain.config.check import (
 )
 from gantrain.config.choices import BUILT
 from gantrain.errors import ConfigError
-from gantrain.types import Range
+from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Share
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -63,7 +59,7 @@ class LrConfig:
     """The factor on the learning rate over time; see `gantrain.engine.optim.LearningRate`."""
 
     schedule: Literal["constant", "linear", "cosine", "step"]
-    decay: Annotated[float, Range(0, 1)]
+    decay: Share
     step_kimg: Positive | None
     step_factor: Annotated[float, Range(0, 1, open_low=True)]
     unit: Literal["epoch", "image"]

@@ -5,7 +5,7 @@ import time
 from contextlib import nullcontext
 
 from gantrain.engine import seeding
-from gantrain.engine.gradients import backpropagate, with_prepared
+from gantrain.engine.gradients import backpropagate, prepare
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, Step
 
@@ -22,15 +22,15 @@ def seconds_per_image(gan: GAN, images: Batch, precision: Precision) -> float:
         images: a small batch for one microbatch.
         precision: the device, and autocast for forward passes.
     """
-    twin, batch, step, seconds = copy.deepcopy(gan), images, Step(0, 0), 0.0
+    twin, batch, step, seconds = copy.deepcopy(gan), dict(images), Step(0, 0), 0.0
     with seeding.stream(0, "forecast"):
         for phase in twin.phases():
             start = time.perf_counter()
             for name in ("G", "D"):
                 getattr(twin, name).requires_grad_(name == phase.player)
             forward = nullcontext if phase.full_precision else precision.autocast
-            batch = with_prepared(phase, batch, step)
-            backpropagate(phase, batch, step, 1.0, forward)
+            prepared = prepare(phase, batch, step)
+            backpropagate(phase, batch, prepared, step, 1.0, forward)
             seconds += (time.perf_counter() - start) / phase.interval
     return seconds / len(next(iter(images.values())))
 

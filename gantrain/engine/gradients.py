@@ -14,8 +14,8 @@ Context = Callable[[], AbstractContextManager[Any]]
 Values = list[tuple[str, Tensor]]
 
 
-def with_prepared(phase: Phase, batch: Batch, step: Step) -> Batch:
-    """Return the batch and what the phase prepares for it, on the batch's device.
+def prepare(phase: Phase, batch: Batch, step: Step) -> Batch:
+    """Return what a phase prepares for its losses, on the batch's device.
 
     Args:
         phase: the phase.
@@ -32,7 +32,7 @@ def with_prepared(phase: Phase, batch: Batch, step: Step) -> Batch:
         raise ConfigError(
             f"what phase {phase.name} prepares has names of the batch ({names}): give it others."
         )
-    return {**batch, **{name: _to_device(x, device) for name, x in prepared.items()}}
+    return {name: _to_device(x, device) for name, x in prepared.items()}
 
 
 def _to_device(x: Tensor, device: torch.device) -> Tensor:
@@ -44,13 +44,14 @@ def _to_device(x: Tensor, device: torch.device) -> Tensor:
 
 
 def backpropagate(
-    phase: Phase, batch: Batch, step: Step, weight: float, forward: Context
+    phase: Phase, batch: Batch, prepared: Batch, step: Step, weight: float, forward: Context
 ) -> Values:
     """Add weight * gradient of every dict of losses that a phase yields to the parameters' .grad.
 
     Args:
         phase: the phase.
-        batch: from `with_prepared`; the phase may add entries.
+        batch: the microbatch, to which the phase may add entries.
+        prepared: from `prepare`, seen by this phase alone.
         step: training progress.
         weight: factor of all losses.
         forward: () -> the context of forward passes, such as autocast.
@@ -59,11 +60,13 @@ def backpropagate(
         The values that it yields, detached, by "loss/<phase>/<name>" or "score/<phase>/<name>".
     """
     values: Values = []
-    losses = phase.losses(batch, step)
+    entries = {**batch, **prepared}
+    losses = phase.losses(entries, step)
     while True:
         with forward():  # the code between two yields runs here
             terms = next(losses, None)
         if terms is None:
+            batch.update({k: x for k, x in entries.items() if k not in prepared})
             return values
         for name, value in terms.items():
             kind = "loss" if value.requires_grad else "score"

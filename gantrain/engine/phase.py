@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
-from gantrain.engine.gradients import Context, backpropagate, with_prepared
+from gantrain.engine.gradients import Context, backpropagate, prepare
 from gantrain.engine.precision import Precision
 from gantrain.engine.recorded_phase import RecordedPhase, RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
@@ -149,14 +149,14 @@ class PhaseRunner:
 
     def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
         """Add share * interval * gradient of every dict of losses that the phase yields."""
-        weight, forward = self._weight(phase, share), self._forward_context(phase)
-        entries = self._prepared(phase, batch, step)
-        prepared = entries.keys() - batch.keys()
+        prepared = self._prepare(phase, batch, step)
         if self.recorded and not self._tracing:
-            values = self._recorded(self.recorded, phase, entries, share).run(entries)
+            entries = {**batch, **prepared}
+            values, left = self._recorded(self.recorded, phase, entries, share).run(entries)
+            batch.update(left)
         else:
-            values = backpropagate(phase, entries, step, weight, forward)
-        batch.update({name: x for name, x in entries.items() if name not in prepared})
+            weight, forward = self._weight(phase, share), self._forward_context(phase)
+            values = backpropagate(phase, batch, prepared, step, weight, forward)
         for name, value in values:
             self.stats.add(name, value, share)
 
@@ -179,15 +179,15 @@ class PhaseRunner:
         with seeding.state_kept():
             for batch in microbatches:
                 share = _image_count(batch) / images
-                entries = self._prepared(phase, batch, step)
+                entries = {**batch, **self._prepare(phase, batch, step)}
                 recorded = self._recorded(self.recorded, phase, entries, share)
                 # A later phase of this step may read them. They do no harm: they are of this step.
                 batch.update(recorded.rehearse(entries))
         restore()
 
-    def _prepared(self, phase: Phase, batch: Batch, step: Step) -> Batch:
+    def _prepare(self, phase: Phase, batch: Batch, step: Step) -> Batch:
         with recording() if self.recorded else nullcontext():
-            return with_prepared(phase, batch, step)
+            return prepare(phase, batch, step)
 
     def _weight(self, phase: Phase, share: float) -> float:
         # Every k-th step times k, so that a lazy phase has the same weight over time. Weighted by

@@ -115,7 +115,7 @@ class RecordedPhase:
     def __init__(
         self, gan: GAN, phase: Phase, batch: Batch, weight: float, forward: Context
     ) -> None:
-        self.gan, self.phase, self.weight, self.forward = gan, phase, weight, forward
+        self.gan, self.phase = gan, phase
         _check_modules(gan)
         self._module = _Losses(gan, phase, weight, forward)
         tensors = {f"gan.{name}": x for name, x in gan.named_parameters()}
@@ -127,8 +127,8 @@ class RecordedPhase:
         self._function: Function = self._run_eagerly
         self._graph: _CudaGraph | None = None
 
-    def run(self, batch: Batch) -> Values:
-        """Add the gradients to the parameters' .grad and entries to the batch, return the values.
+    def run(self, batch: Batch) -> tuple[Values, Batch]:
+        """Add the gradients to the parameters' .grad; return the values and the entries it leaves.
 
         Args:
             batch: entries of the names, shapes and dtypes of the recording.
@@ -140,8 +140,8 @@ class RecordedPhase:
             with torch.no_grad():
                 values, gradients, left = self._function(tensors, inputs)
         self._add_gradients(gradients)
-        batch.update(zip(self.left, left, strict=True))
-        return list(zip(self._module.values, values, strict=True))
+        named = list(zip(self._module.values, values, strict=True))
+        return named, dict(zip(self.left, left, strict=True))
 
     def rehearse(self, batch: Batch) -> Batch:
         """Run the phase without recording it; return the entries that it leaves.
@@ -242,7 +242,7 @@ class _Losses(nn.Module):
         seen = dict(batch)
         step = cast(Step, _UnreadableStep(self.phase.name))
         buffers = dict(self.gan.named_buffers())
-        values = backpropagate(self.phase, seen, step, self.weight, self.context)
+        values = backpropagate(self.phase, seen, {}, step, self.weight, self.context)
         for name, x in self.gan.named_buffers():
             if x is not buffers.get(name):
                 raise ConfigError(

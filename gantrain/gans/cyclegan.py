@@ -16,7 +16,7 @@ from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
 from gantrain.networks.layers import init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
-from gantrain.types import Range, Schedule, Weight, value_at
+from gantrain.types import AtLeastOne, Count, NotNegative, Range, Schedule, value_at
 
 
 class CycleGAN(GAN):
@@ -47,21 +47,21 @@ class CycleGAN(GAN):
         *,
         generator: Literal["resnet", "unet_128", "unet_256"] = "resnet",
         blocks: Annotated[int, Range(1, 64)] | None = None,
-        ngf: Annotated[int, Range(1)] = 64,
+        ngf: AtLeastOne = 64,
         discriminator: Literal["patch", "pixel"] = "patch",
         d_layers: Annotated[int, Range(1, 8)] = 3,
-        ndf: Annotated[int, Range(1)] = 64,
+        ndf: AtLeastOne = 64,
         norm: Literal["instance", "batch", "none"] = "instance",
         dropout: bool = False,
         init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
-        init_gain: Weight = 0.02,
+        init_gain: NotNegative = 0.02,
         loss: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan",
-        gp_weight: Weight = 10.0,
+        gp_weight: NotNegative = 10.0,
         lambda_adversarial: Annotated[Schedule, Range(0)] = 1.0,
         lambda_cycle: Annotated[Schedule, Range(0)] = 10.0,
         lambda_identity: Annotated[Schedule, Range(0)] = 0.5,
-        pool_size: Annotated[int, Range(0)] = 50,
-        adversarial_kimg: Weight = 0,
+        pool_size: Count = 50,
+        adversarial_kimg: NotNegative = 0,
         mode: Literal["fast", "reference"] = "fast",
     ) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.losses import ADVERSARIAL
 from gantrain.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from gantrain.types import Range
+from gantrain.types import AtLeastOne, Range
 
 
 class DCGAN(GAN):
@@ -34,9 +34,9 @@ class DCGAN(GAN):
         self,
         images: ImageSpec,
         *,
-        z_dim: Annotated[int, Range(1)] = 100,
+        z_dim: AtLeastOne = 100,
         g_width: Annotated[int, Range(4)] = 512,
-        d_width: Annotated[int, Range(1)] = 64,
+        d_width: AtLeastOne = 64,
         dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.25,
         loss: Literal["vanilla", "lsgan", "hinge"] = "vanilla",
     ) -> None:

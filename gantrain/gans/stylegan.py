@@ -20,7 +20,7 @@ from gantrain.gans.latents import draw_cutoff, generator_of, preview_columns, sa
 from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.types import Count, Range, Share, Weight
+from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Share
 
 GP_WEIGHT = 10  # of the gradient penalty of loss="wgan_gp" (Gulrajani et al. 2017)
 PL_DECAY = 0.01  # how far one step moves the running mean of the path lengths
@@ -52,31 +52,31 @@ class StyleGAN(GAN):
         self,
         images: ImageSpec,
         *,
-        z_dim: Count = 512,
-        w_dim: Count = 512,
-        mapping_layers: Count = 2,
-        channel_base: Count | None = None,
-        channel_max: Count = 512,
+        z_dim: AtLeastOne = 512,
+        w_dim: AtLeastOne = 512,
+        mapping_layers: AtLeastOne = 2,
+        channel_base: AtLeastOne | None = None,
+        channel_max: AtLeastOne = 512,
         g_architecture: Literal["skip", "resnet", "orig"] = "skip",
         d_architecture: Literal["resnet", "skip", "orig"] = "resnet",
         noise: Literal["random", "none"] = "random",
-        mbstd_group: Count | None = None,
-        freeze_d: Annotated[int, Range(0)] = 0,
+        mbstd_group: AtLeastOne | None = None,
+        freeze_d: Count = 0,
         loss: Literal["vanilla", "hinge", "wgan_gp", "lsgan"] = "vanilla",
         style_mixing_prob: Share = 0.9,
-        r1_gamma: Weight | None = None,
-        r1_interval: Count = 16,
-        pl_weight: Weight = 2.0,
-        pl_interval: Count = 4,
+        r1_gamma: NotNegative | None = None,
+        r1_interval: AtLeastOne = 16,
+        pl_weight: NotNegative = 2.0,
+        pl_interval: AtLeastOne = 4,
         augment: Literal["ada", "fixed", "none"] = "ada",
         augment_spec: Spec = "bgc",
         augment_p: Share = 0.0,
         ada_target: Annotated[float, Range(-1, 1)] = 0.6,
-        ada_kimg: Annotated[float, Range(0, open_low=True)] = 500.0,
+        ada_kimg: Positive = 500.0,
         ada_max_p: Share = 0.8,
-        adversarial_kimg: Weight = 0.0,
-        lambda_latent: Weight = 0.0,
-        lambda_image: Weight = 0.0,
+        adversarial_kimg: NotNegative = 0.0,
+        lambda_latent: NotNegative = 0.0,
+        lambda_image: NotNegative = 0.0,
     ) -> None:
         super().__init__()
         side, self.batch = max(images.resolution), images.batch

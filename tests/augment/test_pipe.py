@@ -107,10 +107,10 @@ def in_parts(
     """Packed parameters, and what `apply` makes of them with the noise that `forward` adds."""
     size = (images.shape[2], images.shape[3])
     torch.manual_seed(0)
-    drawn = pipe.draw(len(images), size, p, noise_of=images)
-    noise, packed = drawn.pop("pixels", None), pipe.pack(drawn, images)
+    drawn = pipe.draw(len(images), size, p)
+    packed = pipe.pack(drawn, images)
     step = pipe.margin_step(drawn, size) if step is None else step
-    return packed, pipe.apply(images, packed, step, noise)
+    return packed, pipe.apply(images, packed, step)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

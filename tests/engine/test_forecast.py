@@ -1,24 +1,35 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from gantrain.engine import forecast
 from gantrain.engine.precision import Precision
-from gantrain.gans.base import Phase
+from gantrain.gans.base import GAN, ImageSpec, Phase
+from gantrain.gans.stylegan import StyleGAN
 from tests.engine.test_trainer import differences, small_cyclegan
+
+
+def small_stylegan() -> StyleGAN:
+    small = {"z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
+    return StyleGAN(ImageSpec({"image": 3}, (16, 16), batch=2), augment_p=0.5, **small)  # type: ignore[arg-type]
+
 
 CPU = Precision(torch.device("cpu"), "fp32")
 
 
-def test_a_forecast_changes_nothing() -> None:
-    gan = small_cyclegan()
-    images = {name: torch.rand(1, 3, 16, 16) * 2 - 1 for name in "ab"}
+@pytest.mark.parametrize("make", [small_cyclegan, small_stylegan])
+def test_a_forecast_changes_nothing(make: Callable[[], GAN]) -> None:
+    gan = make()
+    names = ["a", "b"] if gan.takes == "unpaired" else ["image"]
+    images = {name: torch.rand(2, 3, 16, 16) * 2 - 1 for name in names}
     before = {key: value.clone() for key, value in gan.state_dict().items() if "_extra" not in key}
     grads = [p.requires_grad for p in gan.parameters()]
     random = torch.get_rng_state()
     assert 0 < forecast.seconds_per_image(gan, images, CPU) < 60
     after = {key: value for key, value in gan.state_dict().items() if "_extra" not in key}
     assert differences(before, after) == [] and torch.equal(torch.get_rng_state(), random)
-    assert [p.requires_grad for p in gan.parameters()] == grads and [*images] == ["a", "b"]
+    assert [p.requires_grad for p in gan.parameters()] == grads and [*images] == names
     assert all(p.grad is None for p in gan.parameters())
 
 
