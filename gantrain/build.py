@@ -31,6 +31,7 @@ from gantrain.inference.translation import input_channels
 from gantrain.io.cache import cache_home
 from gantrain.io.plain_files import load_yaml
 
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 MAX_LABELS = 20_000  # that are looked at for the rows of a grid
 
 
@@ -100,6 +101,10 @@ def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -
             f"runtime.cuda_graphs=true works on NVIDIA and AMD GPUs only, and this run is on "
             f"{device.type}: use runtime.cuda_graphs=false."
         )
+    if runtime.compile:
+        # Torch's own default is in /tmp, which the next job or reboot lacks. Set here, because an
+        # optimizer already makes torch read it.
+        os.environ.setdefault(COMPILER_CACHE, str(cache_home() / "compiled"))
     if runtime.deterministic:  # cuBLAS requires it, and reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.type == "cuda":
@@ -162,8 +167,7 @@ def make_recorded(
     if not (runtime.compile or runtime.cuda_graphs):
         return None
     if runtime.compile:
-        # Torch's own default is a folder in /tmp, which the next machine or reboot lacks.
-        folder = os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_home() / "compiled"))
+        folder = os.environ[COMPILER_CACHE]
         say(f"Compiling the phases, which takes minutes; what is compiled is kept in {folder}.")
     return RecordedPhases(gan, runtime.compile, runtime.cuda_graphs, say, backend)
 

@@ -1,8 +1,11 @@
 """From a checked config to objects: what follows from the machine and the budget."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
@@ -188,3 +191,25 @@ def test_grids_show_many_labels(
     assert batch["image"][:, 0, 0, 0].tolist() == indices
     assert batch["label"].tolist() == [labels[i] for i in indices]
     assert build.preview_names(data, batch) == names
+
+
+def test_what_is_compiled_is_kept_in_the_users_cache(tmp_path: Path) -> None:
+    """In a process of its own: torch reads the folder once, with its first optimizer."""
+    code = """
+import os, torch
+from hydra import initialize_config_dir
+from gantrain import build
+from gantrain.config import paths
+from gantrain.runs import training
+from tests.test_build import load
+with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
+    config = load("runtime.device=cpu", "runtime.compile=true")
+build.make_precision(config.runtime)
+torch.optim.Adam([torch.zeros(1)])
+print(os.environ[build.COMPILER_CACHE])
+"""
+    environment = {k: v for k, v in os.environ.items() if k != build.COMPILER_CACHE}
+    environment |= {"GANTRAIN_CACHE": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == str(tmp_path / "compiled")
