@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TextIO, cast
 
+from gantrain.engine import startup
 from gantrain.errors import ConfigError
 from gantrain.io.streams import DetachableStream
 
@@ -87,6 +88,8 @@ class _Interruption:
         if self.said:
             os._exit(EXIT_INTERRUPTED)
         self.say()
+        if startup.is_importing():  # the work has not begun
+            os._exit(EXIT_INTERRUPTED)
         raise KeyboardInterrupt
 
 

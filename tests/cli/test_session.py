@@ -158,6 +158,37 @@ def test_a_second_interrupt_ends_the_process(program: str, said: str) -> None:
     assert process.wait(10) == 130 and process.stderr.read() == ""
 
 
+IMPORTING = """
+import sys, time
+from gantrain.cli import session
+from gantrain.engine import startup
+def command():
+    startup.import_without_gc("slow_module")
+    return 0
+sys.exit(session.run(command))
+"""
+
+
+def test_an_interrupted_import_raises_nothing(tmp_path: Path) -> None:
+    """C++ code that is importing aborts the process when Python raises in it."""
+    (tmp_path / "slow_module.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    for _ in range(10**6): pass\n"
+        "except KeyboardInterrupt:\n"
+        "    os._exit(134)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING],
+        env=ENVIRONMENT | {"PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
 @pytest.mark.multi
 @pytest.mark.ci
 @pytest.mark.parametrize("seconds", [0.3, 0.7, 1.2, 2.0, 4.0])
