@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import benchmark_data
 import torch
 
 from gantrain.build import make_recorded, prepare_networks
@@ -219,11 +220,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
     parser.add_argument("--graphs", action="store_true", help="also rows with CUDA graphs")
+    benchmark_data.add_arguments(parser)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--mode", help=argparse.SUPPRESS)
     parser.add_argument("--precision", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.data:
+        return benchmark_data.run(args.sizes or [64, 256], args.turns, args.root)
     args.batch = args.batch or BATCH[args.model]
     if args.worker:
         print(json.dumps(measure(args)))
