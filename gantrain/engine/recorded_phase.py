@@ -5,6 +5,7 @@ them with all their gradients, those of the penalties' gradients included, as on
 operations, which torch.compile fuses. A CUDA graph launches what was recorded at once.
 """
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from gantrain.engine import memory, seeding
 from gantrain.engine.gradients import Context, Values, backpropagate
+from gantrain.engine.weight_casts import merge_casts
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.ops.tracing import recording
@@ -199,9 +201,11 @@ class RecordedPhase:
             return self._run_eagerly(tensors, inputs)
 
         with recording():
-            return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(
+            graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(
                 *self.arguments(batch)
             )
+        merge_casts(graph, itertools.islice(graph.graph.nodes, len(self._parameters)))
+        return graph
 
     def compile(self, batch: Batch, backend: str) -> None:
         """Compile the phase: one graph without breaks, for these shapes alone."""
