@@ -30,6 +30,7 @@ from gantrain.inference.labels import label_text
 from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
 from gantrain.io.cache import cache_home
+from gantrain.io.cores import available_cores
 from gantrain.io.plain_files import load_yaml
 
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
@@ -262,9 +263,7 @@ def data_workers(
     """
     if runtime.workers is not None:
         return runtime.workers
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS or Windows
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    spare_cores = cores // local_ranks - 1
+    spare_cores = available_cores() // local_ranks - 1
     on_cpu = device.type == "cpu"
     # Fewer pixels take less time, but an image is never free.
     items_per_second = (PIXELS_ON_CPU if on_cpu else PIXELS_ON_GPU) / max(item.pixels, 32**2)
