@@ -1,6 +1,7 @@
 """R3GAN's networks: residual networks without norms (Huang et al. 2024, arXiv 2501.05441)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod, sqrt
 
 import torch
@@ -246,7 +247,7 @@ class R3GANGenerator(nn.Module):
         if label_dim:
             self.embed = LabelEmbedding(label_dim, z_dim, label_scale)
         starts: list[nn.Module] = [Start(2 * z_dim if label_dim else z_dim, sizes[0])]
-        starts += [Up(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        starts += [Up(a, b) for a, b in pairwise(widths)]
         gain = block_gain(sum(blocks))
         self.stages = nn.ModuleList(
             nn.Sequential(start, *(Block(width, group_width, gain) for _ in range(count)))
@@ -310,7 +311,7 @@ class R3GANDiscriminator(nn.Module):
         self.halves = [size.half for size in sizes][::-1]  # from the image on
         self.from_image = Conv(channels, widths[-1])
         ends: list[nn.Module] = [Head(sizes[0], features if label_dim else 1)]
-        ends += [Down(b, a) for a, b in zip(widths, widths[1:], strict=False)]
+        ends += [Down(b, a) for a, b in pairwise(widths)]
         gain = block_gain(sum(blocks))
         self.stages = nn.ModuleList(
             nn.Sequential(*(Block(width, group_width, gain) for _ in range(count)), end)

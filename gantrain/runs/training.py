@@ -247,7 +247,7 @@ def _trainer(
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def save(path: Path, nimg: int, generator: nn.Module) -> None:
-        meta = {"nimg": nimg, "ema": plan.ema_half_life > 0, **about}
+        meta = {"nimg": nimg, "ema": bool(plan.ema_half_life), **about}
         save_snapshot(path, networks_of(generator, "G"), specs, meta)
 
     def snapshot(nimg: int, generator: nn.Module) -> None:
