@@ -4,7 +4,7 @@ Karras et al. 2020, "Training generative adversarial networks with limited data"
 (arXiv 2006.06676), appendix B.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -22,7 +22,7 @@ from gantrain.ops.tracing import is_recorded
 
 Spec = Literal[
     "none", "blit", "geom", "color", "filter", "noise", "cutout",
-    "bg", "bgc", "bgcf", "bgcfn", "bgcfnc",
+    "bg", "bgc", "bgc_cutout", "bgcf", "bgcfn", "bgcfnc",
 ]  # fmt: skip
 
 _BLIT = ("xflip", "rotate90", "xint")
@@ -39,6 +39,7 @@ TRANSFORMS: dict[Spec, tuple[str, ...]] = {
     "cutout": ("cutout",),
     "bg": (*_BLIT, *_GEOM),
     "bgc": _BGC,
+    "bgc_cutout": (*_BGC, "cutout"),
     "bgcf": (*_BGC, "filter"),
     "bgcfn": (*_BGC, "filter", "noise"),
     "bgcfnc": (*_BGC, "filter", "noise", "cutout"),
@@ -66,12 +67,15 @@ class AugmentPipe(nn.Module):
 
     Args:
         spec: a group of transforms, or the initials of several groups ("bgc", the paper's choice:
-            blit, geom, color).
+            blit, geom, color); "bgc_cutout" is that of R3GAN.
+        shares: by group of `draw`, the share of p with which its transforms are applied; 1 for
+            those that are not named.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, shares: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.transforms = frozenset(TRANSFORMS[spec])
+        self.shares = dict(shares or {})
 
     def forward(self, images: Tensor, p: float, *, percentile: float | None = None) -> Tensor:
         """Augment images; differentiable in them any number of times.
@@ -113,10 +117,10 @@ class AugmentPipe(nn.Module):
         """
         if not 0 <= p <= 1:
             raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
-        params = RandomParameters(count, p, percentile)
         drawn = {}
         # The order is that of the draws: another one would change the augmentations of a seed.
         for group in self._groups():
+            params = RandomParameters(count, p * self.shares.get(group, 1.0), percentile)
             match group:
                 case "geometry":
                     drawn[group] = inverse_matrix(self.transforms, params, size)

@@ -41,12 +41,8 @@ def fill_in(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> R
             f"{batch}{auto}{split}: {fix}."
         )
     ema_kimg = batch * 10 / 32 if train.ema_kimg is None else train.ema_kimg
-    sections = {
-        "model": config.model,
-        "optimizer": config.optimizer,
-        "train": {"ema_kimg": ema_kimg},
-    }
-    full = schedules.fill_in(sections, train.kimg)
+    sections = {"model": config.model, "optimizer": config.optimizer}
+    full = schedules.fill_in({**sections, "train": {"ema_kimg": ema_kimg}}, train.kimg)
     return replace(
         config,
         train=replace(train, batch=batch, **full["train"]),

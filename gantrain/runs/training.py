@@ -16,6 +16,7 @@ from gantrain.config.check import flatten
 from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
+from gantrain.data.independent import IndependentBatches
 from gantrain.data.loader import batches
 from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
@@ -269,7 +270,7 @@ def _trainer(
         build.make_optimizers(config, gan),
         precision,
         plan,
-        batches=_batch_stream(config, data, precision, plan, world),
+        batches=_batch_stream(config, gan, data, precision, plan, world),
         tracker=tracker,
         checkpoints=checkpoints,
         snapshot=snapshot,
@@ -289,14 +290,19 @@ def _trainer(
 
 
 def _batch_stream(
-    config: RunConfig, data: Dataset, precision: Precision, plan: TrainingPlan, world: World
+    config: RunConfig,
+    gan: GAN,
+    data: Dataset,
+    precision: Precision,
+    plan: TrainingPlan,
+    world: World,
 ) -> Callable[[int], Iterator[dict[str, Tensor]]]:
     """Return (nimg) -> this rank's batches from that image on."""
     workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
         return batches(
-            data,
+            IndependentBatches(data, gan.real_batches),
             start=nimg,
             batch=plan.batch,
             workers=workers,
@@ -361,7 +367,8 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
     if max(data.resolution) < FORECAST_SIDE or total < FORECAST_IMAGES:
         return None
     count = min(trainer.plan.microbatch, 2)
-    items = [data.item(trainer.nimg + i) for i in range(count)]
+    source = IndependentBatches(data, trainer.gan.real_batches)
+    items = [source.item(trainer.nimg + i) for i in range(count)]
     batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
     images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
     with waiting("timing one pass"):
