@@ -46,8 +46,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(3):
             pixels = values.integers(0, 256, (300, 320, 3), np.uint8)
             Image.fromarray(pixels).save(root / folder / f"{i}.png")
-    for name in ("trainA", "trainB"):
-        shutil.copytree(root / name, root / "classes" / name)
+    for name in ("cat", "dog"):
+        shutil.copytree(root / "trainA", root / "classes" / name)
     cifar10_folder(root / "cifar")
     mnist_folder(root / "mnist")
     return root

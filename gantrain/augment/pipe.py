@@ -189,7 +189,13 @@ class AugmentPipe(nn.Module):
             return _recolor_and_corrupt(images, parameters, noise)
 
     def prepare(
-        self, images: Tensor, p: float, name: str, *, percentile: float | None = None
+        self,
+        images: Tensor,
+        p: float,
+        name: str,
+        *,
+        percentile: float | None = None,
+        will_rise: bool = False,
     ) -> dict[str, Tensor]:
         """Draw what `apply_prepared` will do to images of this shape; nothing if p = 0.
 
@@ -198,6 +204,7 @@ class AugmentPipe(nn.Module):
             p: probability of each transform in [0, 1].
             name: of the images, the start of every name that is returned.
             percentile: for tests: replaces the random values, see `RandomParameters`.
+            will_rise: p = 0 is the start of a schedule: a recording made now is for later as well.
 
         Returns:
             Entries of a batch. While a recording is made or run, their names, shapes and dtypes do
@@ -205,7 +212,7 @@ class AugmentPipe(nn.Module):
         """
         size = (images.shape[2], images.shape[3])
         drawn = self.draw(len(images), size, p, percentile=percentile)
-        if p == 0 or not drawn:
+        if not drawn or (p == 0 and not (will_rise and is_recorded())):
             return {}
         if images.device.type == "cpu" and not is_recorded():
             return {f"{name}/{group}": values for group, values in drawn.items()}

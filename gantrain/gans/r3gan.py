@@ -90,15 +90,20 @@ class R3GAN(GAN):
     def prepare_discriminator(self, batch: Batch, step: Step) -> Batch:
         """Draw A for pairs, a transform for every image, and evaluate gamma."""
         x = batch["image"]
-        self.p = value_at(self.augment_p, step.nimg)
         gamma = x.new_full((), value_at(self.gamma, step.nimg))
         pairs = x.new_empty(2 * len(x), *x.shape[1:])
-        return {"gamma": gamma, **self.augment.prepare(pairs, self.p, "augment/pairs")}
+        return {"gamma": gamma, **self.draw(pairs, step, "pairs")}
 
     def prepare_generator(self, batch: Batch, step: Step) -> Batch:
         """Draw A for fakes and, independently, for real images."""
-        draw = partial(self.augment.prepare, batch["image"], value_at(self.augment_p, step.nimg))
-        return draw("augment/fake") | draw("augment/real")
+        x = batch["image"]
+        return self.draw(x, step, "fake") | self.draw(x, step, "real")
+
+    def draw(self, x: Tensor, step: Step, name: str) -> Batch:
+        """Draw A for images of this shape, with the probability of this step."""
+        self.p = value_at(self.augment_p, step.nimg)
+        is_ramp = not isinstance(self.augment_p, int | float)
+        return self.augment.prepare(x, self.p, f"augment/{name}", will_rise=is_ramp)
 
     def judge(self, x: Tensor, batch: Batch, name: str | None = None) -> Tensor:
         """D(A(x), c): logits [N] for x [N, C, H, W]; `name`: A as in the batch; None: a new A."""
