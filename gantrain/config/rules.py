@@ -144,12 +144,14 @@ def _learning_rate(config: Config) -> Iterator[str]:
 
 
 def _ramps(config: Config) -> Iterator[str]:
-    for key, schedule in schedules.find(config).items():
-        if schedules.is_open(schedule) and config["train"]["kimg"] is None:
-            yield (
-                f"{key} is a ramp of kimg=null, which means train.kimg, and that is null: give the "
-                "ramp its kimg, or the budget as train.kimg."
-            )
+    if config["train"]["kimg"] is not None:
+        return
+    found = schedules.find(config).items()
+    if names := [key for key, schedule in found if schedules.is_open(schedule)]:
+        yield (
+            f"{', '.join(names)}: a ramp of kimg=null lasts as long as train.kimg, which is null: "
+            "give the budget as train.kimg, or every ramp its kimg."
+        )
 
 
 def _machine(config: Config) -> Iterator[str]:
