@@ -17,7 +17,7 @@ from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.independent import IndependentBatches
-from gantrain.data.loader import batches
+from gantrain.data.loader import Indexable, batches
 from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
@@ -261,6 +261,7 @@ def _trainer(
             config, data, plan, precision, directory, save, tracker.say
         )
 
+    source = IndependentBatches(data, gan.real_batches)
     preview = None
     if world.is_rank_zero:
         preview = build.preview_batch(data, config.tracking.grid_images)
@@ -270,7 +271,7 @@ def _trainer(
         build.make_optimizers(config, gan),
         precision,
         plan,
-        batches=_batch_stream(config, gan, data, precision, plan, world),
+        batches=_batch_stream(config, source, precision, plan, world),
         tracker=tracker,
         checkpoints=checkpoints,
         snapshot=snapshot,
@@ -290,19 +291,14 @@ def _trainer(
 
 
 def _batch_stream(
-    config: RunConfig,
-    gan: GAN,
-    data: Dataset,
-    precision: Precision,
-    plan: TrainingPlan,
-    world: World,
+    config: RunConfig, data: Indexable, precision: Precision, plan: TrainingPlan, world: World
 ) -> Callable[[int], Iterator[dict[str, Tensor]]]:
     """Return (nimg) -> this rank's batches from that image on."""
     workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
         return batches(
-            IndependentBatches(data, gan.real_batches),
+            data,
             start=nimg,
             batch=plan.batch,
             workers=workers,
