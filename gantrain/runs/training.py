@@ -363,8 +363,7 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
     if max(data.resolution) < FORECAST_SIDE or total < FORECAST_IMAGES:
         return None
     count = min(trainer.plan.microbatch, 2)
-    source = IndependentBatches(data, trainer.gan.real_batches)
-    items = [source.item(trainer.nimg + i) for i in range(count)]
+    items = [*map(IndependentBatches(data, trainer.gan.real_batches).item, range(count))]
     batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
     images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
     with waiting("timing one pass"):
