@@ -192,7 +192,7 @@ def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
                 f"points [[kimg, value], ...] with increasing kimg{limits and ', values'}{limits}"
             )
         if KimgRamp() in args:
-            return "a ramp {base, final, kimg, shape}, kimg above 0 or null, cosine or linear"
+            return "a ramp {base, final, kimg, shape: cosine or linear}"
         ranges = tuple(item for item in args[1:] if isinstance(item, Range))
         return describe(args[0], bounds + ranges)
     if origin in (Union, types.UnionType):

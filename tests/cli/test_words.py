@@ -123,7 +123,10 @@ def name_of(word: str) -> str:
             "model=stylegan data=folder model.pool_size=50",
             "model.pool_size is a key of model=cyclegan, not of model=stylegan: remove it, or",
         ),
-        ("model.z_dim=8", "is a key of model=dcgan and model=r3gan and model=stylegan: add model=dcgan"),
+        (
+            "model.z_dim=8",
+            "is a key of model=dcgan and model=r3gan and model=stylegan: add model=dcgan",
+        ),
         ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
         ("generate run=a model.ngf=3", "It is a key of gantrain train."),
