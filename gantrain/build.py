@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gantrain import targets
+from gantrain.config import schedules
 from gantrain.config.annotations import to_floats
 from gantrain.config.check import check_target, constructor_annotations
 from gantrain.config.data_kind import keep_reading
@@ -19,7 +20,7 @@ from gantrain.data.base import Dataset, check_members
 from gantrain.data.loader import ItemCost
 from gantrain.engine import startup
 from gantrain.engine.distributed.environment import ProcessInfo
-from gantrain.engine.optim import LearningRate, build_optimizers
+from gantrain.engine.optim import LearningRate, build_optimizers, scheduled
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
 from gantrain.engine.recorded_phase import RecordedPhases
@@ -32,6 +33,7 @@ from gantrain.inference.translation import input_channels
 from gantrain.io.cache import cache_home
 from gantrain.io.cores import available_cores
 from gantrain.io.plain_files import load_yaml
+from gantrain.types import scaled
 
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # What the fastest trainings use up in a second: on a GPU StyleGAN2 at 256 px (3.5 s for 1000
@@ -222,8 +224,10 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         batch=batch,
         microbatch=microbatch_size(train, ranks),
         rate=learning_rate,
-        ema_half_life=(train.ema_kimg or 0) * 1000,
+        ema_half_life=scaled(train.ema_kimg or 0, 1000),
         ema_rampup=train.ema_rampup,
+        optimizer=scheduled(config.optimizer),
+        schedules=schedules.find(vars(config) | {"train": vars(train)}),
         on_nonfinite=train.on_nonfinite,
         tick=tick,
         health_every=_health_every(tracking, tick, total),

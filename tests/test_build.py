@@ -14,11 +14,12 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from gantrain import build
-from gantrain.config import paths
+from gantrain.config import derived, paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.data.base import Dataset
 from gantrain.data.loader import ItemCost
+from gantrain.engine.optim import scheduled, settings_at
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -93,13 +94,15 @@ OPTIMIZERS = sorted(file.stem for file in (paths.config_dir() / "optimizer").glo
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_take_integers_for_numbers(name: str) -> None:
     """torch refuses betas=[0,0.9] and the like."""
-    config = load(f"optimizer={name}")
+    config = load(f"optimizer={name}", *["model=r3gan"] * (name == "r3gan"))
     for key, value in config.optimizer.items():
         whole = [0, *value[1:]] if isinstance(value, list) and key == "betas" else value
         if isinstance(value, float) and key in ("lr", "momentum", "weight_decay", "t0", "d"):
             whole = 1 if key in ("lr", "d") else round(value)
         config.optimizer[key] = whole
+    config = derived.fill_in(config, (64, 64))  # the length of ramps
     optimizer, settings = build.resolve("optimizer", config.optimizer)
+    settings |= settings_at(scheduled(settings), 0)
     layer = torch.nn.Linear(1, 1)
     layer(torch.ones(1, 1)).sum().backward()
     optimizer(layer.parameters(), **settings).step()
@@ -213,7 +216,7 @@ def test_what_is_compiled_is_kept_in_the_users_cache(tmp_path: Path) -> None:
 import os, torch
 from hydra import initialize_config_dir
 from gantrain import build
-from gantrain.config import paths
+from gantrain.config import derived, paths
 from gantrain.runs import training
 from tests.test_build import load
 with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):

@@ -24,6 +24,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.losses import squared_gradient
 from gantrain.networks.stylegan2.layers import FullyConnected
@@ -51,18 +52,26 @@ def dcgan(**settings: object) -> DCGAN:
     )  # type: ignore[arg-type]
 
 
+def r3gan(label_dim: int = 0, **settings: object) -> R3GAN:
+    images = ImageSpec({"image": 3}, (8, 8), label_dim, batch=4)
+    small = {"z_dim": 4, "channel_max": 8, "channel_base": 64}
+    return R3GAN(images, **{**small, **settings})  # type: ignore[arg-type]
+
+
 def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
     draw = torch.Generator().manual_seed(7)
     streams = {"a": (16, 16), "b": (16, 16)} if gan.takes == "unpaired" else {"image": (8, 8)}
+    if gan.real_batches == 2:
+        streams["1/image"] = (8, 8)
 
     def batch() -> Batch:
         images = {
             name: torch.rand(size, 3, *side, generator=draw, dtype=torch.float64) * 2 - 1
             for name, side in streams.items()
         }
-        return images | (
-            {"label": torch.eye(label_dim).double().repeat(size, 1)[:size]} if label_dim else {}
-        )
+        label = torch.eye(label_dim).double().repeat(size, 1)[:size] if label_dim else None
+        names = [name.replace("image", "label") for name in streams]
+        return images | ({} if label is None else dict.fromkeys(names, label))
 
     return [batch() for _ in range(STEPS)]
 
@@ -141,6 +150,16 @@ def test_all_phases_of_stylegan(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = assert_same(gan, batches(gan, label_dim=3)[:3])
     # Once without and once with augmentation; the path length has none.
     assert recorded.count == 7
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("interval", [1, 2])
+def test_all_phases_of_r3gan(interval: int) -> None:
+    """Pairs, labels, penalties, a weight and a p that change, from p = 0 on."""
+    ramps = [{"base": a, "final": b, "kimg": 0.01, "shape": "cosine"} for a, b in ((2, 1), (0, 1))]
+    gan = r3gan(3, gamma=ramps[0], augment_p=ramps[1], penalty_interval=interval)
+    recorded = assert_same(gan, batches(gan, label_dim=3))
+    assert recorded.count == len(gan.phases())  # p = 0 has no recording of its own
 
 
 @pytest.mark.usefixtures("float64")

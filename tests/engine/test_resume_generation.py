@@ -12,7 +12,7 @@ pytestmark = pytest.mark.multi
 COMMON = [
     "data=shapes", "data.resolution=16", "data.train_images=24", "data.test_images=2",
     "data.labels=true", "train.batch=4", "train.microbatch=2", "train.epochs=null",
-    "train.ema_kimg=0.05", "train.ema_rampup=0.5", "lr.unit=image", "evaluation.test_images=0",
+    "train.ema_rampup=0.5", "lr.unit=image", "evaluation.test_images=0",
     "tracking.every_kimg=0.03", "tracking.grid_every_kimg=0", "tracking.tensorboard=false",
     "checkpoint.keep=9", "name=run",
 ]  # fmt: skip
@@ -21,16 +21,23 @@ COMMANDS = {
         "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=64",
         "model.channel_max=8", "model.ada_kimg=0.5", "model.ada_target=-0.9", "model.r1_interval=3",
         "model.adversarial_kimg=0.1", "model.lambda_latent=1", "model.lambda_image=1",
-        "train.kimg=0.24", "checkpoint.every_kimg=0.05",
+        "train.kimg=0.24", "checkpoint.every_kimg=0.05", "train.ema_kimg=0.05",
+    ],
+    "r3gan": [
+        "model=r3gan", "model.z_dim=8", "model.channel_base=64", "model.channel_max=8",
+        "model.penalty_interval=2", "model.augment_p.final=0.9", "model.gamma.shape=linear",
+        "train.ema_kimg.final=0.05", "train.kimg=0.24", "checkpoint.every_kimg=0.05",
     ],
     "dcgan": [
         "model=dcgan", "model.z_dim=8", "model.g_width=8", "model.d_width=4", "lr.schedule=cosine",
-        "train.kimg=0.4", "checkpoint.every_kimg=0.05",
+        "train.kimg=0.4", "checkpoint.every_kimg=0.05", "train.ema_kimg=0.05",
     ],
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["stylegan", pytest.param("dcgan", marks=pytest.mark.ci)])
+@pytest.fixture(
+    scope="module", params=["stylegan", "r3gan", pytest.param("dcgan", marks=pytest.mark.ci)]
+)
 def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -40,8 +47,8 @@ def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_killed_and_resumed_equals_undisturbed(straight: Path, tmp_path: Path) -> None:
-    stylegan = straight.parent.name.startswith("stylegan")
-    command = [*COMMON, *COMMANDS["stylegan" if stylegan else "dcgan"]]
+    model = straight.parent.name.rstrip("0123456789")
+    command = [*COMMON, *COMMANDS[model]]
     process = start(tmp_path, *command, "runtime.workers=2")
     run = tmp_path / "runs" / "run"
     interrupt(process, run, checkpoints=2, how=signal.SIGKILL)
@@ -49,7 +56,13 @@ def test_killed_and_resumed_equals_undisturbed(straight: Path, tmp_path: Path) -
     gantrain(tmp_path, "resume=runs/run", "runtime.workers=0")
     ours, theirs = final_state(run), final_state(straight)
     assert stopped_at < theirs["nimg"]
-    if stylegan:
+    if model == "r3gan":
+        row = rows(straight)[-1]
+        assert row["augment/p"] == row["schedule/model.augment_p"] > 0.8
+        group = theirs["optimizers"]["D"]["param_groups"][0]
+        assert group["betas"][1] == pytest.approx(row["schedule/optimizer.betas.1"] ** (2 / 3))
+        assert group["lr"] == row["lr/D"] < row["lr/G"] < 6e-5
+    if model == "stylegan":
         ada = theirs["gan"]["ada._extra_state"]
         assert ada["p"] > 0 and ada["arriving"] is not None
         assert theirs["gan"]["pl_mean"] > 0 and theirs["gan"]["G.G.mapping.w_avg"].norm() > 0
