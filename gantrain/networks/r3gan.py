@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import prod, sqrt
+from math import gcd, prod, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -104,8 +104,8 @@ class Block(nn.Module):
             raise ConfigError(
                 f"A width of {channels} channels is {inner} inside of R3GAN's blocks, which groups "
                 f"of model.group_width={group_width} do not divide: use widths (model.channel_base "
-                f"and channel_max) that are multiples of {group_width // EXPANSION or 1}, or "
-                "another model.group_width."
+                f"and channel_max) that are multiples of {group_width // gcd(group_width, EXPANSION)}, "
+                "or another model.group_width."
             )
         self.conv1 = Conv(channels, inner, gain=gain)
         self.bias1 = nn.Parameter(torch.zeros(inner))

@@ -373,7 +373,7 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
             if memory.is_exhausted(error):  # of the second copy; the training itself may fit
                 return None
             raise
-    return forecast.advice(seconds, total)
+    return forecast.advice(seconds, total, max(data.resolution))
 
 
 def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:
