@@ -101,11 +101,11 @@ class Block(nn.Module):
         inner = EXPANSION * channels
         group_width = min(group_width, inner)
         if inner % group_width:
+            multiple = group_width // gcd(group_width, EXPANSION)
             raise ConfigError(
                 f"A width of {channels} channels is {inner} inside of R3GAN's blocks, which groups "
                 f"of model.group_width={group_width} do not divide: use widths (model.channel_base "
-                f"and channel_max) that are multiples of {group_width // gcd(group_width, EXPANSION)}, "
-                "or another model.group_width."
+                f"and channel_max) that are multiples of {multiple}, or another model.group_width."
             )
         self.conv1 = Conv(channels, inner, gain=gain)
         self.bias1 = nn.Parameter(torch.zeros(inner))
