@@ -18,6 +18,7 @@ from gantrain.config import derived, paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.data.base import Dataset
+from gantrain.data.loader import ItemCost
 from gantrain.engine.optim import scheduled, settings_at
 from gantrain.errors import ConfigError
 
@@ -108,30 +109,43 @@ def test_optimizers_take_integers_for_numbers(name: str) -> None:
     assert all(p.isfinite().all() for p in layer.parameters())
 
 
+FREE = ItemCost(0.0, 256**2)
+DEAR = ItemCost(10.0, 256**2)  # a core loads an image in ten seconds
+
+
 @pytest.mark.parametrize(
-    ("cores", "device", "local_ranks", "workers"),
+    ("cores", "device", "local_ranks", "item", "workers"),
     [
-        (1, CPU, 1, 0), (2, CPU, 1, 1), (16, CPU, 1, 2), (16, CPU, 8, 1),
-        (1, CUDA, 1, 1), (2, CUDA, 1, 1), (4, CUDA, 1, 3), (16, CUDA, 1, 8), (16, CUDA, 4, 3),
+        # As many as there are cores for.
+        (1, CPU, 1, DEAR, 0), (2, CPU, 1, DEAR, 1), (16, CPU, 1, DEAR, 2), (16, CPU, 8, DEAR, 1),
+        (1, CUDA, 1, DEAR, 1), (2, CUDA, 1, DEAR, 1), (4, CUDA, 1, DEAR, 3),
+        (16, CUDA, 1, DEAR, 8), (16, CUDA, 4, DEAR, 3),
+        # As many as it takes: a CPU trains on 2 images of 256 px in a second, a GPU on 305.
+        (16, CPU, 1, FREE, 0), (16, CPU, 1, ItemCost(0.004, 256**2), 0),
+        (16, CPU, 1, ItemCost(0.006, 256**2), 1), (16, CPU, 1, ItemCost(0.3, 256**2), 2),
+        (16, CUDA, 1, FREE, 1), (16, CUDA, 1, ItemCost(0.0015, 256**2), 1),
+        (16, CUDA, 1, ItemCost(0.0055, 256**2), 4), (16, CUDA, 1, ItemCost(0.0055, 2 * 256**2), 2),
+        (16, CUDA, 1, ItemCost(0.00004, 8**2), 2),
     ],
 )  # fmt: skip
-def test_data_workers_by_the_cores(
+def test_data_workers_by_cores_and_the_cost_of_an_image(
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
     device: torch.device,
     local_ranks: int,
+    item: ItemCost,
     workers: int,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     config = load("data=shapes")
-    assert build.data_workers(config.runtime, device, local_ranks) == workers
-    assert build.data_workers(load("runtime.workers=5").runtime, device, local_ranks) == 5
+    assert build.data_workers(config.runtime, device, item, local_ranks) == workers
+    assert build.data_workers(load("runtime.workers=5").runtime, device, item, local_ranks) == 5
 
 
 def test_data_workers_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert build.data_workers(load().runtime, CPU) == 0
+    assert build.data_workers(load().runtime, CPU, DEAR) == 0
 
 
 def test_tf32_is_refused_where_the_device_that_was_found_has_none() -> None:

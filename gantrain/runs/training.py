@@ -17,7 +17,7 @@ from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.data.independent import IndependentBatches
-from gantrain.data.loader import Indexable, batches
+from gantrain.data.loader import Indexable, batches, measure_item
 from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
@@ -294,18 +294,18 @@ def _batch_stream(
     config: RunConfig, data: Indexable, precision: Precision, plan: TrainingPlan, world: World
 ) -> Callable[[int], Iterator[dict[str, Tensor]]]:
     """Return (nimg) -> this rank's batches from that image on."""
-    workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
+        item, ranks = measure_item(data, nimg), environment.local_size()
         return batches(
             data,
             start=nimg,
             batch=plan.batch,
-            workers=workers,
+            workers=build.data_workers(config.runtime, precision.device, item, ranks),
             pin_memory=precision.device.type == "cuda",
             rank=world.rank,
             world=world.size,
-            local_ranks=environment.local_size(),
+            local_ranks=ranks,
         )
 
     return stream
