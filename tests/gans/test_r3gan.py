@@ -280,3 +280,17 @@ def test_the_pipe_is_that_of_the_paper() -> None:
     pipe = make().augment
     assert pipe.transforms == AugmentPipe("bgc").transforms | {"cutout"}
     assert pipe.shares == {"color": 0.5}
+
+
+def test_labels_that_are_numbers() -> None:
+    """The mean label is 0 for the networks: a constant beside it keeps the logits apart."""
+    images = ImageSpec({"image": 3}, (16, 16), 1, batch=4, label_scale=[[30.0], [5.0]])
+    gan = perturbed(R3GAN(images, **TINY))
+    x, z = torch.randn(2, 3, 16, 16), torch.randn(1, 4)
+    mean, above = torch.full((2, 1), 30.0), torch.full((2, 1), 35.0)
+    logits = gan.D(x, mean)
+    assert logits[0] != logits[1] and not torch.equal(gan.D(x, above), logits)
+    embedded = gan.D.get_submodule("embed.linear").weight
+    features = gan.D(x, above) - logits  # one deviation more: the first column alone
+    assert torch.isfinite(features).all() and embedded.shape == (8, 2)
+    assert not torch.equal(gan.G(z, mean[:1]), gan.G(z, above[:1]))
