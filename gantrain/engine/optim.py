@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 
 from gantrain.gans.base import GAN, Phase
-from gantrain.types import value_at
+from gantrain.types import is_schedule, value_at
 
 
 def build_optimizers(
@@ -61,27 +61,21 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
 
 def scheduled(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that hold a schedule, such as {"betas": [0.0, {"base": 0.9, ...}]}."""
-    return {key: value for key, value in settings.items() if _holds_schedule(value)}
-
-
-def _holds_schedule(value: Any) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list | tuple) and any(isinstance(x, dict | list) for x in value)
-    )
+    return {
+        key: value
+        for key, value in settings.items()
+        if is_schedule(value) or (isinstance(value, list) and any(map(is_schedule, value)))
+    }
 
 
 def settings_at(settings: dict[str, Any], nimg: int) -> dict[str, Any]:
     """Return the values of `scheduled` settings after `nimg` images."""
-    return {key: _value_at(value, nimg) for key, value in settings.items()}
-
-
-def _value_at(value: Any, nimg: int) -> Any:
-    is_points = isinstance(value, list) and all(
-        isinstance(point, list) and not _holds_schedule(point) for point in value
-    )
-    if is_points or not isinstance(value, list | tuple):
-        return value_at(value, nimg)
-    return tuple(value_at(part, nimg) for part in value)  # betas
+    return {
+        key: value_at(value, nimg)
+        if is_schedule(value)
+        else tuple(value_at(part, nimg) for part in value)
+        for key, value in settings.items()
+    }
 
 
 def set_scheduled(optimizer: Optimizer, settings: dict[str, Any], ratio: float, nimg: int) -> None:

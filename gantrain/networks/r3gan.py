@@ -199,7 +199,9 @@ def block_gain(blocks: int) -> float:
     return sqrt(2 / (1 + SLOPE**2)) * blocks**-0.25
 
 
-def _run(stages: nn.ModuleList, halves: Sequence[bool], x: Tensor, half: torch.dtype | None):
+def _run(
+    stages: nn.ModuleList, halves: Sequence[bool], x: Tensor, half: torch.dtype | None
+) -> Tensor:
     """Run stages outside autocast, each in its own dtype."""
     for stage, is_half in zip(stages, halves, strict=True):
         x = stage(x.to(half) if half and is_half else at_least_float32(x))
