@@ -108,7 +108,7 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
     """
     # The sum of the logits: one backward pass gives the gradients of all images.
     # Double backward: forward mode along the gradient does without, but takes a third more
-    # products, and torch's rule for norms has no gradient (docs/benchmarks.md).
+    # products, and torch's rule for norms has a wrong gradient (docs/benchmarks.md).
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
