@@ -72,7 +72,7 @@ def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
 def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
     """Return one optimizer per player."""
     optimizer, settings = resolve("optimizer", config.optimizer)
-    return build_optimizers(gan, optimizer, settings)
+    return build_optimizers(gan, optimizer, settings, config.lr.d_factor)
 
 
 def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -> Precision:

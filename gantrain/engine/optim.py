@@ -11,7 +11,7 @@ from gantrain.gans.base import GAN, Phase
 
 
 def build_optimizers(
-    gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any]
+    gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any], d_factor: float = 1.0
 ) -> dict[str, Optimizer]:
     """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
 
@@ -22,16 +22,18 @@ def build_optimizers(
         gan: the model; its players' parameters are optimized.
         optimizer: called as `optimizer(parameters, **settings)`.
         settings: the same for all players, such as {"lr": 2e-4}.
+        d_factor: D's learning rate divided by G's.
     """
     # In order of the phases; a set would have no order, and checkpoints would differ.
     players = dict.fromkeys(phase.player for phase in gan.phases())
-    return {
-        name: optimizer(
-            getattr(gan, name).parameters(),
-            **lazy_reg_correction(settings, main_step_ratio(gan.phases(), name)),
-        )
-        for name in players
-    }
+    optimizers = {}
+    for name in players:
+        own = settings
+        if name == "D" and d_factor != 1 and settings.get("lr") is not None:
+            own = {**settings, "lr": settings["lr"] * d_factor}
+        corrected = lazy_reg_correction(own, main_step_ratio(gan.phases(), name))
+        optimizers[name] = optimizer(getattr(gan, name).parameters(), **corrected)
+    return optimizers
 
 
 def main_step_ratio(phases: list[Phase], player: str) -> float:

@@ -169,8 +169,10 @@ class StyleGAN3Generator(nn.Module):
         Args:
             z: [N, z_dim], standard normal.
             c: labels [N, label_dim]; None if the network is unconditional.
-            truncation_psi, truncation_cutoff: see `MappingNetwork.forward`.
-            noise_mode, transform: see `SynthesisNetwork.forward`.
+            truncation_psi: see `MappingNetwork.forward`.
+            truncation_cutoff: see `MappingNetwork.forward`.
+            noise_mode: see `SynthesisNetwork.forward`.
+            transform: see `SynthesisNetwork.forward`.
 
         Returns:
             [N, channels, H, W], about [-1, 1] but not bounded: clamp when converting to pixels.
