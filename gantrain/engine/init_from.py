@@ -16,6 +16,7 @@ from gantrain.snapshot import FORMAT, load_plain_dict
 
 Weights = dict[str, Tensor]
 DATA_ARGUMENTS = ("resolution", "channels", "label_dim", "in_channels", "out_channels")
+CONSTANT_FILTERS = ("resample_filter", "up_filter", "down_filter")  # of StyleGAN2 and 3
 ANOTHER_KIND = "is another kind of network in the file"
 EXPORTED = {"latest_net_G_A": "G.ab", "latest_net_G_B": "G.ba"}  # by gantrain export format=pth
 
@@ -40,7 +41,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
         gan: the new model. Networks that the file does not hold keep their weights.
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
             directory (its newest checkpoint, else its imported weights, else its newest snapshot),
-            a file of plain tensors under the names of the StyleGAN2 reference
+            a file of plain tensors under the names of StyleGAN's reference
             (`_reference_networks`), or one generator, as `gantrain export` writes it.
 
     Returns:
@@ -175,10 +176,10 @@ def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
 
 
 def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
-    """Return networks from plain tensors under the names of the StyleGAN2 reference, else {}.
+    """Return networks from plain tensors under the names of StyleGAN's reference, else {}.
 
     The tensors are "G.mapping.fc0.weight", "D.b4.out.bias", ... or nested, {"G": state dict, ...}.
-    "G" overrides its average "G_ema", because training continues from the former. Resample filters
+    "G" overrides its average "G_ema", because training continues from the former. Filters
     are dropped: they are constants here. The layers of a frozen D are buffers of the same names.
     """
     flat: Weights = {}
@@ -193,7 +194,7 @@ def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
         weights = {
             key.removeprefix(prefix): tensor.float()
             for key, tensor in flat.items()
-            if key.startswith(prefix) and not key.endswith("resample_filter")
+            if key.startswith(prefix) and not key.endswith(CONSTANT_FILTERS)
         }
         if weights:
             networks[network] = weights
