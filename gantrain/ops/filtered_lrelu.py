@@ -37,7 +37,13 @@ class Resampling:
     def apply(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H', W']."""
         return fir.upfirdn2d(
-            x, self.taps, up=self.up, down=self.down, padding=self.padding, gain=self.gain
+            x,
+            self.taps,
+            up=self.up,
+            down=self.down,
+            padding=self.padding,
+            gain=self.gain,
+            opaque=True,
         )
 
     def transpose(self, y: Tensor, size: torch.Size) -> Tensor:
@@ -53,7 +59,14 @@ class Resampling:
         x_back, y_back = x_axis.adjoint(size[3], y.shape[3]), y_axis.adjoint(size[2], y.shape[2])
         padding = (x_back.before, x_back.after, y_back.before, y_back.after)
         return fir.upfirdn2d(
-            y, self.taps, up=self.down, down=self.up, padding=padding, flip=True, gain=self.gain
+            y,
+            self.taps,
+            up=self.down,
+            down=self.up,
+            padding=padding,
+            flip=True,
+            gain=self.gain,
+            opaque=True,
         )
 
 

@@ -23,6 +23,12 @@ COMMANDS = {
         "model.adversarial_kimg=0.1", "model.lambda_latent=1", "model.lambda_image=1",
         "train.kimg=0.24", "checkpoint.every_kimg=0.05",
     ],
+    "stylegan3": [
+        "model=stylegan3", "model.config=r", "model.z_dim=8", "model.w_dim=8",
+        "model.channel_base=64", "model.channel_max=4", "model.ada_kimg=0.5",
+        "model.ada_target=-0.9", "model.r1_interval=3", "model.blur_kimg=0.15",
+        "train.kimg=0.24", "checkpoint.every_kimg=0.05",
+    ],
     "dcgan": [
         "model=dcgan", "model.z_dim=8", "model.g_width=8", "model.d_width=4", "lr.schedule=cosine",
         "train.kimg=0.4", "checkpoint.every_kimg=0.05",
@@ -30,18 +36,22 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["stylegan", pytest.param("dcgan", marks=pytest.mark.ci)])
+OTHERS = [pytest.param(name, marks=pytest.mark.ci) for name in ("dcgan", "stylegan3")]
+
+
+@pytest.fixture(scope="module", params=["stylegan", *OTHERS])
 def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp("straight") / request.param
+    folder.mkdir()
     # Cold: with another order in sets than the run that is compared with it.
     gantrain(folder, *COMMON, *COMMANDS[request.param], "out=.", cold=True)
     return folder / "run"
 
 
 def test_killed_and_resumed_equals_undisturbed(straight: Path, tmp_path: Path) -> None:
-    stylegan = straight.parent.name.startswith("stylegan")
-    command = [*COMMON, *COMMANDS["stylegan" if stylegan else "dcgan"]]
+    model = straight.parent.name
+    command = [*COMMON, *COMMANDS[model]]
     process = start(tmp_path, *command, "runtime.workers=2")
     run = tmp_path / "runs" / "run"
     interrupt(process, run, checkpoints=2, how=signal.SIGKILL)
@@ -49,10 +59,14 @@ def test_killed_and_resumed_equals_undisturbed(straight: Path, tmp_path: Path) -
     gantrain(tmp_path, "resume=runs/run", "runtime.workers=0")
     ours, theirs = final_state(run), final_state(straight)
     assert stopped_at < theirs["nimg"]
-    if stylegan:
+    if model.startswith("stylegan"):
         ada = theirs["gan"]["ada._extra_state"]
         assert ada["p"] > 0 and ada["arriving"] is not None
-        assert theirs["gan"]["pl_mean"] > 0 and theirs["gan"]["G.G.mapping.w_avg"].norm() > 0
+        assert theirs["gan"]["G.G.mapping.w_avg"].norm() > 0
+    if model == "stylegan3":
+        assert theirs["gan"]["G.G.synthesis.L3_36_8.magnitude_ema"] != 1
+    if model == "stylegan":
+        assert theirs["gan"]["pl_mean"] > 0
         assert any(key.startswith("G.E.") for key in theirs["gan"])
     for state in (ours, theirs):
         state.pop("note")

@@ -18,6 +18,7 @@ from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 
 SIDE, BATCH, LABELS = 16, 4, 3
 
@@ -41,6 +42,13 @@ def _stylegan(labels: int = 0, **options: Any) -> GAN:
     return StyleGAN(images, **small | augment | options)
 
 
+def _stylegan3(labels: int = 0, **options: Any) -> GAN:
+    small: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 4}
+    augment: dict[str, Any] = {"augment": "fixed", "augment_p": 1.0}
+    images = ImageSpec({"image": 3}, (SIDE, SIDE), labels, BATCH)
+    return StyleGAN3(images, **small | augment | options)
+
+
 CASES: dict[str, Callable[[], GAN]] = {
     "cyclegan": _cyclegan,
     "cyclegan reference": lambda: _cyclegan(mode="reference"),
@@ -56,6 +64,8 @@ CASES: dict[str, Callable[[], GAN]] = {
     ),
     "stylegan orig": lambda: _stylegan(g_architecture="orig", d_architecture="orig", freeze_d=1),
     "stylegan cycle": lambda: _stylegan(lambda_latent=1.0, lambda_image=1.0),
+    "stylegan3": _stylegan3,
+    "stylegan3 blur labels": lambda: _stylegan3(LABELS, config="r"),
 }
 
 

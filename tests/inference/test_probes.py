@@ -16,6 +16,7 @@ from gantrain.gans.base import GAN, ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.ops.value_range import to_float
 from tests.engine.test_trainer import trainer
@@ -56,7 +57,10 @@ def single(kind: str, label_dim: int = 0) -> GAN:
     images = ImageSpec({"image": 3}, (16, 16), label_dim, 4)
     if kind == "dcgan":
         return DCGAN(images, g_width=8, d_width=4)
-    return StyleGAN(images, augment="fixed", augment_p=0.5, **STYLEGAN)
+    augment: dict[str, Any] = {"augment": "fixed", "augment_p": 0.5}
+    if kind == "stylegan3":
+        return StyleGAN3(images, config="r", **augment, **STYLEGAN)
+    return StyleGAN(images, **augment, **STYLEGAN)
 
 
 def single_batches(nimg: int, label_dim: int = 0) -> Iterator[dict[str, Tensor]]:
@@ -69,7 +73,9 @@ def single_batches(nimg: int, label_dim: int = 0) -> Iterator[dict[str, Tensor]]
         nimg += 2
 
 
-@pytest.mark.parametrize("kind", ["cyclegan", "dcgan", "stylegan", "stylegan with labels"])
+@pytest.mark.parametrize(
+    "kind", ["cyclegan", "dcgan", "stylegan", "stylegan3", "stylegan with labels"]
+)
 def test_training_does_not_notice(kind: str, tmp_path: Path) -> None:
     labels = 3 * kind.endswith("labels")
     states, seen = [], {}
