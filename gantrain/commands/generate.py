@@ -38,7 +38,8 @@ def main(config: GenerateConfig) -> None:
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
     pose = config.transform
-    batches = _latent_batches(config, model)  # reads its files now, so that errors come early
+    # Reads its files now, so that errors come early.
+    batches = _posed(config, model, _latent_batches(config, model))
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
         print(_default_labels(model))
@@ -54,9 +55,11 @@ def main(config: GenerateConfig) -> None:
     )
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
-        layers = _layers(config, model)
         writer.write_style_mixing(
-            latent_sources.concat(batches), latent_sources.concat(columns), layers, config.grid
+            latent_sources.concat(batches),
+            latent_sources.concat(_posed(config, model, columns)),
+            _layers(config, model),
+            config.grid,
         )
     elif video.frames:
         keyframes = latent_sources.concat(batches)
@@ -155,13 +158,14 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
     return read_numbers("style_mixing.layers", layers)
 
 
-def _latent_batches(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
-    """Return the latents of the images, of the rows or of the keyframes, in batches."""
-    batches = _own_latents(config, model)
+def _posed(
+    config: GenerateConfig, model: Model, batches: Iterator[LatentBatch]
+) -> Iterator[LatentBatch]:
     return anchor(model, batches) if config.transform.anchor else batches
 
 
-def _own_latents(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
+def _latent_batches(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
+    """Return the latents of the images, of the rows or of the keyframes, in batches."""
     if config.images is not None:
         files, pixels = latent_sources.read_images(model, Path(config.images))
         _check_keyframes(config, len(files))
