@@ -364,7 +364,7 @@ def test_a_stylegan3_moves_and_turns(movable: Path) -> None:
     still = pixels(make(movable, "seeds=1", "save_w=true") / "seed0001.png").astype(int)
     moved = make(movable, "seeds=1", "transform.translate=[0.25,-0.125]")
     moved_pixels = pixels(moved / "seed0001.png").astype(int)
-    assert np.abs(moved_pixels[:-4, 8:] - still[4:, :-8]).max() <= 3
+    assert np.abs(moved_pixels[:-4, 8:] - still[4:, :-8]).mean() < 0.05 * still.std()
     turned = make(movable, "seeds=1", "transform.rotate=360")
     assert np.abs(pixels(turned / "seed0001.png") - still).max() <= 1
     anchored = make(movable, "seeds=1", "transform.anchor=true", "save_w=true")

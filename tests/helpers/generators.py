@@ -46,7 +46,7 @@ def stylegan(
 
 
 def stylegan3(run: Path, labels: dict[str, Any] | None = None, config: Config = "t") -> Path:
-    """32 x 32 pixels; magnitudes as after training, a mean w, and a pose that depends on w."""
+    """32 x 32 pixels; magnitudes as after training, a mean w, contrast, and a pose that w gives."""
     torch.manual_seed(0)
     dim = labels["dim"] if labels else 0
     sizes = {"z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 12}
@@ -55,6 +55,7 @@ def stylegan3(run: Path, labels: dict[str, Any] | None = None, config: Config = 
     generator.mapping.w_avg.mul_(50)
     generator.synthesis(ws, update_magnitudes=True)
     generator.synthesis.input.affine.weight.data.normal_().mul_(0.1)
+    generator.synthesis.L14_32_3.weight.data.mul_(4)
     networks: dict[str, nn.Module] = {"G": generator}
     return write(run, "gantrain.gans.stylegan3.StyleGAN3", networks, labels=labels)
 

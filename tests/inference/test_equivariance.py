@@ -21,7 +21,7 @@ def test_both_move_and_r_turns(config: Config, tmp_path: Path) -> None:
         ws = model.mapping(model.latents(seeds))
     found = {metric: psnr(moved_pairs(model, ws, metric, seeds)) for metric in ("eqt", "eqr")}
     assert found["eqt"] > 50
-    assert (found["eqr"] > 50) == (config == "r") and found["eqr"] > 15
+    assert found["eqr"] > 50 if config == "r" else 5 < found["eqr"] < 30
 
 
 def test_a_motion_belongs_to_its_seed(tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ def test_a_motion_ends_at_its_transform_and_a_full_turn_where_it_began() -> None
 def test_an_image_moves_to_the_right_and_down(tmp_path: Path) -> None:
     model = gantrain.load(generators.stylegan3(tmp_path))
     with torch.no_grad():
-        ws = model.mapping(model.latents([3]))
+        ws = model.mapping(model.latents(range(8)))
         still = model.synthesis(ws)
         moved = model.synthesis(ws, transform=canvas_transform([4 / 32, 2 / 32], 0))
     difference = moved[..., 2:, 4:] - still[..., :-2, :-4]
-    assert difference.square().mean() < 1e-3 * still.var()
+    assert difference.std() < 0.03 * still.std() and still.std() > 0.2
 
 
 def test_anchored_images_have_the_pose_of_the_mean(tmp_path: Path) -> None:
