@@ -8,7 +8,8 @@ phase is timed alone and counted 1 / interval times: "ms/step" is the amortised 
 speedup over the first row of the same size. Prints a Markdown table with the machine and versions.
 
 In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain versions of its
-operations (tests/ops/plain.py), both without fused optimizers. DCGAN has no reference mode.
+operations (tests/ops/plain.py), both without fused optimizers. StyleGAN3's reference mode keeps the
+oversampled maps of its leaky ReLUs instead of computing them again. DCGAN has no reference mode.
 """
 
 import argparse
@@ -35,7 +36,9 @@ from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.ops import bias_act, fir, modulated_conv
+from gantrain.ops.filtered_lrelu import FilteredLeakyReLU
 
 Row = tuple[str, str, str, tuple[str, ...]]  # name, mode, precision, flags
 ROWS: list[Row] = [
@@ -54,15 +57,17 @@ GRAPHS: list[Row] = [
     ("fast bf16 compiled, graphs", "fast", "bf16", ("--compile", "--graphs")),
 ]
 TF32: list[Row] = [("fast tf32", "fast", "tf32", ())]
-BETAS = {"cyclegan": (0.5, 0.999), "stylegan": (0.0, 0.99), "dcgan": (0.5, 0.999)}
-SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "dcgan": [32]}
-BATCH = {"cyclegan": 1, "stylegan": 8, "dcgan": 128}
+STYLEGAN = (0.0, 0.99)
+BETAS = {"cyclegan": (0.5, 0.999), "stylegan": STYLEGAN, "dcgan": (0.5, 0.999)}
+BETAS["stylegan3"] = STYLEGAN
+SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "stylegan3": [64, 128], "dcgan": [32]}
+BATCH = {"cyclegan": 1, "stylegan": 8, "stylegan3": 8, "dcgan": 128}
 
 
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     """Return the GAN and the names of its streams.
 
-    --width is ngf of CycleGAN and channel_base of StyleGAN2.
+    --width is ngf of CycleGAN and channel_base of StyleGAN2 and 3; StyleGAN3's channel_max follows.
     """
     side = (args.size, args.size)
     if args.model == "cyclegan":
@@ -72,6 +77,11 @@ def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     spec = ImageSpec({"image": 3}, side, batch=args.batch)
     if args.model == "dcgan":
         return DCGAN(spec), ("image",)
+    if args.model == "stylegan3":
+        if args.mode == "reference":
+            FilteredLeakyReLU.__call__ = FilteredLeakyReLU.plain  # type: ignore[method-assign]
+        width = args.width or 32768
+        return StyleGAN3(spec, channel_base=width, channel_max=width // 64), ("image",)
     if args.mode == "reference":
         use_plain_operations()
     return StyleGAN(spec, channel_base=args.width or 16384), ("image",)
@@ -214,7 +224,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=0, help="0: 1, 8 (stylegan), 128 (dcgan)")
+    parser.add_argument("--batch", type=int, default=0, help="0: 1, 8 (stylegan, 3), 128 (dcgan)")
     parser.add_argument("--width", type=int, default=0, help="0: as published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")

@@ -221,3 +221,7 @@ def test_compiled(model: str, loss: str, pictures: Path) -> None:
     assert len(losses) >= 3
     for name in losses:
         assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+
+
+def test_stylegan2_is_another_name_of_stylegan() -> None:
+    assert compose("train", ["model=stylegan2"]) == compose("train", ["model=stylegan"])
