@@ -16,9 +16,11 @@ from gantrain.gans.adversary import Adversary, augmentation
 from gantrain.gans.base import GAN, Batch, ImageSpec, LazyPenalty, Phase, Step
 from gantrain.gans.latents import generator_of, preview_columns, sample_ws
 from gantrain.losses import ADVERSARIAL
+from gantrain.networks.layers import without_autocast
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan3.generator import StyleGAN3Generator
 from gantrain.ops.blur import blur, blur_taps
+from gantrain.ops.precision import at_least_float32
 from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Share
 
 R_BLUR = 10.0  # pixels, of config R (appendix G)
@@ -174,4 +176,7 @@ class StyleGAN3(GAN):
 
 def view_blurred(x: Tensor, batch: Batch) -> Tensor:
     """B(x), with the taps of the batch."""
-    return blur(x, batch["blur"]) if "blur" in batch else x
+    if "blur" not in batch:
+        return x
+    with without_autocast(x):  # rounded to bfloat16, the blurred images would show steps
+        return blur(at_least_float32(x), batch["blur"])

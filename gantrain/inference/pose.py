@@ -72,7 +72,7 @@ def anchor(model: Model, batches: Iterator[LatentBatch]) -> Iterator[LatentBatch
         model: a generator with w.
         batches: their latents.
     """
-    w_avg = model.style.mapping.w_avg
+    w_avg = model.style.mapping.get_buffer("w_avg")
     for latents in batches:
         ws = latents.values.clone()
         ws[:, 0] = w_avg

@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantrain.ops.precision import at_least_float32
-
 
 def blur_taps(sigma: float, radius: int) -> Tensor:
     """Return the taps 2^(-(i / sigma)^2) of a blur, i = -radius..radius, with sum 1.
@@ -25,18 +23,16 @@ def blur_taps(sigma: float, radius: int) -> Tensor:
 
 
 def blur(images: Tensor, taps: Tensor) -> Tensor:
-    """Blur along both axes; differentiable any number of times.
+    """Blur along both axes, outside autocast; differentiable any number of times.
 
     Args:
         images: [N, C, H, W]; there are zeros beyond their border.
         taps: [k], k odd.
 
     Returns:
-        [N, C, H, W], in float32 at least.
+        [N, C, H, W].
     """
     channels, k = images.shape[1], len(taps)
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would show in the images
-        images = at_least_float32(images)
-        line = taps.to(images.dtype).expand(channels, 1, 1, k)
-        images = F.conv2d(images, line, padding=(0, k // 2), groups=channels)
-        return F.conv2d(images, line.transpose(2, 3), padding=(k // 2, 0), groups=channels)
+    line = taps.to(images.dtype).expand(channels, 1, 1, k)
+    images = F.conv2d(images, line, padding=(0, k // 2), groups=channels)
+    return F.conv2d(images, line.transpose(2, 3), padding=(k // 2, 0), groups=channels)

@@ -13,8 +13,8 @@ from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.errors import ConfigError
 from gantrain.gans import latents
 from gantrain.gans.base import Batch, ImageSpec, Step
-from gantrain.gans.stylegan3 import StyleGAN3
-from gantrain.ops.blur import blur
+from gantrain.gans.stylegan3 import StyleGAN3, view_blurred
+from gantrain.ops.blur import blur, blur_taps
 from tests.gans.test_stylegan import pictures
 
 TINY: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 4}
@@ -48,9 +48,10 @@ def test_phases_and_rules() -> None:
     turning = make(config="r", batch=16)
     assert turning.derived() == {"r1_gamma": 2 / 16**2, "blur_sigma": 10, "blur_kimg": 100}
     # The generator of R has twice the channels, 1x1 convolutions; D does not change.
-    plain, wide = (g.G["G"].synthesis.L1_36_4 for g in (gan, gan)), turning.G["G"].synthesis
-    assert next(plain).weight.shape == (4, 4, 3, 3) and wide.L1_36_8.weight.shape == (8, 8, 1, 1)
-    assert turning.D.b16.conv0.weight.shape == gan.D.b16.conv0.weight.shape
+    assert gan.G["G"].synthesis.L1_36_4.weight.shape == (4, 4, 3, 3)
+    assert turning.G["G"].synthesis.L1_36_8.weight.shape == (8, 8, 1, 1)
+    name = "b16.conv0.weight"
+    assert turning.D.get_parameter(name).shape == gan.D.get_parameter(name).shape
     assert gan.G["G"].mapping.w_avg_beta == 0.998 and gan.G["G"].num_ws == 16
     beta = gan.G["G"].synthesis.L0_36_4.magnitude_beta
     assert beta ** (20_000 / 16) == pytest.approx(0.5)
@@ -128,6 +129,13 @@ def test_d_sees_blurred_images_until_the_blur_has_faded() -> None:
     shown.clear()
     run.step([batch], Step(10, 20))  # ... and 0
     assert torch.equal(shown[2], batch["image"])
+
+
+def test_bfloat16_does_not_round_the_blurred_images() -> None:
+    x, batch = torch.rand(2, 3, 16, 16), {"blur": blur_taps(2.0, 6)}
+    with torch.autocast("cpu", torch.bfloat16):
+        y = view_blurred(x, batch)
+    assert torch.equal(y, blur(x, batch["blur"]))
 
 
 def test_probes_see_what_d_sees_now() -> None:

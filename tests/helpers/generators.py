@@ -55,7 +55,7 @@ def stylegan3(run: Path, labels: dict[str, Any] | None = None, config: Config = 
     generator.mapping.w_avg.mul_(50)
     generator.synthesis(ws, update_magnitudes=True)
     generator.synthesis.input.affine.weight.data.normal_().mul_(0.1)
-    generator.synthesis.L14_32_3.weight.data.mul_(4)
+    generator.synthesis.get_parameter("L14_32_3.weight").data.mul_(4)
     networks: dict[str, nn.Module] = {"G": generator}
     return write(run, "gantrain.gans.stylegan3.StyleGAN3", networks, labels=labels)
 

@@ -184,7 +184,8 @@ def _activation(
     total = (after.size - 1) * down + 1 - (before.size + kernel - 1) * up
     total += len(up_taps) + len(down_taps) - 2
     first = (total + up) // 2
-    padding = (first, total - first) * 2
+    last = total - first
+    padding = (first, last, first, last)
     return FilteredLeakyReLU(
         Resampling(up_taps, up=up, padding=padding, gain=float(up**2)),
         Resampling(down_taps, down=down),

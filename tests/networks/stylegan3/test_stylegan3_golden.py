@@ -78,7 +78,7 @@ def test_filters_and_geometry(name: str) -> None:
         if not key.endswith(FILTERS):
             continue
         layer, _, which = key.partition(".")
-        activation = net.synthesis.get_submodule(layer).activation
+        activation: Any = net.synthesis.get_submodule(layer).activation
         ours = activation.up if which == "up_filter" else activation.down
         torch.testing.assert_close(torch.tensor(ours.taps), taps, rtol=0, atol=1e-7)
         seen += 1
