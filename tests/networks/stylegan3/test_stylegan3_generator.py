@@ -56,7 +56,7 @@ def test_dividing_by_the_magnitude_keeps_the_scale() -> None:
 
 def test_a_step_of_the_running_mean() -> None:
     G = make(magnitude_beta=0.75)
-    layer = G.synthesis.L0_36_16
+    layer: Any = G.synthesis.L0_36_16
     x = torch.full((2, 16, 36, 36), 3.0)
     layer(x, torch.randn(2, 8), True)
     assert layer.magnitude_ema.item() == pytest.approx(0.75 + 0.25 * 9)
