@@ -60,6 +60,22 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
 }
 
 
+def relativistic(ahead: Tensor, behind: Tensor) -> Tensor:
+    """Return E[softplus(-(ahead - behind))] over pairs of real and fake images.
+
+    The relativistic loss (Jolicoeur-Martineau 2019, arXiv:1807.00734), paired as in R3GAN. D pulls
+    its logits of real images ahead of those of fakes, G the other way round.
+
+    Args:
+        ahead: logits [N].
+        behind: logits [N] of their partners.
+
+    Returns:
+        Scalar, in float32 or wider.
+    """
+    return F.softplus(at_least_float32(behind) - at_least_float32(ahead)).mean()
+
+
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """Return mean |x - y| as a scalar, computed in at least float32.
 

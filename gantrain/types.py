@@ -9,7 +9,8 @@ rejects wrong values before anything is imported:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias, Union
+from math import cos, pi
+from typing import Annotated, Any, TypeAlias, Union
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,34 @@ class KimgPoints:
     """Marks a list of [kimg, value] pairs with increasing kimg."""
 
 
-Points: TypeAlias = Annotated[list[list[float]], KimgPoints()]
+@dataclass(frozen=True)
+class KimgRamp:
+    """Marks a mapping {base, final, kimg, shape}: from one value to another within some kimg."""
 
-Schedule: TypeAlias = Union[float, Points]  # noqa: UP007 (a runtime value, also on Python 3.10)
-"""A constant, or points [[kimg, value], ...] joined linearly."""
+
+SHAPES = ("cosine", "linear")
+
+Points: TypeAlias = Annotated[list[list[float]], KimgPoints()]
+Ramp: TypeAlias = Annotated[dict[str, Any], KimgRamp()]
+
+Schedule: TypeAlias = Union[float, Points, Ramp]  # noqa: UP007 (a runtime value, also on Python 3.10)
+"""A constant; points [[kimg, value], ...] joined linearly; or a ramp {base, final, kimg, shape}."""
 
 
 def value_at(schedule: Schedule, nimg: int) -> float:
     """Evaluate a schedule after `nimg` images.
 
-    It is linear between its points, and constant before the first and after the last.
+    Points are joined linearly, and constant before the first and after the last. A ramp leads from
+    `base` to `final` along a line or half a cosine, and stays there.
 
     Args:
-        schedule: a number, or points [[kimg, value], ...].
+        schedule: a number; points [[kimg, value], ...]; or a ramp, whose `kimg` is its length.
         nimg: the images trained on.
     """
+    if isinstance(schedule, dict):
+        t = min(nimg / (1000 * schedule["kimg"]), 1.0)
+        t = 1 - 0.5 * (1 + cos(pi * t)) if schedule["shape"] == "cosine" else t
+        return float(schedule["base"] + t * (schedule["final"] - schedule["base"]))
     if isinstance(schedule, int | float):
         return float(schedule)
     kimg = nimg / 1000
@@ -80,3 +94,13 @@ def value_at(schedule: Schedule, nimg: int) -> float:
             return left + (right - left) * (kimg - left_kimg) / (right_kimg - left_kimg)
         left_kimg, left = right_kimg, right
     return float(left)
+
+
+def scaled(schedule: Schedule, factor: float) -> Schedule:
+    """Return a schedule with all values multiplied by a factor, such as from kimg to images."""
+    if isinstance(schedule, dict):
+        ends = {key: schedule[key] * factor for key in ("base", "final")}
+        return {**schedule, **ends}
+    if isinstance(schedule, int | float):
+        return schedule * factor
+    return [[kimg, value * factor] for kimg, value in schedule]

@@ -5,7 +5,9 @@ python scripts/benchmark.py [--model stylegan] [--sizes 64 128] [--batch 8] [--d
 Every row runs in its own process, because peak memory is per process. The rows of a size take
 turns, so that a machine that slows down affects all of them; times are medians over all turns. A
 phase is timed alone and counted 1 / interval times: "ms/step" is the amortised sum, and "x" is the
-speedup over the first row of the same size. Prints a Markdown table with the machine and versions.
+speedup over the first row of the same size. "GFLOP" are the operations of products and convolutions
+in a step, and "of peak" is their rate relative to that of one large matrix product. Prints a
+Markdown table with the machine and versions.
 
 In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain versions of its
 operations (tests/ops/plain.py), both without fused optimizers. StyleGAN3's reference mode keeps the
@@ -20,11 +22,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import benchmark_data
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from gantrain.build import make_recorded, prepare_networks
 from gantrain.config.train import RuntimeConfig
@@ -129,18 +134,42 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     shape = (args.batch, 3, args.size, args.size)
     batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
     seconds: dict[str, list[float]] = {phase.name: [] for phase in phases}
+    operations: dict[str, int] = {}
     for index in range(2 + args.steps):
         step_batch = dict(batch)  # a phase may add entries for the next one
         for phase in phases:
             runner.phases = [replace(phase, interval=1)]
+            counter = FlopCounterMode(display=False)
             begin = time.perf_counter()
-            runner.step([step_batch], Step(index, index * args.batch))
+            with counter if index == 1 and not recorded else nullcontext():
+                runner.step([step_batch], Step(index, index * args.batch))
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds[phase.name].append(time.perf_counter() - begin)
-    timed = {name: times[2:] for name, times in seconds.items()}
-    intervals = {phase.name: phase.interval for phase in phases}
-    return {"seconds": timed, "intervals": intervals, "memory": peak_gigabytes(device)}
+            if index == 1:
+                operations[phase.name] = counter.get_total_flops()
+    memory = peak_gigabytes(device)
+    return {
+        "seconds": {name: times[2:] for name, times in seconds.items()},
+        "intervals": {phase.name: phase.interval for phase in phases},
+        "memory": memory,
+        "operations": operations,
+        "peak": peak_of_products(device, args.precision),
+    }
+
+
+def peak_of_products(device: torch.device, precision: str) -> float:
+    """Return the operations per second of a large matrix product, the best of several."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        torch.mm(a, b)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begin)
+    return 2 * 2048**3 / min(seconds)
 
 
 def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
@@ -184,9 +213,10 @@ def print_size(
     intervals = turns[0][0]["intervals"]
     heads = [f"{name} /{k}" if k > 1 else name for name, k in intervals.items()]
     print(
-        f"| px | mode | {' | '.join(f'{head} ms' for head in heads)} | ms/step | img/s | x | GB |"
+        f"| px | mode | {' | '.join(f'{head} ms' for head in heads)} | ms/step | img/s | x | GB "
+        "| GFLOP | of peak |"
     )
-    print("|---" * (6 + len(heads)) + "|")
+    print("|---" * (8 + len(heads)) + "|")
     first_step = 0.0
     for i, (name, *_) in enumerate(rows):
         times = {
@@ -200,7 +230,11 @@ def print_size(
         speed = (
             f"{step * 1e3:.0f} | {args.batch / step:.2f} | {first_step / step:.2f} | {memory:.2f}"
         )
-        print(f"| {size} | {name} | {phases} | {speed} |")
+        counts = turns[0][i]["operations"]
+        products = sum(counts[phase] / k for phase, k in intervals.items())
+        peak = max(turn[i]["peak"] for turn in turns)
+        share = f"{products / 1e9:.0f} | {products / step / peak:.0%}" if products else "- | -"
+        print(f"| {size} | {name} | {phases} | {speed} | {share} |")
     print()
 
 
@@ -229,11 +263,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
     parser.add_argument("--graphs", action="store_true", help="also rows with CUDA graphs")
+    benchmark_data.add_arguments(parser)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--mode", help=argparse.SUPPRESS)
     parser.add_argument("--precision", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.data:
+        return benchmark_data.run(args.sizes or [64, 256], args.turns, args.root)
     args.batch = args.batch or BATCH[args.model]
     if args.worker:
         print(json.dumps(measure(args)))

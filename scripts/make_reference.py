@@ -49,13 +49,10 @@ def settings_types(kind: Any, prefix: str = "") -> dict[str, str]:
 
 def constructor_types(target: str, section: str) -> dict[str, str]:
     """Return the type of every key that a `_target_` of the section takes, in words."""
-    bounds = choices.BOUNDS.get(section, {})
-    parameters = constructors.read_signature(target).parameters
-    found: dict[str, str] = {}
-    for name, parameter in parameters.items():
-        bound = (bounds[name],) if name in bounds else ()
-        found[f"{section}.{name}"] = describe(parameter.annotation, bound)
-    return found
+    return {
+        f"{section}.{name}": describe(choices.configured(section, name, parameter.annotation))
+        for name, parameter in constructors.read_signature(target).parameters.items()
+    }
 
 
 def targets_of(file: Path) -> list[str]:

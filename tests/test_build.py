@@ -14,10 +14,12 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from gantrain import build
-from gantrain.config import paths
+from gantrain.config import derived, paths
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.data.base import Dataset
+from gantrain.data.loader import ItemCost
+from gantrain.engine.optim import scheduled, settings_at
 from gantrain.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -92,43 +94,58 @@ OPTIMIZERS = sorted(file.stem for file in (paths.config_dir() / "optimizer").glo
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_take_integers_for_numbers(name: str) -> None:
     """torch refuses betas=[0,0.9] and the like."""
-    config = load(f"optimizer={name}")
+    config = load(f"optimizer={name}", *["model=r3gan"] * (name == "r3gan"))
     for key, value in config.optimizer.items():
         whole = [0, *value[1:]] if isinstance(value, list) and key == "betas" else value
         if isinstance(value, float) and key in ("lr", "momentum", "weight_decay", "t0", "d"):
             whole = 1 if key in ("lr", "d") else round(value)
         config.optimizer[key] = whole
+    config = derived.fill_in(config, (64, 64))  # the length of ramps
     optimizer, settings = build.resolve("optimizer", config.optimizer)
+    settings |= settings_at(scheduled(settings), 0)
     layer = torch.nn.Linear(1, 1)
     layer(torch.ones(1, 1)).sum().backward()
     optimizer(layer.parameters(), **settings).step()
     assert all(p.isfinite().all() for p in layer.parameters())
 
 
+FREE = ItemCost(0.0, 256**2)
+DEAR = ItemCost(10.0, 256**2)  # a core loads an image in ten seconds
+
+
 @pytest.mark.parametrize(
-    ("cores", "device", "local_ranks", "workers"),
+    ("cores", "device", "local_ranks", "item", "workers"),
     [
-        (1, CPU, 1, 0), (2, CPU, 1, 1), (16, CPU, 1, 2), (16, CPU, 8, 1),
-        (1, CUDA, 1, 1), (2, CUDA, 1, 1), (4, CUDA, 1, 3), (16, CUDA, 1, 8), (16, CUDA, 4, 3),
+        # As many as there are cores for.
+        (1, CPU, 1, DEAR, 0), (2, CPU, 1, DEAR, 1), (16, CPU, 1, DEAR, 2), (16, CPU, 8, DEAR, 1),
+        (1, CUDA, 1, DEAR, 1), (2, CUDA, 1, DEAR, 1), (4, CUDA, 1, DEAR, 3),
+        (16, CUDA, 1, DEAR, 8), (16, CUDA, 4, DEAR, 3),
+        # As many as it takes: a CPU trains on 2 images of 256 px in a second, a GPU on 305.
+        (16, CPU, 1, FREE, 0), (16, CPU, 1, ItemCost(0.004, 256**2), 0),
+        (16, CPU, 1, ItemCost(0.006, 256**2), 1), (16, CPU, 1, ItemCost(0.3, 256**2), 2),
+        (16, CUDA, 1, FREE, 1), (16, CUDA, 1, ItemCost(0.0015, 256**2), 1),
+        (16, CUDA, 1, ItemCost(0.0055, 256**2), 4), (16, CUDA, 1, ItemCost(0.0055, 2 * 256**2), 2),
+        (16, CUDA, 1, ItemCost(0.00004, 8**2), 2),
     ],
 )  # fmt: skip
-def test_data_workers_by_the_cores(
+def test_data_workers_by_cores_and_the_cost_of_an_image(
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
     device: torch.device,
     local_ranks: int,
+    item: ItemCost,
     workers: int,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     config = load("data=shapes")
-    assert build.data_workers(config.runtime, device, local_ranks) == workers
-    assert build.data_workers(load("runtime.workers=5").runtime, device, local_ranks) == 5
+    assert build.data_workers(config.runtime, device, item, local_ranks) == workers
+    assert build.data_workers(load("runtime.workers=5").runtime, device, item, local_ranks) == 5
 
 
 def test_data_workers_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert build.data_workers(load().runtime, CPU) == 0
+    assert build.data_workers(load().runtime, CPU, DEAR) == 0
 
 
 def test_tf32_is_refused_where_the_device_that_was_found_has_none() -> None:
@@ -199,7 +216,7 @@ def test_what_is_compiled_is_kept_in_the_users_cache(tmp_path: Path) -> None:
 import os, torch
 from hydra import initialize_config_dir
 from gantrain import build
-from gantrain.config import paths
+from gantrain.config import derived, paths
 from gantrain.runs import training
 from tests.test_build import load
 with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):

@@ -1,5 +1,6 @@
 """Every YAML in configs/ is a test: two steps, checkpoint, resume, snapshot, reload."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ TINY_MODEL = {
     "stylegan2": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan3": "z_dim=8 w_dim=8 channel_base=64 channel_max=4",
     "dcgan": "z_dim=8 g_width=8 d_width=2",
+    "r3gan": "z_dim=8 channel_base=64 channel_max=8",
 }
 OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
 OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
@@ -34,7 +36,9 @@ FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experi
 FOLDER += ("experiment=stylegan_finetune",)
 STYLEGAN3 = tuple(f"experiment=stylegan3_{c}_{side}" for c in "tr" for side in (256, 512, 1024))
 FOLDER += STYLEGAN3
-CIFAR10 = ("data=cifar10", "experiment=stylegan_cifar")
+R3GAN = tuple(f"experiment=r3gan_{x}" for x in ("ffhq64", "ffhq256", "imagenet32", "imagenet64"))
+FOLDER += (*R3GAN, "experiment=r3gan_small")
+CIFAR10 = ("data=cifar10", "experiment=stylegan_cifar", "experiment=r3gan_cifar10")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(3):
             pixels = values.integers(0, 256, (300, 320, 3), np.uint8)
             Image.fromarray(pixels).save(root / folder / f"{i}.png")
+    for name in ("cat", "dog"):
+        shutil.copytree(root / "trainA", root / "classes" / name)
     cifar10_folder(root / "cifar")
     mnist_folder(root / "mnist")
     return root
@@ -54,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_of(choice: str) -> str:
     """The GAN that a choice is tried with."""
     group, _, option = choice.partition("=")
-    if group == "model" or option.startswith(("stylegan_", "stylegan3_")):
+    if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
     return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
 
@@ -90,6 +96,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
         overrides += ["tracking.tensorboard=true"]
     if choice in FOLDER:
         root = pictures if model_of(choice) == "cyclegan" else pictures / "trainA"
+        root = pictures / "classes" if "imagenet" in choice else root
         overrides += [f"data.root={root}", "data.cache=memory"]
     if choice == "experiment=stylegan_finetune":
         overrides += ["init_from=runs/source"]
@@ -144,7 +151,7 @@ def test_config(choice: str, pictures: Path) -> None:
     for name, network in snapshot.networks.items():
         x = torch.rand(2, 3, 32, 32) * 2 - 1
         if name == "G":
-            label = torch.eye(10)[:2] if network.label_dim else None
+            label = torch.eye(network.label_dim)[:2] if network.label_dim else None
             y = network(torch.randn(2, 8), label)
             x = x[:, :1] if choice == "data=mnist" else x
         elif name == "E":

@@ -211,8 +211,9 @@ def test_plugins_can_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ["model=stylegan", "model.channel_base=64", "model.channel_max=8", "model.z_dim=8",
          "model.w_dim=8"],
         ["model=dcgan", "model.g_width=4", "model.d_width=2"],
+        ["model=r3gan", "model.channel_base=64", "model.channel_max=8", "model.z_dim=8"],
     ],
-    ids=["cyclegan", "average", "stylegan", "dcgan"],
+    ids=["cyclegan", "average", "stylegan", "dcgan", "r3gan"],
 )  # fmt: skip
 def test_a_checkpoint_will_do(tmp_path: Path, model: list[str]) -> None:
     """A run in training, or one that was killed, has the newest generators in a checkpoint."""

@@ -1,6 +1,6 @@
 import pytest
 
-from gantrain.types import value_at
+from gantrain.types import scaled, value_at
 
 
 def test_number_is_constant() -> None:
@@ -17,3 +17,19 @@ def test_points_are_joined_linearly(nimg: int, value: float) -> None:
 def test_jump() -> None:
     points = [[1, 0.0], [1.001, 10.0]]
     assert [value_at(points, n) for n in (1000, 1001)] == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values"),
+    [("linear", [2, 1.5, 0, 0]), ("cosine", [2, 2 - 2 * 0.5 * (1 - 0.5**0.5), 0, 0])],
+)
+def test_ramp(shape: str, values: list[float]) -> None:
+    ramp = {"base": 2, "final": 0, "kimg": 0.08, "shape": shape}
+    assert [value_at(ramp, n) for n in (0, 20, 80, 999)] == pytest.approx(values)
+
+
+def test_scaled() -> None:
+    ramp = {"base": 1, "final": 2, "kimg": 3, "shape": "linear"}
+    for schedule in (4, [[0, 1], [5, 2.5]], ramp):
+        for nimg in (0, 1000, 7000):
+            assert value_at(scaled(schedule, 10), nimg) == 10 * value_at(schedule, nimg)

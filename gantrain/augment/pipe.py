@@ -4,7 +4,7 @@ Karras et al. 2020, "Training generative adversarial networks with limited data"
 (arXiv 2006.06676), appendix B.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -22,7 +22,7 @@ from gantrain.ops.tracing import is_recorded
 
 Spec = Literal[
     "none", "blit", "geom", "color", "filter", "noise", "cutout",
-    "bg", "bgc", "bgcf", "bgcfn", "bgcfnc",
+    "bg", "bgc", "bgc_cutout", "bgcf", "bgcfn", "bgcfnc",
 ]  # fmt: skip
 
 _BLIT = ("xflip", "rotate90", "xint")
@@ -39,6 +39,7 @@ TRANSFORMS: dict[Spec, tuple[str, ...]] = {
     "cutout": ("cutout",),
     "bg": (*_BLIT, *_GEOM),
     "bgc": _BGC,
+    "bgc_cutout": (*_BGC, "cutout"),
     "bgcf": (*_BGC, "filter"),
     "bgcfn": (*_BGC, "filter", "noise"),
     "bgcfnc": (*_BGC, "filter", "noise", "cutout"),
@@ -66,12 +67,15 @@ class AugmentPipe(nn.Module):
 
     Args:
         spec: a group of transforms, or the initials of several groups ("bgc", the paper's choice:
-            blit, geom, color).
+            blit, geom, color); "bgc_cutout" is that of R3GAN.
+        shares: by group of `draw`, the share of p with which its transforms are applied; 1 for
+            those that are not named.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, shares: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.transforms = frozenset(TRANSFORMS[spec])
+        self.shares = dict(shares or {})
 
     def forward(self, images: Tensor, p: float, *, percentile: float | None = None) -> Tensor:
         """Augment images; differentiable in them any number of times.
@@ -113,10 +117,10 @@ class AugmentPipe(nn.Module):
         """
         if not 0 <= p <= 1:
             raise ValueError(f"p, the probability of an augmentation, must be in [0, 1], not {p}")
-        params = RandomParameters(count, p, percentile)
         drawn = {}
         # The order is that of the draws: another one would change the augmentations of a seed.
         for group in self._groups():
+            params = RandomParameters(count, p * self.shares.get(group, 1.0), percentile)
             match group:
                 case "geometry":
                     drawn[group] = inverse_matrix(self.transforms, params, size)
@@ -185,7 +189,13 @@ class AugmentPipe(nn.Module):
             return _recolor_and_corrupt(images, parameters, noise)
 
     def prepare(
-        self, images: Tensor, p: float, name: str, *, percentile: float | None = None
+        self,
+        images: Tensor,
+        p: float,
+        name: str,
+        *,
+        percentile: float | None = None,
+        will_rise: bool = False,
     ) -> dict[str, Tensor]:
         """Draw what `apply_prepared` will do to images of this shape; nothing if p = 0.
 
@@ -194,6 +204,7 @@ class AugmentPipe(nn.Module):
             p: probability of each transform in [0, 1].
             name: of the images, the start of every name that is returned.
             percentile: for tests: replaces the random values, see `RandomParameters`.
+            will_rise: p = 0 is the start of a schedule: a recording made now is for later as well.
 
         Returns:
             Entries of a batch. While a recording is made or run, their names, shapes and dtypes do
@@ -201,7 +212,7 @@ class AugmentPipe(nn.Module):
         """
         size = (images.shape[2], images.shape[3])
         drawn = self.draw(len(images), size, p, percentile=percentile)
-        if p == 0 or not drawn:
+        if not drawn or (p == 0 and not (will_rise and is_recorded())):
             return {}
         if images.device.type == "cpu" and not is_recorded():
             return {f"{name}/{group}": values for group, values in drawn.items()}

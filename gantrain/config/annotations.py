@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gantrain.errors import format_value, nearest
-from gantrain.types import KimgPoints, Range
+from gantrain.types import SHAPES, KimgPoints, KimgRamp, Positive, Range, Schedule
 
 NAMES = {
     int: "an integer",
@@ -55,6 +55,8 @@ def accepts(
     if origin is Annotated:
         if KimgPoints() in args:
             return _are_points(value, bounds if ranged else ())
+        if KimgRamp() in args:
+            return _is_ramp(value, bounds if ranged else ())
         ranges = tuple(item for item in args[1:] if isinstance(item, Range))
         return accepts(value, args[0], bounds=bounds + ranges, ranged=ranged)
     if origin in (Union, types.UnionType):
@@ -128,6 +130,53 @@ def _are_points(value: Any, bounds: tuple[Range, ...]) -> bool:
     return rising and kimgs[0] >= 0 and all(v in bound for _, v in value for bound in bounds)
 
 
+def _is_ramp(value: Any, bounds: tuple[Range, ...]) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"base", "final", "kimg", "shape"}:
+        return False
+    ends = all(_fits_plain(value[key], float, bounds) for key in ("base", "final"))
+    return ends and accepts(value["kimg"], Positive | None) and value["shape"] in SHAPES
+
+
+def with_schedules(annotation: Any) -> Any:
+    """Return the annotation with a schedule wherever it takes a number."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is float:
+        return Schedule
+    if origin is Annotated:
+        return Annotated[(with_schedules(args[0]), *args[1:])]  # type: ignore[valid-type]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(map(with_schedules, args))]  # noqa: UP007
+    if origin in (list, tuple):
+        return types.GenericAlias(origin, tuple(map(with_schedules, args)))
+    return annotation
+
+
+def map_schedules(
+    value: Any, annotation: Any, change: Callable[[str, Any], Any], key: str = ""
+) -> Any:
+    """Return a value with its schedules changed; constants stay as they are.
+
+    Args:
+        value: a plain value that fits the annotation.
+        annotation: see `explain_mismatch`.
+        change: (dotted key, points or ramp) -> the new schedule.
+        key: of the value. Entries of a list are "key.0", "key.1", ...
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        if KimgPoints() in args or KimgRamp() in args:
+            return change(key, value)
+        return map_schedules(value, args[0], change, key)
+    if origin in (Union, types.UnionType):
+        fitting = [arg for arg in args if accepts(value, arg)]
+        return map_schedules(value, fitting[0], change, key) if fitting else value
+    if isinstance(value, (list, tuple)) and args and origin in (list, tuple):
+        kinds = args if len(args) == len(value) and args[-1] is not ... else args[:1] * len(value)
+        items = enumerate(zip(value, kinds, strict=True))
+        return [map_schedules(item, kind, change, f"{key}.{i}") for i, (item, kind) in items]
+    return value
+
+
 def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
     """Describe the annotation in words, such as "an integer of at least 1 or null".
 
@@ -142,6 +191,8 @@ def describe(annotation: Any, bounds: tuple[Range, ...] = ()) -> str:
             return (
                 f"points [[kimg, value], ...] with increasing kimg{limits and ', values'}{limits}"
             )
+        if KimgRamp() in args:
+            return "a ramp {base, final, kimg, shape: cosine or linear}"
         ranges = tuple(item for item in args[1:] if isinstance(item, Range))
         return describe(args[0], bounds + ranges)
     if origin in (Union, types.UnionType):

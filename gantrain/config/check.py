@@ -10,14 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from gantrain.config import constructors, paths, suggestions
 from gantrain.config.annotations import explain_mismatch
-from gantrain.config.choices import BOUNDS, BUILT
+from gantrain.config.choices import BUILT, configured
 from gantrain.errors import ConfigError, format_value
 from gantrain.targets import OWN, advice, is_allowed
-from gantrain.types import Range
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -236,9 +235,8 @@ def constructor_annotations(name: str, section: dict[str, Any]) -> dict[str, Any
         return {}
     if signature.open:
         return None
-    bounds = BOUNDS.get(name, {})
     return {
-        key: _bounded(p.annotation, bounds.get(key))
+        key: configured(name, key, p.annotation)
         for key, p in signature.parameters.items()
         if key not in BUILT[name]
     }
@@ -276,8 +274,7 @@ def check_target(
         )
         return
     parameters = {key: p for key, p in signature.parameters.items() if key not in BUILT[name]}
-    bounds = BOUNDS.get(name, {})
-    fields = {key: _bounded(p.annotation, bounds.get(key)) for key, p in parameters.items()}
+    fields = {key: configured(name, key, p.annotation) for key, p in parameters.items()}
     values = {key: value for key, value in section.items() if key != "_target_"}
     if signature.open:
         fields = {**dict.fromkeys(values, Any), **fields}
@@ -285,10 +282,6 @@ def check_target(
     situation = suggestions.Situation(takes=takes, deliberate=frozenset(BUILT))
     yield from check_section(f"{name}.", values, fields, required, known, situation)
     yield from _nested_targets(f"{name}.", values)
-
-
-def _bounded(annotation: Any, bound: Range | None) -> Any:
-    return annotation if bound is None else Annotated[annotation, bound]
 
 
 def _nested_targets(prefix: str, node: Any) -> Iterator[str]:

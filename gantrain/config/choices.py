@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from gantrain.config import constructors, paths
+from gantrain.config.annotations import with_schedules
 from gantrain.errors import ConfigError
 from gantrain.types import Range
 
@@ -26,6 +27,8 @@ BOUNDS: dict[str, dict[str, Range]] = {
         **dict.fromkeys(("cache_gb", "test_images", "held_out"), Range(0)),
     },
 }
+# Numbers of an optimizer that it reads anew in every step, and that may so be schedules
+SCHEDULED = {"optimizer": ("lr", "betas", "momentum", "weight_decay")}
 TARGET = re.compile(r"^ *(?:_target_|unpaired|images): *([A-Za-z_]\w*(?:\.\w+)+)", re.MULTILINE)
 
 
@@ -50,7 +53,6 @@ def classes(section: str, config_dir: str | None = None) -> dict[tuple[str, str]
         config_dir: the user's own folder of YAML files, if any.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    bounds = BOUNDS.get(section, {})
     for folder in [paths.config_dir(), *([Path(config_dir)] if config_dir else [])]:
         for file in sorted((folder / section).glob("*.yaml")):
             for target in TARGET.findall(file.read_text(encoding="utf-8", errors="replace")):
@@ -59,8 +61,22 @@ def classes(section: str, config_dir: str | None = None) -> dict[tuple[str, str]
                 except ConfigError:  # reported where the section itself is checked
                     continue
                 found[file.stem, target] = {
-                    name: Annotated[p.annotation, bounds[name]] if name in bounds else p.annotation
+                    name: configured(section, name, p.annotation)
                     for name, p in parameters.items()
                     if name not in BUILT[section]
                 }
     return found
+
+
+def configured(section: str, name: str, annotation: Any) -> Any:
+    """Return what a key may hold: a constructor's annotation with bounds, and perhaps schedules.
+
+    Args:
+        section: model, data or optimizer.
+        name: of the key in the section.
+        annotation: that of the constructor's argument.
+    """
+    if name in SCHEDULED.get(section, ()):
+        annotation = with_schedules(annotation)
+    bound = BOUNDS.get(section, {}).get(name)
+    return annotation if bound is None else Annotated[annotation, bound]

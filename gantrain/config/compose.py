@@ -15,6 +15,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
@@ -33,6 +34,7 @@ class Loader(ConfigLoaderImpl):
     unfinished: tuple[list[str], DictConfig] | None = None  # (overrides, config without the keys)
     chosen: dict[str, str]  # group -> choice, of the config composed last
     _composed: DictConfig | None = None
+    _overrides: Sequence[Override] = ()
 
     def load_configuration(
         self,
@@ -44,6 +46,7 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Compose as Hydra does, and remember what there was if an override of a key fails."""
         self.unfinished = self._composed = None
+        self._overrides = OverridesParser.create(config_loader=self).parse_overrides(overrides)
         try:
             return super().load_configuration(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
@@ -69,7 +72,25 @@ class Loader(ConfigLoaderImpl):
         paths = [str(default.config_path).strip("/") for default in defaults if default.config_path]
         self.chosen = dict(path.rsplit("/", 1) for path in paths if "/" in path)
         self._composed = super()._compose_config_from_defaults_list(defaults, repo)
+        make_room(self._composed, self._overrides)
         return self._composed
+
+
+def make_room(cfg: DictConfig, overrides: Sequence[Override]) -> None:
+    """Empty the keys that hold a mapping and get a list, which OmegaConf could not merge.
+
+    A schedule may be either: {base, final, kimg, shape} or [[kimg, value], ...].
+
+    Args:
+        cfg: composed, without the overrides; changed in place.
+        overrides: parsed.
+    """
+    for override in overrides:
+        text = str(override.input_line).partition("=")[2].strip()
+        if text.startswith("[") and not override.is_sweep_override():
+            key = override.key_or_group
+            if OmegaConf.is_dict(OmegaConf.select(cfg, key, throw_on_missing=False)):
+                OmegaConf.update(cfg, key, None, merge=False)
 
 
 def config_loader(config_dir: str | None) -> Loader:
@@ -204,5 +225,6 @@ class Variants:
         if refers_to_hydra or any("${hydra:" in text for text in own):
             return task_config(self._source, self._command, [*self._common, *own])
         cfg = copy.deepcopy(base)
+        make_room(cfg, keys)
         self._source._apply_overrides_to_config(keys, cfg)
         return cfg

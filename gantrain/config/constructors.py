@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Optional, Union
 
 from gantrain.errors import ConfigError, nearest
-from gantrain.types import Points, Range, Schedule
+from gantrain.types import Points, Ramp, Range, Schedule
 
 PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, list, tuple, dict)},
     **{"List": list, "Tuple": tuple, "Dict": dict, "Sequence": list, "Mapping": dict},
-    **{"Schedule": Schedule, "Points": Points, "Path": str, "None": type(None)},
+    **{"Schedule": Schedule, "Points": Points, "Ramp": Ramp, "Path": str, "None": type(None)},
     "Tensor": NoReturn,  # a config cannot hold a tensor, so `float | Tensor` means a number
 }
 

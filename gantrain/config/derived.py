@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gantrain.config import schedules
 from gantrain.config.train import RunConfig
 from gantrain.errors import ConfigError
 
@@ -12,7 +13,7 @@ def fill_in(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> R
     """Fill in the null settings of the config, as StyleGAN2-ADA's `auto` does (arXiv:2006.06676).
 
     train.batch is 4096 / side, at most 32, rounded down to a multiple of the number of ranks and
-    at least one image per rank. train.ema_kimg is batch * 10 / 32.
+    at least one image per rank. train.ema_kimg is batch * 10 / 32. A ramp's kimg is train.kimg.
 
     Args:
         config: the checked config.
@@ -40,4 +41,11 @@ def fill_in(config: RunConfig, resolution: tuple[int, int], ranks: int = 1) -> R
             f"{batch}{auto}{split}: {fix}."
         )
     ema_kimg = batch * 10 / 32 if train.ema_kimg is None else train.ema_kimg
-    return replace(config, train=replace(train, batch=batch, ema_kimg=ema_kimg))
+    sections = {"model": config.model, "optimizer": config.optimizer}
+    full = schedules.fill_in({**sections, "train": {"ema_kimg": ema_kimg}}, train.kimg)
+    return replace(
+        config,
+        train=replace(train, batch=batch, **full["train"]),
+        model=full["model"],
+        optimizer=full["optimizer"],
+    )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gantrain.config import data_kind
+from gantrain.config import data_kind, schedules
 from gantrain.config.machine import DEVICES
 from gantrain.engine.distributed import environment
 from gantrain.errors import format_value
@@ -29,6 +29,7 @@ def problems(config: Config) -> list[str]:
     checks = (
         _budget,
         _learning_rate,
+        _ramps,
         _machine,
         _sizes,
         _channels,
@@ -140,6 +141,17 @@ def _learning_rate(config: Config) -> Iterator[str]:
         yield "lr.unit=epoch needs a budget in train.epochs: add lr.unit=image."
     if lr["schedule"] == "step" and lr["step_kimg"] is None:
         yield "lr.schedule=step needs lr.step_kimg, for example lr.step_kimg=50."
+
+
+def _ramps(config: Config) -> Iterator[str]:
+    if config["train"]["kimg"] is not None:
+        return
+    found = schedules.find(config).items()
+    if names := [key for key, schedule in found if schedules.is_open(schedule)]:
+        yield (
+            f"{', '.join(names)}: a ramp of kimg=null lasts as long as train.kimg, which is null: "
+            "give the budget as train.kimg, or every ramp its kimg."
+        )
 
 
 def _machine(config: Config) -> Iterator[str]:

@@ -25,7 +25,7 @@ from gantrain.config.check import (
 )
 from gantrain.config.choices import BUILT
 from gantrain.errors import ConfigError
-from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Share
+from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Schedule, Share
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,7 +40,8 @@ class TrainConfig:
         microbatch: images per forward pass; None: the whole batch of a rank.
         kimg: the budget in thousands of images.
         epochs: the budget in passes over the data.
-        ema_kimg: half-life of the weights' moving average; None: see `gantrain.config.derived`.
+        ema_kimg: half-life of the weights' moving average, perhaps over time; None: see
+            `gantrain.config.derived`.
         ema_rampup: the half-life is at most this share of the images so far.
         on_nonfinite: what to do about a NaN or infinity in a gradient.
     """
@@ -49,7 +50,7 @@ class TrainConfig:
     microbatch: AtLeastOne | None
     kimg: Positive | None
     epochs: Positive | None
-    ema_kimg: NotNegative | None
+    ema_kimg: Annotated[Schedule, Range(0)] | None
     ema_rampup: Positive | None
     on_nonfinite: Literal["halt", "skip"]
 

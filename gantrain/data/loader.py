@@ -6,7 +6,9 @@ import multiprocessing.queues
 import os
 import shutil
 import signal
+import statistics
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,27 @@ class Indexable(Protocol):
     def item(self, position: int) -> dict[str, np.ndarray]:
         """Return one item per stream, a pure function of the position."""
         ...
+
+
+@dataclass(frozen=True)
+class ItemCost:
+    """What one item of a data set costs, images of all its streams together."""
+
+    seconds: float
+    pixels: int
+
+
+def measure_item(data: Indexable, position: int) -> ItemCost:
+    """Load a few items, from `position` on, and return what one of them costs."""
+    data.item(position)  # opens files
+    seconds = []
+    for i in range(1, 4):
+        begin = time.perf_counter()
+        item = data.item(position + i)
+        seconds.append(time.perf_counter() - begin)
+    # [C, H, W]; labels have one dimension.
+    pixels = sum(x.shape[1] * x.shape[2] for x in item.values() if x.ndim == 3)
+    return ItemCost(statistics.median(seconds), pixels)
 
 
 @dataclass(frozen=True)

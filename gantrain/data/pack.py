@@ -1,7 +1,6 @@
 """Pack a resized data set into one zip archive, which data=folder reads like folders."""
 
 import json
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from gantrain.data.encode import encode_image
 from gantrain.data.image_files import load_image
 from gantrain.data.preflight import ImageSource
+from gantrain.io.cores import image_threads
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
@@ -55,7 +55,7 @@ def pack(
 
 
 def _encode_all(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes]]:
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+    with ThreadPoolExecutor(image_threads()) as pool:
         for split, source in sources.items():
             folder = FOLDERS.get(split, split)
             names = _names(source)

@@ -1,7 +1,6 @@
 """Decode every image once before the first step, and report all faults together."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.errors import ConfigError, counted
+from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
 
 Log = Callable[[str], None]
@@ -249,7 +249,7 @@ def _key(sources: dict[str, ImageSource]) -> str:
 def _read_headers(sources: dict[str, ImageSource]) -> list[_Job]:
     """Return one job per file, with the resized shape and the offset in the cache."""
     jobs = [_Job(name, path) for name, source in sources.items() for path in source.files]
-    with ThreadPoolExecutor(_threads()) as pool:
+    with ThreadPoolExecutor(image_threads()) as pool:
         jobs = list(pool.map(lambda job: _read_header(job, sources[job.source]), jobs))
     offset = 0
     for i, job in enumerate(jobs):
@@ -292,7 +292,7 @@ def _decode_all(
 def _decode_in_threads(
     jobs: list[_Job], sources: dict[str, ImageSource]
 ) -> Iterator[tuple[_Job, np.ndarray | None]]:
-    with ThreadPoolExecutor(_threads()) as pool:  # Pillow decodes and resizes without the GIL
+    with ThreadPoolExecutor(image_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
             yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)
@@ -371,7 +371,3 @@ def _stored_bytes(job: _Job, sources: dict[str, ImageSource]) -> int:
     source = sources[job.source]
     height, width, channels = job.shape
     return 0 if source.test else height * width * channels * source.pixels.dtype.itemsize
-
-
-def _threads() -> int:
-    return min(os.cpu_count() or 1, 16)

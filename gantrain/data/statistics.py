@@ -1,7 +1,6 @@
 """Statistics of a data set, and warnings about it: every image is decoded once."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
 from gantrain.errors import counted
+from gantrain.io.cores import image_threads
 
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
@@ -63,7 +63,7 @@ def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
     """
     records: list[ImageRecord] = []
     total = sum(len(source.files) for source in sources.values())
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+    with ThreadPoolExecutor(image_threads()) as pool:
         for split, source in sources.items():
             for start in range(0, len(source.files), _CHUNK):
                 indices = range(start, min(start + _CHUNK, len(source.files)))

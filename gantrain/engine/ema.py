@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.engine.buffers import copy_all, moving_buffers
+from gantrain.types import Schedule, value_at
 
 
 class EMA:
@@ -19,7 +20,7 @@ class EMA:
 
     Args:
         source: the module to average; it is copied.
-        half_life: in images.
+        half_life: in images; perhaps a schedule.
         rampup: the half-life is at most this fraction of the images seen so far, so that the
             initial weights are forgotten quickly. None: no limit.
 
@@ -27,7 +28,7 @@ class EMA:
         network: the averaged module, in evaluation mode.
     """
 
-    def __init__(self, source: nn.Module, half_life: float, rampup: float | None = None) -> None:
+    def __init__(self, source: nn.Module, half_life: Schedule, rampup: float | None = None) -> None:
         self.half_life, self.rampup = half_life, rampup
         self.network = copy.deepcopy(source).eval().requires_grad_(False)
 
@@ -40,9 +41,10 @@ class EMA:
             nimg: the number of images of the step.
             seen: the number of images before the step.
         """
-        ramp = self.half_life if self.rampup is None else seen * self.rampup
-        # 1e-8: with a ramp the first half-life is 0, and the average becomes the source.
-        half_life = max(min(self.half_life, ramp), 1e-8)
+        wanted = value_at(self.half_life, seen)
+        ramp = wanted if self.rampup is None else seen * self.rampup
+        # 1e-8: the first half-life may be 0, and the average becomes the source.
+        half_life = max(min(wanted, ramp), 1e-8)
         weight = 1 - 0.5 ** (nimg / half_life)
         average: list[Tensor] = list(self.network.parameters())
         current: list[Tensor] = [p.detach() for p in source.parameters()]

@@ -35,12 +35,13 @@ def seconds_per_image(gan: GAN, images: Batch, precision: Precision) -> float:
     return seconds / len(next(iter(images.values())))
 
 
-def advice(seconds: float, images_left: int) -> str | None:
+def advice(seconds: float, images_left: int, side: int) -> str | None:
     """Return a sentence about a training that takes more than a day, else None.
 
     Args:
         seconds: per image.
         images_left: the rest of the budget.
+        side: of the images, in pixels.
     """
     days = seconds * images_left / DAY
     if days <= 1:
@@ -49,8 +50,8 @@ def advice(seconds: float, images_left: int) -> str | None:
     return (
         f"On this machine a kimg takes about {_duration(seconds * 1000)}, and the "
         f"{images_left / 1000:g} kimg of this budget about {days:,.0f} days. A day makes about "
-        f"train.kimg={in_a_day:.2g}. Smaller images (data.resolution=64) need far less; large ones "
-        "need a GPU."
+        f"train.kimg={in_a_day:.2g}. Smaller images (data.resolution={min(64, side // 2)}) and "
+        "narrower networks need far less; large ones need a GPU."
     )
 
 

@@ -41,7 +41,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
         gan: the new model. Networks that the file does not hold keep their weights.
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
             directory (its newest checkpoint, else its imported weights, else its newest snapshot),
-            a file of plain tensors under the names of StyleGAN's reference
+            a file of plain tensors under the names of the model's reference code
             (`_reference_networks`), or one generator, as `gantrain export` writes it.
 
     Returns:
@@ -106,7 +106,7 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         raise ConfigError(f"init_from={file} is damaged, or is not a snapshot or checkpoint.")
     if exported and exported.network:
         return {f"G.{exported.network}": Saved(exported.tensors, _arguments(exported.spec))}
-    if networks := _reference_networks(content) or _single_network(file, content, own):
+    if networks := _reference_networks(content, own) or _single_network(file, content, own):
         return {name: Saved(weights) for name, weights in networks.items()}
     if content.get("format") == FORMAT and _is_nested(content.get("weights")):
         return _with_arguments(
@@ -175,12 +175,13 @@ def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
     return networks
 
 
-def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
-    """Return networks from plain tensors under the names of StyleGAN's reference, else {}.
+def _reference_networks(content: dict[str, Any], own: dict[str, nn.Module]) -> dict[str, Weights]:
+    """Return networks from plain tensors under the names of a reference code, else {}.
 
     The tensors are "G.mapping.fc0.weight", "D.b4.out.bias", ... or nested, {"G": state dict, ...}.
-    "G" overrides its average "G_ema", because training continues from the former. Filters
-    are dropped: they are constants here. The layers of a frozen D are buffers of the same names.
+    "G" overrides its average "G_ema", because training continues from the former. Filters are
+    dropped: they are constants here. The layers of a frozen D are buffers of the same names. A
+    network whose names are others than those of its reference translates them by `from_reference`.
     """
     flat: Weights = {}
     for key, value in content.items():
@@ -197,7 +198,8 @@ def _reference_networks(content: dict[str, Any]) -> dict[str, Weights]:
             if key.startswith(prefix) and not key.endswith(CONSTANT_FILTERS)
         }
         if weights:
-            networks[network] = weights
+            translate = getattr(own.get(network), "from_reference", dict)
+            networks[network] = translate(weights)
     return networks
 
 

@@ -1,4 +1,4 @@
-"""One optimizer per player, and the learning rate as a function of the images seen."""
+"""One optimizer per player, and its settings as functions of the images seen."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 
 from gantrain.gans.base import GAN, Phase
+from gantrain.types import value_at
 
 
 def build_optimizers(
@@ -21,9 +22,10 @@ def build_optimizers(
     Args:
         gan: the model; its players' parameters are optimized.
         optimizer: called as `optimizer(parameters, **settings)`.
-        settings: the same for all players, such as {"lr": 2e-4}.
+        settings: the same for all players, such as {"lr": 2e-4}. Schedules have their first values.
         d_factor: D's learning rate divided by G's.
     """
+    settings = {**settings, **settings_at(scheduled(settings), 0)}
     # In order of the phases; a set would have no order, and checkpoints would differ.
     players = dict.fromkeys(phase.player for phase in gan.phases())
     optimizers = {}
@@ -57,6 +59,47 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
         if not phase.full_precision and (phase.interval == 1 or not phase.lazy)
     )
     return main_steps / sum(1 / phase.interval for phase in own_phases) if main_steps else 1.0
+
+
+def scheduled(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that hold a schedule, such as {"betas": [0.0, {"base": 0.9, ...}]}."""
+    return {key: value for key, value in settings.items() if _holds_schedule(value)}
+
+
+def _holds_schedule(value: Any) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list | tuple) and any(isinstance(x, dict | list) for x in value)
+    )
+
+
+def settings_at(settings: dict[str, Any], nimg: int) -> dict[str, Any]:
+    """Return the values of `scheduled` settings after `nimg` images."""
+    return {key: _value_at(value, nimg) for key, value in settings.items()}
+
+
+def _value_at(value: Any, nimg: int) -> Any:
+    is_points = isinstance(value, list) and all(
+        isinstance(point, list) and not _holds_schedule(point) for point in value
+    )
+    if is_points or not isinstance(value, list | tuple):
+        return value_at(value, nimg)
+    return tuple(value_at(part, nimg) for part in value)  # betas
+
+
+def set_scheduled(optimizer: Optimizer, settings: dict[str, Any], ratio: float, nimg: int) -> None:
+    """Set the scheduled settings of every group to their values after `nimg` images.
+
+    Args:
+        optimizer: changed in place; `set_lr` comes after it.
+        settings: see `scheduled`.
+        ratio: see `lazy_reg_correction`.
+        nimg: the images trained on.
+    """
+    values = lazy_reg_correction(settings_at(settings, nimg), ratio)
+    if "lr" in values:
+        values["initial_lr"] = values["lr"]  # what the factor of `set_lr` refers to
+    for group in optimizer.param_groups:
+        group.update(values)
 
 
 def lazy_reg_correction(settings: dict[str, Any], ratio: float) -> dict[str, Any]:

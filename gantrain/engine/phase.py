@@ -105,6 +105,8 @@ class PhaseRunner:
                 self._run_phase(phase, microbatches, step)
             elif self.recorded and not self._is_ready:
                 self._record_ahead(phase, microbatches, step)
+        if self.recorded and not self._is_ready:
+            self.recorded.report_speed()
         self._is_ready = True
 
     def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:

@@ -5,6 +5,7 @@ them with all their gradients, those of the penalties' gradients included, as on
 operations, which torch.compile fuses. A CUDA graph launches what was recorded at once.
 """
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from gantrain.engine import memory, seeding
 from gantrain.engine.gradients import Context, Values, backpropagate
+from gantrain.engine.weight_casts import merge_casts
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.ops.tracing import recording
@@ -53,6 +55,7 @@ class RecordedPhases:
         self.gan, self.compiled, self.cuda_graphs, self.say = gan, compiled, cuda_graphs, say
         self.backend = backend
         self._phases: dict[Any, RecordedPhase] = {}
+        self._seconds: dict[str, tuple[float, float]] = {}  # of each phase, plain and compiled
         # One pool: a phase may use the memory that another one has finished with.
         self._pool = torch.cuda.graph_pool_handle() if cuda_graphs else None
 
@@ -79,6 +82,8 @@ class RecordedPhases:
                 with self._failures(phase, "compile"):
                     if self.compiled:
                         recorded.compile(batch, self.backend)
+                        if next(self.gan.parameters()).device.type == "cpu":
+                            self._seconds.setdefault(phase.name, recorded.compare(batch))
                 with self._failures(phase, "cuda_graphs"):
                     if self.cuda_graphs:
                         recorded.capture(batch, self._pool)
@@ -86,6 +91,21 @@ class RecordedPhases:
             self.say(f"{verb} phase {phase.name} in {time.perf_counter() - start:.0f} s.")
             self._phases[key] = recorded
         return self._phases[key]
+
+    def report_speed(self) -> None:
+        """Say so if a step is slower than without compiling; measured on a CPU alone.
+
+        There, libraries compute most of a step, and compilers can do little for the rest.
+        """
+        steps = {phase.name: 1 / phase.interval for phase in self.gan.phases()}
+        plain, compiled = (
+            sum(steps[name] * both[i] for name, both in self._seconds.items()) for i in range(2)
+        )
+        if compiled > plain:
+            self.say(
+                f"Compiled, a step takes {compiled:.3g} s here and without compiling {plain:.3g} "
+                "s: runtime.compile=false is faster."
+            )
 
     @contextmanager
     def _failures(self, phase: Phase, key: str) -> Iterator[None]:
@@ -181,9 +201,11 @@ class RecordedPhase:
             return self._run_eagerly(tensors, inputs)
 
         with recording():
-            return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(
+            graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(
                 *self.arguments(batch)
             )
+        merge_casts(graph, itertools.islice(graph.graph.nodes, len(self._parameters)))
+        return graph
 
     def compile(self, batch: Batch, backend: str) -> None:
         """Compile the phase: one graph without breaks, for these shapes alone."""
@@ -195,6 +217,18 @@ class RecordedPhase:
         self._function = cast(Function, compiled)
         with torch.no_grad():
             self._function(*self.arguments(batch))  # the first call compiles
+
+    def compare(self, batch: Batch) -> tuple[float, float]:
+        """Return the least seconds of a few runs, plain and compiled."""
+        seconds: list[list[float]] = [[], []]
+        for _ in range(3):
+            for function, times in zip((self._run_eagerly, self._function), seconds, strict=True):
+                arguments = self.arguments(batch)
+                begin = time.perf_counter()
+                with torch.no_grad():
+                    function(*arguments)
+                times.append(time.perf_counter() - begin)
+        return min(seconds[0]), min(seconds[1])
 
     def capture(self, batch: Batch, pool: Any) -> None:
         """Capture the phase, compiled or not, as a CUDA graph."""

@@ -6,6 +6,7 @@ others need. So the size of the work decides. The load of the machine does not: 
 differently with another number of threads, and a resumed run would no longer be exact.
 """
 
+import os
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from functools import cache
 
 import torch
 from torch import nn
+
+from gantrain.io.cores import cpu_quota
 
 WORK_PER_THREAD = 16e6  # multiply-adds of an operation that are worth one thread
 PIXELS_PER_POSITION = 16  # most layers of an image network work at a quarter of the image's sides
@@ -41,8 +44,11 @@ def choose_threads(
 
 @cache
 def available_threads() -> int:
-    """Return torch's own number of threads: the cores of this process, or OMP_NUM_THREADS."""
-    return torch.get_num_threads()
+    """Return the cores of this process, at most a container's limit of them; or OMP_NUM_THREADS."""
+    threads = torch.get_num_threads()  # torch's own: it knows all of them but the limit
+    if "OMP_NUM_THREADS" in os.environ:
+        return threads
+    return min(threads, cpu_quota() or threads)
 
 
 def use_threads(count: int | None) -> None:

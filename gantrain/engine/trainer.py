@@ -16,7 +16,7 @@ from gantrain.engine.distributed.world import World
 from gantrain.engine.ema import EMA
 from gantrain.engine.feed import Feed, Interruptible, to_device
 from gantrain.engine.memory import is_exhausted, peak_gigabytes, to_cpu
-from gantrain.engine.optim import restore_optimizer, set_lr
+from gantrain.engine.optim import main_step_ratio, restore_optimizer, set_lr, set_scheduled
 from gantrain.engine.phase import NonFiniteGradient, PhaseRunner
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
@@ -31,6 +31,7 @@ from gantrain.gans.base import GAN, Batch, Step
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.ops.value_range import to_uint8
 from gantrain.tracking.stats import means
+from gantrain.types import value_at
 
 
 class Trainer:
@@ -226,8 +227,10 @@ class Trainer:
         return Action.CONTINUE
 
     def _step(self, images: Batch) -> None:
-        for optimizer in self.optimizers.values():
-            # A pure function of nimg: a resumed run needs no state of a scheduler.
+        for player, optimizer in self.optimizers.items():
+            # Pure functions of nimg: a resumed run needs no state of a scheduler.
+            ratio = main_step_ratio(self.runner.phases, player)
+            set_scheduled(optimizer, self.plan.optimizer, ratio, self.nimg)
             set_lr(optimizer, self.plan.rate.factor(self.nimg))
         size = self.plan.microbatch
         microbatches = [
@@ -281,6 +284,10 @@ class Trainer:
         averages = means(self.world.gather(self.runner.stats.totals()))
         values = {**self.gan.report()}
         values |= {f"lr/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        # As of the last step, like the learning rates.
+        before = self.nimg - self.plan.batch
+        for key, schedule in self.plan.schedules.items():
+            values[f"schedule/{key}"] = value_at(schedule, before)
         values["progress/skipped_steps"] = float(self.runner.skipped)
         values["resources/memory_gb"] = peak_gigabytes(self.precision.device)
         # Evaluations have a cadence of their own; their values wait for the next row.

@@ -101,6 +101,9 @@ class GAN(nn.Module):
     """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
+    # Independent batches of real images that a step takes, see `real_batch`. A step counts as one
+    # batch of images all the same.
+    real_batches: ClassVar[int] = 1
     G: nn.Module
     D: nn.Module
     size_multiple: int = 1  # image sides must be multiples of it
@@ -159,6 +162,18 @@ class RankLocal(nn.Module):
             size: number of ranks.
         """
         raise NotImplementedError
+
+
+def real_batch(batch: Batch, index: int) -> Batch:
+    """Return one of a step's further batches of real images, under the names of the data set.
+
+    Args:
+        batch: holds `GAN.real_batches` of them: the first one as "image", "label", the others as
+            "1/image", "1/label", ...
+        index: from 1.
+    """
+    start = f"{index}/"
+    return {name.removeprefix(start): x for name, x in batch.items() if name.startswith(start)}
 
 
 def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.gans.latents import preview_samples, sample_images
 from gantrain.losses import ADVERSARIAL
 from gantrain.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from gantrain.types import AtLeastOne, Range
@@ -62,22 +63,11 @@ class DCGAN(GAN):
             Phase("G", "G", self.generator_losses),
         ]
 
-    def sample_fakes(self, G: nn.Module, batch: Batch) -> Tensor:
-        """Return G(z, c) [N, C, H, W] with the size and the labels of the batch.
-
-        Args:
-            G: the generator, or its moving average.
-            batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
-        """
-        x = batch["image"]
-        z = torch.randn(len(x), self.G.z_dim, device=x.device)  # pyright: ignore
-        return G(z, batch.get("label"))
-
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_D = BCE(D(x), 1) + BCE(D(G(z)), 0)."""
         c = batch.get("label")
         with torch.no_grad():  # G is not updated in this phase
-            fake = self.sample_fakes(self.G, batch)
+            fake = sample_images(self.G, batch)
         # Separate passes: batch norm must not mix the statistics of real and fake images.
         yield {
             "real": self.loss.real(self.D(batch["image"], c)),
@@ -86,15 +76,9 @@ class DCGAN(GAN):
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_G = BCE(D(G(z)), 1)."""
-        fake = self.sample_fakes(self.G, batch)  # new z, not those of D's phase
+        fake = sample_images(self.G, batch)  # new z, not those of D's phase
         yield {"adversarial": self.loss.generator(self.D(fake, batch.get("label")))}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        """Return the real images, then six columns of samples with the same labels.
-
-        Args:
-            G: the generator, or its moving average.
-            batch: see `sample_fakes`.
-        """
-        samples = {f"sample {i}": self.sample_fakes(G, batch) for i in range(1, 7)}
-        return {"real": batch["image"], **samples}
+        """Return the columns of `preview_samples`."""
+        return preview_samples(G, batch)

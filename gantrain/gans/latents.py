@@ -1,4 +1,6 @@
-"""Latents for training StyleGAN: z, w and style mixing (Karras et al. 2019, arXiv 1812.04948)."""
+"""Latents for training: z; StyleGAN's w and style mixing (Karras et al. 2019, arXiv 1812.04948)."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +74,41 @@ def preview_columns(G: nn.Module, batch: Batch) -> Batch:
         Columns by name, each [N, C, H, W] about [-1, 1].
     """
     real, c, generator = batch["image"], batch.get("label"), generator_of(G)
-    # Constant noise below: between two grids of a run only the training makes a difference.
+
+    def sample() -> Tensor:
+        # Constant noise: between two grids of a run only the training makes a difference.
+        z = sample_z(len(real), generator.z_dim, real.device)
+        return generator.synthesis(generator.mapping(z, c), noise_mode="const")
+
     columns = {"real": real}
     if isinstance(G, nn.ModuleDict) and "E" in G:
         columns["G(E(real))"] = generator.synthesis(G["E"](real), noise_mode="const")
-    for i in range(1, 7):
-        ws = generator.mapping(sample_z(len(real), generator.z_dim, real.device), c)
-        columns[f"sample {i}"] = generator.synthesis(ws, noise_mode="const")
-    return columns
+    return columns | sample_columns(sample)
+
+
+def sample_columns(sample: Callable[[], Tensor]) -> Batch:
+    """Return six columns for a grid, "sample 1" to "sample 6".
+
+    Args:
+        sample: () -> images [N, C, H, W] of new latents.
+    """
+    return {f"sample {i}": sample() for i in range(1, 7)}
+
+
+def sample_images(G: nn.Module, batch: Batch) -> Tensor:
+    """Return G(z, c) of new z, as many as the batch has images and with their labels.
+
+    Args:
+        G: a generator with `z_dim` and forward(z, c).
+        batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim].
+
+    Returns:
+        [N, C, H, W] about [-1, 1].
+    """
+    x = batch["image"]
+    return G(sample_z(len(x), int(G.z_dim), x.device), batch.get("label"))  # pyright: ignore
+
+
+def preview_samples(G: nn.Module, batch: Batch) -> Batch:
+    """Return real images and six columns of `sample_images`, which share their labels."""
+    return {"real": batch["image"], **sample_columns(lambda: sample_images(G, batch))}

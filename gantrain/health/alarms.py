@@ -208,7 +208,7 @@ class AlarmMonitor:
                 f"The discriminator{_in_words(probe)} recognizes every fake (loss {loss:.2g}): the "
                 "generator learns next to nothing from it.",
                 "Make D narrower (model.ndf, model.d_width), add a gradient penalty "
-                "(model.loss=wgan_gp, a higher model.r1_gamma), or add images.",
+                "(model.loss=wgan_gp, a higher model.r1_gamma or model.gamma), or add images.",
             )  # fmt: skip
         overfit, sigma = signals.get("overfit", 0.0), signals.get("overfit_sigma", 0.0)
         is_overfit = overfit > OVERFIT and sigma > OVERFIT_SIGMA
@@ -233,6 +233,7 @@ def d_loss(probe: str, row: Row) -> float | None:
         The loss; None if it is not in the row, or is a critic's, for which 0 has no meaning.
     """
     single = row.get(f"loss/D/{probe[-1:]}")
+    single = row.get("loss/D/adversarial") if single is None else single  # of pairs
     if single is not None:
         return single
     real, fake = row.get("loss/D/real"), row.get("loss/D/fake")

@@ -31,6 +31,7 @@ GROUPS = {
     "augment": "Augmentation",
     "grad_norm": "Gradient norms",
     "lr": "Learning rates",
+    "schedule": "Schedules",
     "progress": "Progress",
     "resources": "Resources",
 }

@@ -145,7 +145,7 @@ def make_evaluator(
     request = EvaluationRequest(
         section.metrics, section.num_images, "train", 0, 1.0, _BATCH, spread=False
     )
-    meta = {"data": data.describe(), "ema": plan.ema_half_life > 0, "model": config.model}
+    meta = {"data": data.describe(), "ema": bool(plan.ema_half_life), "model": config.model}
     best = section.best or value_names(section.metrics)[0]
     history = _score_history(directory, best)
 

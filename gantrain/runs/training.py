@@ -16,7 +16,8 @@ from gantrain.config.check import flatten
 from gantrain.config.derived import fill_in as fill_in_defaults
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
-from gantrain.data.loader import batches
+from gantrain.data.independent import IndependentBatches
+from gantrain.data.loader import Indexable, batches, measure_item
 from gantrain.engine import forecast, memory, seeding, threads
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed import environment, slurm
@@ -247,7 +248,7 @@ def _trainer(
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def save(path: Path, nimg: int, generator: nn.Module) -> None:
-        meta = {"nimg": nimg, "ema": plan.ema_half_life > 0, **about}
+        meta = {"nimg": nimg, "ema": bool(plan.ema_half_life), **about}
         save_snapshot(path, networks_of(generator, "G"), specs, meta)
 
     def snapshot(nimg: int, generator: nn.Module) -> None:
@@ -260,6 +261,7 @@ def _trainer(
             config, data, plan, precision, directory, save, tracker.say
         )
 
+    source = IndependentBatches(data, gan.real_batches)
     preview = None
     if world.is_rank_zero:
         preview = build.preview_batch(data, config.tracking.grid_images)
@@ -269,7 +271,7 @@ def _trainer(
         build.make_optimizers(config, gan),
         precision,
         plan,
-        batches=_batch_stream(config, data, precision, plan, world),
+        batches=_batch_stream(config, source, precision, plan, world),
         tracker=tracker,
         checkpoints=checkpoints,
         snapshot=snapshot,
@@ -289,21 +291,21 @@ def _trainer(
 
 
 def _batch_stream(
-    config: RunConfig, data: Dataset, precision: Precision, plan: TrainingPlan, world: World
+    config: RunConfig, data: Indexable, precision: Precision, plan: TrainingPlan, world: World
 ) -> Callable[[int], Iterator[dict[str, Tensor]]]:
     """Return (nimg) -> this rank's batches from that image on."""
-    workers = build.data_workers(config.runtime, precision.device, environment.local_size())
 
     def stream(nimg: int) -> Iterator[dict[str, Tensor]]:
+        item, ranks = measure_item(data, nimg), environment.local_size()
         return batches(
             data,
             start=nimg,
             batch=plan.batch,
-            workers=workers,
+            workers=build.data_workers(config.runtime, precision.device, item, ranks),
             pin_memory=precision.device.type == "cuda",
             rank=world.rank,
             world=world.size,
-            local_ranks=environment.local_size(),
+            local_ranks=ranks,
         )
 
     return stream
@@ -361,7 +363,7 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
     if max(data.resolution) < FORECAST_SIDE or total < FORECAST_IMAGES:
         return None
     count = min(trainer.plan.microbatch, 2)
-    items = [data.item(trainer.nimg + i) for i in range(count)]
+    items = [*map(IndependentBatches(data, trainer.gan.real_batches).item, range(count))]
     batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
     images = trainer.to_device({name: torch.from_numpy(x) for name, x in batch.items()})
     with waiting("timing one pass"):
@@ -371,7 +373,7 @@ def _forecast(trainer: Trainer, data: Dataset) -> str | None:
             if memory.is_exhausted(error):  # of the second copy; the training itself may fit
                 return None
             raise
-    return forecast.advice(seconds, total)
+    return forecast.advice(seconds, total, max(data.resolution))
 
 
 def _poll(config: RunConfig, signals: Signals, world: World) -> Callable[[], Action]:

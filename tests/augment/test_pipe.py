@@ -15,6 +15,7 @@ from gantrain.augment.warp import STEPS
 from tests.helpers import golden_files
 
 META, GOLDEN = golden_files.load("augment")
+_, R3GAN = golden_files.load("r3gan_augment")
 
 
 def seeded(pipe: AugmentPipe, images: Tensor, p: float, seed: int = 0) -> Tensor:
@@ -33,12 +34,35 @@ def test_each_transform_gives_the_golden_numbers(name: str, percentile: float) -
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("percentile", META["percentiles"])
+def test_cutout_and_the_pipe_of_r3gan_give_the_golden_numbers(percentile: float) -> None:
+    for spec, name, atol in (("cutout", "cutout", 0), ("bgc_cutout", "pipe", 1e-4)):
+        got = AugmentPipe(spec)(R3GAN["x"], 1.0, percentile=percentile)
+        expected = R3GAN[f"{name}/percentile{percentile}"]
+        torch.testing.assert_close(got, expected, atol=atol, rtol=0)
+
+
+def test_a_group_may_have_a_share_of_p() -> None:
+    """Of 4000 images: colour in 1 - (1 - 0.2)^5, cutout in 0.4; the other draws are the same."""
+    images = torch.rand(4000, 3, 2, 2) * 2 - 1
+    torch.manual_seed(0)
+    drawn = AugmentPipe("bgc_cutout", {"color": 0.5}).draw(len(images), (2, 2), 0.4)
+    torch.manual_seed(0)
+    plain = AugmentPipe("bgc_cutout").draw(len(images), (2, 2), 0.4)
+    recolored = (drawn["color"] != torch.eye(4)).flatten(1).any(1).double().mean()
+    assert float(recolored) == pytest.approx(1 - 0.8**4 * 0.9, abs=0.03)  # lumaflip: half the time
+    assert float((drawn["cutout"][:, 0] >= 0).double().mean()) == pytest.approx(0.4, abs=0.03)
+    assert all(torch.equal(drawn[name], plain[name]) for name in ("geometry", "cutout"))
+
+
 def test_every_spec_is_the_sum_of_its_letters() -> None:
     assert set(TRANSFORMS) == set(get_args(Spec))
     initials = {"b": "blit", "g": "geom", "c": "color", "f": "filter", "n": "noise"}
     for spec, transforms in TRANSFORMS.items():
         if spec.startswith("bg"):
-            groups = [initials[letter] for letter in spec[:5]] + ["cutout"] * (len(spec) > 5)
+            letters = spec.partition("_")[0]
+            groups = [initials[letter] for letter in letters[:5]]
+            groups += ["cutout"] * (len(letters) > 5 or "_cutout" in spec)
             assert transforms == sum((TRANSFORMS[group] for group in groups), ())
     assert TRANSFORMS["none"] == () and len(set(TRANSFORMS["bgcfnc"])) == 15
 

@@ -4,13 +4,21 @@ from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
-from gantrain.config.annotations import accepts, describe, explain_mismatch, to_floats
+from gantrain.config.annotations import (
+    accepts,
+    describe,
+    explain_mismatch,
+    map_schedules,
+    to_floats,
+    with_schedules,
+)
 from gantrain.errors import nearest
 from gantrain.types import Range, Schedule
 
 UNIT = Annotated[float, Range(0, 1, open_high=True)]
 OPTIONAL = int | None
 WEIGHT = Annotated[Schedule, Range(0)]
+BETAS = Annotated[with_schedules(tuple[float, float]), UNIT.__metadata__[0]]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +33,9 @@ WEIGHT = Annotated[Schedule, Range(0)]
         (1, Literal[1, 3, 4]),
         (10, WEIGHT),
         ([[0, 1], [5, 2.5]], WEIGHT),
+        ({"base": 0, "final": 1.5, "kimg": 3, "shape": "linear"}, WEIGHT),
+        ({"base": 0, "final": 1.5, "kimg": None, "shape": "cosine"}, WEIGHT),
+        ([0.0, {"base": 0, "final": 0.5, "kimg": 3, "shape": "linear"}], BETAS),
         ([256, 320], Annotated[int | list[int], Range(1)]),
         ({"any": "thing"}, dict),
         (object(), Any),
@@ -56,6 +67,12 @@ def test_accepts(value: Any, annotation: Any) -> None:
         ([[0, 1], [5, -2]], WEIGHT),
         ([[-1, 1]], WEIGHT),
         ([[0, 1, 2]], WEIGHT),
+        ({"base": 0, "final": -1.5, "kimg": 3, "shape": "linear"}, WEIGHT),
+        ({"base": 0, "final": 1.5, "kimg": 0, "shape": "linear"}, WEIGHT),
+        ({"base": 0, "final": 1.5, "kimg": 3, "shape": "square"}, WEIGHT),
+        ({"base": 0, "final": 1.5, "kimg": 3}, WEIGHT),
+        ({"base": True, "final": 1.5, "kimg": 3, "shape": "linear"}, WEIGHT),
+        ([0.0, {"base": 0, "final": 1.5, "kimg": 3, "shape": "linear"}], BETAS),
         ([256, 0], Annotated[int | list[int], Range(1)]),
     ],
 )
@@ -105,3 +122,18 @@ def test_integers_become_floats_where_only_those_are_taken(
     value: Any, annotation: Any, expected: str
 ) -> None:
     assert repr(to_floats(value, annotation)) == expected
+
+
+def test_schedules_are_found_by_their_annotation() -> None:
+    points = [[0, 0.1], [5, 0.5]]
+    found: dict[str, Any] = {}
+
+    def note(key: str, schedule: Any) -> Any:
+        found[key] = schedule
+        return 7.0
+
+    assert map_schedules([0.0, points], BETAS, note, "betas") == [0.0, 7.0]
+    assert map_schedules(points, WEIGHT | None, note, "w") == 7.0
+    assert map_schedules(points, list[list[float]], note, "pairs") == points
+    assert [map_schedules(x, WEIGHT, note, "x") for x in (1, 2.5)] == [1, 2.5]
+    assert found == {"betas.1": points, "w": points}

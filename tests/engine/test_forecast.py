@@ -70,5 +70,11 @@ def test_lazy_phases_count_by_their_share(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )  # fmt: skip
 def test_what_is_said(seconds: float, images: int, told: str | None) -> None:
-    text = forecast.advice(seconds, images)
+    text = forecast.advice(seconds, images, 256)
     assert text is None if told is None else told in (text or "")
+
+
+@pytest.mark.parametrize(("side", "smaller"), [(256, 64), (128, 64), (96, 48), (64, 32)])
+def test_the_advice_is_smaller_than_the_images(side: int, smaller: int) -> None:
+    text = forecast.advice(1.0, 1_000_000, side)
+    assert text and f"Smaller images (data.resolution={smaller}) and narrower networks" in text

@@ -6,12 +6,16 @@ from torch import nn
 
 from gantrain.engine.optim import (
     LearningRate,
+    build_optimizers,
     lazy_reg_correction,
     main_step_ratio,
     restore_optimizer,
+    scheduled,
     set_lr,
+    set_scheduled,
+    settings_at,
 )
-from gantrain.gans.base import Phase
+from gantrain.gans.base import GAN, Phase
 
 IMAGES = 1334  # horse2zebra: images an epoch
 TOTAL = 200 * IMAGES
@@ -98,3 +102,45 @@ def test_a_penalty_at_every_step_is_no_main_step() -> None:
     for k in (1, 2, 16):
         r1 = Phase("D_r1", "D", lambda batch, step: iter(()), k, full_precision=True)
         assert main_step_ratio([*phases, r1], "D") == pytest.approx(k / (k + 1))
+
+
+RISE = {"base": 0.9, "final": 0.99, "kimg": 0.01, "shape": "linear"}
+
+
+def test_scheduled_settings_are_set_before_every_step() -> None:
+    """Against Adam by hand: torch corrects the bias by the beta2 of the step."""
+    settings = {"lr": [[0, 0.1], [0.01, 0.05]], "betas": [0.0, RISE], "eps": 1e-8}
+    assert scheduled(settings).keys() == {"lr", "betas"}
+    gan = GAN()
+    gan.G, gan.D = nn.Linear(1, 1, bias=False), nn.Identity()
+    gan.phases = lambda: [Phase("G", "G", lambda batch, step: iter(()))]  # type: ignore[method-assign]
+    optimizer = build_optimizers(gan, torch.optim.Adam, settings)["G"]
+    assert optimizer.param_groups[0]["betas"] == (0.0, 0.9)
+    [p] = gan.G.parameters()
+    weight, v = p.item(), 0.0
+    for t, (nimg, gradient) in enumerate([(0, 1.0), (5, -2.0), (20, 0.5)], 1):
+        set_scheduled(optimizer, scheduled(settings), 1.0, nimg)
+        lr = set_lr(optimizer, 0.5)
+        p.grad = torch.full_like(p, gradient)
+        optimizer.step()
+        beta = min(0.9 + 0.09 * nimg / 10, 0.99)
+        assert lr == pytest.approx(0.5 * max(0.1 - 0.05 * nimg / 10, 0.05))
+        v = beta * v + (1 - beta) * gradient**2
+        weight -= lr * gradient / ((v / (1 - beta**t)) ** 0.5 + 1e-8)
+        assert p.item() == pytest.approx(weight, rel=1e-5)
+
+
+def test_scheduled_settings_are_corrected_for_lazy_phases() -> None:
+    optimizer = torch.optim.Adam([nn.Parameter(torch.ones(1))], lr=0.1)
+    set_scheduled(optimizer, {"lr": {**RISE, "final": 0.5}, "betas": [0.0, RISE]}, 0.75, 5)
+    [group] = optimizer.param_groups
+    assert group["lr"] == group["initial_lr"] == pytest.approx(0.75 * 0.7)
+    assert group["betas"] == pytest.approx((0.0, 0.945**0.75))
+
+
+def test_points_of_a_beta_are_not_points_of_betas() -> None:
+    points = [[0, 0.5], [0.01, 0.9]]
+    assert settings_at({"betas": [points, points], "lr": points}, 5) == {
+        "betas": pytest.approx((0.7, 0.7)),
+        "lr": pytest.approx(0.7),
+    }

@@ -6,7 +6,8 @@ With backends that compile nothing, since inductor takes minutes on a CPU; see t
 import copy
 import random
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.losses import squared_gradient
@@ -52,19 +54,27 @@ def dcgan(**settings: object) -> DCGAN:
     )  # type: ignore[arg-type]
 
 
+def r3gan(label_dim: int = 0, **settings: object) -> R3GAN:
+    images = ImageSpec({"image": 3}, (8, 8), label_dim, batch=4)
+    small = {"z_dim": 4, "channel_max": 8, "channel_base": 64}
+    return R3GAN(images, **{**small, **settings})  # type: ignore[arg-type]
+
+
 def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
     draw = torch.Generator().manual_seed(7)
     side = (16, 16) if isinstance(gan, StyleGAN3) else (8, 8)
     streams = {"a": (16, 16), "b": (16, 16)} if gan.takes == "unpaired" else {"image": side}
+    if gan.real_batches == 2:
+        streams["1/image"] = (8, 8)
 
     def batch() -> Batch:
         images = {
             name: torch.rand(size, 3, *side, generator=draw, dtype=torch.float64) * 2 - 1
             for name, side in streams.items()
         }
-        return images | (
-            {"label": torch.eye(label_dim).double().repeat(size, 1)[:size]} if label_dim else {}
-        )
+        label = torch.eye(label_dim).double().repeat(size, 1)[:size] if label_dim else None
+        names = [name.replace("image", "label") for name in streams]
+        return images | ({} if label is None else dict.fromkeys(names, label))
 
     return [batch() for _ in range(STEPS)]
 
@@ -143,6 +153,16 @@ def test_all_phases_of_stylegan(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = assert_same(gan, batches(gan, label_dim=3)[:3])
     # Once without and once with augmentation; the path length has none.
     assert recorded.count == 7
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("interval", [1, 2])
+def test_all_phases_of_r3gan(interval: int) -> None:
+    """Pairs, labels, penalties, a weight and a p that change, from p = 0 on."""
+    ramps = [{"base": a, "final": b, "kimg": 0.01, "shape": "cosine"} for a, b in ((2, 1), (0, 1))]
+    gan = r3gan(3, gamma=ramps[0], augment_p=ramps[1], penalty_interval=interval)
+    recorded = assert_same(gan, batches(gan, label_dim=3))
+    assert recorded.count == len(gan.phases())  # p = 0 has no recording of its own
 
 
 @pytest.mark.usefixtures("float64")
@@ -381,3 +401,37 @@ def test_inductor_computes_the_same_with_the_same_random_numbers() -> None:
 def test_inductor_computes_the_same_for_all_phases_of_stylegan() -> None:
     gan = stylegan(augment="none")
     assert_same(gan, batches(gan)[:2], backend="inductor")
+
+
+@pytest.mark.parametrize(("slowed", "says"), [(1, True), (0, False)])
+def test_a_compiler_that_makes_a_step_slower_is_told(slowed: int, says: bool) -> None:
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        def run(*arguments: Tensor) -> object:
+            time.sleep(slowed)
+            return results  # instead of computing them: faster than any phase
+
+        results = graph(*inputs)
+        return run
+
+    said: list[str] = []
+    gan = dcgan()
+    recorded = RecordedPhases(gan, True, False, said.append, backend)  # type: ignore[arg-type]
+    train(gan, [{"image": batches(gan)[0]["image"].float()}], recorded)
+    slower = [line for line in said if "without compiling" in line]
+    assert len(slower) == says
+    if says:
+        assert slower[0].startswith("Compiled, a step takes 2") and slower[0].endswith(
+            " s: runtime.compile=false is faster."
+        )
+
+
+def test_bf16_computes_the_same() -> None:
+    gan = cyclegan()
+    # One step: after it, bf16 has made more of a difference of 1e-5 than a tolerance could tell.
+    data = [{name: x.float() for name, x in batches(gan, size=1)[0].items()}]
+    twin = copy.deepcopy(gan)
+    expected = train(gan, data, None, precision="bf16")
+    recorded = RecordedPhases(twin, True, False, backend="eager")
+    found = train(twin, data, recorded, precision="bf16")
+    # Gradients are added up in another order.
+    assert found[0] == pytest.approx(expected[0], rel=1e-3)

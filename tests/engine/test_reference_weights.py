@@ -12,7 +12,9 @@ from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gantrain.snapshot import save_snapshot
 from tests.helpers.golden_files import load, under
 
@@ -101,3 +103,22 @@ def test_our_own_files(tmp_path: Path, cycle: float) -> None:
         for name in dict(gan.G.named_children()):
             ours, theirs = gan.G[name].state_dict(), old.G[name].state_dict()
             assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_r3gan_has_names_of_its_own(tmp_path: Path) -> None:
+    meta, arrays = load("r3gan_networks_conditional")
+    gan = R3GAN(ImageSpec({"image": 3}, (8, 8), meta["G"]["c_dim"], batch=4), channel_max=8)
+    sizes = {"widths": [12, 12], "group_width": 8}
+    gan.G = R3GANGenerator([8, 8], 3, 5, z_dim=6, blocks=[2, 1], **sizes)
+    gan.D = R3GANDiscriminator([8, 8], 3, 5, blocks=[2, 1], **sizes)
+    tensors = {f"G_ema.{k}": v for k, v in under(arrays, "state/G/").items()}
+    tensors |= {f"D.{k}": v for k, v in under(arrays, "state/D/").items()}
+    for nested in (False, True):
+        path = save(tensors, tmp_path / f"{nested}.pth", nested)
+        assert load_weights(gan, path) == ["G.G", "D.D"]
+        fake = gan.G(arrays["z"], arrays["c"])
+        torch.testing.assert_close(fake, arrays["img"], rtol=0, atol=1e-5)
+        logits = gan.D(fake, arrays["c"])
+        torch.testing.assert_close(logits, arrays["logits/fake"], rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"of 8 px.*of 16x16 px|differs in"):
+        load_weights(R3GAN(ImageSpec({"image": 3}, (16, 16), 5, batch=4), channel_max=8), path)

@@ -17,6 +17,7 @@ from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.gans.stylegan3 import StyleGAN3
 
@@ -49,6 +50,11 @@ def _stylegan3(labels: int = 0, **options: Any) -> GAN:
     return StyleGAN3(images, **small | augment | options)
 
 
+def _r3gan(labels: int = 0, **options: Any) -> GAN:
+    small: dict[str, Any] = {"z_dim": 8, "channel_base": 128, "channel_max": 16, "augment_p": 1.0}
+    return R3GAN(ImageSpec({"image": 3}, (SIDE, SIDE), labels, BATCH), **small | options)
+
+
 CASES: dict[str, Callable[[], GAN]] = {
     "cyclegan": _cyclegan,
     "cyclegan reference": lambda: _cyclegan(mode="reference"),
@@ -63,6 +69,8 @@ CASES: dict[str, Callable[[], GAN]] = {
         loss="hinge", g_architecture="resnet", d_architecture="skip"
     ),
     "stylegan orig": lambda: _stylegan(g_architecture="orig", d_architecture="orig", freeze_d=1),
+    "r3gan": _r3gan,
+    "r3gan labels": lambda: _r3gan(LABELS, penalty_interval=4),
     "stylegan cycle": lambda: _stylegan(lambda_latent=1.0, lambda_image=1.0),
     "stylegan3": _stylegan3,
     "stylegan3 blur labels": lambda: _stylegan3(LABELS, config="r"),
@@ -80,9 +88,13 @@ def pictures(case: str, position: int = 0) -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(position)
     shape = (BATCH, 3, SIDE, SIDE)
     streams = ("a", "b") if case.startswith("cyclegan") else ("image",)
+    if case.startswith("r3gan"):
+        streams = ("image", "1/image")
     batch = {name: torch.randint(0, 256, shape, generator=draw).byte() for name in streams}
     if case.endswith("labels"):
-        batch["label"] = torch.eye(LABELS)[torch.randint(0, LABELS, (BATCH,), generator=draw)]
+        for name in streams:
+            classes = torch.randint(0, LABELS, (BATCH,), generator=draw)
+            batch[name.replace("image", "label")] = torch.eye(LABELS)[classes]
     return batch
 
 

@@ -15,6 +15,7 @@ from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.inference.probes import HealthProbe, can_be_probed
@@ -57,6 +58,8 @@ def single(kind: str, label_dim: int = 0) -> GAN:
     images = ImageSpec({"image": 3}, (16, 16), label_dim, 4)
     if kind == "dcgan":
         return DCGAN(images, g_width=8, d_width=4)
+    if kind == "r3gan":
+        return R3GAN(images, z_dim=8, channel_base=64, channel_max=8, augment_p=0.5)
     augment: dict[str, Any] = {"augment": "fixed", "augment_p": 0.5}
     if kind == "stylegan3":
         return StyleGAN3(images, config="r", **augment, **STYLEGAN)
@@ -67,15 +70,17 @@ def single_batches(nimg: int, label_dim: int = 0) -> Iterator[dict[str, Tensor]]
     while True:
         generator = torch.Generator().manual_seed(nimg)
         batch = {"image": torch.randint(0, 256, (2, 3, 16, 16), generator=generator).byte()}
+        batch["1/image"] = batch["image"].flip(3)  # R3GAN takes a second one
         if label_dim:
             batch["label"] = torch.rand(2, label_dim, generator=generator)
         yield batch
         nimg += 2
 
 
-@pytest.mark.parametrize(
-    "kind", ["cyclegan", "dcgan", "stylegan", "stylegan3", "stylegan with labels"]
-)
+KINDS = ("cyclegan", "dcgan", "r3gan", "stylegan", "stylegan with labels", "stylegan3")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_training_does_not_notice(kind: str, tmp_path: Path) -> None:
     labels = 3 * kind.endswith("labels")
     states, seen = [], {}

@@ -1,5 +1,7 @@
 """ONNX files do what the networks do, at sizes they were not written at."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,6 +14,7 @@ from gantrain.interop import onnx_file
 from gantrain.interop.onnx_file import TOLERANCE, onnx_bytes
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.layers import Norm
+from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.networks.stylegan3.generator import Config, StyleGAN3Generator
@@ -67,10 +70,20 @@ def test_what_a_file_says_of_itself() -> None:
     assert b"site-packages" not in content and b"gantrain/networks" not in content
 
 
-@pytest.mark.parametrize("labels", [pytest.param(0, marks=pytest.mark.ci), 3])
+def dcgan(labels: int) -> nn.Module:
+    return DCGANGenerator([8, 12], 3, labels, z_dim=4, width=8)
+
+
+def r3gan(labels: int) -> nn.Module:
+    sizes = {"widths": [12, 8], "blocks": [1, 2], "group_width": 8}
+    return R3GANGenerator([8, 12], 3, labels, z_dim=4, **sizes)
+
+
+@pytest.mark.parametrize("labels", [0, 3])
+@pytest.mark.parametrize("make", [dcgan, r3gan])
 @pytest.mark.ci
-def test_dcgan(labels: int) -> None:
-    network = trained(DCGANGenerator([8, 12], 3, labels, z_dim=4, width=8))
+def test_from_latents_alone(make: Callable[[int], nn.Module], labels: int) -> None:
+    network = trained(make(labels))
     content, difference = onnx_bytes(network, {})
     assert difference < 2e-5
     z, c = torch.randn(3, 4), torch.eye(3)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantrain.networks.layers import init_weights
+from gantrain.networks.layers import init_weights, make_norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
@@ -123,3 +123,21 @@ def test_spec_rebuilds_the_network() -> None:
         "in_channels": 1, "out_channels": 3, "ngf": 2, "downs": 7,
         "norm": "instance", "dropout": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 6, 7), (1, 3, 16, 16)])
+def test_instance_norm_keeps_the_layout_and_the_values(shape: tuple[int, ...]) -> None:
+    norm = make_norm("instance", shape[1])
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    y, y_last = norm(x), norm(last)
+    assert y.is_contiguous() and y_last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(y, y_last, rtol=0, atol=1e-12)
+
+    v = torch.randn_like(y)
+    gradients = [torch.autograd.grad((out * v).sum(), inp, create_graph=True)[0]
+                 for out, inp in ((y, x), (y_last, last))]  # fmt: skip
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+    second = [torch.autograd.grad(gradient.square().sum(), inp)[0]
+              for gradient, inp in zip(gradients, (x, last), strict=True)]  # fmt: skip
+    assert torch.allclose(*second, rtol=0, atol=1e-11)

@@ -31,6 +31,7 @@ from gantrain.engine.signals import (
     handle_signals,
 )
 from gantrain.errors import ConfigError, RunError
+from gantrain.io.cores import available_cores
 from gantrain.io.streams import DetachableStream
 
 T = TypeVar("T")
@@ -184,10 +185,9 @@ def _failure(reports: list[dict[str, Any]], count: int, first: int, code: int) -
 @contextmanager
 def _rank_environment(count: int) -> Iterator[None]:
     """Set what the ranks inherit: LAUNCHED, and their share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     added = {LAUNCHED: "1"}
     if "OMP_NUM_THREADS" not in os.environ:
-        added["OMP_NUM_THREADS"] = str(max(1, (cores or 1) // count))
+        added["OMP_NUM_THREADS"] = str(max(1, available_cores() // count))
     os.environ |= added
     try:
         yield

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.networks.labels import LabelScale
+from gantrain.networks.labels import LabelScale, require_labels
 from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.sizes import block_sizes
 from gantrain.networks.spec import self_describing
-from gantrain.networks.stylegan2.mapping import LabelMapping, require_labels
-from gantrain.networks.stylegan2.sizes import block_sizes
+from gantrain.networks.stylegan2.mapping import LabelMapping
 from gantrain.networks.stylegan2.trunk import (
     DiscriminatorArchitecture,
     DownBlock,

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.sizes import block_sizes
 from gantrain.networks.spec import self_describing
-from gantrain.networks.stylegan2.sizes import block_sizes
 from gantrain.networks.stylegan2.trunk import Epilogue, down_blocks, run_blocks
 from gantrain.ops.precision import at_least_float32
 

@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 
 from gantrain.networks.labels import LabelScale
+from gantrain.networks.sizes import block_sizes
 from gantrain.networks.spec import self_describing
 from gantrain.networks.stylegan2.layers import NoiseMode
 from gantrain.networks.stylegan2.mapping import MappingNetwork
-from gantrain.networks.stylegan2.sizes import block_sizes
 from gantrain.networks.stylegan2.synthesis import GeneratorArchitecture, SynthesisNetwork
 
 

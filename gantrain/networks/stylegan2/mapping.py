@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gantrain.networks.labels import LabelScale, NumberLabels
+from gantrain.networks.labels import LabelScale, NumberLabels, require_labels
 from gantrain.networks.layers import without_autocast
 from gantrain.networks.stylegan2.layers import FullyConnected, normalize_2nd_moment
 from gantrain.ops.precision import at_least_float32
@@ -127,23 +127,6 @@ class MappingNetwork(nn.Module):
     def _update_w_avg(self, w: Tensor) -> None:
         # In place: the averaging over microbatches and ranks holds on to this tensor.
         self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
-
-
-def require_labels(c: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
-    """Return the labels in the dtype of `like`.
-
-    Args:
-        c: [N, label_dim] of any dtype, or None.
-        label_dim: entries of a label.
-        like: a tensor of the dtype that the network computes in.
-
-    Raises:
-        ValueError: the labels are missing or not [N, label_dim].
-    """
-    if c is None or c.ndim != 2 or c.shape[1] != label_dim:
-        actual = "none" if c is None else f"shape {list(c.shape)}"
-        raise ValueError(f"this network needs labels of shape [N, {label_dim}], not {actual}")
-    return c.to(like.dtype)
 
 
 def _add_layers(module: nn.Module, in_features: int, features: int, layers: int) -> None:

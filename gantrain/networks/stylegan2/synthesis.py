@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.networks.layers import half_dtype, without_autocast
+from gantrain.networks.sizes import BlockSize
 from gantrain.networks.stylegan2.layers import (
     FILTER,
     RESIDUAL_GAIN,
@@ -15,7 +16,6 @@ from gantrain.networks.stylegan2.layers import (
     SynthesisLayer,
     ToRGB,
 )
-from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
 from gantrain.ops.precision import at_least_float32
 

@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.sizes import BlockSize
 from gantrain.networks.stylegan2.layers import (
     FILTER,
     RESIDUAL_GAIN,
     ConvLayer,
     FullyConnected,
 )
-from gantrain.networks.stylegan2.sizes import BlockSize
 from gantrain.ops import fir
 
 DiscriminatorArchitecture = Literal["resnet", "skip", "orig"]

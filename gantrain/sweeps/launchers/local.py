@@ -20,6 +20,7 @@ from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError
 from gantrain.io import locks
+from gantrain.io.cores import available_cores
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import claims, manifest
 from gantrain.sweeps.job import IN_USE, FirstFailure, Outcome, finished_outcome
@@ -258,13 +259,6 @@ def visible_devices() -> list[str]:
     program = "import torch; print(torch.cuda.device_count())"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     return [str(i) for i in range(int(result.stdout))] if result.stdout.strip().isdigit() else []
-
-
-def available_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _format_duration(seconds: float) -> str:

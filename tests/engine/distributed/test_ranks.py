@@ -43,6 +43,10 @@ STYLEGAN3 = [
     "model=stylegan3", "model.config=r", "model.channel_max=4", "model.blur_sigma=1",
     "model.blur_kimg=0.03",
 ]  # fmt: skip
+R3GAN = [
+    *STYLEGAN[1:6], "model=r3gan", "model.z_dim=8", "model.channel_base=64",
+    "model.channel_max=8", "model.augment_p=0.5", *STYLEGAN[-6:],
+]  # fmt: skip
 DCGAN = [
     "model=dcgan", "data=shapes", "data.resolution=16", "data.train_images=24",
     "data.test_images=2", "model.z_dim=8", "model.g_width=8", "model.d_width=4",
@@ -113,6 +117,7 @@ def gantrain_and(folder: Path, *overrides: str) -> Path:
     [
         pytest.param(STYLEGAN, id="stylegan"),
         pytest.param(STYLEGAN3, id="stylegan3"),
+        pytest.param(R3GAN, id="r3gan"),
         pytest.param(DCGAN, id="dcgan", marks=pytest.mark.ci),
     ],
 )

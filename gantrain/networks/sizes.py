@@ -49,6 +49,25 @@ def block_sizes(
     Raises:
         ConfigError: the sides have too few factors of 2; names the nearest sizes that work.
     """
+    stages = _doublings(resolution[0], resolution[1]) + 1
+    # By the nominal side: a base of 6x8 is as wide as one of 4x4.
+    widths = [max(min(channel_base // (4 * 2**i), channel_max), 1) for i in range(stages)]
+    return pyramid(resolution, widths, half_resolutions)
+
+
+def pyramid(
+    resolution: Sequence[int], widths: Sequence[int], half_resolutions: int
+) -> list[BlockSize]:
+    """Return the blocks of `block_sizes` with channels of their own.
+
+    Args:
+        resolution: (height, width) in pixels.
+        widths: channels of each block, from the base up.
+        half_resolutions: see `block_sizes`.
+
+    Raises:
+        ConfigError: no network exists for the resolution, or it has another number of blocks.
+    """
     height, width = resolution
     doublings = _doublings(height, width)
     if not _fits(height, width):
@@ -58,14 +77,17 @@ def block_sizes(
             f"{_SMALLEST_BASE} to {_LARGEST_BASE} times the same power of 2 (at least 2); "
             f"use {nearest}."
         )
+    if len(widths) != doublings + 1:
+        raise ConfigError(
+            f"A resolution of {height}x{width} has {doublings + 1} stages, but widths are given "
+            f"for {len(widths)}."
+        )
     # The base (nominal 4) never runs in half precision, nor do the statistics of the batch there.
     lowest_half = max(2 ** (doublings + 3 - half_resolutions), 8)
     sizes = []
-    for i in range(doublings + 1):
+    for i, channels in enumerate(widths):
         nominal, shrink = 4 * 2**i, 2 ** (doublings - i)
         half = half_resolutions > 0 and nominal >= lowest_half
-        # By the nominal side: a base of 6x8 is as wide as one of 4x4.
-        channels = max(min(channel_base // nominal, channel_max), 1)
         sizes.append(BlockSize(nominal, height // shrink, width // shrink, channels, half))
     return sizes
 

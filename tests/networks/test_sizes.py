@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
+from gantrain.networks.sizes import block_sizes
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
-from gantrain.networks.stylegan2.sizes import block_sizes
 
 
 @pytest.mark.parametrize(

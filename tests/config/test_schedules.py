@@ -1,0 +1,85 @@
+"""Schedules in a composed config: ramps, points, the command line, the budget."""
+
+from typing import Any
+
+import pytest
+
+from gantrain.config import compose, derived, schedules
+from gantrain.config.train import RunConfig
+from gantrain.config.train import load as load_config
+from gantrain.errors import ConfigError
+
+R3GAN = ("model=r3gan", "data=folder", "data.root=x")
+RAMPS = {"model.gamma", "model.augment_p", "optimizer.lr", "optimizer.betas.1", "train.ema_kimg"}
+RISE = {"base": 0, "final": 1, "kimg": 3, "shape": "linear"}
+
+
+def load(*overrides: str) -> RunConfig:
+    cfg = compose.task_config(compose.config_loader(None), "train", list(overrides))
+    return load_config(cfg, typed_keys=())
+
+
+def found(config: RunConfig) -> dict[str, Any]:
+    return schedules.find(vars(config) | {"train": vars(config.train)})
+
+
+def test_the_ramps_of_a_model_last_as_long_as_the_budget() -> None:
+    config = load(*R3GAN, "train.kimg=50", "model.augment_p.kimg=20")
+    assert found(config).keys() == RAMPS
+    full = found(derived.fill_in(config, (64, 64)))
+    assert {key: ramp["kimg"] for key, ramp in full.items()} == {
+        **dict.fromkeys(RAMPS, 50),
+        "model.augment_p": 20,
+    }
+
+
+def test_constants_are_no_schedules() -> None:
+    assert found(load("model=stylegan", "data=folder", "data.root=x")) == {}
+    assert found(load("model.lambda_cycle=[[0,5],[9,1]]")) == {
+        "model.lambda_cycle": [[0, 5], [9, 1]]
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        ("model.gamma=3", "gamma", 3),
+        ("model.gamma=[[0,3],[5,1]]", "gamma", [[0, 3], [5, 1]]),
+        (
+            "model.gamma.final=1",
+            "gamma",
+            {"base": 2.0, "final": 1, "kimg": None, "shape": "cosine"},
+        ),
+        ("model.gamma={base:0,final:1,kimg:3,shape:linear}", "gamma", RISE),
+    ],
+)
+def test_each_form_replaces_each(typed: str, key: str, value: Any) -> None:
+    assert load(*R3GAN, typed).model[key] == value
+    source = compose.config_loader(None)
+    cfg = compose.Variants(source, "train", R3GAN).config([typed])
+    assert load_config(cfg, typed_keys=()).model[key] == value
+
+
+def test_any_optimizer_takes_schedules() -> None:
+    config = load("data=shapes", "optimizer=sgd", "optimizer.momentum=[[0,0.5],[9,0.9]]")
+    assert found(config) == {"optimizer.momentum": [[0, 0.5], [9, 0.9]]}
+    with pytest.raises(ConfigError, match=r"optimizer\.eps"):
+        load("data=shapes", "optimizer.eps=[[0,1e-8],[9,1e-6]]")
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(ConfigError) as error:
+        load(*R3GAN, "train.kimg=null", "train.epochs=3")
+    [text] = error.value.problems
+    assert all(key in text for key in RAMPS) and "give the budget as train.kimg" in text
+    assert load(*R3GAN, "train.kimg=null", "train.epochs=3", *CLOSED).train.epochs == 3
+    with pytest.raises(ConfigError, match=r"model.gamma=.* a ramp \{base, final, kimg, shape: "):
+        load(*R3GAN, "model.gamma.shape=square")
+    with pytest.raises(ConfigError, match=r"optimizer.betas=.*below 1"):
+        load(*R3GAN, "optimizer.betas=[0,{base:0.9,final:1,kimg:5,shape:cosine}]")
+
+
+CLOSED = (
+    *(f"{key}.kimg=9" for key in RAMPS if "betas" not in key),
+    "optimizer.betas=[0,0.9]",
+)
