@@ -80,7 +80,7 @@ def make_gan(config: RunConfig, images: ImageSpec) -> GAN:
 def make_optimizers(config: RunConfig, gan: GAN) -> dict[str, torch.optim.Optimizer]:
     """Return one optimizer per player."""
     optimizer, settings = resolve("optimizer", config.optimizer)
-    return build_optimizers(gan, optimizer, settings, config.lr.d_factor)
+    return build_optimizers(gan, optimizer, settings)
 
 
 def make_precision(runtime: RuntimeConfig, process: ProcessInfo | None = None) -> Precision:
@@ -207,6 +207,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         step_factor=lr.step_factor,
         epoch_images=images_per_epoch if lr.unit == "epoch" else None,
         compat=lr.compat,
+        d_factor=lr.d_factor,
     )
     tracking, checkpoint, evaluation = config.tracking, config.checkpoint, config.evaluation
 

@@ -69,6 +69,18 @@ Schedule: TypeAlias = Union[float, Points, Ramp]  # noqa: UP007 (a runtime value
 """A constant; points [[kimg, value], ...] joined linearly; or a ramp {base, final, kimg, shape}."""
 
 
+def is_schedule(value: Any) -> bool:
+    """Return whether a plain value has the form of points or of a ramp; numbers are constants."""
+    if isinstance(value, dict):
+        return value.keys() == {"base", "final", "kimg", "shape"}
+    return isinstance(value, list) and bool(value) and all(map(_is_point, value))
+
+
+def _is_point(value: Any) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2
+    return is_pair and all(isinstance(number, int | float) for number in value)
+
+
 def value_at(schedule: Schedule, nimg: int) -> float:
     """Evaluate a schedule after `nimg` images.
 

@@ -11,7 +11,8 @@ Markdown table with the machine and versions.
 
 In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain versions of its
 operations (tests/ops/plain.py), both without fused optimizers. StyleGAN3's reference mode keeps the
-oversampled maps of its leaky ReLUs instead of computing them again. DCGAN has no reference mode.
+oversampled maps of its leaky ReLUs instead of computing them again. DCGAN and R3GAN have no
+reference mode.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from gantrain.engine.precision import Precision, pick_device
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.ops import bias_act, fir, modulated_conv
@@ -62,17 +64,16 @@ GRAPHS: list[Row] = [
     ("fast bf16 compiled, graphs", "fast", "bf16", ("--compile", "--graphs")),
 ]
 TF32: list[Row] = [("fast tf32", "fast", "tf32", ())]
-STYLEGAN = (0.0, 0.99)
-BETAS = {"cyclegan": (0.5, 0.999), "stylegan": STYLEGAN, "dcgan": (0.5, 0.999)}
-BETAS["stylegan3"] = STYLEGAN
-SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "stylegan3": [64, 128], "dcgan": [32]}
-BATCH = {"cyclegan": 1, "stylegan": 8, "stylegan3": 8, "dcgan": 128}
+BETAS = {"cyclegan": (0.5, 0.999), "dcgan": (0.5, 0.999)}
+SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "stylegan3": [64, 128], "r3gan": [64, 128]}
+SIZES["dcgan"] = [32]
+BATCH = {"cyclegan": 1, "stylegan": 8, "stylegan3": 8, "r3gan": 8, "dcgan": 128}
 
 
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     """Return the GAN and the names of its streams.
 
-    --width is ngf of CycleGAN and channel_base of StyleGAN2 and 3; StyleGAN3's channel_max follows.
+    --width is ngf of CycleGAN and channel_base of the others; StyleGAN3's channel_max follows it.
     """
     side = (args.size, args.size)
     if args.model == "cyclegan":
@@ -82,6 +83,8 @@ def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     spec = ImageSpec({"image": 3}, side, batch=args.batch)
     if args.model == "dcgan":
         return DCGAN(spec), ("image",)
+    if args.model == "r3gan":
+        return R3GAN(spec, channel_base=args.width or 24576), ("image", "1/image")
     if args.model == "stylegan3":
         if args.mode == "reference":
             FilteredLeakyReLU.__call__ = FilteredLeakyReLU.plain  # type: ignore[method-assign]
@@ -126,7 +129,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     )
     prepare_networks(gan, runtime, device)
     fused = args.mode == "fast" and device.type != "mps"
-    settings = {"lr": 2e-4, "betas": BETAS[args.model], "fused": fused}
+    settings = {"lr": 2e-4, "betas": BETAS.get(args.model, (0.0, 0.99)), "fused": fused}
     optimizers = build_optimizers(gan, torch.optim.Adam, settings)
     recorded = make_recorded(gan, runtime, lambda line: print(line, file=sys.stderr))
     runner = PhaseRunner(gan, optimizers, precision, "halt", recorded=recorded)
@@ -190,7 +193,7 @@ def run_all(args: argparse.Namespace) -> None:
     device = pick_device(args.device)
     rows = [*ROWS, *(TF32 if device.type == "cuda" else []), *(COMPILED if args.compile else [])]
     rows += GRAPHS if args.graphs else []
-    if args.model == "dcgan":
+    if args.model in ("dcgan", "r3gan"):
         rows = [row for row in rows if row[1] == "fast"]
     print(f"{_machine(device)}; torch {torch.__version__}; {torch.get_num_threads()} threads")
     print(f"\n{args.model}, batch {args.batch}, median of {args.turns * args.steps}\n")
@@ -258,7 +261,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=0, help="0: 1, 8 (stylegan, 3), 128 (dcgan)")
+    parser.add_argument("--batch", type=int, default=0, help="0: 1, 128 (dcgan), 8 (others)")
     parser.add_argument("--width", type=int, default=0, help="0: as published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")

@@ -67,7 +67,7 @@ def test_tf32_and_bf16_are_as_exact_as_their_formats(case: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cuda graphs", "compiled", "both"])
-@pytest.mark.parametrize("case", ["cyclegan", "dcgan", "stylegan", "stylegan labels"])
+@pytest.mark.parametrize("case", ["cyclegan", "dcgan", "r3gan", "stylegan", "stylegan labels"])
 def test_recorded_phases_are_those_without_a_recording(case: str, kind: str) -> None:
     """Graphs: bit for bit, in deterministic mode. Compiled: sums in another order."""
     torch.use_deterministic_algorithms(kind == "cuda graphs", warn_only=True)

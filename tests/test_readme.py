@@ -23,6 +23,7 @@ README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 # What makes a documented command small: any size of network is the same code.
 SMALL_MODEL = {
+    "r3gan": ["model.z_dim=8", "model.channel_base=64", "model.channel_max=8"],
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
     "my_gan": ["lr.unit=image"],

@@ -1,6 +1,6 @@
 import pytest
 
-from gantrain.types import scaled, value_at
+from gantrain.types import is_schedule, scaled, value_at
 
 
 def test_number_is_constant() -> None:
@@ -33,3 +33,9 @@ def test_scaled() -> None:
     for schedule in (4, [[0, 1], [5, 2.5]], ramp):
         for nimg in (0, 1000, 7000):
             assert value_at(scaled(schedule, 10), nimg) == 10 * value_at(schedule, nimg)
+
+
+def test_form() -> None:
+    ramp = {"base": 1, "final": 2, "kimg": 3, "shape": "linear"}
+    assert all(map(is_schedule, ([[0, 1]], [[0, 1], [5, 2.5]], ramp)))
+    assert not any(map(is_schedule, (1, [], [0, 1], [[0, 1, 2]], [[[0, 1]]], {"base": 1}, "text")))

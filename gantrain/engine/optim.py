@@ -8,11 +8,11 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 
 from gantrain.gans.base import GAN, Phase
-from gantrain.types import value_at
+from gantrain.types import is_schedule, value_at
 
 
 def build_optimizers(
-    gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any], d_factor: float = 1.0
+    gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any]
 ) -> dict[str, Optimizer]:
     """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
 
@@ -23,19 +23,17 @@ def build_optimizers(
         gan: the model; its players' parameters are optimized.
         optimizer: called as `optimizer(parameters, **settings)`.
         settings: the same for all players, such as {"lr": 2e-4}. Schedules have their first values.
-        d_factor: D's learning rate divided by G's.
     """
     settings = {**settings, **settings_at(scheduled(settings), 0)}
     # In order of the phases; a set would have no order, and checkpoints would differ.
     players = dict.fromkeys(phase.player for phase in gan.phases())
-    optimizers = {}
-    for name in players:
-        own = settings
-        if name == "D" and d_factor != 1 and settings.get("lr") is not None:
-            own = {**settings, "lr": settings["lr"] * d_factor}
-        corrected = lazy_reg_correction(own, main_step_ratio(gan.phases(), name))
-        optimizers[name] = optimizer(getattr(gan, name).parameters(), **corrected)
-    return optimizers
+    return {
+        name: optimizer(
+            getattr(gan, name).parameters(),
+            **lazy_reg_correction(settings, main_step_ratio(gan.phases(), name)),
+        )
+        for name in players
+    }
 
 
 def main_step_ratio(phases: list[Phase], player: str) -> float:
@@ -63,27 +61,21 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
 
 def scheduled(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that hold a schedule, such as {"betas": [0.0, {"base": 0.9, ...}]}."""
-    return {key: value for key, value in settings.items() if _holds_schedule(value)}
-
-
-def _holds_schedule(value: Any) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list | tuple) and any(isinstance(x, dict | list) for x in value)
-    )
+    return {
+        key: value
+        for key, value in settings.items()
+        if is_schedule(value) or (isinstance(value, list) and any(map(is_schedule, value)))
+    }
 
 
 def settings_at(settings: dict[str, Any], nimg: int) -> dict[str, Any]:
     """Return the values of `scheduled` settings after `nimg` images."""
-    return {key: _value_at(value, nimg) for key, value in settings.items()}
-
-
-def _value_at(value: Any, nimg: int) -> Any:
-    is_points = isinstance(value, list) and all(
-        isinstance(point, list) and not _holds_schedule(point) for point in value
-    )
-    if is_points or not isinstance(value, list | tuple):
-        return value_at(value, nimg)
-    return tuple(value_at(part, nimg) for part in value)  # betas
+    return {
+        key: value_at(value, nimg)
+        if is_schedule(value)
+        else tuple(value_at(part, nimg) for part in value)
+        for key, value in settings.items()
+    }
 
 
 def set_scheduled(optimizer: Optimizer, settings: dict[str, Any], ratio: float, nimg: int) -> None:
@@ -138,6 +130,7 @@ class LearningRate:
             the k-th of n decay epochs has begun.
         compat: 2025: as the reference is today; 2020: one epoch earlier, as it was for years, so
             that the last epoch trains at a learning rate of 0.
+        d_factor: D's learning rate divided by G's.
     """
 
     schedule: Literal["constant", "linear", "cosine", "step"]
@@ -147,6 +140,11 @@ class LearningRate:
     step_factor: float = 0.1
     epoch_images: int | None = None
     compat: Literal[2025, 2020] = 2025
+    d_factor: float = 1.0
+
+    def factor_of(self, player: str, nimg: int) -> float:
+        """Return the factor for the optimizer of "G" or "D", see `factor`."""
+        return self.factor(nimg) * (self.d_factor if player == "D" else 1.0)
 
     def factor(self, nimg: int) -> float:
         """Return the factor, in [0, 1], for the step that begins after `nimg` images."""
@@ -177,7 +175,7 @@ def set_lr(optimizer: Optimizer, factor: float) -> float:
 
     Args:
         optimizer: changed in place.
-        factor: see `LearningRate.factor`, in [0, 1].
+        factor: see `LearningRate.factor_of`.
 
     Returns:
         The learning rate of the first group.

@@ -121,12 +121,12 @@ class R3GAN(GAN):
         return pairs, self.judge(pairs, batch | labels, "pairs")
 
     def penalty(self, gamma: Tensor, logits: Tensor, pairs: Tensor) -> dict[str, Tensor]:
-        """Gamma / 2 E[||grad_x D(x)||^2]  and  gamma / 2 E[||grad_y D(y)||^2]."""
+        """R1 = gamma / 2 E[||grad_x D(x)||^2],  R2 = gamma / 2 E[||grad_y D(y)||^2]."""
         r1, r2 = squared_gradient(logits, pairs).chunk(2)  # the gradient passes through A
         return {"r1": gamma / 2 * r1.mean(), "r2": gamma / 2 * r2.mean()}
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """L_D = E[softplus(-(D(x) - D(y)))] + gamma / 2 E[||grad_x D||^2 + ||grad_y D||^2]."""
+        """L_D = E[softplus(-(D(x) - D(y)))] + R1 + R2."""
         pairs, logits = self.judge_pairs(batch)
         real, fake = logits.chunk(2)
         losses = {"adversarial": relativistic(ahead=real, behind=fake)}
@@ -135,7 +135,7 @@ class R3GAN(GAN):
         yield losses | {"lead": (real - fake).detach().mean()}
 
     def lazy_penalties(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
-        """Gamma / 2 E[||grad_x D||^2 + ||grad_y D||^2], times the interval."""
+        """R1 + R2, which the engine multiplies by the interval."""
         pairs, logits = self.judge_pairs(batch)
         # 0 * logits: Adam skips parameters without a gradient, and their moments would go stale.
         losses = self.penalty(batch["gamma"], logits, pairs)

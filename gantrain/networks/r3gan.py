@@ -101,11 +101,11 @@ class Block(nn.Module):
         inner = EXPANSION * channels
         group_width = min(group_width, inner)
         if inner % group_width:
+            multiple = group_width // gcd(group_width, EXPANSION)
             raise ConfigError(
                 f"A width of {channels} channels is {inner} inside of R3GAN's blocks, which groups "
                 f"of model.group_width={group_width} do not divide: use widths (model.channel_base "
-                f"and channel_max) that are multiples of {group_width // gcd(group_width, EXPANSION)}, "
-                "or another model.group_width."
+                f"and channel_max) that are multiples of {multiple}, or another model.group_width."
             )
         self.conv1 = Conv(channels, inner, gain=gain)
         self.bias1 = nn.Parameter(torch.zeros(inner))
@@ -199,7 +199,9 @@ def block_gain(blocks: int) -> float:
     return sqrt(2 / (1 + SLOPE**2)) * blocks**-0.25
 
 
-def _run(stages: nn.ModuleList, halves: Sequence[bool], x: Tensor, half: torch.dtype | None):
+def _run(
+    stages: nn.ModuleList, halves: Sequence[bool], x: Tensor, half: torch.dtype | None
+) -> Tensor:
     """Run stages outside autocast, each in its own dtype."""
     for stage, is_half in zip(stages, halves, strict=True):
         x = stage(x.to(half) if half and is_half else at_least_float32(x))

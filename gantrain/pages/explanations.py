@@ -10,6 +10,7 @@ _NOTES = {
     "augment": "how often D's images are augmented; near its bound the data are few",
     "grad_norm": "steady is good; a rise over decades announces a breakdown",
     "lr": "as scheduled",
+    "schedule": "settings that change over time, by key",
     "progress": "img_per_sec: higher is better; data_wait is the share of time spent on loading",
     "resources": "peak memory so far",
     "health/separation": "how often D scores a real image above a fake: at 1, G learns little",

@@ -131,6 +131,7 @@ def test_channels(tmp_path: Path, channels: int, mode: str) -> None:
     for run in (
         generators.stylegan(tmp_path / "s", channels=channels),
         generators.dcgan(tmp_path / "d", channels=channels),
+        generators.r3gan(tmp_path / "r", channels=channels),
     ):
         folder = make(run, "seeds=0-2")
         for name in ("seed0000.png", "grid.png"):
@@ -272,6 +273,10 @@ def test_what_a_stylegan_refuses(
 
 
 def test_what_other_generators_refuse(tmp_path: Path) -> None:
+    modern = generators.r3gan(tmp_path / "r3gan")
+    text = refused(modern, "truncation_psi=0.7", "style_mixing.rows=0", "style_mixing.columns=1")
+    assert "need StyleGAN's w, and" in text and "is a snapshot of R3GAN: it" in text
+    assert text.count("\n") == 0
     plain = generators.dcgan(tmp_path / "dcgan")
     text = refused(plain, "truncation_psi=0.7", "save_w=true", "noise=none", "class=1")
     assert "truncation_psi, save_w, noise need StyleGAN's w, and" in text

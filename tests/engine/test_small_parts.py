@@ -111,6 +111,19 @@ def test_seeds_reach_the_current_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(generators[1].get_state(), before)
 
 
+def test_the_half_life_may_be_a_schedule() -> None:
+    source = nn.Linear(1, 1, bias=False)
+    ramp = {"base": 0.0, "final": 100.0, "kimg": 0.02, "shape": "linear"}
+    ema = EMA(source, half_life=ramp)
+    [average], [current] = ema.network.parameters(), source.parameters()
+    for seen, half_life in ((0, 0), (5, 25), (20, 100), (999, 100)):
+        average.data.fill_(1.0)
+        current.data.fill_(0.0)
+        ema.update(source, 10, seen)
+        kept = 0.5 ** (10 / half_life) if half_life else 0
+        assert average.item() == pytest.approx(kept)
+
+
 def test_rampup_bounds_the_half_life_by_the_images_seen() -> None:
     source = nn.Linear(1, 1, bias=False)
     ema = EMA(source, half_life=1000, rampup=0.05)

@@ -12,6 +12,7 @@ from gantrain.engine.gradients import prepare
 from gantrain.gans.base import GAN, ImageSpec, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
 
 SIDE = 32
@@ -51,9 +52,12 @@ def gans() -> Iterator[tuple[GAN, dict[str, Tensor], set[int]]]:
     settings: dict[str, Any] = {"augment": "fixed", "augment_p": 0.5, "channel_base": 256}
     # 4: the learned constant, and the minibatch standard deviation beside D's last maps.
     yield StyleGAN(image, **settings), dict(single), {4}
+    small: dict[str, Any] = {"channel_base": 256, "augment_p": 0.5, "penalty_interval": 2}
+    # 4: the learned start.
+    yield R3GAN(image, **small), {**single, "1/image": single["image"]}, {4}
 
 
-@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("index", range(6))
 def test_inner_maps_are_nhwc(index: int) -> None:
     gan, batch, small = list(gans())[index]
     gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """What the golden trajectory cannot see: augmentation, labels, shapes, lazy penalties, presets."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from gantrain.gans import latents
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.r3gan import R3GAN
 from gantrain.losses import relativistic, squared_gradient
-from gantrain.networks.r3gan import block_gain
+from gantrain.networks.r3gan import R3GANDiscriminator, block_gain
 from gantrain.types import value_at
 
 TINY: dict[str, Any] = {"z_dim": 4, "channel_base": 64, "channel_max": 8}
@@ -41,9 +41,10 @@ def perturbed(gan: R3GAN) -> R3GAN:
 
 
 def pictures(gan: R3GAN, count: int = 4) -> Batch:
-    shape = (count, gan.D.channels, *gan.D.resolution)
+    D = cast(R3GANDiscriminator, gan.D)
+    shape = (count, D.channels, *D.resolution)
     batch = {name: torch.rand(shape) * 2 - 1 for name in ("image", "1/image")}
-    if dim := gan.G.label_dim:
+    if dim := D.label_dim:
         labels = torch.eye(dim)[torch.arange(count) % dim]
         batch |= {"label": labels, "1/label": labels}
     return batch
@@ -279,3 +280,17 @@ def test_the_pipe_is_that_of_the_paper() -> None:
     pipe = make().augment
     assert pipe.transforms == AugmentPipe("bgc").transforms | {"cutout"}
     assert pipe.shares == {"color": 0.5}
+
+
+def test_labels_that_are_numbers() -> None:
+    """The mean label is 0 for the networks: a constant beside it keeps the logits apart."""
+    images = ImageSpec({"image": 3}, (16, 16), 1, batch=4, label_scale=[[30.0], [5.0]])
+    gan = perturbed(R3GAN(images, **TINY))
+    x, z = torch.randn(2, 3, 16, 16), torch.randn(1, 4)
+    mean, above = torch.full((2, 1), 30.0), torch.full((2, 1), 35.0)
+    logits = gan.D(x, mean)
+    assert logits[0] != logits[1] and not torch.equal(gan.D(x, above), logits)
+    embedded = gan.D.get_submodule("embed.linear").weight
+    features = gan.D(x, above) - logits  # one deviation more: the first column alone
+    assert torch.isfinite(features).all() and embedded.shape == (8, 2)
+    assert not torch.equal(gan.G(z, mean[:1]), gan.G(z, above[:1]))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantrain.engine.ema import EMA
-from gantrain.engine.optim import build_optimizers
+from gantrain.engine.optim import LearningRate, build_optimizers, set_lr
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.gans import latents
@@ -46,8 +46,10 @@ class Trained:
         self.meta, self.arrays = load(f"stylegan3_{config}_training_steps")
         self.gan = make_gan(config, self.meta, self.arrays)
         settings = {"lr": self.meta["lr_G"], "betas": self.meta["betas"], "eps": self.meta["eps"]}
-        d_factor = self.meta["lr_D"] / self.meta["lr_G"]
-        optimizers = build_optimizers(self.gan, torch.optim.Adam, settings, d_factor)
+        optimizers = build_optimizers(self.gan, torch.optim.Adam, settings)
+        rate = LearningRate("constant", 1, d_factor=self.meta["lr_D"] / self.meta["lr_G"])
+        for name, optimizer in optimizers.items():
+            set_lr(optimizer, rate.factor_of(name, 0))
         runner = PhaseRunner(self.gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
         batch = self.meta["batch"]
         self.ema = EMA(self.gan.G, self.meta["ema_kimg"] * 1000, self.meta["ema_rampup"])

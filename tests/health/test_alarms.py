@@ -76,6 +76,10 @@ def test_a_strong_d_is_none_while_nobody_listens() -> None:
     assert alarms(*[{**bad, "loss/D/b": -3.0}] * 9) == []  # a critic has no zero
     single = row("image", separation=1.0)
     assert [a.alarm for a in alarms(*[single] * 3)] == ["d_too_strong"]
+    pairs = {k: x for k, x in single.items() if not k.startswith("loss/D/")}
+    for loss, names in ((0.01, ["d_too_strong"]), (0.3, [])):  # R3GAN has one loss of pairs
+        rows = [{**pairs, "loss/D/adversarial": loss}] * 3
+        assert [a.alarm for a in alarms(*rows)] == names
     assert alarms(*[{**single, "loss/D/real": -0.5}] * 3) == []
 
 

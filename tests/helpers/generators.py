@@ -8,6 +8,7 @@ from torch import nn
 
 from gantrain.gans.base import spec_of
 from gantrain.networks.dcgan import DCGANGenerator
+from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -67,6 +68,14 @@ def dcgan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) ->
     for weight in generator.parameters():
         weight.data *= 15 if weight.ndim > 1 else 1  # new, it makes pictures of one grey
     return write(run, "gantrain.gans.dcgan.DCGAN", {"G": generator}, labels=labels)
+
+
+def r3gan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:
+    torch.manual_seed(0)
+    dim = labels["dim"] if labels else 0
+    sizes = {"widths": [8, 8], "blocks": [1, 1], "group_width": 8}
+    generator = R3GANGenerator([8, 12], channels, dim, z_dim=4, **sizes)
+    return write(run, "gantrain.gans.r3gan.R3GAN", {"G": generator}, labels=labels)
 
 
 def cyclegan(run: Path) -> Path:
