@@ -207,6 +207,7 @@ def make_plan(config: RunConfig, images_per_epoch: int, ranks: int = 1) -> Train
         step_factor=lr.step_factor,
         epoch_images=images_per_epoch if lr.unit == "epoch" else None,
         compat=lr.compat,
+        d_factor=lr.d_factor,
     )
     tracking, checkpoint, evaluation = config.tracking, config.checkpoint, config.evaluation
 

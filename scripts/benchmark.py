@@ -10,7 +10,8 @@ in a step, and "of peak" is their rate relative to that of one large matrix prod
 Markdown table with the machine and versions.
 
 In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain versions of its
-operations (tests/ops/plain.py), both without fused optimizers. DCGAN and R3GAN have no
+operations (tests/ops/plain.py), both without fused optimizers. StyleGAN3's reference mode keeps the
+oversampled maps of its leaky ReLUs instead of computing them again. DCGAN and R3GAN have no
 reference mode.
 """
 
@@ -42,7 +43,9 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.ops import bias_act, fir, modulated_conv
+from gantrain.ops.filtered_lrelu import FilteredLeakyReLU
 
 Row = tuple[str, str, str, tuple[str, ...]]  # name, mode, precision, flags
 ROWS: list[Row] = [
@@ -62,14 +65,15 @@ GRAPHS: list[Row] = [
 ]
 TF32: list[Row] = [("fast tf32", "fast", "tf32", ())]
 BETAS = {"cyclegan": (0.5, 0.999), "dcgan": (0.5, 0.999)}
-SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "r3gan": [64, 128], "dcgan": [32]}
-BATCH = {"cyclegan": 1, "stylegan": 8, "r3gan": 8, "dcgan": 128}
+SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "stylegan3": [64, 128], "r3gan": [64, 128]}
+SIZES["dcgan"] = [32]
+BATCH = {"cyclegan": 1, "stylegan": 8, "stylegan3": 8, "r3gan": 8, "dcgan": 128}
 
 
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     """Return the GAN and the names of its streams.
 
-    --width is ngf of CycleGAN and channel_base of StyleGAN2 and R3GAN.
+    --width is ngf of CycleGAN and channel_base of the others; StyleGAN3's channel_max follows it.
     """
     side = (args.size, args.size)
     if args.model == "cyclegan":
@@ -81,6 +85,11 @@ def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
         return DCGAN(spec), ("image",)
     if args.model == "r3gan":
         return R3GAN(spec, channel_base=args.width or 24576), ("image", "1/image")
+    if args.model == "stylegan3":
+        if args.mode == "reference":
+            FilteredLeakyReLU.__call__ = FilteredLeakyReLU.plain  # type: ignore[method-assign]
+        width = args.width or 32768
+        return StyleGAN3(spec, channel_base=width, channel_max=width // 64), ("image",)
     if args.mode == "reference":
         use_plain_operations()
     return StyleGAN(spec, channel_base=args.width or 16384), ("image",)
@@ -252,9 +261,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument(
-        "--batch", type=int, default=0, help="0: 1, 8 (stylegan, r3gan), 128 (dcgan)"
-    )
+    parser.add_argument("--batch", type=int, default=0, help="0: 1, 128 (dcgan), 8 (others)")
     parser.add_argument("--width", type=int, default=0, help="0: as published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")

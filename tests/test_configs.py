@@ -22,6 +22,8 @@ CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*
 TINY_MODEL = {
     "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1 pool_size=1 adversarial_kimg=0.001",
     "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
+    "stylegan2": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
+    "stylegan3": "z_dim=8 w_dim=8 channel_base=64 channel_max=4",
     "dcgan": "z_dim=8 g_width=8 d_width=2",
     "r3gan": "z_dim=8 channel_base=64 channel_max=8",
 }
@@ -32,6 +34,8 @@ FOLDER += ("experiment=cyclegan_reference",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
 FOLDER += ("experiment=stylegan_finetune",)
+STYLEGAN3 = tuple(f"experiment=stylegan3_{c}_{side}" for c in "tr" for side in (256, 512, 1024))
+FOLDER += STYLEGAN3
 R3GAN = tuple(f"experiment=r3gan_{x}" for x in ("ffhq64", "ffhq256", "imagenet32", "imagenet64"))
 FOLDER += (*R3GAN, "experiment=r3gan_small")
 CIFAR10 = ("data=cifar10", "experiment=stylegan_cifar", "experiment=r3gan_cifar10")
@@ -56,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_of(choice: str) -> str:
     """The GAN that a choice is tried with."""
     group, _, option = choice.partition("=")
-    if group == "model" or option.startswith(("stylegan_", "r3gan_")):
+    if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
     return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
 
@@ -115,7 +119,7 @@ SAME = {f"data={name}" for name in OFFICIAL.split()[1:]}  # as the first but for
 def marks(choice: str) -> tuple[pytest.MarkDecorator, ...]:
     if choice in NEEDS_CUDA:
         return (pytest.mark.gpu,)
-    return (pytest.mark.ci,) if choice in SAME else ()
+    return (pytest.mark.ci,) if choice in SAME or choice in STYLEGAN3[1:] else ()
 
 
 @pytest.mark.parametrize("choice", NEEDS_CUDA)
@@ -224,3 +228,7 @@ def test_compiled(model: str, loss: str, pictures: Path) -> None:
     assert len(losses) >= 3
     for name in losses:
         assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+
+
+def test_stylegan2_is_another_name_of_stylegan() -> None:
+    assert compose("train", ["model=stylegan2"]) == compose("train", ["model=stylegan"])

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.ci  # one process that trains for half a minute
 
 ROOT = Path(__file__).parent.parent
 DRAWS = "copy to device", "draw.py:to_device_like"  # of each augmentation, all random parameters
-CUTOFF = "copy to device", "gradients.py:_to_device"  # of style mixing, one number a phase
+CUTOFF = "copy to device", "gradients.py:_to_device"  # of style mixing, one number a phase; a blur
 ADA = "copy to host", "ada.py:update"  # every fourth step, read four steps later
 
 
@@ -55,7 +55,7 @@ def test_nothing_waits_for_the_device_inside_a_step(found: dict[str, Any], case:
         extra = number in (0, 2) if case == "r3gan labels" else number == 0 and stylegan
         judged = 3 + (extra or case.endswith("wgan_gp"))
         assert kinds.pop(DRAWS, 0) == augmented * judged * (2 if case in IN_PARTS else 1)
-        if stylegan:
+        if stylegan and case != "stylegan3":
             assert kinds.pop(CUTOFF, 0) >= 2
         reads = case == "stylegan ada" and number in (1, 3)
         assert kinds.pop(ADA, 0) == reads

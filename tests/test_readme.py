@@ -43,6 +43,7 @@ SMALL = [
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = (
     "flowers",
+    "moving",
     "things",
     "twoway",
     "cifar",

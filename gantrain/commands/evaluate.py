@@ -12,10 +12,11 @@ from gantrain.config.tools import EvaluateConfig
 from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
+from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.metrics import requirements
-from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue
+from gantrain.metrics.protocol import EQUIVARIANCE, FEATURES, LATENT, PAIRED, MetricValue
 from gantrain.runs.evaluation import append_evaluations, make_metric_networks, subject_of
 from gantrain.tracking.console import progress_bar
 
@@ -72,7 +73,10 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
     metrics = config.metrics or ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
     split = config.split or "train"
-    subject = subject_of(model.algorithm, data, translates=translates, has_w=has_w, split=split)
+    moving = not translates and moves_canvas(model.generator)
+    subject = subject_of(
+        model.algorithm, data, translates=translates, has_w=has_w, moving=moving, split=split
+    )
     if sentences := list(requirements.problems(metrics, subject, config.num_images)):
         raise ConfigError(*sentences)
     return list(dict.fromkeys(metrics))
@@ -91,7 +95,8 @@ def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
     real = _real_count(request, data)
     fake = request.num_images or real
     uses_features = any(name in FEATURES for name in request.metrics)
-    return (real + fake) * uses_features + fake * ("path_length" in request.metrics)
+    others = [name for name in request.metrics if name in (*LATENT, *EQUIVARIANCE)]
+    return (real + fake) * uses_features + fake * len(others)
 
 
 def _print_table(values: list[MetricValue]) -> None:

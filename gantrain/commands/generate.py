@@ -14,10 +14,12 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
+from gantrain.inference.generators import has_noise, moves_canvas
 from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.pose import anchor, canvas_transform, explain_fixed_canvas, motion
 from gantrain.inference.rendering import ImageWriter, explain_missing_package
 from gantrain.inference.seeds import read_numbers
 from gantrain.io.files import atomic_write, write_json
@@ -35,21 +37,36 @@ def main(config: GenerateConfig) -> None:
     if model_problems := problems(config, model):
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
-    batches = _latent_batches(config, model)  # reads its files now, so that errors come early
+    pose = config.transform
+    # Reads its files now, so that errors come early.
+    batches = _posed(config, model, _latent_batches(config, model))
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
         print(_default_labels(model))
     folder = _folder(config, model)
-    writer = ImageWriter(model, folder, config.noise, config.batch, keep_values=config.save_w)
+    is_moved = moves_canvas(model.generator)
+    writer = ImageWriter(
+        model,
+        folder,
+        config.noise,
+        config.batch,
+        keep_values=config.save_w,
+        transform=canvas_transform(pose.translate, pose.rotate) if is_moved else None,
+    )
     if mixing.columns is not None:
         columns = _from_seeds(config, model, "style_mixing.columns", mixing.columns)
-        layers = _layers(config, model)
         writer.write_style_mixing(
-            latent_sources.concat(batches), latent_sources.concat(columns), layers, config.grid
+            latent_sources.concat(batches),
+            latent_sources.concat(_posed(config, model, columns)),
+            _layers(config, model),
+            config.grid,
         )
     elif video.frames:
         keyframes = latent_sources.concat(batches)
         writer.write_video(keyframes, video.frames, video.format, fps=video.fps, loop=video.loop)
+    elif pose.frames:
+        transforms = motion(pose.translate, pose.rotate, pose.frames)
+        writer.write_motions(batches, transforms, video.format, fps=video.fps, loop=video.loop)
     else:
         writer.write_images(batches, config.grid)
     _finish(config, model, writer)
@@ -86,13 +103,16 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "noise": config.noise != "const",
     }
     sentences = model.explain_missing_w(*[key for key, is_set in w_settings.items() if is_set])
+    sentences += explain_fixed_canvas(model, config.transform.settings())
+    if config.noise != "const" and model.has_w and not has_noise(model.networks["G"]):
+        sentences.append(f"noise={config.noise}: {model.algorithm} has no noise; leave it out.")
     sentences += model.explain_missing_encoder() if config.images is not None else []
     if _uses_seeds(config):
         try:
             model.label_batch([0], config.class_)
         except ConfigError as error:
             sentences += error.problems
-    if not config.interpolation.frames:  # a video has 8 bits
+    if not (config.interpolation.frames or config.transform.frames):  # a video has 8 bits
         sentences += explain_missing_package(model)
     if config.truncation_center == "class" and not model.label_dim:
         sentences.append(
@@ -138,6 +158,12 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
     return read_numbers("style_mixing.layers", layers)
 
 
+def _posed(
+    config: GenerateConfig, model: Model, batches: Iterator[LatentBatch]
+) -> Iterator[LatentBatch]:
+    return anchor(model, batches) if config.transform.anchor else batches
+
+
 def _latent_batches(config: GenerateConfig, model: Model) -> Iterator[LatentBatch]:
     """Return the latents of the images, of the rows or of the keyframes, in batches."""
     if config.images is not None:
@@ -179,7 +205,8 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
             return Path(config.out)
         home = model.file.parent
         home = home.parent if home.name in ("snapshots", "checkpoints") else home
-        mixing, video = config.style_mixing.columns is not None, config.interpolation.frames > 0
+        mixing = config.style_mixing.columns is not None
+        video = config.interpolation.frames > 0 or config.transform.frames > 0
         if (home / "config.yaml").exists():  # perhaps the run of somebody else
             RunDirectory(home).refuse_special_files()
         what = "mixing" if mixing else "video" if video else "pictures"

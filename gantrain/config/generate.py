@@ -44,6 +44,33 @@ class Interpolation:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """How the canvas is moved: turned, then shifted.
+
+    Attributes:
+        translate: (x, y) to the right and down, in units of the image.
+        rotate: degrees, counterclockwise.
+        frames: frames of a video of the motion of each image; 0: no video.
+        anchor: whether all images have the pose of the mean image.
+    """
+
+    translate: list[float]
+    rotate: float
+    frames: Count
+    anchor: bool
+
+    def settings(self) -> list[str]:
+        """Return the names of those that are not the defaults."""
+        values = {
+            "translate": any(self.translate),
+            "rotate": self.rotate != 0,
+            "frames": self.frames > 0,
+            "anchor": self.anchor,
+        }
+        return [f"transform.{key}" for key, is_set in values.items() if is_set]
+
+
+@dataclass(frozen=True)
 class GenerateConfig:
     """The checked config; `class_` is the key `class`. At most one of seeds, images, w is set."""
 
@@ -58,6 +85,7 @@ class GenerateConfig:
     w: str | None
     style_mixing: StyleMixing
     interpolation: Interpolation
+    transform: Transform
     noise: Literal["const", "random", "none"]
     grid: bool
     save_w: bool
@@ -118,6 +146,7 @@ class GenerateConfig:
                 "style_mixing and interpolation exclude each other: make the table and the video "
                 "in two commands."
             )
+        yield from self._transform_problems()
         if self.truncation_center == "class" and self.truncation_psi == 1:
             yield (
                 "truncation_center=class has no effect with truncation_psi=1, which truncates "
@@ -136,6 +165,31 @@ class GenerateConfig:
                         f"{w_sources[0]} gives latents w directly: remove {key}."
                     )
 
+    def _transform_problems(self) -> Iterator[str]:
+        """Check the settings of the canvas."""
+        transform = self.transform
+        if len(transform.translate) != 2:
+            yield (
+                f"transform.translate={format_value(transform.translate)} must be [x,y], to the "
+                "right and down in units of the image, such as [0.1,0]."
+            )
+        if not transform.frames:
+            return
+        if not (any(transform.translate) or transform.rotate):
+            yield (
+                "transform.frames makes a video of a motion, and there is none: add "
+                "transform.rotate=360 or transform.translate=[0.2,0]."
+            )
+        for key, is_set in (
+            ("interpolation", self.interpolation.frames > 0),
+            ("style_mixing", self.style_mixing.columns is not None),
+        ):
+            if is_set:
+                yield (
+                    f"transform.frames and {key} exclude each other: make the video of the motion "
+                    "in a command of its own."
+                )
+
     def _machine_problems(self) -> Iterator[str]:
         """Check the files, the output folder, the video encoder and the device."""
         out = Path(self.out) if self.out else None
@@ -148,7 +202,8 @@ class GenerateConfig:
                 f"out={out} already exists and is not overwritten: name a new or an empty folder."
             )
         video = self.interpolation
-        if video.frames and video.format == "mp4" and not is_installed("imageio_ffmpeg"):
+        has_video = video.frames > 0 or self.transform.frames > 0
+        if has_video and video.format == "mp4" and not is_installed("imageio_ffmpeg"):
             yield (
                 "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
                 "use interpolation.format=webp."

@@ -57,7 +57,11 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class LrConfig:
-    """The factor on the learning rate over time; see `gantrain.engine.optim.LearningRate`."""
+    """The factor on the learning rate over time; see `gantrain.engine.optim.LearningRate`.
+
+    Attributes:
+        d_factor: D's learning rate divided by G's.
+    """
 
     schedule: Literal["constant", "linear", "cosine", "step"]
     decay: Share
@@ -65,6 +69,7 @@ class LrConfig:
     step_factor: Annotated[float, Range(0, 1, open_low=True)]
     unit: Literal["epoch", "image"]
     compat: Literal[2025, 2020]
+    d_factor: Positive
 
 
 @dataclass(frozen=True)

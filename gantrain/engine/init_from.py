@@ -16,6 +16,7 @@ from gantrain.snapshot import FORMAT, load_plain_dict
 
 Weights = dict[str, Tensor]
 DATA_ARGUMENTS = ("resolution", "channels", "label_dim", "in_channels", "out_channels")
+CONSTANT_FILTERS = ("resample_filter", "up_filter", "down_filter")  # of StyleGAN2 and 3
 ANOTHER_KIND = "is another kind of network in the file"
 EXPORTED = {"latest_net_G_A": "G.ab", "latest_net_G_B": "G.ba"}  # by gantrain export format=pth
 
@@ -178,8 +179,8 @@ def _reference_networks(content: dict[str, Any], own: dict[str, nn.Module]) -> d
     """Return networks from plain tensors under the names of a reference code, else {}.
 
     The tensors are "G.mapping.fc0.weight", "D.b4.out.bias", ... or nested, {"G": state dict, ...}.
-    "G" overrides its average "G_ema", because training continues from the former. Resample filters
-    are dropped: they are constants here. The layers of a frozen D are buffers of the same names. A
+    "G" overrides its average "G_ema", because training continues from the former. Filters are
+    dropped: they are constants here. The layers of a frozen D are buffers of the same names. A
     network whose names are others than those of its reference translates them by `from_reference`.
     """
     flat: Weights = {}
@@ -194,7 +195,7 @@ def _reference_networks(content: dict[str, Any], own: dict[str, nn.Module]) -> d
         weights = {
             key.removeprefix(prefix): tensor.float()
             for key, tensor in flat.items()
-            if key.startswith(prefix) and not key.endswith("resample_filter")
+            if key.startswith(prefix) and not key.endswith(CONSTANT_FILTERS)
         }
         if weights:
             translate = getattr(own.get(network), "from_reference", dict)

@@ -130,6 +130,7 @@ class LearningRate:
             the k-th of n decay epochs has begun.
         compat: 2025: as the reference is today; 2020: one epoch earlier, as it was for years, so
             that the last epoch trains at a learning rate of 0.
+        d_factor: D's learning rate divided by G's.
     """
 
     schedule: Literal["constant", "linear", "cosine", "step"]
@@ -139,6 +140,11 @@ class LearningRate:
     step_factor: float = 0.1
     epoch_images: int | None = None
     compat: Literal[2025, 2020] = 2025
+    d_factor: float = 1.0
+
+    def factor_of(self, player: str, nimg: int) -> float:
+        """Return the factor for the optimizer of "G" or "D", see `factor`."""
+        return self.factor(nimg) * (self.d_factor if player == "D" else 1.0)
 
     def factor(self, nimg: int) -> float:
         """Return the factor, in [0, 1], for the step that begins after `nimg` images."""
@@ -169,7 +175,7 @@ def set_lr(optimizer: Optimizer, factor: float) -> float:
 
     Args:
         optimizer: changed in place.
-        factor: see `LearningRate.factor`, in [0, 1].
+        factor: see `LearningRate.factor_of`.
 
     Returns:
         The learning rate of the first group.

@@ -231,7 +231,7 @@ class Trainer:
             # Pure functions of nimg: a resumed run needs no state of a scheduler.
             ratio = main_step_ratio(self.runner.phases, player)
             set_scheduled(optimizer, self.plan.optimizer, ratio, self.nimg)
-            set_lr(optimizer, self.plan.rate.factor(self.nimg))
+            set_lr(optimizer, self.plan.rate.factor_of(player, self.nimg))
         size = self.plan.microbatch
         microbatches = [
             {name: x[i : i + size] for name, x in images.items()}

@@ -7,13 +7,16 @@ from torch import Tensor, nn
 
 from gantrain.gans.base import Batch
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.networks.stylegan3.generator import StyleGAN3Generator
+
+StyleGenerator = StyleGAN2Generator | StyleGAN3Generator
 
 
-def generator_of(G: nn.Module) -> StyleGAN2Generator:
+def generator_of(G: nn.Module) -> StyleGenerator:
     """Return the generator of {"G": generator} or {"G": generator, "E": encoder}."""
     assert isinstance(G, nn.ModuleDict)
     generator = G["G"]
-    assert isinstance(generator, StyleGAN2Generator)
+    assert isinstance(generator, StyleGenerator)
     return generator
 
 
@@ -36,13 +39,14 @@ def draw_cutoff(num_ws: int, mixing_prob: float) -> Batch:
     return {"cutoff": torch.where(torch.rand(()) < mixing_prob, cutoff, num_ws)}
 
 
-def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int) -> Tensor:
+def sample_ws(G: StyleGenerator, batch: Batch, count: int, *, update_w_avg: bool = True) -> Tensor:
     """Draw ws, from the batch's "cutoff" on from a second z. Only the first mapping moves w_avg.
 
     Args:
         G: the generator, whose mapping network is used.
         batch: "image" [N, C, H, W] and perhaps "label" [N, label_dim] and "cutoff".
         count: number of latents, at most N; they take the first `count` labels.
+        update_w_avg: whether w_avg moves.
 
     Returns:
         [count, num_ws, w_dim].
@@ -50,7 +54,7 @@ def sample_ws(G: StyleGAN2Generator, batch: Batch, count: int) -> Tensor:
     device, c = batch["image"].device, batch.get("label")
     # Labels of real images: D sees fakes and real images under the same distribution of labels.
     c = None if c is None else c[:count]
-    ws = G.mapping(sample_z(count, G.z_dim, device), c, update_w_avg=True)
+    ws = G.mapping(sample_z(count, G.z_dim, device), c, update_w_avg=update_w_avg)
     if "cutoff" in batch:
         # Without a branch on its value: the same operations in every step.
         other = G.mapping(sample_z(count, G.z_dim, device), c)

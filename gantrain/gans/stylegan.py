@@ -12,12 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from gantrain.augment.ada import ADA
-from gantrain.augment.pipe import AugmentPipe, Spec
+from gantrain.augment.pipe import Spec
+from gantrain.gans.adversary import Adversary, augmentation
 from gantrain.gans.base import GAN, Batch, ImageSpec, LazyPenalty, Phase, Step
 from gantrain.gans.latent_cycle import LatentCycle
 from gantrain.gans.latents import draw_cutoff, generator_of, preview_columns, sample_ws
-from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths, squared_gradient
+from gantrain.losses import ADVERSARIAL, gradient_penalty, path_lengths
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.types import AtLeastOne, Count, NotNegative, Positive, Range, Share
@@ -92,15 +92,15 @@ class StyleGAN(GAN):
             *shape, architecture=d_architecture, mbstd_group=group, freeze_layers=freeze_d, **width
         )
 
-        self.augment = AugmentPipe("none" if augment == "none" else augment_spec)
-        target = ada_target if augment == "ada" else None
-        self.ada = ADA(target, augment_p, ada_kimg, max_p=max(ada_max_p, augment_p))
+        ada = {"target": ada_target, "kimg": ada_kimg, "max_p": ada_max_p}
+        self.augment, self.ada = augmentation(augment, augment_spec, augment_p, **ada)
         self.register_buffer("pl_mean", torch.zeros(()))
 
-        self.loss, self.is_critic = ADVERSARIAL[loss], loss == "wgan_gp"
+        self.is_critic = loss == "wgan_gp"
         if r1_gamma is None:  # the reference's rule; a critic has its gradient penalty instead
             r1_gamma = 0.0 if self.is_critic else 0.0002 * side**2 / self.batch
         self.r1 = LazyPenalty(r1_gamma, r1_interval)
+        self.adversary = Adversary(self.D, self.augment, self.ada, ADVERSARIAL[loss], self.r1)
         self.pl = LazyPenalty(pl_weight, pl_interval)
         self.style_mixing_prob, self.noise = style_mixing_prob, noise
 
@@ -117,10 +117,8 @@ class StyleGAN(GAN):
 
     def prepare(self, batch: Batch, step: Step, judged: Sequence[str] = ()) -> Batch:
         """Draw on the host, before the losses: style mixing, and A for the `judged` images."""
-        entries = draw_cutoff(generator_of(self.G).num_ws, self.style_mixing_prob)
-        for name in judged:
-            entries |= self.augment.prepare(batch["image"], self.ada.p, f"augment/{name}")
-        return entries
+        cutoff = draw_cutoff(generator_of(self.G).num_ws, self.style_mixing_prob)
+        return cutoff | self.adversary.prepare(batch, judged)
 
     def prepare_generator(self, batch: Batch, step: Step) -> Batch:
         """Draw, and say whether the latent cycle has started."""
@@ -133,15 +131,13 @@ class StyleGAN(GAN):
         return ws, G.synthesis(ws, noise_mode=self.noise)
 
     def judge(self, x: Tensor, batch: Batch, name: str | None = None) -> Tensor:
-        """D(A(x), c): logits [N] for x [N, C, H, W]; `name`: A as in the batch; None: a new A."""
-        A = self.augment
-        x = A.apply_prepared(x, batch, f"augment/{name}") if name else A(x, self.ada.p)
-        return self.D(x, batch.get("label"))
+        """D(A(x), c), see `Adversary`."""
+        return self.adversary.judge(x, batch, name)
 
     def generator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_G = E[softplus(-D(A(G(w))))]   (+ the latent cycle, see latent_cycle.py)."""
         ws, fake = self.sample_fakes(batch)
-        losses = {"adversarial": self.loss.generator(self.judge(fake, batch, "fake"))}
+        losses = {"adversarial": self.adversary.generator_loss(fake, batch)}
         if "cycle" in batch:
             losses |= self.cycle.losses(self.G, ws, fake, batch["image"])
         yield losses
@@ -160,27 +156,16 @@ class StyleGAN(GAN):
 
     def discriminator_losses(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_D = E[softplus(D(A(G(w))))] + E[softplus(-D(A(x)))]."""
-        real = batch["image"]
         with torch.no_grad():
             fake = self.sample_fakes(batch)[1]
-        # Two passes, never one batch: the minibatch standard deviation must not mix fake and real.
-        fake_logits = self.judge(fake, batch, "fake")
-        yield {"fake": self.loss.fake(fake_logits), "logit_fake": fake_logits.detach().mean()}
-
-        real_logits = self.judge(real, batch, "real")
-        self.ada.observe(real_logits)
-        losses = {"real": self.loss.real(real_logits), "logit_real": real_logits.detach().mean()}
+        yield from self.adversary.losses(fake, batch)
         if self.is_critic:
             D = partial(self.judge, batch=batch, name="between")
-            losses["gp"] = GP_WEIGHT * gradient_penalty(D, real, fake)
-        yield losses
+            yield {"gp": GP_WEIGHT * gradient_penalty(D, batch["image"], fake)}
 
     def r1_penalty(self, batch: Batch, step: Step) -> Iterator[dict[str, Tensor]]:
         """L_R1 = gamma / 2 E[||grad_x D(A(x))||^2]."""
-        x = batch["image"].detach().requires_grad_(True)  # the gradient passes through A
-        logits = self.judge(x, batch, "real")
-        self.ada.observe(logits)
-        penalty = self.r1.weight / 2 * squared_gradient(logits, x).mean()
+        penalty, logits = self.adversary.r1_penalty(batch)
         yield {"r1": penalty + 0 * logits.sum()}  # 0 * logits: as in `path_length`
 
     def adapt(self, step: Step) -> None:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
+from gantrain.inference.equivariance import moved_pairs
 from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
+from gantrain.metrics.equivariance import psnr
 from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
@@ -23,7 +25,7 @@ from gantrain.metrics.kid import kid, kid_std
 from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
-from gantrain.metrics.protocol import FEATURES, PAIRED, MetricValue, Protocol
+from gantrain.metrics.protocol import EQUIVARIANCE, FEATURES, PAIRED, MetricValue, Protocol
 from gantrain.metrics.requirements import LEAST_SIDES
 from gantrain.ops.precision import full_float32
 from gantrain.ops.value_range import to_float, to_uint8
@@ -117,6 +119,11 @@ def evaluate_latents(
         values.append(
             MetricValue("path_length", value, protocol, None, None, time.monotonic() - start)
         )
+    for name in (name for name in request.metrics if name in EQUIVARIANCE):
+        start = time.monotonic()
+        value = psnr(_generate_moved(model, data, request, count, name, tick))
+        protocol = replace(_protocol(None, request, model, 0, count, split, ""), quantise="none")
+        values.append(MetricValue(name, value, protocol, None, None, time.monotonic() - start))
     return values
 
 
@@ -293,4 +300,16 @@ def _generate_steps(
             start, end = path_endpoints(model.mapping(model.latents(path_seeds), path_labels))
             pair = model.synthesis(start), model.synthesis(end)
         yield pair
+        tick(len(seeds))
+
+
+def _generate_moved(
+    model: Model, data: Dataset, request: EvaluationRequest, count: int, metric: str, tick: Tick
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield (reference, image, mask) of `count` images whose canvas was moved."""
+    for seeds in _seed_batches(request, count):
+        c = training_labels(model, data, seeds, request.seed)
+        with torch.no_grad():
+            ws = model.latent_inputs(seeds, c, psi=request.truncation_psi)
+        yield from moved_pairs(model, ws, metric, seeds)
         tick(len(seeds))

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
+from gantrain.inference.generators import LatentGenerator, StyleGenerator
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
@@ -20,31 +21,6 @@ from gantrain.inference.truncation import Center, Centers, label_centers, trunca
 from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
-
-
-class LatentGenerator(Protocol):
-    """A network from latents z [N, z_dim] and labels c [N, label_dim] to images.
-
-    A network with z_dim > 0 is one. Without `label_dim` it has no labels; `channels` and
-    `resolution` (h, w) are needed for reconstructions only.
-    """
-
-    z_dim: int
-
-    def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Generate images [N, channels, H, W], about [-1, 1]."""
-        ...
-
-
-class StyleGenerator(LatentGenerator, Protocol):
-    """A generator with w: z -> mapping -> ws [N, num_ws, w_dim] -> synthesis -> images."""
-
-    channels: int
-    resolution: tuple[int, int]  # (h, w)
-    num_ws: int
-    w_dim: int
-    mapping: nn.Module
-    synthesis: nn.Module
 
 
 def load(
@@ -214,7 +190,7 @@ class Model:
                 the number of classes, or, of other labels, that of a training image.
             center: what truncation pulls towards: the mean image of "global", or of the "class"
                 (of each image's label).
-            noise: per-pixel noise of StyleGAN: "const" (stored), "random" (by seed) or "none".
+            noise: per-pixel noise of StyleGAN2: "const" (stored), "random" (by seed) or "none".
             batch: images generated at once.
 
         Returns:
@@ -297,19 +273,26 @@ class Model:
             return self.mapping(z, c, psi=psi, cutoff=cutoff, center=center)
         return z if c is None else torch.cat([z, c], 1)
 
-    def synthesize(self, latents: Tensor, noise: Noise, seeds: Sequence[int]) -> Tensor:
+    def synthesize(
+        self,
+        latents: Tensor,
+        noise: Noise,
+        seeds: Sequence[int],
+        transform: Tensor | None = None,
+    ) -> Tensor:
         """Return the images of latents.
 
         Args:
             latents: N rows as from `latent_inputs`.
             noise: see `sample`.
             seeds: N seeds of random noise.
+            transform: see `synthesis`.
 
         Returns:
             float32 [N, C, H, W], about [-1, 1] but not bounded.
         """
         if self.has_w:
-            return self.synthesis(latents, noise=noise, noise_seeds=seeds)
+            return self.synthesis(latents, noise=noise, noise_seeds=seeds, transform=transform)
         z, c = latents.tensor_split([self.generator.z_dim], dim=1)
         labels = [c] if self.label_dim else []
         with self.precision.autocast():
@@ -339,7 +322,12 @@ class Model:
         return truncate(self.style.mapping(z, c), centers, psi, cutoff)
 
     def synthesis(
-        self, ws: Tensor, *, noise: Noise = "const", noise_seeds: Sequence[int] | None = None
+        self,
+        ws: Tensor,
+        *,
+        noise: Noise = "const",
+        noise_seeds: Sequence[int] | None = None,
+        transform: Tensor | None = None,
     ) -> Tensor:
         """Return the images of ws.
 
@@ -348,14 +336,16 @@ class Model:
             noise: see `sample`.
             noise_seeds: N seeds for noise="random", drawn on the CPU and therefore the same on
                 every device; None: noise from torch's generator.
+            transform: of the canvas of a StyleGAN3, [3, 3] or [N, 3, 3]; None: none.
 
         Returns:
             float32 [N, C, H, W], about [-1, 1] but not bounded.
         """
         network = self.style.synthesis
+        moved = {} if transform is None else {"transform": transform.to(ws.device)}
         with self.precision.autocast():
             if noise != "random" or noise_seeds is None:
-                return network(ws, noise_mode=noise).float()
+                return network(ws, noise_mode=noise, **moved).float()
             pairs = zip(ws.split(1), noise_seeds, strict=True)
             return torch.cat([with_noise(network, w, seed).float() for w, seed in pairs])
 

@@ -51,14 +51,22 @@ class ImageWriter:
         noise: see `Model.sample`.
         batch: images rendered at once.
         keep_values: whether to collect the latents.
+        transform: of the canvas, see `Model.synthesis`.
     """
 
     def __init__(
-        self, model: Model, folder: Path, noise: Noise, batch: int, *, keep_values: bool
+        self,
+        model: Model,
+        folder: Path,
+        noise: Noise,
+        batch: int,
+        *,
+        keep_values: bool,
+        transform: Tensor | None = None,
     ) -> None:
         self.model, self.folder, self.batch = model, folder, batch
         self.noise: Noise = noise
-        self.keep_values = keep_values
+        self.keep_values, self.transform = keep_values, transform
         self.pixels, self.dtype, self.suffix = _kind_of_files(model)
         self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
@@ -131,9 +139,47 @@ class ImageWriter:
         write_animation(file, frames, kind, fps=fps, loop=loop)
         self.descriptions[file.name] = ", ".join(keys.descriptions)
 
+    def write_motions(
+        self,
+        batches: Iterable[LatentBatch],
+        transforms: Tensor,
+        kind: Format,
+        *,
+        fps: float,
+        loop: bool,
+    ) -> None:
+        """Write a video of each image, whose canvas moves.
+
+        Args:
+            batches: the latents.
+            transforms: of each frame, [F, 3, 3].
+            kind: format of the files.
+            fps: frames per second.
+            loop: whether the videos repeat.
+        """
+        for latents in batches:
+            if self.keep_values:
+                self.values.append(latents.values)
+            for part in latent_sources.split(latents, 1):
+                frames = (
+                    image
+                    for moved in transforms.split(self.batch)
+                    for image in self._move(part, moved)
+                )
+                file = self.folder / f"{part.names[0]}.{kind}"
+                write_animation(file, frames, kind, fps=fps, loop=loop)
+                self.descriptions[file.name] = part.descriptions[0]
+
+    def _move(self, latents: LatentBatch, transforms: Tensor) -> list[Image.Image]:
+        """Render one image under each of the transforms."""
+        count = len(transforms)
+        values, seeds = latents.values.expand(count, -1, -1), latents.seeds * count
+        images = self.model.synthesize(values, self.noise, seeds, transforms)
+        return [to_image(pixels) for pixels in to_uint8(images).cpu().numpy()]
+
     def _save(self, latents: LatentBatch) -> list[Image.Image]:
         """Render latents, write a file for each image, and return the images."""
-        floats = self.model.synthesize(latents.values, self.noise, latents.seeds).cpu()
+        floats = self._synthesize(latents).cpu()
         for name, text, x in zip(latents.names, latents.descriptions, floats, strict=True):
             file = f"{name}{self.suffix}"
             image_io.write(self.folder / file, x, self.dtype, self.pixels.value_range)
@@ -147,5 +193,8 @@ class ImageWriter:
         return [image for part in batches for image in self._render(part)]
 
     def _render(self, latents: LatentBatch) -> list[Image.Image]:
-        images = self.model.synthesize(latents.values, self.noise, latents.seeds)
+        images = self._synthesize(latents)
         return [to_image(pixels) for pixels in to_uint8(images).cpu().numpy()]
+
+    def _synthesize(self, latents: LatentBatch) -> Tensor:
+        return self.model.synthesize(latents.values, self.noise, latents.seeds, self.transform)

@@ -7,9 +7,11 @@ from typing import Any, Literal
 FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "inception_score")
 PAIRED = ("lpips", "l1", "psnr", "ssim")
 LATENT = ("path_length",)
-METRICS = (*FEATURES, *PAIRED, *LATENT)
+EQUIVARIANCE = ("eqt", "eqr")
+METRICS = (*FEATURES, *PAIRED, *LATENT, *EQUIVARIANCE)
 HIGHER_IS_BETTER = (
     "precision", "recall", "density", "coverage", "inception_score", "psnr", "ssim",
+    *EQUIVARIANCE,
 )  # fmt: skip
 QUANTISE = "round and clamp to 8 bits"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gantrain.metrics.protocol import FEATURES, LATENT, PAIRED
+from gantrain.metrics.protocol import EQUIVARIANCE, FEATURES, LATENT, PAIRED
 
 MIN_IMAGES = 6  # metrics of fewer images are meaningless
 LEAST_SIDES = {"lpips": 16, "ssim": 11}  # VGG halves the sides four times; the window of SSIM
@@ -23,6 +23,7 @@ class Subject:
         side: the shorter side of the images; None: it differs between images.
         real: how many real images there are to compare with.
         hint: what to do if these are too few, as a sentence after a space.
+        moves_canvas: whether the generator's canvas can be moved and turned, as StyleGAN3's.
     """
 
     algorithm: str
@@ -33,6 +34,7 @@ class Subject:
     side: int | None
     real: int
     hint: str = ""
+    moves_canvas: bool = False
 
 
 def problems(
@@ -73,6 +75,11 @@ def _of_metric(name: str, subject: Subject) -> Iterator[str]:
         )
     if name in LATENT and not subject.has_w:
         yield f"{name} needs StyleGAN's w, which {subject.algorithm} does not have: leave it out."
+    if name in EQUIVARIANCE and not subject.moves_canvas:
+        yield (
+            f"{name} compares moved images with those of a moved canvas, and {subject.algorithm} "
+            "has none that could be moved, unlike StyleGAN3: leave it out."
+        )
     unusual = [count for count in subject.channels if count not in (1, 3)]
     if name in RGB_METRICS and unusual:
         yield (

@@ -7,7 +7,7 @@ coefficients: Python numbers, so they lie on no device and in no dtype.
 Three ways compute the same. A CPU uses strided depthwise convolutions. CUDA has a kernel of its own
 (`fir_kernel`), since cuDNN is slow at transposed depthwise convolutions. What is compiled or traced
 consists of plain operations (`fir_plain`), which a compiler fuses with their neighbours; they serve
-other devices as well.
+other devices as well. A filter may also be a single operation there, if the caller has too many.
 """
 
 import math
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from gantrain.ops import fir_plain
+from gantrain.ops.constants import made_once
 from gantrain.ops.fir_plan import Axis, Plan, Rows, reverse
 from gantrain.ops.functions import QuickFunction
 from gantrain.ops.tracing import is_traced
@@ -52,6 +53,7 @@ def upfirdn2d(
     padding: int | tuple[int, int, int, int] = 0,
     flip: bool = False,
     gain: float = 1.0,
+    opaque: bool = False,
 ) -> Tensor:
     """Upsample, filter and downsample images.
 
@@ -67,6 +69,8 @@ def upfirdn2d(
         padding: zeros on the (left, right, top, bottom) after the upsampling; negative: crops.
         flip: whether to correlate instead of convolve.
         gain: factor of the result, for both axes together.
+        opaque: whether it is one operation in a recording, which a compiler calls and does not
+            look into: where many long filters would keep it busy for an hour.
 
     Returns:
         [N, C, H', W'] with H' = (H * up + top + bottom - kh) // down + 1 and W' likewise.
@@ -84,12 +88,12 @@ def upfirdn2d(
         if len(line) >= _SEPARABLE_FROM:
             along_x = Axis(len(line), up_x, down_x, left, right)
             along_y = Axis(len(line), up_y, down_y, top, bottom)
-            x = _resample(x, Plan(_scale((line,), gain), along_x, _IDENTITY))
-            return _resample(x, Plan(tuple((tap,) for tap in line), _IDENTITY, along_y))
+            x = _resample(x, Plan(_scale((line,), gain), along_x, _IDENTITY, opaque))
+            return _resample(x, Plan(tuple((tap,) for tap in line), _IDENTITY, along_y, opaque))
         kernel = tuple(tuple(a * b for b in line) for a in line)
     axis_x = Axis(len(kernel[0]), up_x, down_x, left, right)
     axis_y = Axis(len(kernel), up_y, down_y, top, bottom)
-    return _resample(x, Plan(_scale(kernel, gain), axis_x, axis_y))
+    return _resample(x, Plan(_scale(kernel, gain), axis_x, axis_y, opaque))
 
 
 def upsample2d(x: Tensor, taps: Taps) -> Tensor:
@@ -197,14 +201,52 @@ class _ResampleForward(QuickFunction, _Resample):
 
 def _compute(x: Tensor, plan: Plan) -> Tensor:
     if is_traced():
+        if plan.opaque:
+            return _resample_opaque(x, sum(plan.kernel, ()), [*plan.x, *plan.y])
         return fir_plain.resample(x, plan)
+    return _compute_now(x, plan)
+
+
+def _compute_now(x: Tensor, plan: Plan) -> Tensor:
     if x.device.type == "cpu":
         return _convolve(x, plan)
     if x.is_cuda and _fits_kernel(x, plan) and _kernel_runs(x.device):
         from gantrain.ops import fir_kernel
 
         return fir_kernel.resample(x, plan)
-    return fir_plain.resample(x, plan)
+    # Sums of hundreds of slices would each be a pass over the image.
+    is_large = plan.x.taps * plan.y.taps > _KERNEL_TAPS
+    return _convolve(x, plan) if is_large else fir_plain.resample(x, plan)
+
+
+@torch.library.custom_op("gantrain::resample", mutates_args=())
+def _resample_opaque(x: Tensor, kernel: Sequence[float], axes: Sequence[int]) -> Tensor:
+    """Resample as outside of a recording.
+
+    Args:
+        x: [N, C, H, W].
+        kernel: the rows of `Plan.kernel`, one after another.
+        axes: the entries of `Plan.x` and `Plan.y`.
+    """
+    y = _compute_now(x, _plan_of(kernel, axes))
+    return y.contiguous(memory_format=_layout(x))
+
+
+@_resample_opaque.register_fake
+def _(x: Tensor, kernel: Sequence[float], axes: Sequence[int]) -> Tensor:
+    size = _plan_of(kernel, axes).out_size(x.shape[2], x.shape[3])
+    return x.new_empty(*x.shape[:2], *size).contiguous(memory_format=_layout(x))
+
+
+def _plan_of(kernel: Sequence[float], axes: Sequence[int]) -> Plan:
+    x, y = Axis(*axes[:5]), Axis(*axes[5:])
+    rows = tuple(tuple(kernel[i * x.taps : (i + 1) * x.taps]) for i in range(y.taps))
+    return Plan(rows, x, y)
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _fits_kernel(x: Tensor, plan: Plan) -> bool:
@@ -238,8 +280,19 @@ _SMALLEST = Plan(((1.0,),), _IDENTITY, _IDENTITY)
 def _convolve(x: Tensor, plan: Plan) -> Tensor:
     # conv2d correlates and conv_transpose2d convolves, hence the opposite orders of the kernel.
     if plan.x.up == plan.y.up == 1:
-        return _filter_and_drop(x, x.new_tensor(plan.kernel), plan)
-    return _insert_and_filter(x, x.new_tensor(reverse(plan.kernel)), plan)
+        return _filter_and_drop(x, _kernel_like(x, plan.kernel), plan)
+    return _insert_and_filter(x, _kernel_like(x, reverse(plan.kernel)), plan)
+
+
+def _kernel_like(x: Tensor, kernel: Rows) -> Tensor:
+    # A copy to the device at every call would make the host wait.
+    is_elsewhere = type(x) is Tensor and x.device.type != "cpu"
+    return _on_device(kernel, x.dtype, x.device) if is_elsewhere else x.new_tensor(kernel)
+
+
+@made_once
+def _on_device(kernel: Rows, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(kernel, dtype=dtype, device=device)
 
 
 def _filter_and_drop(x: Tensor, kernel: Tensor, plan: Plan) -> Tensor:

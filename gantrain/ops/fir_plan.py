@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     kernel: Rows
     x: Axis
     y: Axis
+    opaque: bool = False  # a single operation in a recording
 
     def out_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) of the output."""
@@ -53,7 +54,7 @@ class Plan(NamedTuple):
     def adjoint(self, size: tuple[int, int], out: tuple[int, int]) -> "Plan":
         """Return the transposed linear map, from `out` = (H', W') to `size` = (H, W)."""
         x, y = self.x.adjoint(size[1], out[1]), self.y.adjoint(size[0], out[0])
-        return Plan(reverse(self.kernel), x, y)
+        return Plan(reverse(self.kernel), x, y, self.opaque)
 
 
 def reverse(kernel: Rows) -> Rows:

@@ -26,6 +26,7 @@ from gantrain.inference.evaluation import (
     evaluate_translation,
 )
 from gantrain.inference.features import FeatureCache
+from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.metrics import requirements, weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
@@ -61,14 +62,26 @@ def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
     generators = networks_of(gan.G, "G")
     translates = set(generators) == {"ab", "ba"}
     has_w = hasattr(generators.get("G"), "mapping")
-    subject = subject_of(type(gan).__name__, data, translates=translates, has_w=has_w)
+    subject = subject_of(
+        type(gan).__name__,
+        data,
+        translates=translates,
+        has_w=has_w,
+        moving=moves_canvas(generators.get("G")),
+    )
     found = requirements.problems(section.metrics, subject, section.num_images, "evaluation.")
     if sentences := list(found):
         raise ConfigError(*sentences)
 
 
 def subject_of(
-    algorithm: str, data: Dataset, *, translates: bool, has_w: bool, split: str = "train"
+    algorithm: str,
+    data: Dataset,
+    *,
+    translates: bool,
+    has_w: bool,
+    moving: bool,
+    split: str = "train",
 ) -> Subject:
     """Return what metrics need to know about a GAN and its data.
 
@@ -77,6 +90,7 @@ def subject_of(
         data: the prepared data set.
         translates: whether the GAN translates images.
         has_w: whether the generator has StyleGAN's w.
+        moving: whether its canvas can be moved.
         split: the images that are compared with generated ones.
     """
     if translates:
@@ -91,6 +105,7 @@ def subject_of(
         translates=translates,
         pairs=data.has_pairs,
         has_w=has_w,
+        moves_canvas=moving,
         channels=tuple(data.channels.values()),
         side=side,
         real=real,

@@ -96,6 +96,25 @@ def test_pictures_from_noise_with_labels(home: Path) -> None:
     assert other["protocol"]["truncation_psi"] == 0.5
 
 
+def test_equivariance_of_a_stylegan3(home: Path) -> None:
+    model = ["model=stylegan3", "data=folder", "data.root=pictures", "data.resolution=16"]
+    small = [text for text in STYLEGAN if text != "model=stylegan"]
+    watched = ["evaluation.every_kimg=0.004", "evaluation.metrics=[eqt]", "evaluation.num_images=6"]
+    gantrain(home, "name=stylegan3", *model, *small, *watched, "train.kimg=0.008")
+    during = [row for row in recorded(home / "runs/stylegan3/evaluations.jsonl")]
+    assert [row["name"] for row in during] == ["eqt6", "eqt6"]
+    assert (home / "runs/stylegan3/snapshots/best.pt").exists()
+    options = ["metrics=[eqt,eqr]", "num_images=10"]
+    evaluate(home, "stylegan3", *options, "output=one.jsonl")
+    evaluate(home, "stylegan3", *options, "output=three.jsonl", "batch=3")
+    one, three = recorded(home / "one.jsonl"), recorded(home / "three.jsonl")
+    assert [row["metric"] for row in one] == ["eqt", "eqr"]
+    assert one[0]["value"] > one[1]["value"] > 5
+    for ours, theirs in zip(one, three, strict=True):
+        assert ours["value"] == pytest.approx(theirs["value"], abs=1e-2)
+        assert ours["protocol"] == theirs["protocol"] and ours["protocol"]["quantise"] == "none"
+
+
 def test_kept_features_know_when_a_picture_has_changed(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "pictures", tmp_path / "pictures")
     options = ["metrics=[fid]", f"data_root={tmp_path}/pictures"]
@@ -132,6 +151,7 @@ def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -
         ("stylegan", ["metrics=[l1]"], "StyleGAN generates images from noise"),
         ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
         ("cyclegan", ["metrics=[fdi]"], "is not a metric. Did you mean fid?"),
+        ("stylegan", ["metrics=[eqt]"], "eqt compares moved images with those of a moved canvas"),
         ("stylegan", ["split=test"], "only 0 real images"),
         ("cyclegan", ["split=train"], "translations are evaluated on test images"),
         ("stylegan", ["num_images=3"], "num_images=3 is too small"),

@@ -358,3 +358,56 @@ def test_grey_with_alpha(tmp_path: Path) -> None:
         assert Image.open(folder / name).mode == "LA"
     video = make(run, "seeds=0-1", "interpolation.frames=2", "interpolation.format=gif")
     assert "video.gif" in names(video)
+
+
+@pytest.fixture
+def movable(tmp_path: Path) -> Path:
+    return generators.stylegan3(tmp_path / "three")
+
+
+def test_a_stylegan3_moves_and_turns(movable: Path) -> None:
+    still = pixels(make(movable, "seeds=1", "save_w=true") / "seed0001.png").astype(int)
+    moved = make(movable, "seeds=1", "transform.translate=[0.25,-0.125]")
+    moved_pixels = pixels(moved / "seed0001.png").astype(int)
+    assert np.abs(moved_pixels[:-4, 8:] - still[4:, :-8]).mean() < 0.05 * still.std()
+    turned = make(movable, "seeds=1", "transform.rotate=360")
+    assert np.abs(pixels(turned / "seed0001.png") - still).max() <= 1
+    anchored = make(movable, "seeds=1", "transform.anchor=true", "save_w=true")
+    assert np.abs(pixels(anchored / "seed0001.png") - still).max() > 20
+    ws = np.load(anchored / "w.npz")["w"]
+    w_avg = gantrain.load(movable).style.mapping.w_avg
+    assert np.allclose(ws[0, 0], w_avg) and not np.allclose(ws[0, 1], w_avg)
+
+
+def test_a_video_of_each_motion(movable: Path) -> None:
+    folder = make(movable, "seeds=0-1", "transform.rotate=360", "transform.frames=5", "batch=2")
+    assert folder.name.startswith("video-")
+    assert names(folder) == ["generate.json", "seed0000.webp", "seed0001.webp"]
+    with Image.open(folder / "seed0001.webp") as video:
+        assert (video.n_frames, video.size) == (5, (32, 32))
+        video.seek(4)  # a whole turn: lossless at this size
+        last = np.asarray(video.convert("RGB")).astype(int)
+    still = pixels(make(movable, "seeds=1") / "seed0001.png")
+    assert np.abs(last - still).max() <= 1
+
+
+def test_style_mixing_and_interpolation_of_a_moved_canvas(movable: Path) -> None:
+    table = ("style_mixing.rows=0-1", "style_mixing.columns=5", "transform.rotate=45")
+    assert "seed0000-seed0005.png" in names(make(movable, *table))
+    video = ("seeds=0-1", "interpolation.frames=2", "transform.anchor=true")
+    assert "video.webp" in names(make(movable, *video))
+
+
+def test_what_cannot_be_moved(style: Path, movable: Path) -> None:
+    text = refused(style, "transform.rotate=9", "transform.translate=[0.1,0]")
+    assert "transform.translate, transform.rotate: only a generator such as StyleGAN3's" in text
+    assert "noise=random: StyleGAN3 has no noise" in refused(movable, "noise=random")
+    for wrong, told in (
+        (["transform.frames=9"], "there is none: add transform.rotate=360"),
+        (["transform.translate=[1,2,3]"], "must be [x,y]"),
+        (
+            ["transform.frames=9", "transform.rotate=9", "seeds=0-1", "interpolation.frames=3"],
+            "transform.frames and interpolation exclude each other",
+        ),
+    ):
+        assert told in refused(movable, *wrong)

@@ -7,6 +7,7 @@ from gantrain.engine import forecast
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, ImageSpec, Phase
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from tests.engine.test_trainer import differences, small_cyclegan
 
 
@@ -15,10 +16,15 @@ def small_stylegan() -> StyleGAN:
     return StyleGAN(ImageSpec({"image": 3}, (16, 16), batch=2), augment_p=0.5, **small)  # type: ignore[arg-type]
 
 
+def small_stylegan3() -> StyleGAN3:
+    small = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 4}
+    return StyleGAN3(ImageSpec({"image": 3}, (16, 16), batch=2), config="r", **small)  # type: ignore[arg-type]
+
+
 CPU = Precision(torch.device("cpu"), "fp32")
 
 
-@pytest.mark.parametrize("make", [small_cyclegan, small_stylegan])
+@pytest.mark.parametrize("make", [small_cyclegan, small_stylegan, small_stylegan3])
 def test_a_forecast_changes_nothing(make: Callable[[], GAN]) -> None:
     gan = make()
     names = ["a", "b"] if gan.takes == "unpaired" else ["image"]

@@ -53,6 +53,12 @@ def test_steps_and_constant() -> None:
     assert LearningRate("constant", 1000).factor(999) == 1
 
 
+def test_d_may_learn_at_another_rate() -> None:
+    rate = LearningRate("linear", 1000, decay=1.0, d_factor=0.8)
+    assert rate.factor_of("G", 500) == rate.factor(500) == 0.5
+    assert rate.factor_of("D", 500) == pytest.approx(0.4)
+
+
 def test_no_decay() -> None:
     rate = LearningRate("linear", 1000, decay=0.0)
     assert rate.factor(999) == 1

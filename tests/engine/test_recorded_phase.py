@@ -26,9 +26,11 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.losses import squared_gradient
 from gantrain.networks.stylegan2.layers import FullyConnected
 from gantrain.networks.stylegan2.mapping import MappingNetwork
+from gantrain.networks.stylegan3.generator import Config
 
 STEPS = 5
 
@@ -60,7 +62,8 @@ def r3gan(label_dim: int = 0, **settings: object) -> R3GAN:
 
 def batches(gan: GAN, size: int = 4, label_dim: int = 0) -> list[Batch]:
     draw = torch.Generator().manual_seed(7)
-    streams = {"a": (16, 16), "b": (16, 16)} if gan.takes == "unpaired" else {"image": (8, 8)}
+    side = (16, 16) if isinstance(gan, StyleGAN3) else (8, 8)
+    streams = {"a": (16, 16), "b": (16, 16)} if gan.takes == "unpaired" else {"image": side}
     if gan.real_batches == 2:
         streams["1/image"] = (8, 8)
 
@@ -167,6 +170,18 @@ def test_latent_cycle_and_critic() -> None:
     gan = stylegan(loss="wgan_gp", augment="none", lambda_latent=1.0, adversarial_kimg=0.008)
     recorded = assert_same(gan, batches(gan))
     assert recorded.count == 4  # G before and after the start of the cycle, G_pl, D
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("config", ["t", "r"])
+def test_all_phases_of_stylegan3(config: Config) -> None:
+    """The running means move inside the recording; the blur fades out after 8 images."""
+    gan = StyleGAN3(
+        ImageSpec({"image": 3}, (16, 16), batch=4), config=config, z_dim=4, w_dim=4,
+        channel_base=32, channel_max=2, r1_interval=2, blur_kimg=0.008, augment_p=0.6,
+    )  # fmt: skip
+    recorded = assert_same(gan, batches(gan)[:4])
+    assert recorded.count == (3 if config == "t" else 6)  # with the blur and without
 
 
 def test_nothing_is_recorded_or_compiled_after_the_first_step() -> None:

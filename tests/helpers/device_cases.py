@@ -19,6 +19,7 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 
 SIDE, BATCH, LABELS = 16, 4, 3
 
@@ -40,6 +41,13 @@ def _stylegan(labels: int = 0, **options: Any) -> GAN:
     augment: dict[str, Any] = {"augment": "fixed", "augment_p": 1.0}
     images = ImageSpec({"image": 3}, (SIDE, SIDE), labels, BATCH)
     return StyleGAN(images, **small | augment | options)
+
+
+def _stylegan3(labels: int = 0, **options: Any) -> GAN:
+    small: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 4}
+    augment: dict[str, Any] = {"augment": "fixed", "augment_p": 1.0}
+    images = ImageSpec({"image": 3}, (SIDE, SIDE), labels, BATCH)
+    return StyleGAN3(images, **small | augment | options)
 
 
 def _r3gan(labels: int = 0, **options: Any) -> GAN:
@@ -64,6 +72,8 @@ CASES: dict[str, Callable[[], GAN]] = {
     "r3gan": _r3gan,
     "r3gan labels": lambda: _r3gan(LABELS, penalty_interval=4),
     "stylegan cycle": lambda: _stylegan(lambda_latent=1.0, lambda_image=1.0),
+    "stylegan3": _stylegan3,
+    "stylegan3 blur labels": lambda: _stylegan3(LABELS, config="r"),
 }
 
 

@@ -12,6 +12,7 @@ from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.networks.stylegan3.generator import Config, StyleGAN3Generator
 from gantrain.snapshot import save_snapshot
 
 ANIMALS = {"dim": 3, "kind": "class", "names": ["cat", "dog", "fox"]}
@@ -43,6 +44,21 @@ def stylegan(
         width = {"channel_base": 256, "channel_max": 16}
         networks["E"] = StyleGAN2Encoder([16, 16], channels, num_ws=6, w_dim=16, **width)
     return write(run, "gantrain.gans.stylegan.StyleGAN", networks, labels=labels)
+
+
+def stylegan3(run: Path, labels: dict[str, Any] | None = None, config: Config = "t") -> Path:
+    """32 x 32 pixels; magnitudes as after training, a mean w, contrast, and a pose that w gives."""
+    torch.manual_seed(0)
+    dim = labels["dim"] if labels else 0
+    sizes = {"z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 12}
+    generator = StyleGAN3Generator([32, 32], 3, dim, config=config, magnitude_beta=0.0, **sizes)
+    ws = generator.mapping(torch.randn(64, 16), torch.rand(64, dim), update_w_avg=True)
+    generator.mapping.w_avg.mul_(50)
+    generator.synthesis(ws, update_magnitudes=True)
+    generator.synthesis.input.affine.weight.data.normal_().mul_(0.1)
+    generator.synthesis.get_parameter("L14_32_3.weight").data.mul_(4)
+    networks: dict[str, nn.Module] = {"G": generator}
+    return write(run, "gantrain.gans.stylegan3.StyleGAN3", networks, labels=labels)
 
 
 def dcgan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:

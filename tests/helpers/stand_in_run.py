@@ -38,9 +38,10 @@ from tests.inference.test_probes import pairs, singles
 CPU = torch.device("cpu")
 BATCH = device_cases.BATCH
 STEPS = (0, 3, 4, 7)  # 0: all phases; 4: the path length; 3 and 7: a window of ADA ends
-TRAINED = ("cyclegan", "dcgan", "stylegan ada")
+TRAINED = ("cyclegan", "dcgan", "stylegan ada", "stylegan3")
 IN_PARTS = ("cyclegan batch norm", "stylegan ada")  # several microbatches
 IN_BF16 = ("cyclegan", "dcgan", "r3gan", "stylegan labels", "stylegan orig")
+IN_BF16 += ("stylegan3 blur labels",)
 Crossings = list[list[tuple[str, str, str]]]  # by step
 
 

@@ -17,6 +17,7 @@ from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.inference.probes import HealthProbe, can_be_probed
 from gantrain.ops.value_range import to_float
 from tests.engine.test_trainer import trainer
@@ -59,7 +60,10 @@ def single(kind: str, label_dim: int = 0) -> GAN:
         return DCGAN(images, g_width=8, d_width=4)
     if kind == "r3gan":
         return R3GAN(images, z_dim=8, channel_base=64, channel_max=8, augment_p=0.5)
-    return StyleGAN(images, augment="fixed", augment_p=0.5, **STYLEGAN)
+    augment: dict[str, Any] = {"augment": "fixed", "augment_p": 0.5}
+    if kind == "stylegan3":
+        return StyleGAN3(images, config="r", **augment, **STYLEGAN)
+    return StyleGAN(images, **augment, **STYLEGAN)
 
 
 def single_batches(nimg: int, label_dim: int = 0) -> Iterator[dict[str, Tensor]]:
@@ -73,7 +77,10 @@ def single_batches(nimg: int, label_dim: int = 0) -> Iterator[dict[str, Tensor]]
         nimg += 2
 
 
-@pytest.mark.parametrize("kind", ["cyclegan", "dcgan", "r3gan", "stylegan", "stylegan with labels"])
+KINDS = ("cyclegan", "dcgan", "r3gan", "stylegan", "stylegan with labels", "stylegan3")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_training_does_not_notice(kind: str, tmp_path: Path) -> None:
     labels = 3 * kind.endswith("labels")
     states, seen = [], {}

@@ -17,6 +17,7 @@ from gantrain.networks.layers import Norm
 from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.networks.stylegan3.generator import Config, StyleGAN3Generator
 from gantrain.networks.unet import UnetGenerator
 
 
@@ -108,6 +109,20 @@ def test_stylegan_with_its_truncation_and_constant_noise(labels: int, architectu
     for other in ({"truncation_psi": 1.0}, {"noise_mode": "none"}):
         y = network(*given.values(), **{**options, **other}).clamp(-1, 1)
         assert (found - y).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("config", ["t", pytest.param("r", marks=pytest.mark.ci)])
+def test_stylegan3(config: Config) -> None:
+    sizes = {"z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8, "num_layers": 5}
+    torch.manual_seed(0)
+    network = StyleGAN3Generator([16, 16], config=config, **sizes).eval().requires_grad_(False)
+    network.mapping.w_avg.normal_()
+    content, difference = onnx_bytes(network, {}, psi=0.5)
+    assert difference < 2e-5
+    z = torch.randn(7, 8)
+    y = network(z, truncation_psi=0.5).clamp(-1, 1)
+    assert y.std() > 0.02
+    assert (run(content, z=z) - y).abs().max() < TOLERANCE
 
 
 class Constant(nn.Module):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gantrain.metrics.protocol import METRICS
+from gantrain.metrics.protocol import EQUIVARIANCE, LATENT, METRICS, PAIRED
 from gantrain.metrics.requirements import Subject, problems
 
 CYCLEGAN = Subject("CycleGAN", True, True, False, (3, 3), 64, 50)
@@ -12,9 +12,10 @@ STYLEGAN = Subject("StyleGAN", False, False, True, (3,), 64, 50)
 
 
 def test_what_can_be_measured() -> None:
-    latent = [m for m in METRICS if m not in ("l1", "psnr", "ssim", "lpips")]
-    assert not list(problems(latent, STYLEGAN, 6))
-    assert not list(problems([m for m in METRICS if m != "path_length"], CYCLEGAN, None))
+    latent = [m for m in METRICS if m not in PAIRED]
+    assert not list(problems(latent, replace(STYLEGAN, moves_canvas=True), 6))
+    translated = [m for m in METRICS if m not in (*LATENT, *EQUIVARIANCE)]
+    assert not list(problems(translated, CYCLEGAN, None))
     assert not list(problems(["l1", "psnr", "ssim"], replace(CYCLEGAN, channels=(4, 4)), None))
 
 
@@ -25,6 +26,8 @@ def test_what_can_be_measured() -> None:
         (["kid"], replace(CYCLEGAN, channels=(3, 2)), None, "these have 2 channels"),
         (["path_length"], replace(STYLEGAN, channels=(4,)), None, "path_length needs grey or RGB"),
         (["path_length"], replace(STYLEGAN, has_w=False), None, "needs StyleGAN's w"),
+        (["eqt"], STYLEGAN, None, "StyleGAN has none that could be moved, unlike StyleGAN3"),
+        (["eqr"], CYCLEGAN, None, "eqr compares moved images with those of a moved canvas"),
         (["lpips"], replace(CYCLEGAN, side=12), None, "lpips needs images of at least 16 pixels"),
         (["ssim"], replace(CYCLEGAN, side=8), None, "ssim needs images of at least 11 pixels"),
         (["l1"], replace(CYCLEGAN, pairs=False), None, "data.test_pairs=true"),

@@ -254,3 +254,29 @@ def test_without_a_working_kernel_there_is_a_warning(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("gantrain.ops.fir_kernel", broken, raising=False)
     with pytest.warns(UserWarning, match="without their Triton kernel"):
         assert not fir._kernel_runs.__wrapped__(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("taps", [[1, 2, 4, 4, 3, 2, 1, 1, 1, 1, 1, 1], [[1, 2], [3, 5]]])
+@pytest.mark.parametrize("last", [False, True])
+def test_an_opaque_filter_is_one_operation_in_a_recording(taps: fir.Taps, last: bool) -> None:
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    v = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+
+    def compute(x: Tensor, opaque: bool) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_()
+        y = fir.upfirdn2d(x, taps, up=2, down=3, padding=(12, 3, 4, 11), gain=2.0, opaque=opaque)
+        (gradient,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
+        return y.detach(), torch.autograd.grad((gradient * v).sum(), x)[0]
+
+    def function(x: Tensor) -> tuple[Tensor, Tensor]:
+        return compute(x, opaque=True)
+
+    graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(x)
+    opaque = [n for n in graph.graph.nodes if n.target is torch.ops.gantrain.resample.default]
+    passes = 1 if isinstance(taps[0], list) else 2
+    assert len(opaque) >= 3 * passes  # there, back, and those of the second derivative
+    compiled = torch.compile(graph, backend="aot_eager")
+    for ours in (graph(x), compiled(x)):
+        for a, b in zip(ours, compute(x, opaque=False), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

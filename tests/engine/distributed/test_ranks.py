@@ -36,6 +36,13 @@ STYLEGAN = [
     "tracking.grid_every_kimg=0", "tracking.every_kimg=0.02", "runtime=cpu", "train.batch=4",
     "train.kimg=0.04",
 ]  # fmt: skip
+# 10 pixels of blur, the default, would leave no difference between real images and fakes but the
+# rounding, and Adam would make steps of it.
+STYLEGAN3 = [
+    *[text for text in STYLEGAN if "pl_interval" not in text and "model=" not in text],
+    "model=stylegan3", "model.config=r", "model.channel_max=4", "model.blur_sigma=1",
+    "model.blur_kimg=0.03",
+]  # fmt: skip
 R3GAN = [
     *STYLEGAN[1:6], "model=r3gan", "model.z_dim=8", "model.channel_base=64",
     "model.channel_max=8", "model.augment_p=0.5", *STYLEGAN[-6:],
@@ -109,6 +116,7 @@ def gantrain_and(folder: Path, *overrides: str) -> Path:
     "command",
     [
         pytest.param(STYLEGAN, id="stylegan"),
+        pytest.param(STYLEGAN3, id="stylegan3"),
         pytest.param(R3GAN, id="r3gan"),
         pytest.param(DCGAN, id="dcgan", marks=pytest.mark.ci),
     ],
@@ -121,8 +129,9 @@ def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> Non
     assert two["index"] == 10
     assert largest_difference(two["gan"], one["gan"]) < 1e-6
     if command is STYLEGAN:
-        assert two["gan"]["ada._extra_state"]["p"] == one["gan"]["ada._extra_state"]["p"] > 0
         assert float(two["gan"]["pl_mean"]) > 0
+    if command is not DCGAN:
+        assert two["gan"]["ada._extra_state"]["p"] == one["gan"]["ada._extra_state"]["p"] > 0
         assert largest_difference(two["ema"], one["ema"]) < 1e-6
 
 

@@ -1,0 +1,46 @@
+"""What generators of latents must be able to do."""
+
+import inspect
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class LatentGenerator(Protocol):
+    """A network from latents z [N, z_dim] and labels c [N, label_dim] to images.
+
+    A network with z_dim > 0 is one. Without `label_dim` it has no labels; `channels` and
+    `resolution` (h, w) are needed for reconstructions only.
+    """
+
+    z_dim: int
+
+    def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Generate images [N, channels, H, W], about [-1, 1]."""
+        ...
+
+
+class StyleGenerator(LatentGenerator, Protocol):
+    """A generator with w: z -> mapping -> ws [N, num_ws, w_dim] -> synthesis -> images.
+
+    `synthesis(ws, noise_mode=...)`; of a generator whose canvas can be moved, also with
+    `transform`, [3, 3] or [N, 3, 3].
+    """
+
+    channels: int
+    resolution: tuple[int, int]  # (h, w)
+    num_ws: int
+    w_dim: int
+    mapping: nn.Module
+    synthesis: nn.Module
+
+
+def moves_canvas(generator: object) -> bool:
+    """Return whether the synthesis network takes a transform of its canvas, as StyleGAN3's does."""
+    synthesis = getattr(generator, "synthesis", None)
+    return synthesis is not None and "transform" in inspect.signature(synthesis.forward).parameters
+
+
+def has_noise(generator: nn.Module) -> bool:
+    """Return whether the generator has per-pixel noise, as StyleGAN2's does."""
+    return any(name.endswith("noise_const") for name, _ in generator.named_buffers())
