@@ -245,7 +245,11 @@ def _hydra_main(arguments: Arguments, task: CommandTask) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra raise instead of printing and exiting
     sys.argv = [sys.argv[0], *arguments.flags, *arguments.overrides]
     import hydra
+    from hydra._internal import hydra as internal
 
+    from gantrain.config import compose
+
+    internal.ConfigLoaderImpl = compose.Loader  # lists may replace mappings, as in a single run
     decorate = hydra.main(
         version_base="1.3", config_path=str(paths.config_dir()), config_name=arguments.command
     )

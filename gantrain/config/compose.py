@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -19,7 +20,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.config import load, paths
 from gantrain.errors import ConfigError
@@ -46,11 +48,14 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Compose as Hydra does, and remember what there was if an override of a key fails."""
         self.unfinished = self._composed = None
-        self._overrides = OverridesParser.create(config_loader=self).parse_overrides(overrides)
+        parsed = OverridesParser.create(config_loader=self).parse_overrides(overrides)
+        self._overrides = without_replaced(parsed)
+        lines = [str(override.input_line) for override in self._overrides]
         try:
-            return super().load_configuration(
-                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-            )
+            with _lists_have_numbers():
+                return super().load_configuration(
+                    config_name, lines, run_mode, from_shell, validate_sweep_overrides
+                )
         except ConfigCompositionException:
             if self._composed is not None:
                 self.unfinished = list(overrides), self._composed
@@ -71,13 +76,23 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         paths = [str(default.config_path).strip("/") for default in defaults if default.config_path]
         self.chosen = dict(path.rsplit("/", 1) for path in paths if "/" in path)
-        self._composed = super()._compose_config_from_defaults_list(defaults, repo)
+        self._composed = OmegaConf.create()
+        with flag_override(self._composed, "no_deepcopy_set_nodes", True):
+            for default in defaults:  # one at a time, where Hydra merges all of them at once
+                own = super()._compose_config_from_defaults_list([default], repo)
+                _make_room_for_keys(self._composed, own)
+                try:
+                    self._composed.merge_with(own)
+                except OmegaConfBaseException as error:
+                    raise ConfigCompositionException(
+                        f"In '{default.config_path}': {error}"
+                    ) from error
         make_room(self._composed, self._overrides)
         return self._composed
 
 
 def make_room(cfg: DictConfig, overrides: Sequence[Override]) -> None:
-    """Empty the keys that hold a mapping and get a list, which OmegaConf could not merge.
+    """Empty the keys that hold a mapping and get a list, or the reverse: OmegaConf merges neither.
 
     A schedule may be either: {base, final, kimg, shape} or [[kimg, value], ...].
 
@@ -86,11 +101,61 @@ def make_room(cfg: DictConfig, overrides: Sequence[Override]) -> None:
         overrides: parsed.
     """
     for override in overrides:
-        text = str(override.input_line).partition("=")[2].strip()
-        if text.startswith("[") and not override.is_sweep_override():
-            key = override.key_or_group
-            if OmegaConf.is_dict(OmegaConf.select(cfg, key, throw_on_missing=False)):
-                OmegaConf.update(cfg, key, None, merge=False)
+        key, form = override.key_or_group, _form(override)
+        present = form and OmegaConf.select(cfg, key, throw_on_missing=False)
+        if OmegaConf.is_config(present) and not isinstance(present, form or object):
+            OmegaConf.update(cfg, key, None, merge=False)
+
+
+def _make_room_for_keys(cfg: DictConfig, coming: DictConfig) -> None:
+    for key, node in coming.items_ex(resolve=False):
+        present = cfg._get_node(key)
+        if not (_has_entries(node) and _has_entries(present)):
+            continue
+        if type(node) is not type(present):
+            cfg[key] = None
+        elif isinstance(node, DictConfig) and isinstance(present, DictConfig):
+            _make_room_for_keys(present, node)
+
+
+def _has_entries(node: object) -> bool:
+    """Return whether it is a mapping or a list, and neither null, nor ???, nor "${...}"."""
+    return isinstance(node, (DictConfig, ListConfig)) and isinstance(node._content, (dict, list))
+
+
+def without_replaced(overrides: Sequence[Override]) -> list[Override]:
+    """Leave out the overrides of entries of a key that a later one replaces by a list.
+
+    Such as a saved optimizer.lr.final=1e-5 before optimizer.lr=[[0,1e-4],[9,1e-5]].
+    """
+    return [
+        override
+        for i, override in enumerate(overrides)
+        if not any(
+            _form(later) is ListConfig
+            and override.key_or_group.startswith(f"{later.key_or_group}.")
+            for later in overrides[i + 1 :]
+        )
+    ]
+
+
+def _form(override: Override) -> type[DictConfig] | type[ListConfig] | None:
+    """Return the kind of container that an override sets; None: another value, or a sweep."""
+    text = str(override.input_line).partition("=")[2].lstrip()
+    forms = {"[": ListConfig, "{": DictConfig}
+    return None if override.is_sweep_override() else forms.get(text[:1])
+
+
+@contextmanager
+def _lists_have_numbers() -> Iterator[None]:
+    """Let Hydra report an override such as model.gamma.base=1 of a list, where int() fails."""
+    try:
+        yield
+    except ValueError as error:
+        entry = str(error).rpartition(": ")[2]
+        raise ConfigCompositionException(
+            f"A key ends in {entry}, but belongs to a list here, whose entries are 0, 1, ..."
+        ) from error
 
 
 def config_loader(config_dir: str | None) -> Loader:
@@ -225,6 +290,8 @@ class Variants:
         if refers_to_hydra or any("${hydra:" in text for text in own):
             return task_config(self._source, self._command, [*self._common, *own])
         cfg = copy.deepcopy(base)
+        keys = without_replaced(keys)
         make_room(cfg, keys)
-        self._source._apply_overrides_to_config(keys, cfg)
+        with _lists_have_numbers():
+            self._source._apply_overrides_to_config(keys, cfg)
         return cfg

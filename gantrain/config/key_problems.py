@@ -12,8 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.config import check, compose, data_kind, paths, suggestions, train
+from gantrain.config.annotations import accepts
 from gantrain.config.keys import annotations_of_key
 from gantrain.config.keys import settings as settings_of
+
+SOME_RAMP = {"base": 0.5, "final": 0.5, "kimg": None, "shape": "cosine"}
 
 
 def find_problems(
@@ -106,6 +109,13 @@ def _key_problem(
         return None
     if key in known and "." in key:
         return f"{key} is not in the YAML, so its default applies: write +{key}={value} to set it."
+    schedule, _, entry = key.rpartition(".")
+    kind = known.get(schedule, Any)
+    if entry in SOME_RAMP and kind is not Any and accepts(SOME_RAMP, kind):
+        return (
+            f"{key}: {schedule} is not a ramp here. Make it one: "
+            f"'{schedule}={{base:...,final:...,kimg:null,shape:cosine}}'."
+        )
     return suggestions.unknown_key(key, _plain_value(override), known, situation)
 
 

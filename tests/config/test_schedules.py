@@ -1,10 +1,12 @@
 """Schedules in a composed config: ramps, points, the command line, the budget."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.errors import ConfigCompositionException
 
-from gantrain.config import compose, derived, schedules
+from gantrain.config import compose, derived, hydra_errors, schedules
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_config
 from gantrain.errors import ConfigError
@@ -83,3 +85,43 @@ CLOSED = (
     *(f"{key}.kimg=9" for key in RAMPS if "betas" not in key),
     "optimizer.betas=[0,0.9]",
 )
+
+
+POINTS = [[0, 2], [100, 0.5]]
+
+
+def test_a_file_may_give_points_for_a_ramp_and_a_ramp_for_points(tmp_path: Path) -> None:
+    """Of the user's own experiment over the model's YAML, and the command line over both."""
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "own.yaml"
+    file.write_text(
+        "# @package _global_\ndefaults:\n  - override /model: r3gan\n  - override /data: folder\n"
+        f"model:\n  gamma: {POINTS}\n  augment_p: {{final: 0.1}}\n"
+    )
+    source = compose.config_loader(str(tmp_path))
+
+    def model(*typed: str) -> dict[str, Any]:
+        cfg = compose.task_config(source, "train", ["experiment=own", "data.root=x", *typed])
+        return load_config(cfg, typed_keys=()).model
+
+    assert model()["gamma"] == POINTS
+    assert model()["augment_p"] == {"base": 0.0, "final": 0.1, "kimg": None, "shape": "cosine"}
+    assert model("model.gamma={base:0,final:1,kimg:3,shape:linear}")["gamma"] == RISE
+
+
+def test_a_later_list_replaces_earlier_entries() -> None:
+    """As when a run with a changed ramp is resumed with points."""
+    typed = ["optimizer.lr.final=1e-5", "optimizer.lr=[[0,1e-4],[9,1e-5]]"]
+    points = [[0, 1e-4], [9, 1e-5]]
+    assert load(*R3GAN, *typed).optimizer["lr"] == points
+    variants = compose.Variants(compose.config_loader(None), "train", R3GAN)
+    assert load_config(variants.config(typed), typed_keys=()).optimizer["lr"] == points
+
+
+@pytest.mark.parametrize("value", ["[[0,1],[9,2]]", "3"])
+def test_an_entry_of_what_is_no_ramp(value: str) -> None:
+    typed = [*R3GAN, f"model.gamma={value}", "model.gamma.base=3"]
+    with pytest.raises(ConfigCompositionException) as error:
+        load(*typed)
+    [text] = hydra_errors.to_sentences(error.value, "train", typed, None, sweep=False)
+    assert text.startswith("model.gamma.base: model.gamma is not a ramp here. Make it one: ")

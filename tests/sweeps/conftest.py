@@ -73,7 +73,7 @@ def gantrain(
         trained.append(str(config.name))
         if ending := behaviour.get(config.seed):
             raise ending
-        value = (config.model["lambda_cycle"] - 7) ** 2 + config.seed
+        value = (config.model.get("lambda_cycle", 7) - 7) ** 2 + config.seed
         metrics = {"pairs/l1": value, **RUN_NUMBERS}
         objective = {"name": "pairs/l1", "value": value}
         result = {"nimg": nimg, "pairs": {}, "metrics": metrics, "objective": objective}

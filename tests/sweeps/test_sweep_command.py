@@ -38,6 +38,22 @@ def test_each_run_has_a_folder_named_by_its_settings(gantrain: Run, trained: lis
     assert (config["seed"], config["model"]["lambda_cycle"]) == (1, 5)
 
 
+def test_points_and_ramps(gantrain: Run, trained: list[str]) -> None:
+    """OmegaConf merges no list into a mapping: Hydra's own loader refused the first one."""
+    common = (*BASE, "model=r3gan", "name=gammas", "out=all")
+    answer = gantrain("-m", *common, "model.gamma=[[0,2],[9,1]],{base:3},1")
+    assert answer.code == 0, answer.err
+    gammas = [
+        yaml.safe_load(Path("all/gammas", name, "config.yaml").read_text())["model"]["gamma"]
+        for name in trained
+    ]
+    assert gammas == [
+        [[0, 2], [9, 1]],
+        {"base": 3, "final": 0.2, "kimg": None, "shape": "cosine"},
+        1,
+    ]
+
+
 @pytest.mark.ci
 def test_without_a_name_the_same_command_finds_the_same_sweep(
     gantrain: Run, trained: list[str]
