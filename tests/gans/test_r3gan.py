@@ -1,6 +1,7 @@
 """What the golden trajectory cannot see: augmentation, labels, shapes, lazy penalties, presets."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -8,9 +9,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
+from gantrain import build
 from gantrain.augment.pipe import AugmentPipe
-from gantrain.config import paths
+from gantrain.config import derived, paths
 from gantrain.config.train import load
+from gantrain.engine.ema import EMA
 from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
@@ -247,6 +250,36 @@ def test_published_recipes(
     assert value_at(config.optimizer["betas"][1], last) == pytest.approx(0.99)
     assert config.train.batch == batch and config.data["flip"]
     assert bool(config.data["labels"]) == (name not in ("ffhq64", "ffhq256"))
+
+
+def half_life(*typed: str) -> Callable[[int], float]:
+    """images so far -> the half-life of G's average, of a config for 64 px."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(paths.config_dir())):
+        config = load(compose("train", ["data.root=x", *typed]), typed_keys=[])
+    config = derived.fill_in(config, (64, 64))
+    plan = build.make_plan(config, images_per_epoch=100)
+
+    def at(seen: int) -> float:
+        # The average of 1 with a new 0, from which the half-life follows.
+        source = torch.nn.Linear(1, 1)
+        torch.nn.init.ones_(source.weight)
+        ema = EMA(source, plan.ema_half_life, plan.ema_rampup)
+        torch.nn.init.zeros_(source.weight)
+        ema.update(source, 1000, seen)
+        return 1000 * math.log(0.5) / math.log(max(float(ema.network.weight), 1e-30))  # type: ignore[arg-type]
+
+    return at
+
+
+def test_a_short_run_is_not_averaged_over_its_beginning() -> None:
+    """The published half-life of 500 kimg would leave an average of the first images alone."""
+    short = half_life("model=r3gan", "data=folder", "train.kimg=300")
+    assert short(300_000) == pytest.approx(15_000, rel=1e-3)
+    published = half_life("experiment=r3gan_ffhq64")
+    default = half_life("model=r3gan", "data=folder")
+    for seen in (4_000_000, 10_000_000, 15_000_000, 20_000_000):
+        assert default(seen) == pytest.approx(published(seen)), seen
+    assert published(20_000_000) == pytest.approx(500_000, rel=1e-2)
 
 
 def test_bf16_trains_close_to_fp32() -> None:
