@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gantrain.errors import format_value, nearest
-from gantrain.types import SHAPES, KimgPoints, KimgRamp, Positive, Range, Schedule
+from gantrain.types import SHAPES, KimgPoints, KimgRamp, Points, Positive, Ramp, Range, Schedule
 
 NAMES = {
     int: "an integer",
@@ -137,17 +138,26 @@ def _is_ramp(value: Any, bounds: tuple[Range, ...]) -> bool:
     return ends and accepts(value["kimg"], Positive | None) and value["shape"] in SHAPES
 
 
-def with_schedules(annotation: Any) -> Any:
-    """Return the annotation with a schedule wherever it takes a number."""
+def with_schedules(annotation: Any, bound: Range | None) -> Any:
+    """Return the annotation with a schedule wherever it takes a number.
+
+    Args:
+        annotation: see `explain_mismatch`.
+        bound: of the numbers. A schedule may also touch a lowest value that a constant must exceed:
+            a learning rate may rise from 0, or end there.
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is float:
-        return Schedule
+        if bound is None:
+            return Schedule
+        moving = Annotated[Points | Ramp, replace(bound, open_low=False)]
+        return Annotated[float, bound] | moving
     if origin is Annotated:
-        return Annotated[(with_schedules(args[0]), *args[1:])]  # type: ignore[valid-type]
+        return Annotated[(with_schedules(args[0], bound), *args[1:])]  # type: ignore[valid-type]
     if origin in (Union, types.UnionType):
-        return Union[tuple(map(with_schedules, args))]  # noqa: UP007
+        return Union[tuple(with_schedules(arg, bound) for arg in args)]  # noqa: UP007
     if origin in (list, tuple):
-        return types.GenericAlias(origin, tuple(map(with_schedules, args)))
+        return types.GenericAlias(origin, tuple(with_schedules(arg, bound) for arg in args))
     return annotation
 
 

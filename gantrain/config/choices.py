@@ -76,7 +76,7 @@ def configured(section: str, name: str, annotation: Any) -> Any:
         name: of the key in the section.
         annotation: that of the constructor's argument.
     """
-    if name in SCHEDULED.get(section, ()):
-        annotation = with_schedules(annotation)
     bound = BOUNDS.get(section, {}).get(name)
+    if name in SCHEDULED.get(section, ()):
+        return with_schedules(annotation, bound)
     return annotation if bound is None else Annotated[annotation, bound]

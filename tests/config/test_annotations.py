@@ -18,7 +18,7 @@ from gantrain.types import Range, Schedule
 UNIT = Annotated[float, Range(0, 1, open_high=True)]
 OPTIONAL = int | None
 WEIGHT = Annotated[Schedule, Range(0)]
-BETAS = Annotated[with_schedules(tuple[float, float]), Range(0, 1, open_high=True)]
+BETAS = with_schedules(tuple[float, float], Range(0, 1, open_high=True))
 
 
 @pytest.mark.parametrize(

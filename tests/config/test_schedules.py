@@ -69,6 +69,14 @@ def test_any_optimizer_takes_schedules() -> None:
         load("data=shapes", "optimizer.eps=[[0,1e-8],[9,1e-6]]")
 
 
+@pytest.mark.parametrize("lr", ["[[0,0],[5,1e-3]]", "{base:1e-3,final:0,kimg:5,shape:linear}"])
+def test_a_learning_rate_may_start_or_end_at_0(lr: str) -> None:
+    assert found(load("data=shapes", f"optimizer.lr={lr}")).keys() == {"optimizer.lr"}
+    for wrong in ("0", "[[0,-1]]", "{base:1e-3,final:-1,kimg:5,shape:linear}"):
+        with pytest.raises(ConfigError, match=r"optimizer.lr=.*out of range"):
+            load("data=shapes", f"optimizer.lr={wrong}")
+
+
 def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError) as error:
         load(*R3GAN, "train.kimg=null", "train.epochs=3")
