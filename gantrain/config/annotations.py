@@ -138,6 +138,12 @@ def _is_ramp(value: Any, bounds: tuple[Range, ...]) -> bool:
     return ends and accepts(value["kimg"], Positive | None) and value["shape"] in SHAPES
 
 
+def takes_schedule(annotation: Any) -> bool:
+    """Return whether a key takes a number or a schedule, so that it may hold a mapping."""
+    ramp = {"base": 0.5, "final": 0.5, "kimg": None, "shape": "cosine"}
+    return annotation is not Any and all(accepts(value, annotation) for value in (0.5, ramp))
+
+
 def with_schedules(annotation: Any, bound: Range | None) -> Any:
     """Return the annotation with a schedule wherever it takes a number.
 

@@ -203,6 +203,8 @@ def _limit(x: Foreign) -> Answer:
 def _augmentation(x: Foreign) -> Answer | None:
     choices = {"noaug": "none", "ada": "ada", "fixed": "fixed", "none": "none"}
     choices |= {"true": "ada", "1": "ada", "false": "none", "0": "none"}
+    if x.current("model.augment_color") is not None:  # R3GAN's augmentation is not adaptive
+        return ([], "Leave it out: model=r3gan augments.") if x.on else (["model.augment_p=0"], "")
     chosen = choices.get(x.value.lower())
     return None if chosen is None else ([f"model.augment={chosen}"], "")
 
@@ -216,10 +218,22 @@ def _recipe(x: Foreign) -> Answer | None:
     return ([f"experiment=stylegan_{x.value}"], "") if x.value in recipes else None
 
 
+def _preset(x: Foreign) -> Answer | None:
+    recipe = x.value.lower().replace("-", "").replace("_", "")
+    presets = ("cifar10", "ffhq64", "ffhq256", "imagenet32", "imagenet64")
+    return ([f"experiment=r3gan_{recipe}"], "") if recipe in presets else None
+
+
+def _snapshots(x: Foreign) -> Answer:
+    tick = float(x.typed.get("tick", 4))
+    kimg = f"checkpoint.snapshot_every_kimg={_number(x.number * tick)}"
+    ticks = f"ticks of {_number(1000 * tick)} images"
+    return [kimg], f"The reference counts {ticks}, gantrain thousands of images."
+
+
 Rule = Callable[[Foreign], Answer | None]
 EPOCHS = ("n_epochs", "n_epochs_decay", "niter", "niter_decay")
 IMAGES = "The reference counts images, gantrain thousands of them."
-TICKS = "The reference counts ticks of 4000 images, gantrain thousands of images."
 LOSSES = {"lsgan": "lsgan", "vanilla": "vanilla", "wgangp": "wgan_gp", "wgan_gp": "wgan_gp"}
 LOSSES |= {"wgan-gp": "wgan_gp", "hinge": "hinge"}
 POLICIES = {name: name for name in ("constant", "linear", "cosine", "step")}
@@ -243,7 +257,7 @@ RULES: dict[tuple[str, ...], Rule] = {
     ("save_latest_freq",): _scaled("checkpoint.every_kimg", 0.001, IMAGES),
     ("print_freq",): _scaled("tracking.every_kimg", 0.001, IMAGES),
     ("display_freq",): _scaled("tracking.grid_every_kimg", 0.001, IMAGES),
-    ("snap",): _scaled("checkpoint.snapshot_every_kimg", 4, TICKS),
+    ("snap",): _snapshots,
     ("amp", "dtype", "half", "fp16", "bf16", "mixed_precision"): _precision,
     ("ema_decay",): _half_life,
     ("gan_mode", "gan_loss"): _choice("model.loss", LOSSES),
@@ -252,6 +266,7 @@ RULES: dict[tuple[str, ...], Rule] = {
     ("max_dataset_size",): _limit,
     ("aug", "augmentation", "ada"): _augmentation,
     ("cfg",): _recipe,
+    ("preset",): _preset,
 }
 
 

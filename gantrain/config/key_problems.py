@@ -12,11 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.config import check, compose, data_kind, paths, suggestions, train
-from gantrain.config.annotations import accepts
+from gantrain.config.annotations import takes_schedule
 from gantrain.config.keys import annotations_of_key
 from gantrain.config.keys import settings as settings_of
-
-SOME_RAMP = {"base": 0.5, "final": 0.5, "kimg": None, "shape": "cosine"}
 
 
 def find_problems(
@@ -110,8 +108,7 @@ def _key_problem(
     if key in known and "." in key:
         return f"{key} is not in the YAML, so its default applies: write +{key}={value} to set it."
     schedule, _, entry = key.rpartition(".")
-    kind = known.get(schedule, Any)
-    if entry in SOME_RAMP and kind is not Any and accepts(SOME_RAMP, kind):
+    if entry in ("base", "final", "kimg", "shape") and takes_schedule(known.get(schedule, Any)):
         return (
             f"{key}: {schedule} is not a ramp here. Make it one: "
             f"'{schedule}={{base:...,final:...,kimg:null,shape:cosine}}'."

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 
 from gantrain.config import choices, data_kind, foreign
-from gantrain.config.annotations import accepts, describe
+from gantrain.config.annotations import accepts, describe, takes_schedule
 from gantrain.config.machine import DEVICES
 from gantrain.errors import format_value, shown, similarity
 
@@ -175,12 +175,15 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def _without_sections(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the sections, which take no value; a group's annotation lists its choices."""
+    """Leave out the sections, which take no value; a group's annotation lists its choices.
+
+    A key that holds a ramp, such as model.gamma of R3GAN, takes values as well.
+    """
     sections = {key.rpartition(".")[0] for key in known}
     return {
         key: annotation
         for key, annotation in known.items()
-        if key not in sections or get_origin(annotation) is Literal
+        if key not in sections or get_origin(annotation) is Literal or takes_schedule(annotation)
     }
 
 
@@ -270,6 +273,8 @@ def _intended(key: str, known: Iterable[str]) -> str:
     A key of `known` that is as similar wins.
     """
     section, _, last = key.rpartition(".")
+    if not section and any(name.rpartition(".")[2] == last for name in known):
+        return key  # known by its full name, such as gamma of model=r3gan
     if last in ALIASES:
         return ALIASES[last]
     best_known = max((_similarity(key, name) for name in known), default=0.0)
