@@ -249,7 +249,8 @@ def _hydra_main(arguments: Arguments, task: CommandTask) -> None:
 
     from gantrain.config import compose
 
-    internal.ConfigLoaderImpl = compose.Loader  # lists may replace mappings, as in a single run
+    # Lists may replace mappings, as in a single run.
+    setattr(internal, "ConfigLoaderImpl", compose.Loader)  # noqa: B010 (for pyright: not exported)
     decorate = hydra.main(
         version_base="1.3", config_path=str(paths.config_dir()), config_name=arguments.command
     )

@@ -82,8 +82,9 @@ class RecordedPhases:
                 with self._failures(phase, "compile"):
                     if self.compiled:
                         recorded.compile(batch, self.backend)
-                        if next(self.gan.parameters()).device.type == "cpu":
-                            self._seconds.setdefault(phase.name, recorded.compare(batch))
+                        on_cpu = next(self.gan.parameters()).device.type == "cpu"
+                        if on_cpu and phase.name not in self._seconds:
+                            self._seconds[phase.name] = recorded.compare(batch)
                 with self._failures(phase, "cuda_graphs"):
                     if self.cuda_graphs:
                         recorded.capture(batch, self._pool)
