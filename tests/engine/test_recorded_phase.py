@@ -435,3 +435,16 @@ def test_bf16_computes_the_same() -> None:
     found = train(twin, data, recorded, precision="bf16")
     # Gradients are added up in another order.
     assert found[0] == pytest.approx(expected[0], rel=1e-3)
+
+
+def test_what_a_compiler_raises_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        raise ImportError("/x/c.so: file too short")
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/cache/compiled")
+    gan = dcgan()
+    recorded = RecordedPhases(gan, True, False, backend=backend)  # type: ignore[arg-type]
+    told = r"phase D of DCGAN cannot be recorded \(ImportError: /x/c.so: file too short\): add "
+    told += "runtime.compile=false, or delete /cache/compiled, which a start killed while compiling"
+    with pytest.raises(ConfigError, match=told):
+        train(gan, [{"image": batches(gan)[0]["image"].float()}], recorded)
