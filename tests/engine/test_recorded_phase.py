@@ -445,6 +445,8 @@ def test_what_a_compiler_raises_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -
     gan = dcgan()
     recorded = RecordedPhases(gan, True, False, backend=backend)  # type: ignore[arg-type]
     told = r"phase D of DCGAN cannot be recorded \(ImportError: /x/c.so: file too short\): add "
-    told += "runtime.compile=false, or delete /cache/compiled, which a start killed while compiling"
+    told += (
+        "runtime.compile=false, or delete /cache/compiled, which a start killed meanwhile may have"
+    )
     with pytest.raises(ConfigError, match=told):
         train(gan, [{"image": batches(gan)[0]["image"].float()}], recorded)
