@@ -123,6 +123,8 @@ def squared_gradient(logits: Tensor, x: Tensor) -> Tensor:
         [N], differentiable in D's parameters (second-order).
     """
     # The sum of the logits: one backward pass gives the gradients of all images.
+    # Double backward: forward mode along the gradient does without, but takes a third more
+    # products, and torch's rule for norms has a wrong gradient (docs/benchmarks.md).
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
