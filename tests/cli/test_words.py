@@ -94,6 +94,7 @@ def name_of(word: str) -> str:
         ("max_dataset_size=inf data=folder", "Did you mean data.max_images=null?"),
         ("aug=noaug model=stylegan", "Did you mean model.augment=none?"),
         ("cfg=paper256 data=folder", "Did you mean experiment=stylegan_paper256?"),
+        ("cfg=stylegan3-r data=folder", "Did you mean model=stylegan3? With model.config=r."),
         ("ema_decay=0.999 data=folder", "Did you mean train.ema_kimg=0.6928"),
         ("direction=BtoA data=folder", "write direction=ba for gantrain translate"),
         ("translate run=a input=photos output=x direction=BtoA", "Did you mean direction=ba?"),
@@ -125,7 +126,7 @@ def name_of(word: str) -> str:
         ),
         (
             "model.z_dim=8",
-            "is a key of model=dcgan and model=r3gan and model=stylegan: add model=dcgan",
+            "model=dcgan and model=r3gan and model=stylegan and model=stylegan3: add model=dcgan",
         ),
         ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
