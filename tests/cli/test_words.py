@@ -296,8 +296,8 @@ def test_the_help_of_a_command(say: Say) -> None:
     text = say("generate", "--help")
     assert text.startswith("gantrain generate: Generate images, style mixes or a video")
     assert "\n  gantrain generate run=runs/NAME seeds=0-31" in text
-    assert "  run=                       required: run directory (its newest" in text
-    assert "  truncation_psi=1.0         below 1: less variety" in text
+    assert "  run=                        required: run directory (its newest" in text
+    assert "  truncation_psi=1.0          below 1: less variety" in text
     assert "style_mixing.layers=null" in text and "hydra" not in text
     text = say("train", "-h")
     assert "checkpoint.every_minutes=null" in text and "model.lambda_cycle=10.0" in text
