@@ -23,7 +23,7 @@ from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.optim import LearningRate, build_optimizers, scheduled
 from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
-from gantrain.engine.recorded_phase import RecordedPhases
+from gantrain.engine.recorded_phase import COMPILER_CACHE, RecordedPhases
 from gantrain.engine.threads import use_threads
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, ImageSpec
@@ -35,7 +35,6 @@ from gantrain.io.cores import available_cores
 from gantrain.io.plain_files import load_yaml
 from gantrain.types import scaled
 
-COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # What the fastest trainings use up in a second: on a GPU StyleGAN2 at 256 px (3.5 s for 1000
 # images), on a CPU DCGAN at 32 px (130 images/s).
 PIXELS_ON_GPU, PIXELS_ON_CPU = 20e6, 0.13e6

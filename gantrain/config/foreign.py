@@ -212,7 +212,7 @@ def _augmentation(x: Foreign) -> Answer | None:
 def _recipe(x: Foreign) -> Answer | None:
     recipes = ("paper256", "paper512", "paper1024", "stylegan2", "cifar")
     if x.value in ("stylegan3-t", "stylegan3-r"):
-        return ["model=stylegan3", f"model.config={x.value[-1]}"], ""
+        return ["model=stylegan3"], f"With model.config={x.value[-1]}."
     if x.value == "auto":
         return ["model=stylegan"], ""
     return ([f"experiment=stylegan_{x.value}"], "") if x.value in recipes else None

@@ -6,6 +6,7 @@ operations, which torch.compile fuses. A CUDA graph launches what was recorded a
 """
 
 import itertools
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, Batch, Phase, Step
 from gantrain.ops.tracing import recording
 
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # (the GAN's parameters and buffers, the entries of the microbatch) -> (the values, the gradients
 # of the player's parameters, the entries that the phase leaves in the microbatch)
 Function = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Any], list[Tensor]]]
@@ -115,10 +117,17 @@ class RecordedPhases:
         except RuntimeError as error:
             if memory.is_exhausted(error):
                 raise
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            # "backend='inductor' raised:" in front of the reason
+            lines = [line for line in str(error).strip().splitlines() if not line.endswith(":")]
+            reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
+            fix = f"add runtime.{key}=false"
+            if folder := key == "compile" and os.environ.get(COMPILER_CACHE):
+                fix += (
+                    f", or delete {folder}, which a start killed while compiling may have damaged"
+                )
             raise ConfigError(
                 f"phase {phase.name} of {type(self.gan).__name__} cannot be recorded ({reason}): "
-                f"add runtime.{key}=false."
+                f"{fix}."
             ) from error
 
 

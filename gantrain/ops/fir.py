@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from gantrain.ops import fir_plain
@@ -285,14 +286,14 @@ def _convolve(x: Tensor, plan: Plan) -> Tensor:
 
 
 def _kernel_like(x: Tensor, kernel: Rows) -> Tensor:
-    # A copy to the device at every call would make the host wait.
-    is_elsewhere = type(x) is Tensor and x.device.type != "cpu"
-    return _on_device(kernel, x.dtype, x.device) if is_elsewhere else x.new_tensor(kernel)
+    if x.device.type == "cpu" or isinstance(x, FakeTensor):
+        return x.new_tensor(kernel)
+    return _on_device(kernel, x.dtype, x.device)  # a copy at every call would make the host wait
 
 
 @made_once
 def _on_device(kernel: Rows, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(kernel, dtype=dtype, device=device)
+    return torch.tensor(kernel, dtype=dtype).to(device)
 
 
 def _filter_and_drop(x: Tensor, kernel: Tensor, plan: Plan) -> Tensor:

@@ -102,6 +102,7 @@ def name_of(word: str) -> str:
         ("aug=1 model=r3gan data=folder", "Leave it out: model=r3gan augments."),
         ("snap=200 tick=1 model=r3gan", "Did you mean checkpoint.snapshot_every_kimg=200?"),
         ("cfg=paper256 data=folder", "Did you mean experiment=stylegan_paper256?"),
+        ("cfg=stylegan3-r data=folder", "Did you mean model=stylegan3? With model.config=r."),
         ("ema_decay=0.999 data=folder", "Did you mean train.ema_kimg=0.6928"),
         ("direction=BtoA data=folder", "write direction=ba for gantrain translate"),
         ("translate run=a input=photos output=x direction=BtoA", "Did you mean direction=ba?"),
@@ -133,7 +134,7 @@ def name_of(word: str) -> str:
         ),
         (
             "model.z_dim=8",
-            "is a key of model=dcgan and model=r3gan and model=stylegan: add model=dcgan",
+            "model=dcgan and model=r3gan and model=stylegan and model=stylegan3: add model=dcgan",
         ),
         ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
@@ -178,7 +179,8 @@ def test_everything_is_told_at_once_and_nothing_that_follows(say: Say) -> None:
         "  - --n_epochs 100 and --n_epochs_decay 50 are not flags. Settings are written without "
         "dashes. Did you mean train.epochs=150 lr.decay=0.333333? In the reference, 100 epochs "
         "come before the decay and 50 are part of it.",
-        "  - modle is not a key. Did you mean model? Choices: cyclegan, dcgan, r3gan, stylegan.",
+        "  - modle is not a key. Did you mean model? Choices: cyclegan, dcgan, r3gan, stylegan, "
+        "stylegan2, stylegan3.",
         "  - train.batch=0 is out of range: train.batch must be an integer of at least 1 or null.",
     ]
     # Not that data.root is missing, which only follows from the misspelling; and no demo.
@@ -302,8 +304,8 @@ def test_the_help_of_a_command(say: Say) -> None:
     text = say("generate", "--help")
     assert text.startswith("gantrain generate: Generate images, style mixes or a video")
     assert "\n  gantrain generate run=runs/NAME seeds=0-31" in text
-    assert "  run=                       required: run directory (its newest" in text
-    assert "  truncation_psi=1.0         below 1: less variety" in text
+    assert "  run=                        required: run directory (its newest" in text
+    assert "  truncation_psi=1.0          below 1: less variety" in text
     assert "style_mixing.layers=null" in text and "hydra" not in text
     text = say("train", "-h")
     assert "checkpoint.every_minutes=null" in text and "model.lambda_cycle=10.0" in text

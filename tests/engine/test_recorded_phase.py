@@ -435,3 +435,27 @@ def test_bf16_computes_the_same() -> None:
     found = train(twin, data, recorded, precision="bf16")
     # Gradients are added up in another order.
     assert found[0] == pytest.approx(expected[0], rel=1e-3)
+
+
+def test_what_a_compiler_raises_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        raise ImportError("/x/c.so: file too short")
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/cache/compiled")
+    gan = dcgan()
+    recorded = RecordedPhases(gan, True, False, backend=backend)  # type: ignore[arg-type]
+    told = r"phase D of DCGAN cannot be recorded \(ImportError: /x/c.so: file too short\): add "
+    told += "runtime.compile=false, or delete /cache/compiled, which a start killed "
+    with pytest.raises(ConfigError, match=told):
+        train(gan, [{"image": batches(gan)[0]["image"].float()}], recorded)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor compiles with g++")
+@pytest.mark.usefixtures("float64")
+def test_inductor_computes_the_same_for_all_phases_of_stylegan3() -> None:
+    gan = StyleGAN3(
+        ImageSpec({"image": 3}, (16, 16), batch=4), z_dim=4, w_dim=4, channel_base=32,
+        channel_max=2, r1_interval=2, augment="none",
+    )  # fmt: skip
+    assert_same(gan, batches(gan)[:2], backend="inductor")

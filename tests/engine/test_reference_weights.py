@@ -14,7 +14,9 @@ from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
 from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from gantrain.networks.stylegan3.generator import StyleGAN3Generator
 from gantrain.snapshot import save_snapshot
 from tests.helpers.golden_files import load, under
 
@@ -61,6 +63,19 @@ def test_outputs_are_those_of_the_reference(
     image = gan.G["G"].synthesis(gan.G["G"].mapping(g["z"]), noise_mode="const")
     torch.testing.assert_close(image, g["img/noise_const"], rtol=0, atol=1e-5)
     torch.testing.assert_close(gan.D(d["x"]), d["logits"].flatten(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_stylegan3_of_the_reference(tmp_path: Path, name: str) -> None:
+    """Its constant filters are in the file, but not here."""
+    _, g = load("stylegan3_t")
+    tensors = {f"G_ema.{k}": v for k, v in under(g, "state/").items()}
+    assert any(key.endswith("down_filter") for key in tensors)
+    gan = StyleGAN3(ImageSpec({"image": 3}, (32, 32), batch=4), channel_base=64, channel_max=8)
+    sizes = {"z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 16, "num_layers": 6}
+    gan.G["G"] = StyleGAN3Generator([32, 32], **sizes)
+    assert load_weights(gan, save(tensors, tmp_path / name, nested=False)) == ["G.G"]
+    torch.testing.assert_close(gan.G["G"](g["z"]), g["img"], rtol=0, atol=1e-5)
 
 
 def test_g_goes_before_its_average(tmp_path: Path) -> None:
