@@ -306,6 +306,14 @@ def test_the_help_of_a_command(say: Say) -> None:
     assert "data=folder" in say("prepare", "--help")
 
 
+def test_help_for_another_name_of_a_choice() -> None:
+    """It has the optimizer and the values of the choice that it stands for."""
+    first, second = (say(f"model={name}", "--help") for name in ("stylegan", "stylegan2"))
+    table = first.partition("These are the keys")[0]
+    assert "optimizer.lr=2.5e-3" in table and table == second.partition("These are the keys")[0]
+    assert "optimizer=stylegan," in second
+
+
 @pytest.mark.parametrize(
     ("line", "printed", "all_of_it"),
     [
