@@ -125,7 +125,7 @@ def name_of(word: str) -> str:
         ),
         (
             "model.z_dim=8",
-            "is a key of model=dcgan and model=r3gan and model=stylegan: add model=dcgan",
+            "model=r3gan and model=stylegan and model=stylegan3: add model=dcgan model.z_dim=8",
         ),
         ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
@@ -170,7 +170,8 @@ def test_everything_is_told_at_once_and_nothing_that_follows(say: Say) -> None:
         "  - --n_epochs 100 and --n_epochs_decay 50 are not flags. Settings are written without "
         "dashes. Did you mean train.epochs=150 lr.decay=0.333333? In the reference, 100 epochs "
         "come before the decay and 50 are part of it.",
-        "  - modle is not a key. Did you mean model? Choices: cyclegan, dcgan, r3gan, stylegan.",
+        "  - modle is not a key. Did you mean model? Choices: cyclegan, dcgan, r3gan, stylegan, "
+        "stylegan2, stylegan3.",
         "  - train.batch=0 is out of range: train.batch must be an integer of at least 1 or null.",
     ]
     # Not that data.root is missing, which only follows from the misspelling; and no demo.
@@ -294,8 +295,8 @@ def test_the_help_of_a_command(say: Say) -> None:
     text = say("generate", "--help")
     assert text.startswith("gantrain generate: Generate images, style mixes or a video")
     assert "\n  gantrain generate run=runs/NAME seeds=0-31" in text
-    assert "  run=                       required: run directory (its newest" in text
-    assert "  truncation_psi=1.0         below 1: less variety" in text
+    assert "\n  run= " + " " * 27 + "required: run directory (its newest" in text
+    assert "\n  truncation_psi=1.0" + " " * 14 + "below 1: less variety" in text
     assert "style_mixing.layers=null" in text and "hydra" not in text
     text = say("train", "-h")
     assert "checkpoint.every_minutes=null" in text and "model.lambda_cycle=10.0" in text
@@ -306,7 +307,7 @@ def test_the_help_of_a_command(say: Say) -> None:
     assert "data=folder" in say("prepare", "--help")
 
 
-def test_help_for_another_name_of_a_choice() -> None:
+def test_help_for_another_name_of_a_choice(say: Say) -> None:
     """It has the optimizer and the values of the choice that it stands for."""
     first, second = (say(f"model={name}", "--help") for name in ("stylegan", "stylegan2"))
     table = first.partition("These are the keys")[0]
