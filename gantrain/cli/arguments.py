@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gantrain.config import paths
+from gantrain.config.foreign import RECIPES
 from gantrain.config.overrides import is_path, quote
 from gantrain.errors import ConfigError, nearest
 
@@ -101,7 +102,9 @@ def parse(argv: list[str]) -> Arguments:
     while words:
         word = words.pop(0)
         name = word.partition("=")[0]
-        if word in SWITCHES or (name in VALUE_FLAGS and name != word):
+        if name in ("--cfg", "-c"):
+            _cfg_flag(word, words, result)
+        elif word in SWITCHES or (name in VALUE_FLAGS and name != word):
             result.flags.append(word)
         elif word in VALUE_FLAGS:
             try:
@@ -161,11 +164,25 @@ def _imply_multirun(arguments: Arguments) -> None:
         arguments.flags.append("-m")
 
 
+def _cfg_flag(word: str, words: list[str], result: Arguments) -> None:
+    """Note what is to be printed, or the flag of StyleGAN's programs that chooses a recipe."""
+    flag, equals, value = word.partition("=")
+    if not equals and words and not _is_setting(words[0]):
+        value = words.pop(0)
+        word = f"{flag} {value}"
+    if value in CFG_CHOICES:
+        result.flags += [word] if equals else [flag, value]
+    elif value in RECIPES:
+        result.dashed.append((word, f"cfg={value}"))
+    elif value:
+        result.problems.append(f"{word} is not a choice. Choices: {', '.join(CFG_CHOICES)}.")
+    else:
+        result.problems.append(f"{flag} needs a value: {', '.join(CFG_CHOICES)}.")
+
+
 def _flag_value(flag: str, words: list[str]) -> list[str]:
     if flag in ("--info", "-i") and (not words or words[0] not in INFO_CHOICES):
         return ["all"]
-    if flag in ("--cfg", "-c") and words and words[0] not in CFG_CHOICES:
-        raise ConfigError(f"{flag} {words[0]} is not a choice. Choices: {', '.join(CFG_CHOICES)}.")
     if not words:
         raise ConfigError(f"{flag} needs a value; see gantrain --help.")
     return [words.pop(0)]

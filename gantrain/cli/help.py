@@ -15,6 +15,7 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_]\w*): *(?P<value>.*?)(?: +# 
 DEFAULT = re.compile(
     r"^  - (?P<override>override )?/?(?P<group>\w+): (?P<choice>\w+)", re.MULTILINE
 )
+BASE = re.compile(r"^  - (?!_self_)(\w+)$", re.MULTILINE)  # a choice of the same group
 SECTIONS = ("data", "optimizer", "runtime", "tracking", "model")  # groups with keys of their own
 WIDTH = 100
 WIDEST_NAME = 44
@@ -140,11 +141,20 @@ def _choices(file: Path, chosen: dict[str, str], folders: list[Path]) -> dict[st
     order = [group for group in (*SECTIONS, "experiment", "debug") if group in choices]
     for group in [name for name in ("experiment", "model") if name in choices]:
         choice = chosen.get(group, choices[group])
-        for defaults in _files(folders, group, choice):
-            for match in DEFAULT.finditer(defaults.read_text("utf-8")):
-                choices[match["group"]] = match["choice"]
+        choices |= _chosen_by(folders, group, choice)
     choices |= {group: choice for group, choice in chosen.items() if group in choices}
     return {group: choices[group] for group in order if choices[group] != "null"}
+
+
+def _chosen_by(folders: list[Path], group: str, choice: str) -> dict[str, str]:
+    """Return what a choice, and those that its own defaults are made of, choose in other groups."""
+    chosen: dict[str, str] = {}
+    for file in _files(folders, group, choice):
+        text = file.read_text("utf-8")
+        for base in BASE.findall(text):
+            chosen |= _chosen_by(folders, group, base)
+        chosen |= {match["group"]: match["choice"] for match in DEFAULT.finditer(text)}
+    return chosen
 
 
 def _files(folders: list[Path], group: str, choice: str) -> list[Path]:
@@ -157,9 +167,8 @@ def _group_entries(folders: list[Path], group: str, choice: str) -> Iterator[Ent
     """Yield the keys of a choice, and of the choices that its own defaults are made of."""
     for file in _files(folders, group, choice):
         text = file.read_text("utf-8")
-        for base in re.findall(r"^  - (\w+)$", text, re.MULTILINE):
-            if base != "_self_":
-                yield from _group_entries(folders, group, base)
+        for base in BASE.findall(text):
+            yield from _group_entries(folders, group, base)
         yield from read_entries(file, "" if "@package _global_" in text else f"{group}.")
 
 

@@ -201,7 +201,8 @@ def _sentence(case: _Case, result: MemorizationResult) -> str:
         return f"{text}: nothing suspicious."
     return (
         f"SUSPECT {text}. Look at the pairs: training images may be memorized. More images, "
-        "data.flip=true, model.augment=ada or a shorter training help."
+        "data.flip=true, augmentation (model.augment=ada, or a higher model.augment_p) or a "
+        "shorter training help."
     )
 
 

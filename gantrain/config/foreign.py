@@ -47,6 +47,10 @@ class Foreign:
         return number
 
 
+# Values of --cfg of the StyleGAN programs
+RECIPES = (
+    "auto", "paper256", "paper512", "paper1024", "stylegan2", "cifar", "stylegan3-t", "stylegan3-r",
+)  # fmt: skip
 Answer = tuple[list[str], str]  # overrides to write instead, and a sentence
 
 
@@ -210,12 +214,23 @@ def _augmentation(x: Foreign) -> Answer | None:
 
 
 def _recipe(x: Foreign) -> Answer | None:
-    recipes = ("paper256", "paper512", "paper1024", "stylegan2", "cifar")
+    if x.value not in RECIPES:
+        return None
     if x.value in ("stylegan3-t", "stylegan3-r"):
-        return ["model=stylegan3"], f"With model.config={x.value[-1]}."
+        return ["model=stylegan3", f"model.config={x.value[-1]}"], ""
     if x.value == "auto":
         return ["model=stylegan"], ""
-    return ([f"experiment=stylegan_{x.value}"], "") if x.value in recipes else None
+    return [f"experiment=stylegan_{x.value}"], ""
+
+
+def _rate_of_d(x: Foreign) -> Answer:
+    try:
+        rate = float(x.typed.get("glr") or x.current("optimizer.lr"))
+        factor = x.number / rate
+    except (TypeError, ValueError, ZeroDivisionError):  # TypeError: a schedule
+        return [], "Write lr.d_factor=..., D's learning rate divided by optimizer.lr, which is G's."
+    note = f"It is D's learning rate divided by G's, which is {_number(rate)}."
+    return [f"lr.d_factor={_number(factor)}"], note
 
 
 def _preset(x: Foreign) -> Answer | None:
@@ -267,6 +282,7 @@ RULES: dict[tuple[str, ...], Rule] = {
     ("aug", "augmentation", "ada"): _augmentation,
     ("cfg",): _recipe,
     ("preset",): _preset,
+    ("dlr", "lr_d"): _rate_of_d,
 }
 
 

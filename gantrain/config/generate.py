@@ -43,6 +43,10 @@ class Interpolation:
     loop: bool
 
 
+# Far enough for any picture; further out, float32 no longer resolves the phases of the waves.
+_FARTHEST, _MOST_TURNS = 1000, 1000
+
+
 @dataclass(frozen=True)
 class Transform:
     """How the canvas is moved: turned, then shifted.
@@ -54,8 +58,8 @@ class Transform:
         anchor: whether all images have the pose of the mean image.
     """
 
-    translate: list[float]
-    rotate: float
+    translate: list[Annotated[float, Range(-_FARTHEST, _FARTHEST)]]
+    rotate: Annotated[float, Range(-360 * _MOST_TURNS, 360 * _MOST_TURNS)]
     frames: Count
     anchor: bool
 

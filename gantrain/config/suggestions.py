@@ -20,7 +20,7 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("n_epochs", "num_epochs", "max_epochs", "niter"), "train.epochs"),
     **dict.fromkeys(("total_kimg", "max_kimg"), "train.kimg"),
     **dict.fromkeys(("ema", "ema_decay", "ema_half_life"), "train.ema_kimg"),
-    **dict.fromkeys(("lr", "learning_rate", "lr_g", "glr", "dlr"), "optimizer.lr"),
+    **dict.fromkeys(("lr", "learning_rate", "lr_g", "glr"), "optimizer.lr"),
     **dict.fromkeys(("beta1", "beta2", "beta"), "optimizer.betas"),
     **dict.fromkeys(("wd", "l2"), "optimizer.weight_decay"),
     **dict.fromkeys(("lr_policy", "scheduler", "lr_schedule"), "lr.schedule"),
@@ -228,7 +228,8 @@ def _translation(key: str, value: Any, known: dict[str, Any], situation: Situati
         return None
     overrides, note = answer
     settings = [text.partition("=")[::2] for text in overrides]
-    if not all(part in known and fits(_plain(text), known[part]) for part, text in settings):
+    taken = known | _keys_of_choices(settings)
+    if not all(part in taken and fits(_plain(text), taken[part]) for part, text in settings):
         for part, text in settings:
             if sentence := _other_choice(part, _plain(text), known, situation):
                 return sentence
@@ -236,6 +237,18 @@ def _translation(key: str, value: Any, known: dict[str, Any], situation: Situati
     overrides += [text for part, _ in settings for text in _freed(part, situation.current)]
     meant = f"Did you mean {' '.join(overrides)}?" if overrides else ""
     return " ".join(filter(None, (f"{key} is not a key.", meant, note)))
+
+
+def _keys_of_choices(settings: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the annotations of the keys that come with choices such as model=stylegan3."""
+    return {
+        f"{group}.{name}": annotation
+        for group, choice in settings
+        if group in choices.BUILT
+        for (owner, _), arguments in choices.classes(group).items()
+        if owner == choice
+        for name, annotation in arguments.items()
+    }
 
 
 def _plain(text: str) -> Any:
@@ -275,6 +288,8 @@ def _intended(key: str, known: Iterable[str]) -> str:
     section, _, last = key.rpartition(".")
     if not section and any(name.rpartition(".")[2] == last for name in known):
         return key  # known by its full name, such as gamma of model=r3gan
+    if section in choices.BUILT and choices.owners(section, last):
+        return key
     if last in ALIASES:
         return ALIASES[last]
     best_known = max((_similarity(key, name) for name in known), default=0.0)

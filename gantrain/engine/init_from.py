@@ -28,10 +28,12 @@ class Saved:
     Attributes:
         weights: its state dict.
         arguments: those that it was built with; {}: unknown.
+        kind: its class, such as "module.Class"; "": unknown.
     """
 
     weights: Weights
     arguments: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
 
 
 def load_weights(gan: GAN, path: Path) -> list[str]:
@@ -63,7 +65,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
             f"init_from={path} holds the networks {', '.join(saved)}, but this model has "
             f"{', '.join(own)}."
         )
-    misfits = {name: text for name in shared if (text := _misfit(own[name], saved[name].weights))}
+    misfits = {name: text for name in shared if (text := _misfit(own[name], saved[name]))}
     if misfits:
         # Before the first copy, so that a refused file changes nothing.
         settings = set(inspect.signature(type(gan)).parameters)
@@ -105,7 +107,7 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
     if content is None:
         raise ConfigError(f"init_from={file} is damaged, or is not a snapshot or checkpoint.")
     if exported and exported.network:
-        return {f"G.{exported.network}": Saved(exported.tensors, _arguments(exported.spec))}
+        return {f"G.{exported.network}": _described(exported.tensors, exported.spec)}
     if networks := _reference_networks(content, own) or _single_network(file, content, own):
         return {name: Saved(weights) for name, weights in networks.items()}
     if content.get("format") == FORMAT and _is_nested(content.get("weights")):
@@ -124,7 +126,16 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
 
 
 def _with_arguments(networks: dict[str, Weights], specs: dict[str, Any]) -> dict[str, Saved]:
-    return {name: Saved(w, _arguments(specs.get(name))) for name, w in networks.items()}
+    return {name: _described(w, specs.get(name)) for name, w in networks.items()}
+
+
+def _described(weights: Weights, spec: Any) -> Saved:
+    return Saved(weights, _arguments(spec), _kind(spec))
+
+
+def _kind(spec: Any) -> str:
+    """Return the class of a recorded constructor call; "": unknown."""
+    return str(_dict(spec).get("target", ""))
 
 
 def _arguments(spec: Any) -> dict[str, Any]:
@@ -203,15 +214,16 @@ def _reference_networks(content: dict[str, Any], own: dict[str, nn.Module]) -> d
     return networks
 
 
-def _misfit(network: nn.Module, weights: Weights) -> str | None:
+def _misfit(network: nn.Module, saved: Saved) -> str | None:
     """Return how saved weights differ from those of a network, or None if they fit."""
-    own = network.state_dict()
-    if own.keys().isdisjoint(weights):
-        return f"{ANOTHER_KIND}; in this model it is a {type(network).__name__}"
+    own, weights = network.state_dict(), saved.weights
     keys = dict.fromkeys([*own, *weights])
     differing = [key for key in keys if _shape(own.get(key)) != _shape(weights.get(key))]
     if not differing:
         return None
+    is_other = saved.kind not in ("", _kind(getattr(network, "spec", None)))
+    if is_other or own.keys().isdisjoint(weights):
+        return f"{ANOTHER_KIND}; in this model it is a {type(network).__name__}"
     first = differing[0]
     return (
         f"differs in {len(differing)} of {len(keys)} tensors, such as {first}: "
@@ -239,7 +251,8 @@ def _explain(
         theirs, ours = saved[name].arguments, _arguments(getattr(own[name], "spec", None))
         keys = [key for key in ours if key in theirs and _plain(theirs[key]) != _plain(ours[key])]
         # The others follow from these
-        keys = [key for key in keys if key in DATA_ARGUMENTS] or keys
+        for causes in (DATA_ARGUMENTS, settings):
+            keys = [key for key in keys if key in causes] or keys
         if keys:
             there = ", ".join(_describe(key, theirs[key]) for key in keys)
             here = ", ".join(_describe(key, ours[key]) for key in keys)

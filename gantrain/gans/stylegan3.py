@@ -72,15 +72,16 @@ class StyleGAN3(GAN):
         super().__init__()
         side, self.batch = max(images.resolution), images.batch
         shape = images.of_networks
-        widening = 2 if config == "r" else 1  # 1x1 convolutions have a ninth of the weights
         G = StyleGAN3Generator(
             *shape,
             config=config,
             z_dim=z_dim,
             w_dim=w_dim,
             mapping_layers=mapping_layers,
-            channel_base=channel_base * widening,
-            channel_max=channel_max * widening,
+            channel_base=channel_base,
+            channel_max=channel_max,
+            # 1x1 convolutions have a ninth of the weights.
+            channel_factor=2 if config == "r" else 1,
             magnitude_beta=0.5 ** (self.batch / MAGNITUDE_IMAGES),
         )
         self.G = nn.ModuleDict({"G": G})

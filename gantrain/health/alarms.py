@@ -217,8 +217,8 @@ class AlarmMonitor:
                 "overfit", "warning", _direction(probe),
                 f"The discriminator{_in_words(probe)} has memorized its training images: unseen "
                 f"real images score {overfit:.0%} of the way towards fakes.",
-                "Add images, flip them (data.flip=true), use model.augment=ada if the model has "
-                "it, or stop here: from now on samples become copies.",
+                "Add images, flip them (data.flip=true), augment them (model.augment=ada, or a "
+                "higher model.augment_p), or stop here: from now on samples become copies.",
             )  # fmt: skip
 
 

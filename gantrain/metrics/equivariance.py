@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAX_TRANSLATION = 0.125  # of the image's side, for EQ-T
+_MAX_PSNR = 200.0  # dB, beyond float32's rounding; equal images have inf, which JSON cannot hold
 LOBES = 3  # a, of the Lanczos window
 REACH = 2 * LOBES  # of a filter, in pixels: the product of two such windows
 _EXTENT = 64  # pixels in which the infinite sinc is represented
@@ -24,6 +25,8 @@ Masked = tuple[Tensor, Tensor]
 def psnr(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> float:
     """Return 10 log10(2^2 / mean squared difference) in dB over all pixels of all images.
 
+    At most 200: constant images of a collapsed generator do not differ at all.
+
     Args:
         pairs: (reference, image, mask), [N, C, H, W] about [-1, 1] each; the mask is 1 where a
             pixel counts, and broadcasts.
@@ -33,7 +36,9 @@ def psnr(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> float:
         mask = mask.double().expand_as(image)
         error += float(((reference.double() - image.double()).square() * mask).sum())
         count += float(mask.sum())
-    return 20 * log10(2) - 10 * log10(error / count)
+    if error == 0:
+        return _MAX_PSNR
+    return min(20 * log10(2) - 10 * log10(error / count), _MAX_PSNR)
 
 
 def shift(image: Tensor, x: int, y: int) -> Masked:

@@ -101,8 +101,17 @@ def name_of(word: str) -> str:
         ("aug=0 model=r3gan data=folder", "Did you mean model.augment_p=0?"),
         ("aug=1 model=r3gan data=folder", "Leave it out: model=r3gan augments."),
         ("snap=200 tick=1 model=r3gan", "Did you mean checkpoint.snapshot_every_kimg=200?"),
+        ("cfg=stylegan3-r", "Did you mean model=stylegan3 model.config=r?"),
+        ("cfg=stylegan3-t model=stylegan3", "Did you mean model=stylegan3 model.config=t?"),
+        ("--cfg=stylegan3-r", "Did you mean model=stylegan3 model.config=r?"),
+        ("--cfg paper256", "Did you mean experiment=stylegan_paper256?"),
+        ("--cfg jbo", "--cfg jbo is not a choice. Choices: job, hydra, all."),
+        ("--cfg=jbo", "--cfg=jbo is not a choice. Choices: job, hydra, all."),
+        ("model.config=r model=stylegan", "model.config is a key of model=stylegan3, not of"),
+        ("dlr=0.002 model=stylegan3", "Did you mean lr.d_factor=0.8? It is D's learning rate"),
+        ("dlr=0.002 glr=.004 model=stylegan3", "Did you mean lr.d_factor=0.5?"),
+        ("dlr=fast model=stylegan3", "Write lr.d_factor=..., D's learning rate divided by optim"),
         ("cfg=paper256 data=folder", "Did you mean experiment=stylegan_paper256?"),
-        ("cfg=stylegan3-r data=folder", "Did you mean model=stylegan3? With model.config=r."),
         ("ema_decay=0.999 data=folder", "Did you mean train.ema_kimg=0.6928"),
         ("direction=BtoA data=folder", "write direction=ba for gantrain translate"),
         ("translate run=a input=photos output=x direction=BtoA", "Did you mean direction=ba?"),
@@ -314,6 +323,14 @@ def test_the_help_of_a_command(say: Say) -> None:
     assert "model.r1_gamma=null" in text and "model.lambda_cycle" not in text
     assert "train.kimg=25000" in text and "optimizer.betas=[0" in text
     assert "data=folder" in say("prepare", "--help")
+
+
+def test_help_for_another_name_of_a_choice(say: Say) -> None:
+    """It has the optimizer and the values of the choice that it stands for."""
+    first, second = (say(f"model={name}", "--help") for name in ("stylegan", "stylegan2"))
+    table = first.partition("These are the keys")[0]
+    assert "optimizer.lr=2.5e-3" in table and table == second.partition("These are the keys")[0]
+    assert "optimizer=stylegan," in second
 
 
 @pytest.mark.parametrize(

@@ -405,6 +405,9 @@ def test_what_cannot_be_moved(style: Path, movable: Path) -> None:
     for wrong, told in (
         (["transform.frames=9"], "there is none: add transform.rotate=360"),
         (["transform.translate=[1,2,3]"], "must be [x,y]"),
+        # Further out the image would be noise, and at last NaN.
+        (["transform.translate=[0,-1e30]"], "each a number of at least -1000"),
+        (["transform.rotate=1e300"], "of at least -360000"),
         (
             ["transform.frames=9", "transform.rotate=9", "seeds=0-1", "interpolation.frames=3"],
             "transform.frames and interpolation exclude each other",

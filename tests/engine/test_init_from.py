@@ -12,6 +12,7 @@ from gantrain.gans.base import ImageSpec
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.io import safetensors_file
 from gantrain.io.tensors import foreign_pickle
 from gantrain.snapshot import save_snapshot
@@ -72,6 +73,38 @@ def test_known_settings_are_compared_instead_of_tensors(
         load_weights(make(**settings), tmp_path / "s.pt")
     [text] = error.value.problems
     assert said in text and f"Train with {fix}" in text
+
+
+def stylegan3(**settings: Any) -> StyleGAN3:
+    sizes = {"z_dim": 4, "w_dim": 4, "channel_base": 64, "channel_max": 4} | settings
+    return StyleGAN3(ImageSpec({"image": 3}, (16, 16), batch=sizes.pop("batch", 4)), **sizes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fix"),
+    [
+        # The generator of R has twice the channels of the settings.
+        ({"channel_max": 8}, {}, "with channel_max=8.* Train with model.channel_max=8, or"),
+        ({"batch": 8, "w_dim": 8}, {}, "with w_dim=8,.* Train with model.w_dim=8, or"),
+        ({"config": "t"}, {}, "with config=t,.* Train with model.config=t, or"),
+    ],
+)
+def test_the_advice_names_settings(
+    tmp_path: Path, old: dict[str, Any], new: dict[str, Any], fix: str
+) -> None:
+    G = stylegan3(**{"config": "r"} | old).G["G"]
+    save_snapshot(tmp_path / "s.pt", {"G": G}, {"G": G.spec}, {})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match=fix):
+        load_weights(stylegan3(config="r", **new), tmp_path / "s.pt")
+    load_weights(stylegan3(**{"config": "r"} | old | {"batch": 2}), tmp_path / "s.pt")
+
+
+def test_another_stylegan_is_another_kind(tmp_path: Path) -> None:
+    """Though both have a mapping network."""
+    G = StyleGAN(ImageSpec({"image": 3}, (16, 16)), z_dim=4, w_dim=4).G["G"]
+    save_snapshot(tmp_path / "s.pt", {"G": G}, {"G": G.spec}, {})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match=r"another kind of network.* StyleGAN3Generator\."):
+        load_weights(stylegan3(), tmp_path / "s.pt")
 
 
 def test_an_exported_generator_is_taken_back(tmp_path: Path) -> None:

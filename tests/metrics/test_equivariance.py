@@ -66,3 +66,11 @@ def test_psnr_counts_pixels_under_the_mask() -> None:
     b = torch.full_like(a, 5.0)
     b[..., 0, 0] = 0.02
     assert equivariance.psnr([(a, b, mask), (a, b, mask)]) == pytest.approx(40, abs=1e-4)
+
+
+def test_equal_images_have_a_finite_psnr() -> None:
+    """Those of a collapsed generator; its evaluation must not end the training."""
+    a, mask = torch.full((1, 3, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
+    assert equivariance.psnr([(a, a, mask)]) == 200
+    assert equivariance.psnr([(a.double(), a.double() + 1e-13, mask)]) == 200
+    assert equivariance.psnr([(a, a + torch.nan, mask)]) != 200

@@ -102,7 +102,8 @@ class StyleGAN3Generator(nn.Module):
         mapping_layers: depth of the mapping network.
         num_layers: layers without the `ToRGB`.
         channel_base: a layer with the cutoff f_c has channel_base / (2 f_c) channels, ...
-        channel_max: ... and no more than this. The paper doubles both for "r".
+        channel_max: ... and no more than this.
+        channel_factor: multiplies both; the paper has 2 for "r".
         half_resolutions: under autocast, layers of more than resolution / 2^this samples a side run
             in half precision.
         conv_clamp: largest absolute feature after the leaky ReLU; None: no limit.
@@ -126,6 +127,7 @@ class StyleGAN3Generator(nn.Module):
         num_layers: int = 14,
         channel_base: int = 32768,
         channel_max: int = 512,
+        channel_factor: int = 1,
         half_resolutions: int = 4,
         conv_clamp: float | None = 256.0,
         w_avg_beta: float = 0.998,
@@ -136,7 +138,13 @@ class StyleGAN3Generator(nn.Module):
         self.channels, self.label_dim = channels, label_dim
         self.z_dim, self.w_dim = z_dim, w_dim
         self.synthesis = SynthesisNetwork(
-            signals(resolution, num_layers, channel_base, channel_max, channels),
+            signals(
+                resolution,
+                num_layers,
+                channel_base * channel_factor,
+                channel_max * channel_factor,
+                channels,
+            ),
             w_dim,
             config=config,
             half_resolutions=half_resolutions,
