@@ -239,7 +239,7 @@ def _translation(key: str, value: Any, known: dict[str, Any], situation: Situati
     return " ".join(filter(None, (f"{key} is not a key.", meant, note)))
 
 
-def _keys_of_choices(settings: list[tuple[str, str]]) -> dict[str, Any]:
+def _keys_of_choices(settings: list[tuple[str, ...]]) -> dict[str, Any]:
     """Return the annotations of the keys that come with choices such as model=stylegan3."""
     return {
         f"{group}.{name}": annotation
