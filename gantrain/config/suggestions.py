@@ -309,7 +309,8 @@ def _owned(key: str, value: Any, owners: list[tuple[str, str]], situation: Situa
     """Name the choices that have a key, and how to get there."""
     group, _, name = key.partition(".")
     choice = f"{group}={owners[0][0]}"
-    every = " and ".join(dict.fromkeys(f"{group}={owner}" for owner, _ in owners))
+    *others, last = dict.fromkeys(f"{group}={owner}" for owner, _ in owners)
+    every = f"{', '.join(others)} and {last}" if others else last
     where = every if group == "model" else choice
     annotation = choices.classes(group)[owners[0]][name]
     if not fits(value, annotation):

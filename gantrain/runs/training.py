@@ -244,7 +244,7 @@ def _trainer(
     description = {key: value for key, value in data.describe().items() if key != "folders"}
     if examples := getattr(data, "label_examples", None):
         description["labels"] = {**description["labels"], "examples": examples}
-    about = {"model": config.model, "data": description, "versions": lifecycle.versions()}
+    about = {"model": settings["model"], "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
     def save(path: Path, nimg: int, generator: nn.Module) -> None:

@@ -143,7 +143,7 @@ def name_of(word: str) -> str:
         ),
         (
             "model.z_dim=8",
-            "model=dcgan and model=r3gan and model=stylegan and model=stylegan3: add model=dcgan",
+            "model=dcgan, model=r3gan, model=stylegan and model=stylegan3: add model=dcgan",
         ),
         ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
