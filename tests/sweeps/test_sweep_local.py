@@ -177,7 +177,9 @@ def test_gpus_are_counted_in_another_process(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.ci
 def test_the_first_failure_stops_what_runs_beside_it(tmp_path: Path) -> None:
-    argv = ["launcher=local", *RUN, "train.kimg=100", "optimizer.lr=1e-4,1e30", "name=s"]
+    # One fails after seconds of training: by then the other one has begun as well.
+    rates = "optimizer.lr=1e-4,[[0,1e-4],[0.4,1e-4],[0.401,1e30]]"
+    argv = ["launcher=local", *RUN, "train.kimg=100", rates, "name=s"]
     said = gantrain(tmp_path, *argv, "hydra.launcher.jobs=2", "stop_on_failure=true", code=1)
     assert "1 stopped, 1 failed" in said and "Stopped at the first failure" in said
     assert checkpoints(tmp_path / "sweeps/s/lr-0.0001")  # it has saved its state
