@@ -12,7 +12,7 @@ from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.gans import latents
-from gantrain.gans.base import Batch, ImageSpec, Step
+from gantrain.gans.base import GAN, Batch, ImageSpec, Step
 from gantrain.gans.stylegan import StyleGAN
 
 TINY: dict[str, Any] = {
@@ -32,7 +32,7 @@ def pictures(gan: StyleGAN, count: int = 4) -> Batch:
     return batch
 
 
-def runner(gan: StyleGAN, precision: PrecisionName = "fp32") -> PhaseRunner:
+def runner(gan: GAN, precision: PrecisionName = "fp32") -> PhaseRunner:
     optimizers = build_optimizers(gan, torch.optim.Adam, {"lr": 2e-3, "betas": (0.0, 0.99)})
     return PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), precision), "halt")
 
@@ -40,6 +40,26 @@ def runner(gan: StyleGAN, precision: PrecisionName = "fp32") -> PhaseRunner:
 def only(losses: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
     [terms] = list(losses)
     return terms
+
+
+def gradients_of_parts(
+    gan: GAN, phase: str, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> list[Tensor]:
+    """Gradients of a phase for 4 images as parts of 4, 2 and 1, with the same z; flattened."""
+    z = torch.randn(4, 8, dtype=torch.float64)
+    found = []
+    for size in (4, 2, 1):
+        parts = [{"image": batch["image"][i : i + size]} for i in range(0, 4, size)]
+        queue = list(z.split(size))
+        monkeypatch.setattr(latents, "sample_z", lambda *_, queue=queue: queue.pop(0))
+        optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
+        run = PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
+        run.phases = [p for p in gan.phases() if p.name == phase]
+        run.step(parts, Step(0, 0))
+        player = getattr(gan, run.phases[0].player)
+        grads = [p.grad.clone() for p in player.parameters() if p.grad is not None]
+        found.append(torch.cat([g.flatten() for g in grads]))
+    return found
 
 
 def test_phases_and_rules() -> None:
@@ -266,19 +286,7 @@ def test_microbatches_give_the_gradient_of_the_batch(
     """Where no statistic is taken over the batch, parts of it average to the whole."""
     gan = make(augment="none", noise="none", style_mixing_prob=0.0, mbstd_group=1).double()
     batch = {name: x.double() for name, x in pictures(gan).items()}
-    z = torch.randn(4, 8, dtype=torch.float64)
-    found = []
-    for size in (4, 2, 1):
-        parts = [{"image": batch["image"][i : i + size]} for i in range(0, 4, size)]
-        queue = list(z.split(size))
-        monkeypatch.setattr(latents, "sample_z", lambda *_, queue=queue: queue.pop(0))
-        optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
-        run = PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
-        run.phases = [p for p in gan.phases() if p.name == phase]
-        run.step(parts, Step(0, 0))
-        player = getattr(gan, run.phases[0].player)
-        grads = [p.grad.clone() for p in player.parameters() if p.grad is not None]
-        found.append(torch.cat([g.flatten() for g in grads]))
+    found = gradients_of_parts(gan, phase, batch, monkeypatch)
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-12)
 

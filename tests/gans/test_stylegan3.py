@@ -1,21 +1,16 @@
 """What the golden trajectory cannot see: labels, augmentation, defaults, precision, probes."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from gantrain.engine.optim import build_optimizers
-from gantrain.engine.phase import PhaseRunner
-from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.errors import ConfigError
-from gantrain.gans import latents
 from gantrain.gans.base import Batch, ImageSpec, Step
 from gantrain.gans.stylegan3 import StyleGAN3, view_blurred
 from gantrain.ops.blur import blur, blur_taps
-from tests.gans.test_stylegan import pictures
+from tests.gans.test_stylegan import gradients_of_parts, only, pictures, runner
 
 TINY: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 4}
 
@@ -23,16 +18,6 @@ TINY: dict[str, Any] = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max
 def make(side: int = 16, label_dim: int = 0, batch: int = 4, **settings: Any) -> StyleGAN3:
     images = ImageSpec({"image": 3}, (side, side), label_dim, batch)
     return StyleGAN3(images, **{**TINY, **settings})
-
-
-def runner(gan: StyleGAN3, precision: PrecisionName = "fp32") -> PhaseRunner:
-    optimizers = build_optimizers(gan, torch.optim.Adam, {"lr": 2e-3, "betas": (0.0, 0.99)})
-    return PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), precision), "halt")
-
-
-def only(losses: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
-    [terms] = list(losses)
-    return terms
 
 
 @pytest.mark.parametrize(("side", "gamma"), [(128, 0.5), (256, 2), (512, 8), (1024, 32)])
@@ -170,19 +155,7 @@ def test_microbatches_give_the_gradient_of_the_batch(
         if hasattr(module, "magnitude_beta"):
             module.magnitude_beta = 1.0
     batch = {name: x.double() for name, x in pictures(gan).items()}  # type: ignore[arg-type]
-    z = torch.randn(4, 8, dtype=torch.float64)
-    found = []
-    for size in (4, 2, 1):
-        parts = [{"image": batch["image"][i : i + size]} for i in range(0, 4, size)]
-        queue = list(z.split(size))
-        monkeypatch.setattr(latents, "sample_z", lambda *_, queue=queue: queue.pop(0))
-        optimizers = build_optimizers(gan, torch.optim.SGD, {"lr": 0.0})
-        run = PhaseRunner(gan, optimizers, Precision(torch.device("cpu"), "fp32"), "halt")
-        run.phases = [p for p in gan.phases() if p.name == phase]
-        run.step(parts, Step(0, 0))
-        player = getattr(gan, run.phases[0].player)
-        grads = [p.grad.clone() for p in player.parameters() if p.grad is not None]
-        found.append(torch.cat([g.flatten() for g in grads]))
+    found = gradients_of_parts(gan, phase, batch, monkeypatch)
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-9)
 
