@@ -8,10 +8,10 @@ from torch import nn
 
 from gantrain.config.tools import ImportConfig
 from gantrain.errors import shown
-from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan, latent_generators
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot

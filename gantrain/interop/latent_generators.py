@@ -8,11 +8,11 @@ from typing import Any
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.gans.base import spec_of
 from gantrain.io.module_pickle import read_modules
 from gantrain.io.reference_file import WHOLE_FILE, read_reference_file
 from gantrain.io.tensors import is_module_pickle
 from gantrain.networks import reference
+from gantrain.networks.spec import spec_of
 
 MODELS = {  # by generator: model=, and the YAML's values of what the networks are built with
     "StyleGAN2Generator": ("stylegan", {"z_dim": 512, "w_dim": 512, "mapping_layers": 2}),
