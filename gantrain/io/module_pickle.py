@@ -129,7 +129,8 @@ class _Dtype(metaclass=_FrozenType):
         self.value = value
 
     def __setstate__(self, state: Any) -> None:
-        self.value = self.value.newbyteorder(str(state[1])) if state[1] in "<>" else self.value
+        if state[1] == ">":
+            self.value = self.value.newbyteorder(">")
 
 
 class _Function(metaclass=_FrozenType):

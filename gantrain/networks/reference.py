@@ -23,6 +23,7 @@ from gantrain.networks.stylegan3.plan import signals
 Weights = dict[str, Tensor]
 CONSTANT_FILTERS = ("resample_filter", "up_filter", "down_filter", "Resampler.Kernel")
 _SG3_LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.weight")
+MAX_SIDE = 8192  # pixels
 _TOLERANCE = 1e-4  # of a filter's taps, whose sum is 1
 
 
@@ -47,12 +48,17 @@ def rebuild(weights: Weights, given: Mapping[str, Any]) -> nn.Module:
             "The weights are of no generator or discriminator of StyleGAN2, StyleGAN3 or R3GAN: "
             f"the first of {len(weights)} tensors is {next(iter(weights), 'none')}."
         )
+    arguments = own_arguments(given)
     try:
-        network = build(weights, own_arguments(given))
-        _check_filters(weights, network)
+        # Without memory at first: names and shapes from a stranger may ask for any amount.
+        with torch.device("meta"):
+            planned = build(weights, arguments)
+        _check_filters(weights, planned)
         own = {k: x.float() for k, x in weights.items() if not k.endswith(CONSTANT_FILTERS)}
-        _load(network, getattr(network, "from_reference", dict)(own))
-    except (KeyError, ValueError, IndexError, AttributeError, OverflowError) as fault:
+        own = _complete(getattr(planned, "from_reference", dict)(own), planned)
+        network = build(weights, arguments)
+        network.load_state_dict(own)
+    except (KeyError, ValueError, IndexError, AttributeError, OverflowError, TypeError) as fault:
         raise ConfigError(
             f"The weights are not those of a complete {_TITLES[build]}: {fault} is missing or has "
             "an unusual shape."
@@ -60,8 +66,8 @@ def rebuild(weights: Weights, given: Mapping[str, Any]) -> nn.Module:
     return network.eval()
 
 
-def _load(network: nn.Module, weights: Weights) -> None:
-    """Load a state dict; a layer without noise gets noise of strength 0.
+def _complete(weights: Weights, network: nn.Module) -> Weights:
+    """Return weights for a network; a layer without noise gets noise of strength 0.
 
     Raises:
         ConfigError: names or shapes differ.
@@ -69,7 +75,7 @@ def _load(network: nn.Module, weights: Weights) -> None:
     own = network.state_dict()
     for key in own.keys() - weights.keys():
         if key.endswith(("noise_strength", "noise_const")):
-            weights[key] = torch.zeros_like(own[key])
+            weights[key] = torch.zeros(own[key].shape)
     for key in [*own, *weights]:
         there, here = (tuple(x[key].shape) if key in x else "absent" for x in (weights, own))
         if there != here:
@@ -77,7 +83,7 @@ def _load(network: nn.Module, weights: Weights) -> None:
                 f"The weights are of a {type(network).__name__} that cannot be built here: {key} "
                 f"is {there} in the file and would be {here}."
             )
-    network.load_state_dict(weights)
+    return weights
 
 
 def _check_filters(weights: Weights, network: nn.Module) -> None:
@@ -102,6 +108,17 @@ def _check_filters(weights: Weights, network: nn.Module) -> None:
                 f"{key} is a filter that this network does not have here ({_shape(taps)} in the "
                 f"file): it was trained with other filters or cutoffs than the published ones."
             )
+
+
+def _side(text: str) -> int:
+    """Return a side in pixels from a name.
+
+    Raises:
+        ConfigError: no image is that large.
+    """
+    if len(text) > 4 or int(text) > MAX_SIDE:
+        raise ConfigError(f"The weights are of images of {text[:20]} px, which is out of range.")
+    return int(text)
 
 
 def _shape(tensor: Tensor) -> str:
@@ -148,7 +165,7 @@ def channel_rule(widths: dict[int, int]) -> dict[str, int]:
 
 
 def _stylegan2(weights: Weights, arguments: dict[str, Any]) -> nn.Module:
-    blocks = {int(m[1]) for key in weights if (m := re.match(r"synthesis\.b(\d+)\.", key))}
+    blocks = {_side(m[1]) for key in weights if (m := re.match(r"synthesis\.b(\d+)\.", key))}
     widths = {side: weights[f"synthesis.b{side}.conv1.weight"].shape[0] for side in blocks}
     last = max(blocks)
     base = weights["synthesis.b4.const"].shape
@@ -167,7 +184,7 @@ def _stylegan2(weights: Weights, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _stylegan2_discriminator(weights: Weights, arguments: dict[str, Any]) -> nn.Module:
-    blocks = {int(m[1]) for key in weights if (m := re.match(r"b(\d+)\.conv0\.", key))}
+    blocks = {_side(m[1]) for key in weights if (m := re.match(r"b(\d+)\.conv0\.", key))}
     last, head = max(blocks), weights["b4.conv.weight"]
     widths = {side: weights[f"b{side}.conv0.weight"].shape[0] for side in blocks}
     if f"b{last}.skip.weight" in weights:
@@ -188,7 +205,7 @@ def _stylegan2_discriminator(weights: Weights, arguments: dict[str, Any]) -> nn.
 def _stylegan3(weights: Weights, arguments: dict[str, Any]) -> nn.Module:
     layers = sorted(int(m[2]) for key in weights if (m := _SG3_LAYER.fullmatch(key)))
     names = {int(m[2]): m for key in weights if (m := _SG3_LAYER.fullmatch(key))}
-    side, channels = int(names[layers[-1]][3]), int(names[layers[-1]][4])
+    side, channels = _side(names[layers[-1]][3]), int(names[layers[-1]][4])
     widths = [int(names[i][4]) for i in layers[:-1]]
     most = max(widths)
     plan = signals([side, side], len(widths), 1, 1, channels)
@@ -290,7 +307,7 @@ _BUILDERS: dict[str, _Builder] = {  # by a tensor that only such a network has
     "Model.AggregationLayer.Layer.weight": _r3gan,
     "Model.ExtractionLayer.Layer.weight": _r3gan_discriminator,
 }
-_TITLES = {
+_TITLES: dict[_Builder, str] = {
     _stylegan3: "StyleGAN3 generator",
     _stylegan2: "StyleGAN2 generator",
     _stylegan2_discriminator: "StyleGAN2 discriminator",

@@ -93,13 +93,9 @@ def test_published_sizes_of_stylegan3(config: Any, resolution: int, base: int) -
         sizes = {"config": config, "channel_base": base, "channel_max": most}
         network = StyleGAN3Generator([resolution] * 2, **sizes)
         weights = network.state_dict()
-        again = StyleGAN3Generator(**spec_of(_rebuilt_empty(weights))["args"])
+        again = rebuild(weights, {})
     assert again.state_dict().keys() == weights.keys()
     assert spec_of(again)["args"]["channel_base"] == base
-
-
-def _rebuilt_empty(weights: dict[str, Tensor]) -> nn.Module:
-    return rebuild(weights, {})
 
 
 def golden_weights() -> dict[str, Tensor]:
@@ -149,6 +145,13 @@ def test_without_noise_inputs_there_is_none() -> None:
     weights = {k: x for k, x in network.state_dict().items() if "noise" not in k}
     G, z = rebuild(weights, {"synthesis_kwargs": {"use_noise": False}}), torch.randn(1, 4)
     assert torch.equal(G(z, noise_mode="random"), network(z, noise_mode="none"))
+
+
+@pytest.mark.parametrize("key", ["synthesis.b99999999.conv1.weight", "synthesis.b16384.x"])
+def test_absurd_sizes_are_refused(key: str) -> None:
+    _, golden = load("stylegan2_generator_conditional")
+    with pytest.raises(ConfigError, match="px, which is out of range"):
+        rebuild({**under(golden, "state/"), key: torch.ones(1)}, {})
 
 
 def test_other_networks_are_none_of_these() -> None:
