@@ -90,7 +90,7 @@ class UnpairedFolder:
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
-        reading: Reading = 2,
+        reading: Reading = 3,
     ) -> None:
         self.seed, self.has_pairs = seed, test_pairs
         self.pairing: Pairing = pairing

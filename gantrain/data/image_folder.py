@@ -86,7 +86,7 @@ class ImageFolder(ImageDataset):
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
-        reading: Reading = 2,
+        reading: Reading = 3,
     ) -> None:
         super().__init__(seed, flip, reading)
         self.channels = {"image": channels}

@@ -17,7 +17,7 @@ _NO_FOLDER = "give the folder, and extract it first if it is another archive"
 
 
 def find_folders(
-    root: str | None, root_a: str | None, root_b: str | None, hint: str | None, reading: Reading = 2
+    root: str | None, root_a: str | None, root_b: str | None, hint: str | None, reading: Reading = 3
 ) -> tuple[Folders, list[str]]:
     """Return the folders that the settings data.root* name, and those beside them.
 

@@ -25,7 +25,7 @@ class ImageLocation:
 
     path: Path
     prefix: str | None = None
-    reading: Reading = 2
+    reading: Reading = 3
 
     def __str__(self) -> str:
         return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
@@ -145,7 +145,7 @@ def held_out_indices(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def resolve_root(root: str | None, hint: str | None, reading: Reading = 2) -> ResolvedRoot:
+def resolve_root(root: str | None, hint: str | None, reading: Reading = 3) -> ResolvedRoot:
     """Return the folders that data.root names; a single folder around everything is entered.
 
     Args:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache, suitability
-from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import decode, image_size
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
+from gantrain.data.views import AnyFile, bytes_of
 from gantrain.errors import ConfigError, counted
 from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
@@ -39,14 +39,16 @@ class ImageSource:
         resize: resizes the images.
         pixels: format of the images.
         test: whether they are test images, which are not cached.
+        alpha: whether their last channel is alpha, once this is known.
     """
 
     names: Sequence[str]
-    files: Sequence[ImageFile]
+    files: Sequence[AnyFile]
     channels: int
     resize: Preprocess | FitResize
     pixels: PixelFormat
     test: bool = False
+    alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class ValidatedSource:
         return [self.source.names[i] for i in self.numbers]
 
     @property
-    def files(self) -> list[ImageFile]:
+    def files(self) -> list[AnyFile]:
         """The usable files."""
         return [self.source.files[i] for i in self.numbers]
 
@@ -113,12 +115,13 @@ class ValidatedSource:
 
     def _read(self, index: int, test: bool) -> np.ndarray:
         source, file = self.source, self.source.files[self.numbers[index]]
-        return source.resize.resize(reload_image(file, source.channels, source.pixels), test)
+        image = reload_image(file, source.channels, source.pixels)
+        return source.resize.resize(image.pixels, test, image.alpha)
 
     def names_and_sizes(self) -> list[tuple[str, int]]:
         """Return the name and the size in bytes of each usable file, to identify the set."""
         pairs = zip(self.names, self.files, strict=True)
-        return [(name, file_size(file)) for name, file in pairs]
+        return [(name, bytes_of(file)) for name, file in pairs]
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,15 @@ class _Job:
     """One file; the fields are stored in the index of disk caches."""
 
     source: str
-    path: ImageFile
+    path: AnyFile
     shape: cache.Shape = (0, 0, 0)  # after the resize
     offset: int = 0  # in the cache
     fault: str = ""  # "": usable
     note: str = ""  # see `decode`
     size: Size = (0, 0)  # of the file
     highest: int = 0  # value of a 16-bit file
+    clipped: int = 0  # values
+    alpha: bool = False  # whether the last channel is alpha
 
 
 def preflight(
@@ -223,8 +228,9 @@ def _is_job(job: Any, split: str, source: ImageSource, total: int) -> bool:
         and len(shape) == 3
         and isinstance(size, list)
         and len(size) == 2
-        and all(is_count(number) for number in (*shape, *size, offset, job["highest"]))
+        and all(map(is_count, (*shape, *size, offset, job["highest"], job["clipped"])))
         and all(isinstance(job[key], str) for key in ("fault", "note"))
+        and isinstance(job["alpha"], bool)
     )
     if not is_record or job["fault"]:
         return is_record
@@ -301,16 +307,23 @@ def _decode_in_threads(
 def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
     """Return the job with the result of decoding, and the resized image to be cached."""
     try:
-        array, note = decode(job.path)
-        image = to_channels(source.pixels.convert(array), source.channels)
+        picture = decode(job.path)
+        numbers = source.pixels.convert(picture.pixels)
+        image = to_channels(picture._replace(pixels=numbers), source.channels)
     except ImageFault as fault:
         # A fault of the content is more important than one of the size.
         return replace(job, fault=str(fault)), None
-    highest = int(array.max()) if array.dtype == np.uint16 else 0
-    job = replace(job, note=note, highest=highest)
+    array = picture.pixels
+    job = replace(
+        job,
+        note=picture.note,
+        highest=int(array.max()) if array.dtype == np.uint16 and not source.pixels.ranged else 0,
+        clipped=source.pixels.outside(array),
+        alpha=image.alpha,
+    )
     if job.fault or source.test:
         return job, None
-    resized = source.resize.resize(image)
+    resized = source.resize.resize(image.pixels, alpha=image.alpha)
     if resized.shape != job.shape:
         return replace(job, fault="has another size than its header says: save it again"), None
     return job, resized
@@ -336,7 +349,16 @@ def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: 
             split, suitability.Facts(names, sizes, highest), source.resize
         ):
             log(f"data: warning: {warning}")
+        if clipped := [job for job in usable if job.clipped]:
+            total = sum(job.clipped for job in usable)
+            values = sum(job.size[0] * job.size[1] * source.channels for job in usable)
+            log(
+                f"data: {total} of {values} values of {split} ({total / values:.2g} of all, in "
+                f"{counted(len(clipped), 'image')}) lie outside of "
+                f"[{source.pixels.low:g},{source.pixels.high:g}] and are clipped"
+            )
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
+    lines += _alpha_faults(jobs)
     if not lines:
         return
     if not skip:
@@ -348,6 +370,20 @@ def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: 
     log(f"data: left out {len(lines)} of {len(jobs)} images (data.on_bad_file=skip):")
     for line in lines:
         log(line)
+
+
+def _alpha_faults(jobs: list[_Job]) -> Iterator[str]:
+    """Yield a line for each domain in which a channel is alpha in some images only."""
+    for domain in dict.fromkeys(job.source.rpartition("_")[2] for job in jobs):
+        usable = [
+            job for job in jobs if job.source.rpartition("_")[2] == domain and not job.fault
+        ]
+        kinds = {job.alpha: job.path for job in reversed(usable)}
+        if len(kinds) > 1:
+            yield (
+                f"  {kinds[True]} gets alpha as its last channel, and that of {kinds[False]} is "
+                "another band: save all images of a domain with the same bands"
+            )
 
 
 def _validated(
@@ -363,7 +399,8 @@ def _validated(
             offsets, shapes = [job.offset for job in usable], [job.shape for job in usable]
             store = cache.Store(cached, offsets, shapes, source.pixels.dtype)
         sizes = [(job.shape[0], job.shape[1]) for job in usable]
-        result[name] = ValidatedSource(source, numbers, sizes, store)
+        alpha = any(job.alpha for job in usable)
+        result[name] = ValidatedSource(replace(source, alpha=alpha), numbers, sizes, store)
     return result
 
 
