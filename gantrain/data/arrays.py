@@ -42,6 +42,8 @@ def read(path: ImageFile, formats: Formats) -> Picture:
         array = array[..., None]
     elif formats.array_layout == "chw":
         array = np.moveaxis(array, 0, 2)
+    if array.dtype == np.float64:  # numpy's default; networks compute in float32
+        array = array.astype(np.float32)
     array = np.ascontiguousarray(exact(array))
     return Picture(array, colors=array.shape[-1] == 1)
 

@@ -123,8 +123,8 @@ class PixelFormat:
             return x.astype(np.float32) / np.iinfo(x.dtype).max
         if x.dtype == np.uint8 and self.depth != 8:
             raise ImageFault(
-                f"has 8 bits per channel, and {limits} with data.depth={self.depth} is about deeper "
-                "images: save it like these"
+                f"has 8 bits per channel, and {limits} with data.depth={self.depth} is about "
+                "deeper images: save it like these"
             )
         if x.dtype == np.uint16 and self.depth == 8:
             raise ImageFault(

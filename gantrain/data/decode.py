@@ -141,6 +141,26 @@ def holds_numbers(file: AnyFile) -> bool:
         return False
 
 
+def holds_bands(file: AnyFile) -> bool:
+    """Return whether an image has bands whose meaning is unknown; False also if it is unreadable.
+
+    From the header alone, except for files of several pages that become channels.
+    """
+    if isinstance(file, Stack):
+        return True
+    name, plain, formats = name_of(file).lower(), plain_file(file), formats_of(file)
+    if arrays.is_array_name(name) or tiff.is_tiff_name(name) or formats.pages == "channels":
+        try:
+            return not (
+                tiff.has_colors(plain)
+                if tiff.is_tiff_name(name) and formats.pages != "channels"
+                else decode(file).colors
+            )
+        except Exception:
+            return False
+    return False
+
+
 def colour_profile(file: AnyFile) -> bytes | None:
     """Return the ICC profile of an image file, or None."""
     if isinstance(file, Stack) or arrays.is_array_name(name_of(file).lower()):

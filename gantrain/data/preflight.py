@@ -375,9 +375,7 @@ def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: 
 def _alpha_faults(jobs: list[_Job]) -> Iterator[str]:
     """Yield a line for each domain in which a channel is alpha in some images only."""
     for domain in dict.fromkeys(job.source.rpartition("_")[2] for job in jobs):
-        usable = [
-            job for job in jobs if job.source.rpartition("_")[2] == domain and not job.fault
-        ]
+        usable = [job for job in jobs if job.source.rpartition("_")[2] == domain and not job.fault]
         kinds = {job.alpha: job.path for job in reversed(usable)}
         if len(kinds) > 1:
             yield (

@@ -169,6 +169,32 @@ def suitability_warnings(
     return found
 
 
+def range_notes(records: list[ImageRecord], sources: Mapping[str, ImageSource]) -> list[str]:
+    """Return how much of their range the numbers of each split use, and how many are clipped.
+
+    Args:
+        records: from `scan`.
+        sources: the files, by split.
+    """
+    notes = []
+    for split, source in sources.items():
+        usable = [record for record in records if record.split == split and not record.fault]
+        if not usable or not source.pixels.holds_numbers:
+            continue
+        low, high = source.pixels.low, source.pixels.high
+        lowest, top = min(r.lowest for r in usable), max(r.top for r in usable)
+        share = (min(top, high) - max(lowest, low)) / (high - low)
+        note = (
+            f"{split} holds numbers from {lowest:g} to {top:g}, {share:.0%} of "
+            f"value_range=[{low:g},{high:g}]"
+        )
+        if clipped := sum(record.clipped for record in usable):
+            total = sum(r.size[0] * r.size[1] for r in usable) * source.channels
+            note += f"; {clipped} of {total} values are clipped"
+        notes.append(note)
+    return notes
+
+
 def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
     """Summarize one split; the keys are those of `gantrain prepare`'s report."""
     readable = [r for r in records if r.size[0]]

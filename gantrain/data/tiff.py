@@ -118,6 +118,14 @@ def dtype(path: ImageFile) -> np.dtype:
         return np.dtype(file.pages[0].dtype)
 
 
+def has_colors(path: ImageFile) -> bool:
+    """Return whether the bands of the first page are grey or RGB, with or without alpha."""
+    with _open(path) as file:
+        page = file.pages[0]
+        extra = [*map(int, page.extrasamples)]
+        return meaning_of_bands(int(page.photometric), page.samplesperpixel, extra)[0]
+
+
 def profile(path: ImageFile) -> bytes | None:
     """Return the ICC profile of the first page, or None."""
     try:

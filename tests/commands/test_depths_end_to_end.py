@@ -52,7 +52,7 @@ def test_translate_keeps_size_name_depth_and_every_number(
         assert results[0].suffix == (".tiff" if wanted.dtype == np.float32 else ".png")
         assert (tmp_path / f"in/{name}{results[1].suffix}").is_file()
         for result in results:
-            found, _ = decode(result)
+            found = decode(result).pixels
             assert found.dtype == wanted.dtype and found.shape == wanted.shape
             if wanted.dtype == np.float32:  # to [-1, 1] and back rounds the last bits
                 assert np.abs(found - wanted).max() < 1.3e-7
@@ -153,7 +153,7 @@ def test_training_and_translating(tmp_path: Path, a: tuple, b: tuple, options: s
         gantrain(tmp_path, *command, f"direction={direction}")
         for number in range(2):
             (result,) = (tmp_path / direction).glob(f"{number}.*")
-            found, _ = decode(result)
+            found = decode(result).pixels
             # The deeper of the run and the file.
             depth = {"16": np.uint16, "float": np.float32}.get(options[11:].split()[0], np.uint8)
             assert found.dtype == max(depth, source[1], key=DTYPES.index)

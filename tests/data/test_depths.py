@@ -48,7 +48,7 @@ def test_what_is_written_is_what_is_read(tmp_path, ending, depth, channels):
     path = tmp_path / f"x{ending}"
     wanted = deep_pictures.random_pixels(2, (9, 13, channels), DTYPES[depth])
     write_image(path, wanted)
-    found, _ = decode(path)
+    found = decode(path).pixels
     assert found.dtype == wanted.dtype and (found == wanted).all()
 
 
@@ -59,8 +59,8 @@ def test_deep_pictures_are_turned_as_shallow_ones(tmp_path, orientation, ending,
     for dtype in (np.uint8, np.uint16):
         x = deep_pictures.random_pixels(3, (5, 7, channels), np.uint8).astype(dtype)
         deep_pictures.write(tmp_path / f"{dtype.__name__}{ending}", x, orientation)
-    shallow, _ = decode(tmp_path / f"uint8{ending}")
-    deep, _ = decode(tmp_path / f"uint16{ending}")
+    shallow = decode(tmp_path / f"uint8{ending}").pixels
+    deep = decode(tmp_path / f"uint16{ending}").pixels
     assert deep.dtype == np.uint16 and (deep == shallow).all()
     assert deep.shape[:2] == ((7, 5) if orientation > 4 else (5, 7))
     assert image_size(tmp_path / f"uint16{ending}") == deep.shape[:2]

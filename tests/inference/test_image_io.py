@@ -70,7 +70,7 @@ def test_generated_images_have_the_depth_of_the_run(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "synthesize", lambda *_: torch.full((1, 1, 4, 4), 1.5))
         ImageWriter(model, tmp_path, "const", 1, keep_values=False).write_images([Latents()], True)  # type: ignore[list-item]
-    found, _ = decode(tmp_path / name)
+    found = decode(tmp_path / name).pixels
     assert found.dtype == dtype and (found == white).all()
     assert Image.open(tmp_path / "grid.png").mode == "L"
 
