@@ -194,11 +194,22 @@ def _are_pixels(data: dict[str, Any]) -> bool:
             and isinstance(one.get("alpha"), bool | None)
             for one in own
         )
-        and (formats is None or isinstance(formats, dict))
+        and (formats is None or (isinstance(formats, dict) and _are_formats(formats)))
         and (
             show is None
             or (isinstance(show, list) and all(isinstance(x, int) and x > 0 for x in show))
         )
+    )
+
+
+def _are_formats(formats: dict[str, Any]) -> bool:
+    window = formats.get("window")
+    return (
+        formats.get("pages") in (None, "channels", "first", "each")
+        and formats.get("array_layout") in (None, "hwc", "chw")
+        and isinstance(formats.get("array_name"), str | None)
+        and formats.get("slices") in (None, 0, 1, 2)
+        and (window in (None, "file") or _is_range(window))
     )
 
 

@@ -32,7 +32,7 @@ def explain_missing_package(model: Model) -> list[str]:
 def _kind_of_files(model: Model) -> tuple[RunPixels, np.dtype, str]:
     """Return the pixels of the run, and the dtype and the suffix of its images."""
     pixels = run_pixels(model.meta.get("data", {}))
-    channels = getattr(model.generator, "channels", 3)
+    channels = getattr(model.networks.get("G"), "channels", 3)
     dtype = pixels.result_dtype(np.dtype(np.uint8))
     is_bands = channels > 4 or (channels in (2, 4) and pixels.alpha is False)
     suffix = ".tiff" if is_bands or dtype.name not in ("uint8", "uint16") else ".png"
