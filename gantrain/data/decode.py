@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import io
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def _formats() -> list[str]:
     or have values that Pillow drops: small copies in ICO, 16 bits in JPEG 2000 and SGI.
     """
     Image.init()
+    # It reports bands that it cannot read to stderr; tifffile reads them.
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
     if importlib.util.find_spec("pillow_heif"):
         importlib.import_module("pillow_heif").register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]

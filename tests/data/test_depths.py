@@ -187,7 +187,7 @@ def test_colors_of_transparent_pixels_do_not_bleed(dtype):
 
 def fault(path, channels: int = 3, settings: PixelFormat = DEEP) -> str:
     with pytest.raises(ImageFault) as caught:
-        load_image(path, channels, settings).pixels
+        load_image(path, channels, settings)
     return str(caught.value)
 
 
