@@ -151,9 +151,7 @@ class PixelFormat:
         return (x - np.float32(self.low)) * np.float32(2 / (self.high - self.low)) - np.float32(1)
 
 
-def pixel_format(
-    depth: Depth, value_range: list[float] | None, clip: bool = False, key: str = "value_range"
-) -> PixelFormat:
+def pixel_format(depth: Depth, value_range: list[float] | None, clip: bool = False) -> PixelFormat:
     """Return the format for the settings data.depth, data.value_range and data.clip.
 
     Args:
@@ -161,7 +159,6 @@ def pixel_format(
         value_range: [lowest, highest] of the files' numbers, which become -1 and 1; None: integers
             are levels, floats lie in [0, 1].
         clip: whether numbers outside of the range are clipped.
-        key: name of the range's setting, for errors.
 
     Raises:
         ConfigError: the range is not a range.
@@ -170,7 +167,7 @@ def pixel_format(
         return PixelFormat(depth, clip=clip)
     if len(value_range) != 2 or not value_range[0] < value_range[1]:
         raise ConfigError(
-            f"data.{key}={value_range} is not a range: give [lowest,highest], such as [0,1]."
+            f"data.value_range={value_range} is not a range: give [lowest,highest], such as [0,1]."
         )
     low, high = float(value_range[0]), float(value_range[1])
     return PixelFormat(depth, low, high, ranged=depth != "float", clip=clip)

@@ -118,10 +118,9 @@ class UnpairedFolder:
             domain: Preprocess(name, self.resolution, _parse_load_size(size), flip)
             for domain, (name, size) in {"a": a, "b": b}.items()
         }
-        ranges = {"a": value_range_a or value_range, "b": value_range_b or value_range}
         self._pixels = {
-            domain: pixel_format(depth, limits, clip, "value_range")
-            for domain, limits in ranges.items()
+            "a": pixel_format(depth, value_range_a or value_range, clip),
+            "b": pixel_format(depth, value_range_b or value_range, clip),
         }
         self._formats = make_formats(pages, array_layout, array_name, slices, window)
         self.show = check_show(show, [channels_a, channels_b])
@@ -299,8 +298,7 @@ class UnpairedFolder:
     def _describe_pixels(self, domain: str) -> dict[str, Any]:
         split = f"train_{domain}"
         alpha = split in self._checked and self._checked[split].source.alpha
-        place = self._folders.get(split)
-        stacked = 1 + len(place.stacked) if place else 1
+        stacked = 1 + len(self._folders[split].stacked) if split in self._folders else 1
         return describe_pixels(self._pixels[domain], alpha, stacked)
 
     def _list_files(

@@ -203,14 +203,18 @@ def _explicit(
         ]
         base = replace(first, stacked=tuple(others))
         bases.append(base)
-        folders |= _domain(domain, base, f"data.root_{domain}={value}")
+        folders |= _domain(domain, base, f"data.root_{domain}={_text(value)}")
     a, b = ([place.path.resolve() for place in _all(folders[f"train_{x}"])] for x in "ab")
     if any(x == y or x in y.parents or y in x.parents for x in a for y in b):
         raise ConfigError(
-            f"data.root_a={root_a} and data.root_b={root_b} are the same folder or one is inside "
-            "the other, which mixes the domains: give each domain its own folder."
+            f"data.root_a={_text(root_a)} and data.root_b={_text(root_b)} are the same folder or "
+            "one is inside the other, which mixes the domains: give each domain its own folder."
         )
     return _in_order(folders), [name for base in bases for name in _unused(folders, base)]
+
+
+def _text(root: str | list[str]) -> str:
+    return root if isinstance(root, str) else f"[{','.join(root)}]"
 
 
 def _all(place: ImageLocation) -> list[ImageLocation]:

@@ -29,9 +29,9 @@ def make_formats(
     Raises:
         ConfigError: the window is none.
     """
-    if window is None or window == "file":
+    if not isinstance(window, list):
         return Formats(pages, array_layout, array_name, slices, window)
-    if len(window) != 2 or isinstance(window, str) or not window[1] > 1:
+    if len(window) != 2 or not window[1] > 1:
         raise ConfigError(
             f"{prefix}window={window} is not a window: give [center,width], such as [40,400], or "
             "file."

@@ -73,10 +73,11 @@ class RunPixels:
             ImageFault: the range has numbers that the chosen depth cannot hold.
         """
         own = self.depth or 8
-        given: Depth = {"uint8": 8, "uint16": 16}.get(dtype.name, "float")  # type: ignore[assignment]
+        levels: dict[str, Depth] = {"uint8": 8, "uint16": 16}
+        given = levels.get(dtype.name, "float")
         if self.ranged and dtype.kind in "iu":
             given = own
-        chosen = depth or max(own, given, key=_ORDER.index)
+        chosen: Depth = depth or (given if _ORDER.index(given) > _ORDER.index(own) else own)
         if chosen == "float" or not self.has_units:
             return _DTYPES[chosen]
         if whole := _whole_dtype(self.value_range, chosen):
@@ -118,7 +119,7 @@ def run_pixels(
         ranged and depth != "float",
         bool(own.get("clip")) if clip is None else clip,
         own.get("alpha"),
-        int(own.get("stacked", 1)),
+        int(own.get("stacked") or 1),
     )
 
 
