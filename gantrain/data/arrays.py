@@ -106,7 +106,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 def _image_shape(shape: tuple[int, ...], formats: Formats) -> tuple[int, int, int]:
     """Return (height, width, channels)."""
-    if len(shape) not in (2, 3) or 0 in shape:
+    if len(shape) not in (2, 3) or min(shape) < 1:
         raise ImageFault(f"is an array of the shape {list(shape)}, not [H, W] or with channels")
     if math.prod(shape) > _MOST_VALUES:
         raise ImageFault(f"has {math.prod(shape)} values, more than an image has")

@@ -115,7 +115,7 @@ class UnpairedFolder:
         a = preprocess_a or preprocess, load_size_a or load_size
         b = preprocess_b or preprocess, load_size_b or load_size
         self._preprocess = {
-            domain: Preprocess(name, self.resolution, _parse_load_size(size), flip)
+            domain: Preprocess(name, self.resolution, size and parse_size("load_size", size), flip)
             for domain, (name, size) in {"a": a, "b": b}.items()
         }
         self._pixels = {
@@ -366,10 +366,6 @@ class UnpairedFolder:
 
 def _urls(url: str | list[str]) -> tuple[str, ...]:
     return (url,) if isinstance(url, str) else tuple(url)
-
-
-def _parse_load_size(value: int | list[int] | None) -> Size | None:
-    return None if value is None else parse_size("load_size", value)
 
 
 def _count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
