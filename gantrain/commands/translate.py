@@ -1,6 +1,7 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
 Faults = dict[AnyFile, str]  # input file -> why it was skipped
+_KEYS = re.compile(r"\bdata\.(pages|array_layout|array_name|slices|window|value_range)\b")
 
 _NOTES = {
     "CMYK": "is in CMYK: its colours are converted to RGB",
@@ -93,7 +95,8 @@ def main(config: TranslateConfig) -> None:
     print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
     if faults:
         for source, reason in faults.items():
-            print(f"Skipped: {source} {reason}.", file=sys.stderr)
+            own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
+            print(f"Skipped: {source} {own}.", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -54,11 +54,13 @@ class RunPixels:
     def format_of(self, dtype: np.dtype) -> PixelFormat:
         """Return how a file with these values is read."""
         fix = "clip the image to it with clip=true"  # a wider range would rescale all values
+        if self.depth is None and not self.ranged:
+            fix = "say which numbers become -1 and 1, with value_range=[lowest,highest]"
         low, high = self.value_range
         if self.is_float or self.ranged:
             depth = self.depth or 16
             return PixelFormat(depth, low, high, depth != "float", self.clip, fix)
-        if dtype.name in ("uint8", "uint16"):
+        if dtype.kind in "iu":  # levels; other integers are refused
             return PixelFormat(8 if dtype == np.uint8 else 16)
         return PixelFormat("float", low, high, clip=self.clip, fix=fix)
 
