@@ -52,7 +52,7 @@ class TranslateConfig:
     array_layout: Literal["hwc", "chw"] | None
     array_name: str | None
     slices: Annotated[int, Range(0, 2)] | None
-    window: list[float] | Literal["file"] | None
+    window: Literal["file"] | list[float] | None
     device: str
     precision: Literal["fp32", "tf32", "bf16"]
     batch: AtLeastOne

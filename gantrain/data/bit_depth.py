@@ -291,7 +291,7 @@ def _resize_levels(
 
 def _resize_planes(x: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.ndarray:
     planes = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], by))
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((size[1], size[0]), by))
         for plane in np.moveaxis(x, 2, 0)
     ]
     return np.stack(planes, axis=2)

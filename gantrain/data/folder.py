@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,7 +14,14 @@ from gantrain.data.image_files import Reading, unread_kinds, unread_warning
 from gantrain.data.labels import join_limited
 from gantrain.data.layout import Folders, Names, Roots, find_files, find_folders, pair_key, stem
 from gantrain.data.pixel_settings import check_show, describe_pixels, make_formats
-from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
+from gantrain.data.preflight import (
+    CacheSettings,
+    ImageSource,
+    ValidatedSource,
+    count_faults,
+    preflight,
+    size_faults,
+)
 from gantrain.data.remote import RemoteArchive
 from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedSampler, counter_random
 from gantrain.data.transforms import Preprocess, PreprocessName, Size, parse_size, setting_faults
@@ -108,36 +114,44 @@ class UnpairedFolder:
         hint: str | None = None,
         reading: Reading = 3,
     ) -> None:
-        self.seed, self.has_pairs = seed, test_pairs
-        self.pairing: Pairing = pairing
+        self.seed, self.has_pairs, self.pairing = seed, test_pairs, pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
         self.resolution = parse_size("resolution", resolution)
         a = preprocess_a or preprocess, load_size_a or load_size
         b = preprocess_b or preprocess, load_size_b or load_size
-        self._preprocess = {
-            domain: Preprocess(name, self.resolution, size and parse_size("load_size", size), flip)
-            for domain, (name, size) in {"a": a, "b": b}.items()
-        }
-        self._pixels = {
-            "a": pixel_format(depth, value_range_a or value_range, clip),
-            "b": pixel_format(depth, value_range_b or value_range, clip),
-        }
+        size = self.resolution
+        self._preprocess = {"a": _preprocess(*a, size, flip), "b": _preprocess(*b, size, flip)}
+        ranges = {"a": value_range_a or value_range, "b": value_range_b or value_range}
+        self._pixels = {domain: pixel_format(depth, x, clip) for domain, x in ranges.items()}
         self._formats = make_formats(pages, array_layout, array_name, slices, window)
         self.show = check_show(show, [channels_a, channels_b])
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
-        self._skip = on_bad_file == "skip"
+        self._skip, self._reading = on_bad_file == "skip", reading
+        self._max_images, self._held_out = max_images, held_out
+        remote = (
+            RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder) if url else None
+        )
+        self._open(root, root_a, root_b, hint, remote)
+
+    def _open(
+        self,
+        root: str | None,
+        root_a: Roots,
+        root_b: Roots,
+        hint: str | None,
+        published: tuple[tuple[str, ...], str | None, int | None] | None,
+    ) -> None:
+        """List the files, unless they are those of a published set that is not downloaded yet."""
         self._folders: Folders = {}
         self._names, self._unread = Names(), Names()  # images, and files that are none, by folder
         self._unused: list[str] = []  # folders and images beside the ones that are used
-        self._max_images, self._held_out = max_images, held_out
-        self._reading: Reading = reading
-        self._remote: RemoteArchive | None = None
-        if url and root is None and root_a is None and root_b is None:
-            self._remote = RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder)
-            unpacked = self._remote.find()
-            root = str(unpacked) if unpacked else None
         self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
+        self._remote: RemoteArchive | None = None
+        if published and root is None and root_a is None and root_b is None:
+            self._remote = RemoteArchive(*published, self._cache.folder)
+        if self._remote and (unpacked := self._remote.find()):
+            root = str(unpacked)
         if self._remote is None or root is not None:
             self._list_files(root, root_a, root_b, hint)
 
@@ -178,7 +192,7 @@ class UnpairedFolder:
         for note in self.notes():
             log(f"data: {note}")
         checked = preflight(sources, self._cache, self._skip, log)
-        faults = [*_count_faults(checked), *_size_faults(checked, self._preprocess, batch)]
+        faults = [*count_faults(checked), *size_faults(checked, self._preprocess, batch)]
         if faults:
             raise ConfigError(*faults)
         self._use(checked)
@@ -368,29 +382,8 @@ def _urls(url: str | list[str]) -> tuple[str, ...]:
     return (url,) if isinstance(url, str) else tuple(url)
 
 
-def _count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
-    """Return a sentence for each split with too few images after skipping bad files."""
-    return [
-        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
-        for name, usable in checked.items()
-        if len(usable) < (2 if name.startswith("train") else 1)
-    ]
-
-
-def _size_faults(
-    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
-) -> list[str]:
-    """Return a sentence for each domain whose training images cannot be stacked to a batch."""
-    faults = []
-    for domain, settings in preprocess.items():
-        name = f"train_{domain}"
-        sizes = Counter(checked[name].sizes)
-        if batch > 1 and not settings.crops and len(sizes) > 1:
-            rarest = min(sizes, key=lambda size: sizes[size])
-            example = checked[name].files[checked[name].sizes.index(rarest)]
-            faults.append(
-                f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
-                f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "
-                "cannot stack: use train.batch=1 or data.preprocess=resize_and_crop."
-            )
-    return faults
+def _preprocess(
+    name: PreprocessName, load_size: int | list[int] | None, resolution: Size, flip: bool
+) -> Preprocess:
+    size = None if load_size is None else parse_size("load_size", load_size)
+    return Preprocess(name, resolution, size, flip)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode, image_size
 from gantrain.data.findings import ImageSource, Job, Log, report
 from gantrain.data.image_files import reload_image
-from gantrain.data.transforms import Size
+from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
 from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
@@ -309,3 +310,37 @@ def _stored_bytes(job: Job, sources: dict[str, ImageSource]) -> int:
     source = sources[job.source]
     height, width, channels = job.shape
     return 0 if source.test else height * width * channels * source.pixels.dtype.itemsize
+
+
+def count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
+    """Return a sentence for each split with too few images after skipping bad files."""
+    return [
+        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
+        for name, usable in checked.items()
+        if len(usable) < (2 if name.startswith("train") else 1)
+    ]
+
+
+def size_faults(
+    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
+) -> list[str]:
+    """Return a sentence for each domain whose training images cannot be stacked to a batch.
+
+    Args:
+        checked: the usable files, by split.
+        preprocess: of each domain.
+        batch: images per batch.
+    """
+    faults = []
+    for domain, settings in preprocess.items():
+        name = f"train_{domain}"
+        sizes = Counter(checked[name].sizes)
+        if batch > 1 and not settings.crops and len(sizes) > 1:
+            rarest = min(sizes, key=lambda size: sizes[size])
+            example = checked[name].files[checked[name].sizes.index(rarest)]
+            faults.append(
+                f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
+                f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "
+                "cannot stack: use train.batch=1 or data.preprocess=resize_and_crop."
+            )
+    return faults

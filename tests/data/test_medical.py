@@ -20,12 +20,12 @@ RAW = np.arange(600).reshape(20, 30)
 def dicom(path: Path, pixels: np.ndarray, **tags: Any) -> Path:
     pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     content = pydicom.Dataset()
     content.file_meta = meta
     content.SOPClassUID, content.SOPInstanceUID = CTImageStorage, "1.2.3"
