@@ -71,6 +71,8 @@ class UnpairedFolder:
 
     kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
     label_dim = 0
+    pairing: Pairing
+    _reading: Reading
 
     def __init__(
         self,
@@ -128,10 +130,8 @@ class UnpairedFolder:
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip, self._reading = on_bad_file == "skip", reading
         self._max_images, self._held_out = max_images, held_out
-        remote = (
-            RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder) if url else None
-        )
-        self._open(root, root_a, root_b, hint, remote)
+        published = (_urls(url), url_sha256, url_bytes) if url else None
+        self._open(root, root_a, root_b, hint, published)
 
     def _open(
         self,
