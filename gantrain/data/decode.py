@@ -41,8 +41,6 @@ def _formats() -> list[str]:
     Image.init()
     # It reports bands that it cannot read to stderr; tifffile reads them.
     logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
-    if importlib.util.find_spec("pillow_heif"):
-        importlib.import_module("pillow_heif").register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
@@ -75,8 +73,7 @@ def decode(file: AnyFile) -> Picture:
             return arrays.read(plain, formats)
         if medical.is_medical_name(name):
             return medical.read(plain, formats, index)
-        if name.endswith((".heic", ".heif")) and "HEIF" not in _formats():
-            raise ImageFault("needs another package: pip install 'gantrain[heic]'")
+        _register_heif(name)
         if formats.pages is not None:
             return _decode_pages(plain, formats, index)
         return _decode_image(plain)
@@ -102,6 +99,7 @@ def image_size(file: AnyFile) -> tuple[int, int]:
             return arrays.size(plain, formats)
         if medical.is_medical_name(name):
             return medical.size(plain, formats)
+        _register_heif(name)
         return _size(plain)
     except ImageFault:
         raise
@@ -190,6 +188,16 @@ def geotags(file: AnyFile) -> list[tuple[int, int, int, Any, bool]]:
 def unreadable(error: Exception) -> ImageFault:
     """Return the fault of a file that raised `error`."""
     return ImageFault(f"is unreadable ({str(error) or type(error).__name__})")
+
+
+def _register_heif(name: str) -> None:
+    """Let Pillow read HEIF, before the first such file only: the import takes a while."""
+    if not name.endswith((".heic", ".heif")) or "HEIF" in Image.OPEN:
+        return
+    if importlib.util.find_spec("pillow_heif") is None:
+        raise ImageFault("needs another package: pip install 'gantrain[heic]'")
+    importlib.import_module("pillow_heif").register_heif_opener()
+    _formats.cache_clear()
 
 
 def _stacked(stack: Stack) -> Picture:

@@ -260,3 +260,16 @@ def test_arrays_in_archives(tmp_path: Path) -> None:
         archive.writestr("a.npy", file.getvalue())
     member = Member(tmp_path / "x.zip", "a.npy")
     assert (decode(member).pixels[..., 0] == x).all() and image_size(member) == (6, 8)
+
+
+def test_heic_is_read_and_deep_ones_are_refused(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="needs gantrain[heic]")
+    x = np.full((16, 16, 3), 90, np.uint8)
+    heif.from_pillow(Image.fromarray(x)).save(tmp_path / "x.heic", quality=-1)
+    found = decode(tmp_path / "x.heic").pixels
+    assert found.shape == (16, 16, 3) and np.abs(found.astype(int) - 90).max() < 3
+    assert image_size(tmp_path / "x.heic") == (16, 16)
+    deep = heif.from_bytes("RGB;16", (16, 16), (x.astype(np.uint16) * 257).tobytes())
+    deep.save(tmp_path / "y.heic", quality=-1)
+    with pytest.raises(ImageFault, match="HEIF of more than 8 bits"):
+        decode(tmp_path / "y.heic")
