@@ -95,7 +95,8 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     pixels, faults = [], []
     for file in files:
         try:
-            pixels.append(torch.from_numpy(fit.resize(load_image(file, channels)).copy()))
+            image = load_image(file, channels)
+            pixels.append(torch.from_numpy(fit.resize(image.pixels, alpha=image.alpha).copy()))
         except ImageFault as fault:
             faults.append(f"{file} {fault}.")
     if faults:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gantrain.data.views import AnyFile, Stack, bytes_of, plain_file
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import RECORD_FILE, TranslationTask
 from gantrain.io.files import remove_leftovers, write_json
@@ -78,7 +79,7 @@ class ResultFolder:
         Raises:
             OSError: there is no such file any more.
         """
-        return {"name": task.name, "bytes": task.source.stat().st_size, "sha256": _hash(task)}
+        return {"name": task.name, "bytes": bytes_of(task.source), "sha256": _hash(task)}
 
     def add(self, row: dict[str, Any]) -> None:
         """Record the `row` of a task whose result has been written."""
@@ -89,10 +90,19 @@ class ResultFolder:
 
 def _hash(task: TranslationTask) -> str:
     digest = hashlib.sha256()
-    with task.source.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    for path in _files(task.source):
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def _files(source: AnyFile) -> list[Path]:
+    if isinstance(source, Stack):
+        return [file for one in source.files for file in _files(one)]
+    file = plain_file(source)
+    assert isinstance(file, Path)  # inputs are not read from archives
+    return [file]
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
