@@ -157,7 +157,7 @@ class _Job:
 
 def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
     data = model.meta.get("data", {})
-    src, dst = config.direction
+    src, dst = model.choose_direction(config.direction)
     source, target = (
         run_pixels(data, domain, config.value_range, config.clip) for domain in (src, dst)
     )
