@@ -24,28 +24,29 @@ class ResultFolder:
     Args:
         path: the folder, which is created.
         settings: plain values; those of "snapshot" are told apart by their "sha256".
+        record: name of the file of the settings.
 
     Raises:
         ConfigError: the folder holds other files or results of other settings.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: Path, settings: dict[str, Any], record: str = RECORD_FILE) -> None:
+        self.path, self._record = path, path / record
         try:
             path.mkdir(parents=True, exist_ok=True)
             for folder in [path, *(inner for inner in path.rglob("*") if inner.is_dir())]:
                 remove_leftovers(folder)
             self._check(settings)
-            write_json(path / RECORD_FILE, settings)
+            write_json(self._record, settings)
             self._inputs = _read(path / INPUTS_FILE)
         except (OSError, ValueError) as error:
             raise ConfigError(f"output={path} cannot be used ({error}): give another.") from None
 
     def _check(self, settings: dict[str, Any]) -> None:
-        if (self.path / RECORD_FILE).is_file():
-            before = load_json(self.path / RECORD_FILE)
+        if self._record.is_file():
+            before = load_json(self._record)
             if not isinstance(before, dict):
-                raise ValueError(f"{RECORD_FILE} is damaged")
+                raise ValueError(f"{self._record.name} is damaged")
             changed = [k for k in settings if _identity(before.get(k)) != _identity(settings[k])]
             if changed:
                 raise ConfigError(
