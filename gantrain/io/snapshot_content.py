@@ -1,4 +1,4 @@
-"""What a snapshot's content must hold: a file of somebody else is data, and any of it may be wrong."""
+"""What a snapshot must hold: a stranger's file is data, and any of it may be wrong."""
 
 from typing import Any
 
