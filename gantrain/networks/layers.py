@@ -10,6 +10,8 @@ from gantrain.ops.reflect import reflect_pad
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Upsample = Literal["transpose", "resize", "antialias"]
+Downsample = Literal["strided", "antialias"]
 
 
 class ReflectionPad(nn.Module):
