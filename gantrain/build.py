@@ -363,7 +363,7 @@ def load_run_data(run: Path, root: str | None, model: Model) -> Dataset:
 
 def _folder_section(model: Model) -> dict[str, Any]:
     """Return a data section, of a folder, that fits the networks, such as imported ones."""
-    if set(model.networks) <= {"ab", "ba"}:
+    if model.directions:
         kind = "gantrain.data.folder.UnpairedFolder"
         channels = {f"channels_{name[0]}": input_channels(g) for name, g in model.networks.items()}
         return {"_target_": kind, **{key: x for key, x in channels.items() if x}}

@@ -10,11 +10,11 @@ from torch import nn
 
 from gantrain import snapshot
 from gantrain.errors import ConfigError
-from gantrain.gans.base import spec_of
 from gantrain.inference import model
 from gantrain.io.tensors import digest
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.snapshot import NoSnapshotError, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain

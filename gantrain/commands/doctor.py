@@ -146,7 +146,7 @@ def _search(images: Tensor, mirrored: bool, own: Tensor | None = None) -> Neares
 
 
 def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]:
-    if set(model.networks) <= {"ab", "ba"}:
+    if model.directions:
         for direction, network in model.networks.items():
             source, target = direction
             count = min(config.samples, data.test_count(source))

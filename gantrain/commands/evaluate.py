@@ -31,7 +31,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         ConfigError: there is no such run or data, weights are missing, or metrics do not apply.
     """
     model = load_model(config.run, config.device, config.precision, say=print)
-    translates = set(model.networks) <= {"ab", "ba"}
+    translates = bool(model.directions)
     data = load_run_data(Path(config.run), config.data_root, model)
     if not translates and data.kind == "unpaired":
         raise ConfigError(
@@ -49,7 +49,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         truncation_psi=config.truncation_psi,
         batch=config.batch,
     )
-    with progress_bar(_total(request, translates, data)) as advance:
+    with progress_bar(_total(request, model.directions, data)) as advance:
         if translates:
             values = evaluate_translation(model.networks, model, data, networks, request, advance)
         else:
@@ -86,15 +86,18 @@ def _real_count(request: EvaluationRequest, data: Dataset) -> int:
     return data.train_count("image") if request.split == "train" else data.held_count("image")
 
 
-def _total(request: EvaluationRequest, translates: bool, data: Dataset) -> int:
+def _total(request: EvaluationRequest, directions: list[str], data: Dataset) -> int:
     """Return the number of images that will be processed, for the progress bar."""
-    if translates:
-        counts = [min(data.test_count(d), request.num_images or 10**9) for d in "ab"]
+    uses_features = any(name in FEATURES for name in request.metrics)
+    if directions:
+        counts = {d: min(data.test_count(d), request.num_images or 10**9) for d in "ab"}
         uses_pairs = any(name in PAIRED for name in request.metrics)
-        return 2 * sum(counts) + 2 * min(counts) * uses_pairs
+        # The inputs are measured as they are, too.
+        features = sum(2 * counts[source] + counts[target] for source, target in directions)
+        pairs = len(directions) * min(counts.values())
+        return features * uses_features + pairs * uses_pairs
     real = _real_count(request, data)
     fake = request.num_images or real
-    uses_features = any(name in FEATURES for name in request.metrics)
     others = [name for name in request.metrics if name in (*LATENT, *EQUIVARIANCE)]
     return (real + fake) * uses_features + fake * len(others)
 

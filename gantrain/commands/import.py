@@ -7,10 +7,10 @@ import torch
 
 from gantrain.config.tools import ImportConfig
 from gantrain.errors import shown
-from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot

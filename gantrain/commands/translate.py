@@ -83,7 +83,8 @@ def main(config: TranslateConfig) -> None:
         )
     if config.gallery:
         translated = [task for task in tasks if task.source not in faults][: config.gallery]
-        page = write_gallery(output, translated, model, config.direction, channels, pixels)
+        direction = model.choose_direction(config.direction)
+        page = write_gallery(output, translated, model, direction, channels, pixels)
         print(f"Page: {page}")
     print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
     if faults:
@@ -198,7 +199,7 @@ def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     return {
         "snapshot": {"file": str(model.file), "sha256": digest},
-        "direction": config.direction,
+        "direction": model.choose_direction(config.direction),
         "format": config.format,
         "precision": config.precision,
         "value_range": list(pixels.value_range),

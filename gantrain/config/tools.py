@@ -29,6 +29,7 @@ class TranslateConfig:
 
     Attributes:
         input: files, folders and glob patterns.
+        direction: None: "ab", or the only one that the snapshot has.
         gallery: how many pairs the gallery page shows; 0: no gallery.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
         value_range: [lowest, highest] of float inputs.
@@ -37,7 +38,7 @@ class TranslateConfig:
     run: str
     input: list[str]
     output: str
-    direction: Literal["ab", "ba"]
+    direction: Literal["ab", "ba"] | None
     format: Literal["png", "same"]
     gallery: Count
     tile: AtLeastOne | None

@@ -115,7 +115,7 @@ class GAN(nn.Module):
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
         """Return D's logits [N] of images [N, C, H, W] as in training, for the health probes.
 
-        Used for GANs on single images; for two domains the probes call each D themselves.
+        Used for GANs on single images; of two domains, see `judge_translation`.
 
         Args:
             x: images in [-1, 1].
@@ -124,6 +124,17 @@ class GAN(nn.Module):
         # A network without labels takes images only.
         c = batch.get("label")
         return self.D(x) if c is None else self.D(x, c)
+
+    def judge_translation(self, x: Tensor, source: Tensor | None, direction: str) -> Tensor:
+        """Return D's logits [N] of images of the target domain, for the health probes.
+
+        Args:
+            x: images [N, C, H, W] in [-1, 1].
+            source: the images that they are translations of, for a D of pairs; None: not known.
+            direction: "ab" or "ba".
+        """
+        D = networks_of(self.D, "D")[direction[1]]
+        return D(x).flatten(1).mean(1)
 
     def adapt(self, step: Step) -> None:
         """Update algorithm state after the phases of every step. Default: nothing."""
@@ -184,15 +195,3 @@ def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
         name: "G" or "D", the name of a network that is not in a ModuleDict.
     """
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
-
-
-def spec_of(network: nn.Module) -> dict[str, Any]:
-    """Return how to rebuild a network, see `gantrain.networks.spec.self_describing`.
-
-    Raises:
-        TypeError: the network's class is not decorated with @self_describing.
-    """
-    spec = getattr(network, "spec", None)
-    if not isinstance(spec, dict):
-        raise TypeError(f"{type(network).__name__} needs the decorator @self_describing")
-    return spec

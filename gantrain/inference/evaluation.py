@@ -141,7 +141,7 @@ def evaluate_translation(
     the test images are paired.
 
     Args:
-        generators: by direction, "ab" and "ba".
+        generators: by direction, "ab" or "ba".
         model: the snapshot they belong to.
         data: a prepared data set of two domains.
         networks: the metrics' networks.

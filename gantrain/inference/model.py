@@ -18,6 +18,7 @@ from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.inference.truncation import Center, Centers, label_centers, truncate
+from gantrain.networks.directions import directions_of
 from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -59,7 +60,7 @@ class Model:
 
     Args:
         file: the snapshot file.
-        networks: modules in eval mode by name: "G" and perhaps "E", or "ab" and "ba" of a CycleGAN.
+        networks: modules in eval mode by name: "G" and perhaps "E", or "ab" or "ba" or both.
         meta: nimg, ema, model, data and versions of the snapshot.
         precision: device and precision of all computations.
     """
@@ -115,6 +116,11 @@ class Model:
         return target.rpartition(".")[2] or type(next(iter(self.networks.values()))).__name__
 
     @property
+    def directions(self) -> list[str]:
+        """The directions in which it translates, "ab" before "ba"; []: it has latents instead."""
+        return directions_of(self.networks)
+
+    @property
     def has_w(self) -> bool:
         """Whether the generator has a mapping to w, as in StyleGAN."""
         return hasattr(self.generator, "mapping") and hasattr(self.generator, "synthesis")
@@ -129,12 +135,12 @@ class Model:
         """The data set's description of its labels (dim, kind, names), or None."""
         return self.meta.get("data", {}).get("labels")
 
-    def translate(self, x: Tensor, direction: str = "ab") -> Tensor:
+    def translate(self, x: Tensor, direction: str | None = None) -> Tensor:
         """Translate images from one domain to the other.
 
         Args:
             x: float [N, C, H, W] in [-1, 1], of any size, with the channels of the source domain.
-            direction: "ab" or "ba".
+            direction: "ab" or "ba"; None: see `choose_direction`.
 
         Returns:
             float32 [N, C', H, W] in [-1, 1] on the CPU.
@@ -146,21 +152,26 @@ class Model:
         network = self.translator(direction)
         channels = input_channels(network)
         if channels is not None and x.shape[1] != channels:
+            direction = self.choose_direction(direction)
             raise ConfigError(f"{direction} takes {channels} channels, and x has {x.shape[1]}.")
         return translate_any_size(network, x, self.precision).cpu()
 
-    def translator(self, direction: str) -> nn.Module:
-        """Return the network for a direction.
+    def choose_direction(self, direction: str | None) -> str:
+        """Return a direction as it is; of None "ab", or the only one that there is."""
+        return direction or next(iter(self.directions), "ab")
+
+    def translator(self, direction: str | None = None) -> nn.Module:
+        """Return the network for a direction, see `choose_direction`.
 
         Raises:
             ConfigError: there is none.
         """
+        direction = self.choose_direction(direction)
         network = self.networks.get(direction)
         if network is None or hasattr(network, "z_dim"):
-            directions = [name for name in self.networks if name in ("ab", "ba")]
             hint = "it generates images from seeds, with gantrain generate"
-            if directions:
-                hint = f"it has direction={' and '.join(directions)}"
+            if self.directions:
+                hint = f"it has direction={' and '.join(self.directions)} alone"
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm} and cannot translate {direction}: "
                 f"{hint}."

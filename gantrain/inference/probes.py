@@ -13,17 +13,14 @@ from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, networks_of
 from gantrain.health.signals import Probe, concat_probes, health_signals, quantize_with_noise
+from gantrain.networks.directions import directions_of
 from gantrain.ops.value_range import to_float
-
-
-def translates(gan: GAN) -> bool:
-    """Return whether the generators translate between two domains."""
-    return set(networks_of(gan.G, "G")) == {"ab", "ba"}
 
 
 def can_be_probed(gan: GAN) -> bool:
     """Return whether a GAN has the interface that `HealthProbe` needs, see `GAN.judge`."""
-    return translates(gan) or (gan.takes == "images" and hasattr(_latent_generator(gan), "z_dim"))
+    translates = bool(directions_of(networks_of(gan.G, "G")))
+    return translates or (gan.takes == "images" and hasattr(_latent_generator(gan), "z_dim"))
 
 
 class HealthProbe:
@@ -48,14 +45,15 @@ class HealthProbe:
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.gan, self.precision, self.batch, self.layout = gan, precision, batch, layout
+        self.directions = directions_of(networks_of(gan.G, "G"))
         self._real, self._held = (_fixed_images(data, split, count) for split in ("train", "held"))
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """Return the signals as "<probe>/<signal>"; the probes are "ab" and "ba", or "image"."""
+        """Return the signals as "<probe>/<signal>"; the probes are directions, or "image"."""
         signals: dict[str, float] = {}
         with _preserve_buffers(self.gan):
-            for name in ("ab", "ba") if translates(self.gan) else ("image",):
+            for name in self.directions or ("image",):
                 probe = concat_probes([*self._probe_microbatches(name)])
                 signals |= {f"{name}/{key}": value for key, value in health_signals(probe).items()}
         return signals
@@ -65,7 +63,7 @@ class HealthProbe:
         for start in range(0, count, self.batch):
             real, held = (self._microbatch(x, start) for x in (self._real, self._held))
             with self.precision.autocast():
-                if translates(self.gan):
+                if self.directions:
                     yield self._probe_translation(name, real, held)
                 else:
                     yield self._probe_samples(real, held)
@@ -90,26 +88,22 @@ class HealthProbe:
         return Probe(x, fake, logits(x, real), logits(fake, real), logits_held)
 
     def _probe_translation(self, direction: str, real: Batch, held: Batch) -> Probe:
-        """Probe translations and their way back."""
+        """Probe translations and, with a generator for it, their way back."""
         src, dst = direction
         generators = networks_of(self.gan.G, "G")
-        translate, translate_back = generators[src + dst], generators[dst + src]
-        D = networks_of(self.gan.D, "D")[dst]
-
-        def logits(x: Tensor) -> Tensor:
-            return D(x).flatten(1).mean(1)
-
-        fake = translate(real[src])
-        logits_held = logits(held[dst]) if dst in held else None
+        translate_back = generators.get(dst + src)
+        judge = partial(self.gan.judge_translation, direction=direction)
+        fake = generators[direction](real[src])
+        logits_held = judge(held[dst], held.get(src)) if dst in held else None
         return Probe(
             real=real[dst],
             fake=fake,
-            logits_real=logits(real[dst]),
-            logits_fake=logits(fake),
+            logits_real=judge(real[dst], real[src]),
+            logits_fake=judge(fake, real[src]),
             logits_held=logits_held,
             source=real[src],
-            back=translate_back(fake),
-            back_coded=translate_back(quantize_with_noise(fake)),
+            back=translate_back(fake) if translate_back else None,
+            back_coded=translate_back(quantize_with_noise(fake)) if translate_back else None,
         )
 
 

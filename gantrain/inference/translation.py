@@ -71,15 +71,15 @@ def evaluate_pairs(
     """Compare translated test images with their ground truth.
 
     Args:
-        generators: by direction, "ab" and "ba".
+        generators: by direction, "ab" or "ba".
         data: a set with paired test images.
         limit: number of pairs.
         precision: device and precision.
 
     Returns:
-        {"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, "ba": ...}: means over the
-        pairs, in 8-bit levels whatever their depth. The baseline is the unchanged input; it is
-        missing if the domains differ in channels.
+        {"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, ...}: for each direction means
+        over the pairs, in 8-bit levels whatever their depth. The baseline is the unchanged input;
+        it is missing if the domains differ in channels.
     """
     count = min(limit, data.test_count("a"), data.test_count("b"))
     results: dict[str, dict[str, dict[str, float]]] = {}

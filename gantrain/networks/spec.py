@@ -29,3 +29,15 @@ def self_describing(cls: M) -> M:
 
     cls.__init__ = wrapped  # type: ignore[method-assign]
     return cls
+
+
+def spec_of(network: nn.Module) -> dict[str, Any]:
+    """Return how to rebuild a network, see `gantrain.networks.spec.self_describing`.
+
+    Raises:
+        TypeError: the network's class is not decorated with @self_describing.
+    """
+    spec = getattr(network, "spec", None)
+    if not isinstance(spec, dict):
+        raise TypeError(f"{type(network).__name__} needs the decorator @self_describing")
+    return spec

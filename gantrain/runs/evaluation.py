@@ -37,6 +37,7 @@ from gantrain.metrics.protocol import (
     value_names,
 )
 from gantrain.metrics.requirements import Subject
+from gantrain.networks.directions import directions_of
 from gantrain.runs import recorded
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.lifecycle import versions
@@ -60,7 +61,7 @@ def check_metrics(config: RunConfig, gan: GAN, data: Dataset) -> None:
     if not (section.every_kimg or section.every_epochs):
         return
     generators = networks_of(gan.G, "G")
-    translates = set(generators) == {"ab", "ba"}
+    translates = bool(directions_of(generators))
     has_w = hasattr(generators.get("G"), "mapping")
     subject = subject_of(
         type(gan).__name__,
@@ -182,7 +183,7 @@ def _evaluate(
     training = generator.training
     generator.eval()
     try:
-        if set(model.networks) == {"ab", "ba"}:
+        if directions_of(model.networks):
             return evaluate_translation(
                 model.networks, model, data, networks, request, _no_progress
             )

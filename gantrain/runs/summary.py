@@ -10,6 +10,7 @@ from gantrain.errors import ConfigError, shown
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.translation import evaluate_pairs, pair_problems
 from gantrain.io.files import write_json
+from gantrain.networks.directions import directions_of
 from gantrain.runs import objective, resume
 from gantrain.runs.directory import RunDirectory
 from gantrain.runs.resume import ExistingRun
@@ -101,11 +102,11 @@ def check_pairs(gan: GAN, data: Dataset, limit: int, objective: str | None = Non
 
 def _has_test_pairs(gan: GAN, data: Dataset) -> bool:
     """Return whether the GAN translates between two domains with paired test images."""
-    return data.has_pairs and set(networks_of(gan.G, "G")) == {"ab", "ba"}
+    return data.has_pairs and bool(directions_of(networks_of(gan.G, "G")))
 
 
 def mean_l1(pairs: PairMetrics) -> float | None:
-    """Return the mean L1 error over both directions, in 8-bit levels; None without test pairs."""
+    """Return the mean L1 error over the directions, in 8-bit levels; None without test pairs."""
     errors = [results["model"]["l1"] for results in pairs.values()]
     return sum(errors) / len(errors) if errors else None
 

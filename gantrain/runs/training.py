@@ -38,10 +38,11 @@ from gantrain.engine.signals import (
 from gantrain.engine.timing import Timer
 from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError, RunError, shown
-from gantrain.gans.base import GAN, ImageSpec, networks_of, spec_of
+from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.health.alarms import nonfinite_alarm
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
+from gantrain.networks.spec import spec_of
 from gantrain.runs import (
     data_changes,
     evaluation,
@@ -123,7 +124,6 @@ def _run(
     build.prepare_networks(gan, config.runtime, precision.device)
     if config.runtime.threads is None and precision.device.type == "cpu":
         threads.use_threads(threads.choose_threads(gan.G, plan.microbatch, data.resolution))
-
     directory = world.run_on_rank_zero(lambda: existing or lifecycle.create(config, data_name))
     checkpoints = CheckpointStore(directory.checkpoints, config.checkpoint.keep)
     newest = world.run_on_all(lambda: checkpoints.newest()) if existing else None

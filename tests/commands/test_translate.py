@@ -227,3 +227,22 @@ def test_in_python(cyclegan: Path) -> None:
         g.translate(torch.rand(1, 1, 32, 32), "ab")
     with pytest.raises(ConfigError, match="is a snapshot of CycleGAN and cannot translate ba"):
         g.translate(x, "ba")
+
+
+def test_the_only_direction_is_the_default(cyclegan: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ResnetGenerator(3, 3, ngf=4, blocks=1)
+    write(tmp_path / "back", "gantrain.gans.cyclegan.CycleGAN", {"ba": network})
+    g, x = package.load(tmp_path / "back"), torch.rand(2, 3, 32, 40) * 2 - 1
+    assert g.directions == ["ba"] and torch.equal(g.translate(x), g.translate(x, "ba"))
+    with pytest.raises(ConfigError, match="cannot translate ab: it has direction=ba alone"):
+        g.translate(x, "ab")
+    picture(tmp_path / "in/a.png", "RGB", (24, 24))
+    gantrain(tmp_path, "translate", "run=back", "input=in", "output=out")
+    page = (tmp_path / "out/index.html").read_text()
+    assert "CycleGAN, b to a" in page and "and back" not in page
+    gantrain(tmp_path, "translate", f"run={cyclegan}", "input=in", "output=there")
+    named = gantrain(
+        tmp_path, "translate", f"run={cyclegan}", "input=in", "output=there", "direction=ab"
+    )
+    assert "1 image, 1 of them done" in named  # the same results

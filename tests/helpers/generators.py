@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from gantrain.gans.base import spec_of
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.networks.stylegan2.encoder import StyleGAN2Encoder
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.networks.stylegan3.generator import Config, StyleGAN3Generator

@@ -139,3 +139,15 @@ def test_a_gan_of_another_kind_is_left_alone() -> None:
 
     assert not can_be_probed(StripedGAN(ImageSpec({"a": 3, "b": 3}, (16, 16))))
     assert can_be_probed(cyclegan()) and can_be_probed(single("dcgan"))
+
+
+def test_one_direction_has_no_way_back() -> None:
+    both, one = cyclegan(), cyclegan()
+    del one.G["ba"]  # type: ignore[operator]
+    seeding.seed_all(1, seeding.HEALTH)
+    expected = HealthProbe(both, pairs(), CPU, count=8, batch=8)()
+    seeding.seed_all(1, seeding.HEALTH)
+    found = HealthProbe(one, pairs(), CPU, count=8, batch=8)()
+    assert "ab/hidden" in expected and "ab/hidden" not in found
+    assert found == {k: x for k, x in expected.items() if k in found} and "ab/copy" in found
+    assert not [name for name in found if name.startswith("ba/")]

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.gans.base import spec_of
 from gantrain.interop import cyclegan
 from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.networks.unet import UnetGenerator
 from tests.helpers.golden_files import load, under
 
