@@ -1,7 +1,7 @@
 """The contract between a GAN and the engine: data plus losses.
 
-A GAN is a pair of networks `G` and `D` and a list of phases. It never calls `backward()`, knows no
-rank, no precision and no file; the engine knows no GAN.
+A GAN is networks `G` and `D`, perhaps more players, and a list of phases. It never calls
+`backward()`, knows no rank, no precision and no file; the engine knows no GAN.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,15 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """Training progress: `index` counts optimizer steps, `nimg` the images seen before this one."""
+    """Training progress: `index` counts optimizer steps, `nimg` the images seen before this one.
+
+    `seed` is for random numbers that all microbatches and ranks have to share; torch's own
+    generators give each microbatch its own.
+    """
 
     index: int
     nimg: int
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ def _nothing(batch: Batch, step: Step) -> Batch:
 class Phase:
     """One kind of update: `player` descends `losses` once every `interval` steps.
 
+    A player is an attribute of the GAN with an optimizer of its own. Several ones descend the same
+    losses by one backward pass, and step in turn.
+
     `losses` is a generator: each dict it yields is one backward pass. Its entries are scalar means
     over the microbatch; they are summed for the gradient and logged as "loss/<phase>/<name>". An
     entry without a gradient is only logged, as "score/<phase>/<name>". Code after a yield runs
@@ -73,7 +81,7 @@ class Phase:
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
-    player: str  # "G" or "D": attribute of the GAN and key of its optimizer
+    player: str | tuple[str, ...]  # such as "G" or "D"
     losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
     interval: int = 1  # > 1: every so many steps only
     full_precision: bool = False  # a penalty: the engine runs it outside autocast
@@ -81,6 +89,11 @@ class Phase:
     # a player that just steps less often, such as a generator after every n-th step of its critic.
     lazy: bool = True
     prepare: Callable[[Batch, Step], Batch] = _nothing
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players."""
+        return (self.player,) if isinstance(self.player, str) else self.player
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,9 @@ class GAN(nn.Module):
 
     Nothing else is saved.
 
-    Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
-    constructor takes `images: ImageSpec` first and plain keyword settings after it.
+    Subclasses set `G` and `D` (modules or ModuleDicts of modules), perhaps further players, and
+    define `phases`; their constructor takes `images: ImageSpec` first and plain keyword settings
+    after it.
     """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
@@ -111,6 +125,19 @@ class GAN(nn.Module):
     def phases(self) -> list[Phase]:
         """Return the phases of one step, in order."""
         raise NotImplementedError
+
+    def players(self) -> dict[str, nn.Module]:
+        """Return all players by name: G, D and then those that only the phases name."""
+        others = (name for phase in self.phases() for name in phase.players)
+        return {name: getattr(self, name) for name in dict.fromkeys(("G", "D", *others))}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks of all players, by names such as "G.ab", "D.b", "F.F"."""
+        return {
+            f"{name}.{part}": network
+            for name, player in self.players().items()
+            for part, network in networks_of(player, name).items()
+        }
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
         """Return D's logits [N] of images [N, C, H, W] as in training, for the health probes.
@@ -191,7 +218,7 @@ def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
     """Return a player's networks: the children of a ModuleDict, else {name: player}.
 
     Args:
-        player: `gan.G` or `gan.D`.
-        name: "G" or "D", the name of a network that is not in a ModuleDict.
+        player: such as `gan.G`.
+        name: its name, such as "G", for a network that is not in a ModuleDict.
     """
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}
