@@ -24,10 +24,11 @@ class CycleGAN(GAN):
 
     Args:
         images: channels of the streams "a" and "b", resolution.
-        generator, ngf, norm, dropout: see `gantrain.networks.translation`.
+        generator, ngf, norm, dropout, upsample: see `gantrain.networks.translation`.
+        downsample: that of generators and discriminators, see there.
         blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
             paper.
-        discriminator, d_layers, ndf: see `gantrain.networks.translation`.
+        discriminator, d_layers, ndf, spectral_norm: see `gantrain.networks.translation`.
         init, init_gain: weight initialization, see `gantrain.networks.layers.init_weights`.
         loss: adversarial loss, see `gantrain.losses`.
         gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
@@ -53,6 +54,9 @@ class CycleGAN(GAN):
         ndf: AtLeastOne = 64,
         norm: Literal["instance", "batch", "none"] = "instance",
         dropout: bool = False,
+        upsample: Literal["transpose", "resize", "antialias"] = "transpose",
+        downsample: Literal["strided", "antialias"] = "strided",
+        spectral_norm: bool = False,
         init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
         init_gain: NotNegative = 0.02,
         loss: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan",
@@ -69,11 +73,15 @@ class CycleGAN(GAN):
         ch = images.channels
 
         def generator_for(src: str, dst: str) -> nn.Module:
-            net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout)
+            net = make_generator(
+                generator, ch[src], ch[dst], ngf, depth, norm, dropout, upsample, downsample
+            )
             return init_weights(net, init, init_gain)
 
         def discriminator_for(domain: str) -> nn.Module:
-            net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm)
+            net = make_discriminator(
+                discriminator, ch[domain], ndf, d_layers, norm, downsample, spectral_norm
+            )
             return init_weights(net, init, init_gain)
 
         self.G = nn.ModuleDict({"ab": generator_for("a", "b"), "ba": generator_for("b", "a")})
