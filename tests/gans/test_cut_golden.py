@@ -44,7 +44,7 @@ class KeepsGradients(torch.optim.Adam):
         super().step()
 
 
-def golden_run(name: str, mode: str, dtype: torch.dtype):  # noqa: ANN201
+def golden_run(name: str, mode: str, dtype: torch.dtype):
     meta, golden = load(f"{name}_training_steps")
     images = ImageSpec({"a": 3, "b": 3}, (32, 32))
     gan = GivenDraws(
