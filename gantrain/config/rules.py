@@ -228,10 +228,11 @@ def _channels(config: Config) -> Iterator[str]:
             f"an image with its own translation, but data.channels_a={a} and data.channels_b={b} "
             "differ: add model.lambda_identity=0."
         )
-    if a != b and config["model"].get("nce_identity"):
+    if a != b and "nce_layers" in config["model"]:
         yield (
-            "model.nce_identity=true translates images of the target domain, too, but "
-            f"data.channels_a={a} and data.channels_b={b} differ: add model.nce_identity=false."
+            "This model's generator also encodes its own translations, but "
+            f"data.channels_a={a} and data.channels_b={b} differ: make them equal, or use "
+            "model=cyclegan model.lambda_identity=0."
         )
 
 

@@ -1,9 +1,8 @@
 """CUT and FastCUT: translation in one direction by contrast of patches (Park et al. 2020).
 
-arXiv 2007.15651. G translates domain a to b and D scores images of b. That content stays where it
-is, is the task of PatchNCE: among all patches of an image, each patch of its translation has to
-resemble most the one at its own place. What resembles is told by the first half of G itself, and
-by a head F of small networks.
+arXiv 2007.15651. G translates domain a to b, D scores images of b. PatchNCE keeps content in place:
+among the patches of an image, each patch of its translation has to resemble the one at its own
+place most, as told by features of G's first half behind a head F of small networks.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
-from gantrain.gans.patches import PatchContrast, choose_layers, of_each
+from gantrain.gans.patches import PatchContrast, check_channels, choose_layers, of_each
 from gantrain.losses import ADVERSARIAL, gradient_penalty
 from gantrain.networks.layers import init_weights
 from gantrain.networks.patch_head import PatchHead
@@ -26,7 +25,7 @@ class CUT(GAN):
     """A generator, a discriminator and a head; adversarial and contrastive losses.
 
     Args:
-        images: channels of the streams "a" and "b", resolution.
+        images: channels of the streams "a" and "b", which are the same, and resolution.
         generator, blocks, ngf, norm, dropout, upsample, downsample: see `ResnetGenerator`; blocks
             None: 9 from 256 px on and 6 below.
         discriminator, d_layers, ndf, spectral_norm: see `gantrain.networks.translation`.
@@ -42,8 +41,8 @@ class CUT(GAN):
         temperature: see `patch_nce`.
         all_negatives: contrast with the patches of the other images of a microbatch, too.
         direction: "ab", or "ba" from b to a.
-        mode: "fast" batches passes, and takes the features of the inputs from the pass that
-            translates them, where the result is the same; "reference" runs each pass separately.
+        mode: "fast" batches passes and takes features of inputs from the pass that translates
+            them, where the result is the same; "reference" runs each separately.
     """
 
     G: nn.ModuleDict
@@ -83,11 +82,9 @@ class CUT(GAN):
         super().__init__()
         self.direction, (self.source, self.target) = direction, direction
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
-        in_ch, out_ch = images.channels[self.source], images.channels[self.target]
-        G = ResnetGenerator(in_ch, out_ch, ngf, depth, norm, dropout, upsample, downsample)
-        D = make_discriminator(
-            discriminator, out_ch, ndf, d_layers, norm, downsample, spectral_norm
-        )
+        ch = check_channels(images)
+        G = ResnetGenerator(ch, ch, ngf, depth, norm, dropout, upsample, downsample)
+        D = make_discriminator(discriminator, ch, ndf, d_layers, norm, downsample, spectral_norm)
         self.layers = choose_layers(nce_layers, G)
         shapes = G.feature_shapes(*images.resolution, self.layers)
         F = PatchHead([channels for channels, _, _ in shapes], head_width)
@@ -158,15 +155,14 @@ class CUT(GAN):
         """
         adversarial, weight = (batch.get(f"weight_{name}") for name in ("adversarial", "nce"))
         inputs = [self.seen(batch, d) for d in self.inputs]
-        translated = of_each(inputs, self.translate, self.batched)
+        translated = of_each(inputs, self.translate, self.batched)  # images, then features
         images = [image for image, *_ in translated]
         losses = {}
         if adversarial is not None:
             game = self.loss.generator(self.D[self.target](images[0]))
             losses["adversarial"] = adversarial * game
         if weight is not None:
-            is_flipped = f"flipped_{self.source}" in batch
-            keys = [features for _, *features in translated]
+            keys, is_flipped = [x[1:] for x in translated], f"flipped_{self.source}" in batch
             if is_flipped or not self.batched:
                 with torch.no_grad():
                     unflipped = [batch[d] for d in self.inputs]
@@ -197,10 +193,8 @@ class CUT(GAN):
         return {"nce_layers": self.layers}
 
     def preview(self, G: nn.Module, batch: Batch) -> Batch:
-        """Return the columns real a, fake b and, if b has as many channels as a, identity b."""
+        """Return the columns real a, fake b, identity b."""
         assert isinstance(G, nn.ModuleDict)
-        a, b = batch[self.source], batch[self.target]
-        columns = {f"real {self.source}": a, f"fake {self.target}": G[self.direction](a)}
-        if a.shape[1] == b.shape[1]:
-            columns[f"identity {self.target}"] = G[self.direction](b)
-        return columns
+        a, b, generator = batch[self.source], batch[self.target], G[self.direction]
+        columns = {f"real {self.source}": a, f"fake {self.target}": generator(a)}
+        return columns | {f"identity {self.target}": generator(b)}

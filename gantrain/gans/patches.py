@@ -7,10 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
+from gantrain.gans.base import ImageSpec
 from gantrain.losses import patch_nce
 from gantrain.networks.resnet import ResnetGenerator
 
 Shape = tuple[int, int, int]  # C, H, W
+
+
+def check_channels(images: ImageSpec) -> int:
+    """Return the channels of both domains.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    a, b = images.channels["a"], images.channels["b"]
+    if a != b:
+        raise ConfigError(
+            f"CUT's generator also encodes its own translations, but images of domain a have {a} "
+            f"channels and those of b {b}: make them equal by data.channels_a and data.channels_b, "
+            "or use model=cyclegan model.lambda_identity=0."
+        )
+    return a
 
 
 def choose_layers(wanted: list[int] | None, G: ResnetGenerator) -> list[int]:

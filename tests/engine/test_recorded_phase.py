@@ -139,7 +139,9 @@ def test_cut(loss: str) -> None:
     """Two players of a phase; mirrored steps and others have recordings of their own."""
     small = {"blocks": 1, "ngf": 2, "ndf": 2, "d_layers": 1, "num_patches": 9, "head_width": 4}
     spec = ImageSpec({"a": 3, "b": 3}, (16, 16))
-    gan = CUT(spec, loss=loss, flip_equivariance=True, spectral_norm=True, **small)
+    # Adam would make steps of the rounding errors in biases in front of an instance norm.
+    options = {"flip_equivariance": True, "spectral_norm": True, "norm": "none", "init_gain": 1.0}
+    gan = CUT(spec, loss=loss, **options, **small)
     recorded = assert_same(gan, batches(gan, size=2), sizes=[1, 1])
     assert recorded.count == 4
 

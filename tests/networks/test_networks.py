@@ -131,6 +131,16 @@ def test_spec_rebuilds_the_network() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_instance_norm_takes_gradients_of_any_layout(count: int) -> None:
+    """torch's own does not, for one image."""
+    x = torch.randn(count, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    y, gradient = make_norm("instance", 3)(x), torch.randn(count, 3, 5, 4, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(y, x, gradient, retain_graph=True)
+    (found,) = torch.autograd.grad(y, x, gradient.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 6, 7), (1, 3, 16, 16)])
 def test_instance_norm_keeps_the_layout_and_the_values(shape: tuple[int, ...]) -> None:
     norm = make_norm("instance", shape[1])
