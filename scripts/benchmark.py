@@ -94,7 +94,7 @@ class OneModule(AbstractContextManager[None]):
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     """Return the GAN and the names of its streams.
 
-    --width is ngf of the translators and channel_base of the others; StyleGAN3's channel_max follows
+    --width is ngf of the translators, channel_base of the others; StyleGAN3's channel_max follows
     it.
     """
     side = (args.size, args.size)
@@ -174,7 +174,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             counter.mod_tracker = OneModule()  # type: ignore[assignment]
             begin = time.perf_counter()
             with counter if index == 1 and not recorded else nullcontext():
-                runner.step([step_batch], Step(index, index * args.batch))
+                runner.step([step_batch], Step(index, index * args.batch, index))
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds[phase.name].append(time.perf_counter() - begin)
