@@ -15,8 +15,10 @@ from PIL import Image
 
 from gantrain.metrics.inception import Inception
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from tests.helpers.command_line import ENVIRONMENT, gantrain
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
+from tests.helpers.reference_pickles import write_stylegan
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -107,6 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     theirs = home / "checkpoints/horse2zebra"
     theirs.mkdir(parents=True)
     torch.save(ResnetGenerator(3, 3, 4, 1).state_dict(), theirs / "latest_net_G_A.pth")
+    G = StyleGAN2Generator([16, 16], z_dim=8, w_dim=8, channel_base=64)
+    write_stylegan(home / "network.pkl", {"G_ema": (G.state_dict(), {})})
     cifar10_folder(home / "published")
     mnist_folder(home / "published", exist_ok=True)
     for text in (

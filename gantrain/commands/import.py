@@ -1,13 +1,14 @@
-"""gantrain import: turn weights of the CycleGAN reference code into a run directory."""
+"""gantrain import: turn weights of a reference code into a run directory."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gantrain.config.tools import ImportConfig
 from gantrain.errors import shown
-from gantrain.interop import cyclegan
+from gantrain.interop import cyclegan, latent_generators
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.spec import spec_of
@@ -24,24 +25,88 @@ def main(config: ImportConfig) -> None:
     Raises:
         ConfigError: a file holds no such weights, or the run directory exists. Nothing is written.
     """
+    if latent := latent_generators.read(config.source):
+        _import_generator(config, latent)
+    else:
+        _import_translators(config)
+
+
+def _import_generator(config: ImportConfig, imported: latent_generators.Imported) -> None:
+    """Import StyleGAN2, StyleGAN3 or R3GAN."""
+    for name, network in imported.networks.items():
+        _introduce(name, network, config.source[0])
+    name, generator = imported.generator
+    # A training continues from G, and not from its average.
+    trained = imported.networks.get("G", generator)
+    weights = {
+        "G.G": trained,
+        **({"D.D": imported.networks["D"]} if "D" in imported.networks else {}),
+    }
+    source = {name: config.source[0]}
+    directory = _write(config, {"G": generator}, weights, source, ema=name == "G_ema")
+    run = shown(f"run={directory.path}")
+    print(f"  gantrain generate {run} seeds=0-31")
+    if imported.obstacle:
+        print(f"It cannot be trained further here. {imported.obstacle}")
+        return
+    settings = list(imported.settings)
+    if imported.augment_p:
+        settings.append(f"model.augment_p={imported.augment_p:.4g}")
+    start = shown(f"init_from={directory.path}")
+    print(f"  gantrain data=folder data.root=DIR {' '.join(settings)} {start}")
+
+
+def _import_translators(config: ImportConfig) -> None:
+    """Import networks of the CycleGAN code."""
     files = cyclegan.find_files(config.source)
     networks = {
         name: cyclegan.rebuild_network(cyclegan.read_state_dict(file), name)
         for name, file in files.items()
     }
     for name, network in networks.items():
-        spec = spec_of(network)
-        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
-        print(f"{name} from {files[name]}: {type(network).__name__} {arguments}")
-    directory = RunDirectory.create(Path(config.out), config.name, "import")
+        _introduce(name, network, files[name])
     generators = {n.partition(".")[2]: net for n, net in networks.items() if n.startswith("G.")}
+    source = {name: str(file) for name, file in files.items()}
+    model = "gantrain.gans.cyclegan.CycleGAN"
+    directory = _write(config, generators, networks, source, model)
+    print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
+    settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
+    print(f"  gantrain data=folder data.root=DIR {settings} {start}")
+
+
+def _introduce(name: str, network: nn.Module, file: str | Path) -> None:
+    spec = spec_of(network)
+    arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
+    print(f"{name} from {file}: {type(network).__name__} {arguments}")
+
+
+def _write(
+    config: ImportConfig,
+    generators: dict[str, nn.Module],
+    networks: dict[str, nn.Module],
+    source: dict[str, str],
+    model: str = "",
+    *,
+    ema: bool = False,
+) -> RunDirectory:
+    """Write the run directory.
+
+    Args:
+        config: names it.
+        generators: for the snapshot.
+        networks: for init_from, by names such as "G.ab".
+        source: the file of each network.
+        model: class of the GAN, if known.
+        ema: whether the generators are averages.
+    """
+    directory = RunDirectory.create(Path(config.out), config.name, "import")
     meta: dict[str, Any] = {
         "nimg": 0,
-        "ema": False,
-        "model": {"_target_": "gantrain.gans.cyclegan.CycleGAN"},
+        "ema": ema,
+        "model": {"_target_": model} if model else {},
         "data": {},
         "versions": lifecycle.versions(),
-        "source": {name: str(file) for name, file in files.items()},
+        "source": source,
     }
     specs = {name: spec_of(network) for name, network in generators.items()}
     save_snapshot(directory.snapshots / "snapshot-000000.000.pt", generators, specs, meta)
@@ -51,9 +116,7 @@ def main(config: ImportConfig) -> None:
         }
         torch.save({"gan": weights}, file)
     print(f"Run directory: {directory.path}\nNext:")
-    print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
-    settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
-    print(f"  gantrain data=folder data.root=DIR {settings} {start}")
+    return directory
 
 
 def _model_settings(networks: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.io.files import is_intact
-from gantrain.io.tensors import foreign_pickle
+from gantrain.io.tensors import is_module_pickle
 from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
@@ -52,8 +52,10 @@ def find_files(source: list[str]) -> dict[str, Path]:
             raise ConfigError(f"source={text}: there is no such file or folder.")
     networks: dict[str, Path] = {}
     for file in files:
-        if sentence := foreign_pickle(file):
-            raise ConfigError(sentence)
+        if is_module_pickle(file):
+            raise ConfigError(
+                f"{file} is a pickle, but no file of the CycleGAN code, nor a .pkl of StyleGAN."
+            )
         match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G)\.pth", file.name)
         if match is None:
             raise ConfigError(

@@ -1,15 +1,23 @@
 """Reference weights in, translated with, trained on, and out again, bit for bit."""
 
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import gantrain as package
+from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.ops.value_range import to_uint8
+from tests.helpers import reference_pickles
 from tests.helpers.command_line import TINY, gantrain
 from tests.helpers.golden_files import load, under
 from tests.helpers.picture_sets import write_set
+from tests.helpers.single_sets import write_pictures
 
 pytestmark = pytest.mark.multi
 
@@ -75,3 +83,50 @@ def test_mistakes(home: Path) -> None:
     assert "source has no value" in gantrain(home, "import", "name=x", code=2)
     assert "no such file" in gantrain(home, "import", "source=nowhere", "name=x", code=2)
     assert not (home / "runs/x").exists()
+
+
+def test_a_pickle_of_stylegan(tmp_path: Path) -> None:
+    width = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8}
+    torch.manual_seed(0)
+    G = StyleGAN2Generator([16, 16], **width)
+    D = StyleGAN2Discriminator([16, 16], channel_base=64, channel_max=8)
+    networks = {name: (net.state_dict(), {}) for name, net in (("G_ema", G), ("D", D))}
+    reference_pickles.write_stylegan(tmp_path / "network.pkl", networks, p=0.375)
+    said = gantrain(tmp_path, "import", "source=network.pkl", "name=ffhq")
+    assert "G_ema from network.pkl: StyleGAN2Generator resolution=[16, 16]" in said
+    options = ["seeds=0-1", "noise=const", "device=cpu", "truncation_psi=1"]
+    for run in ("runs/ffhq", "network.pkl"):
+        gantrain(tmp_path, "generate", f"run={run}", f"out={run[-4:]}", *options)
+    z = torch.stack([torch.from_numpy(np.random.RandomState(s).randn(8)) for s in (0, 1)])
+    expected = to_uint8(G.eval()(z.float(), noise_mode="const"))
+    for folder in ("ffhq", ".pkl"):
+        for i in range(2):
+            [file] = (tmp_path / folder).glob(f"*seed*{i}.png")
+            image = torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)
+            assert torch.equal(image, expected[i])
+    [command] = [line for line in said.splitlines() if "init_from=" in line]
+    assert "model=stylegan data.resolution=16 model.z_dim=8" in command
+    assert "model.augment_p=0.375" in command and "model.channel_base=64" in command
+    write_pictures(tmp_path / "pictures", ["0.png", "1.png", "2.png"])
+    typed = [word.replace("DIR", "pictures") for word in command.split()[1:]]
+    small = ["train.batch=2", "train.kimg=0.002", "runtime=cpu", "runtime.workers=0", "name=new"]
+    said = gantrain(tmp_path, *typed, *small)
+    assert "G.G, D.D" in said
+
+
+def test_weights_that_no_training_has_are_imported_for_use(tmp_path: Path) -> None:
+    _, golden = load("r3gan_networks_conditional")
+    weights = {name: under(golden, f"state/{name}/") for name in "GD"}
+    reference_pickles.write_r3gan(tmp_path / "r.pkl", weights)
+    said = gantrain(tmp_path, "import", "source=r.pkl", "name=r")
+    assert "It cannot be trained further here. Its stages have 2, 1 residual blocks" in said
+    gantrain(tmp_path, "generate", "run=runs/r", "seeds=0-3", "device=cpu", "class=2")
+
+
+def test_what_is_no_network_imports_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"G": 1}))
+    said = gantrain(tmp_path, "import", "source=x.pkl", "name=x", code=2)
+    assert "is a pickle of no network" in said and not (tmp_path / "runs").exists()
+    torch.save({"D": {"b4.out.weight": torch.ones(1)}}, tmp_path / "d.pt")
+    said = gantrain(tmp_path, "import", "source=d.pt", "name=x", code=2)
+    assert "holds no generator (G_ema or G)" in said
