@@ -73,6 +73,27 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     return shared
 
 
+def saved_networks(path: Path) -> dict[str, Weights]:
+    """Return the weights of all networks of a run, by names such as "G.ab", "D.b", "F.F".
+
+    Args:
+        path: a run directory, or one of its snapshots and checkpoints.
+
+    Raises:
+        ConfigError: there is nothing to read.
+    """
+    file = _find_file(path)
+    content = load_plain_dict(file) or {}
+    state = content.get("gan")
+    if not isinstance(state, dict):
+        return {name: saved.weights for name, saved in _read(file, {}).items()}
+    specs = _dict(_dict(content.get("note")).get("networks"))
+    # Imported weights have no record, and all of them names of two parts.
+    names = specs or dict.fromkeys(".".join(key.split(".")[:2]) for key in state)
+    found = _checkpoint_networks(state, {name.partition(".")[0] for name in names})
+    return {name: found[name] for name in names if name in found}
+
+
 def _find_file(path: Path) -> Path:
     """Return the file to read: `path` itself, or the best one of a run directory."""
     if path.is_file():
