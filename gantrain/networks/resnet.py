@@ -126,7 +126,8 @@ class ResnetGenerator(nn.Module):
 
     def encode(self, x: Tensor, layers: list[int]) -> list[Tensor]:
         """Return the features of `with_features` alone; what comes after them is not computed."""
-        return self._run(self.model[: self._read_at(max(layers)) + 1], x, layers)[1]
+        modules = [*self.model][: self._read_at(max(layers)) + 1]
+        return self._run(modules, x, layers)[1]
 
     def _run(
         self, modules: Iterable[nn.Module], x: Tensor, layers: list[int]

@@ -174,7 +174,8 @@ def test_cut_is_translated_measured_and_examined(cut: Path) -> None:
     gantrain(cut, "translate", "run=runs/own", f"input={data}/testA", "output=out", "gallery=2")
     assert len(list((cut / "out").glob("*.png"))) == 6
     gantrain(cut, "doctor", "run=runs/own", "samples=2", "device=cpu")
-    gantrain(cut, "report", "runs=[runs/own]")
+    gantrain(cut, "report", "run=runs/own")
+    assert (cut / "runs/own/report.html").is_file()
     said = gantrain(
         cut, "export", "run=runs/own", "output=x", "networks=all", "format=onnx", code=2
     )

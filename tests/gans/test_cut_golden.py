@@ -133,7 +133,9 @@ def test_trajectory(
 
     for player, net in nets.items():
         names = [key for key, _ in net.named_parameters()]
-        norms = dict(zip(names, optimizers[player].norms, strict=True))
+        optimizer = optimizers[player]
+        assert isinstance(optimizer, KeepsGradients) and optimizer.norms
+        norms = dict(zip(names, optimizer.norms, strict=True))
         for key, value in net.state_dict().items():
             if f"{player}/{key}" in meta["zero_gradient"] or key.endswith("filt"):
                 continue
