@@ -260,9 +260,7 @@ class RecordedPhase:
         return values, [state[name].grad for name in self._trained], left
 
     def _add_gradients(self, gradients: list[Any]) -> None:
-        parameters = [
-            p for player in self.phase.players for p in getattr(self.gan, player).parameters()
-        ]
+        parameters = (p for x in self.phase.players for p in getattr(self.gan, x).parameters())
         for p, gradient in zip(parameters, gradients, strict=True):
             if gradient is None:
                 continue

@@ -24,8 +24,7 @@ class CycleGAN(GAN):
 
     Args:
         images: channels of the streams "a" and "b", resolution.
-        generator, ngf, norm, dropout, upsample: see `gantrain.networks.translation`.
-        downsample: that of generators and discriminators, see there.
+        generator, ngf, norm, dropout, upsample, downsample: see `gantrain.networks.translation`.
         blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
             paper.
         discriminator, d_layers, ndf, spectral_norm: see `gantrain.networks.translation`.
@@ -71,17 +70,14 @@ class CycleGAN(GAN):
         super().__init__()
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         ch = images.channels
+        ways, options = (upsample, downsample), (downsample, spectral_norm)
 
         def generator_for(src: str, dst: str) -> nn.Module:
-            net = make_generator(
-                generator, ch[src], ch[dst], ngf, depth, norm, dropout, upsample, downsample
-            )
+            net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout, *ways)
             return init_weights(net, init, init_gain)
 
         def discriminator_for(domain: str) -> nn.Module:
-            net = make_discriminator(
-                discriminator, ch[domain], ndf, d_layers, norm, downsample, spectral_norm
-            )
+            net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm, *options)
             return init_weights(net, init, init_gain)
 
         self.G = nn.ModuleDict({"ab": generator_for("a", "b"), "ba": generator_for("b", "a")})
@@ -90,8 +86,7 @@ class CycleGAN(GAN):
         self.size_multiple = size_multiple(generator)
         self.loss = ADVERSARIAL[loss]
         self.gp_weight = gp_weight if loss == "wgan_gp" else 0.0
-        self.lambda_adversarial = lambda_adversarial
-        self.lambda_cycle = lambda_cycle
+        self.lambda_adversarial, self.lambda_cycle = lambda_adversarial, lambda_cycle
         self.lambda_identity = lambda_identity
         self.adversarial_nimg = round(adversarial_kimg * 1000)
         # Batch norm mixes the images of a batch, so only per-image norms allow batched passes.
@@ -132,8 +127,7 @@ class CycleGAN(GAN):
         names = ("adversarial", "cycle", "identity")
         adversarial, cycle, identity = (batch.get(f"weight_{name}") for name in names)
         # Translations whose losses have no weight are not computed at all.
-        has_cycle, has_identity = cycle is not None, identity is not None
-        images = self.translate(self.G, batch, cycle=has_cycle, identity=has_identity)
+        images = self.translate(self.G, batch, cycle is not None, identity is not None)
         losses = {}
         for domain in ("b", "a"):
             fake, real = images[f"fake_{domain}"], batch[domain]
