@@ -1,8 +1,7 @@
 """CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, arXiv 1703.10593).
 
 G["ab"] translates domain a to b and G["ba"] back (the paper's G and F); D["b"] scores images of
-domain b (D_Y), D["a"] those of a (D_X). In each step D sees the fakes that G made before G was
-updated.
+domain b (D_Y), D["a"] those of a (D_X). D sees the fakes that G made before G's step.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
-from gantrain.networks.layers import init_weights
+from gantrain.networks.layers import Downsample, Upsample, init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
 from gantrain.types import AtLeastOne, Count, NotNegative, Range, Schedule, value_at
 
@@ -70,7 +69,8 @@ class CycleGAN(GAN):
         super().__init__()
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         ch = images.channels
-        ways, options = (upsample, downsample), (downsample, spectral_norm)
+        ways: tuple[Upsample, Downsample] = (upsample, downsample)
+        options: tuple[Downsample, bool] = (downsample, spectral_norm)
 
         def generator_for(src: str, dst: str) -> nn.Module:
             net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout, *ways)
