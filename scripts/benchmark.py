@@ -164,6 +164,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     phases = [p for p in runner.phases if not args.phases or p.name in args.phases]
     shape = (args.batch, 3, args.size, args.size)
     batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
+    clock = time.process_time if args.cpu_time else time.perf_counter
     seconds: dict[str, list[float]] = {phase.name: [] for phase in phases}
     operations: dict[str, int] = {}
     for index in range(2 + args.steps):
@@ -172,12 +173,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             runner.phases = [replace(phase, interval=1)]
             counter = FlopCounterMode(display=False)
             counter.mod_tracker = OneModule()  # type: ignore[assignment]
-            begin = time.perf_counter()
+            begin = clock()
             with counter if index == 1 and not recorded else nullcontext():
                 runner.step([step_batch], Step(index, index * args.batch, index))
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[phase.name].append(time.perf_counter() - begin)
+            seconds[phase.name].append(clock() - begin)
             if index == 1:
                 operations[phase.name] = counter.get_total_flops()
     memory = peak_gigabytes(device)
@@ -211,6 +212,7 @@ def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
     command += ["--precision", precision, *flags]
     for name in ("model", "steps", "batch", "width", "device", "networks"):
         command += [f"--{name}", str(getattr(args, name))]
+    command += ["--cpu-time"] if args.cpu_time else []
     command += ["--phases", *args.phases] if args.phases else []
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -297,6 +299,7 @@ def main() -> None:
     parser.add_argument("--networks", choices=networks, default="published")
     parser.add_argument("--phases", nargs="+", default=[], help="only these, such as G")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cpu-time", action="store_true", help="of all threads: on a busy machine")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
     parser.add_argument("--graphs", action="store_true", help="also rows with CUDA graphs")
     benchmark_data.add_arguments(parser)
