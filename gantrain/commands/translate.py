@@ -1,6 +1,7 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -15,16 +16,19 @@ from gantrain.data.bit_depth import ImageFault
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import has_geotags, image_size, lift_size_limit
 from gantrain.engine import memory
-from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
+from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
 from gantrain.inference.image_io import RunPixels, run_pixels
-from gantrain.inference.inputs import TranslationTask, find_tasks
+from gantrain.inference.inputs import TranslationTask, find_tasks, find_videos
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.inference.results import ResultFolder
+from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
+from gantrain.inference.video_reader import VideoReader, is_video
+from gantrain.inference.video_translation import Stopped, translate_video
+from gantrain.inference.video_writer import Encoding
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -52,45 +56,133 @@ def main(config: TranslateConfig) -> None:
         )
     output = Path(config.output)
     pixels = run_pixels(model.meta.get("data", {}), config.value_range)
-    keep = config.format == "same"
-    tasks, left_out = find_tasks(config.input, keep, pixels.is_float, output)
-    folder = ResultFolder(output, _settings(config, model, pixels))
+    tasks, clips, left_out = _find(config, pixels)
+    settings = _settings(config, model, pixels)
+    folder = ResultFile(output, settings) if _is_file(config) else ResultFolder(output, settings)
     missing = [task for task in tasks if not folder.has(task)]
-    done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
-    print(f"{counted(len(tasks), 'image')}{done}; {model.file} on {model.precision.device}.")
+    missing_clips = [clip for clip in clips if not folder.has(clip)]
+    count = len(tasks + clips) - len(missing + missing_clips)
+    done = f", {count} of them done" if count else ""
+    print(f"{_counted(tasks, clips)}{done}; {model.file} on {model.precision.device}.")
     if left_out:
         results = counted(len(left_out), "result")
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
-    if others := folder.others(tasks):
+    if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
     channels = input_channels(network) or 3
     if config.tile:
         lift_size_limit()
-    with handle_signals() as signals, progress_bar(len(missing)) as advance:
-        for batch in _batches(missing, config.batch, config.tile, faults):
-            if signals.pop_request():
-                break
-            _translate_batch(model, config, batch, channels, pixels, folder, faults)
-            advance(len(batch))
+    with handle_signals() as signals:
+        with progress_bar(len(missing)) as advance:
+            for batch in _batches(missing, config.batch, config.tile, faults):
+                if _is_stopped(signals):
+                    break
+                _translate_batch(model, config, batch, channels, pixels, folder, faults)
+                advance(len(batch))
+        for clip in missing_clips:
+            if not _is_stopped(signals):
+                _translate_clip(model, config, clip, channels, pixels, folder, faults, signals)
     _exit_if_stopped(signals)
-    done_now = [task.source for task in missing if task.source not in faults]
-    if geographic := [source for source in done_now if has_geotags(source)]:
-        print(
-            f"Warning: the results of {len(geographic)} GeoTIFFs, such as {geographic[0]}, have no "
-            "geographic tags: copy them from the inputs (gdal_edit.py, or rasterio).",
-            file=sys.stderr,
-        )
-    if config.gallery:
-        translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    _warn_of_lost_geotags([task.source for task in missing if task.source not in faults])
+    tasks = [task for task in tasks if task.source not in faults]
+    clips = [clip for clip in clips if clip.source not in faults]
+    if config.gallery and tasks:
         direction = model.choose_direction(config.direction)
-        page = write_gallery(output, translated, model, direction, channels, pixels)
-        print(f"Page: {page}")
-    print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
+        shown = tasks[: config.gallery]
+        print(f"Page: {write_gallery(output, shown, model, direction, channels, pixels)}")
+    print(f"{_counted(tasks, clips)} in {output}")
     if faults:
         for source, reason in faults.items():
             print(f"Skipped: {source} {reason}.", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _is_file(config: TranslateConfig) -> bool:
+    """Return whether the output is a file, which one video becomes."""
+    return is_video(config.output) and not Path(config.output).is_dir()
+
+
+def _find(
+    config: TranslateConfig, pixels: RunPixels
+) -> tuple[list[TranslationTask], list[TranslationTask], list[Path]]:
+    """Return the images, the videos, and the results among the inputs, which are left out.
+
+    Raises:
+        ConfigError: see `find_tasks`; the output is a file and the input is not one video, or a
+            file cannot hold the codec.
+    """
+    output, encoding = Path(config.output), _encoding(config)
+    folder = None if _is_file(config) else output
+    clips, inputs = find_videos(config.input, folder, encoding)
+    if folder is None:
+        if len(clips) != 1 or inputs:
+            raise ConfigError(
+                f"output={output} is a file for one video, and input names something else: give a "
+                "folder."
+            )
+        clips = [TranslationTask(clips[0].source, output.name, clips[0].encoding)]
+    if importlib.util.find_spec("av") is not None:
+        for clip in clips:
+            encoding.codec_for(Path(clip.name).suffix)
+    if not inputs:
+        return [], clips, []
+    keep = config.format == "same"
+    tasks, left_out = find_tasks(inputs, keep, pixels.is_float, folder)
+    return tasks, clips, left_out
+
+
+def _encoding(config: TranslateConfig) -> Encoding:
+    return Encoding(config.video.codec, config.video.crf, config.video.chroma)
+
+
+def _counted(tasks: list[TranslationTask], clips: list[TranslationTask]) -> str:
+    """Return a count such as "3 images and 1 video"."""
+    if not clips:
+        return counted(len(tasks), "image")
+    images = f"{counted(len(tasks), 'image')} and " if tasks else ""
+    return f"{images}{counted(len(clips), 'video')}"
+
+
+def _translate_clip(
+    model: Model,
+    config: TranslateConfig,
+    clip: TranslationTask,
+    channels: int,
+    pixels: RunPixels,
+    folder: ResultFolder | ResultFile,
+    faults: Faults,
+    signals: Signals,
+) -> None:
+    """Translate a video, from file to file."""
+    target = folder.path / clip.name
+    try:
+        if importlib.util.find_spec("av") is None:
+            raise ImageFault("is a video: pip install 'gantrain[video]'")
+        if pixels.is_float and pixels.value_range != (0, 1):
+            low, high = pixels.value_range
+            raise ImageFault(f"holds levels, and the run was trained on [{low:g},{high:g}]")
+        row = folder.row(clip)
+        with VideoReader(clip.source) as reader, progress_bar(reader.count) as advance:
+            notes = translate_video(
+                reader,
+                target,
+                lambda images: _results(model, config, images),
+                _encoding(config),
+                channels=channels,
+                batch=config.batch,
+                is_stopped=lambda: _is_stopped(signals),
+                advance=advance,
+            )
+        folder.add(row)
+        for note in notes:
+            print(f"Warning: {clip.source} {note}.", file=sys.stderr)
+    except ImageFault as fault:
+        faults[clip.source] = str(fault)
+    except Stopped:
+        return
+    except OSError as error:
+        raise _unwritable(target, error) from None
 
 
 def _translate_batch(
@@ -99,7 +191,7 @@ def _translate_batch(
     batch: list[TranslationTask],
     channels: int,
     pixels: RunPixels,
-    folder: ResultFolder,
+    folder: ResultFolder | ResultFile,
     faults: Faults,
 ) -> None:
     """Translate images of the same size, from file to file."""
@@ -132,10 +224,14 @@ def _translate_batch(
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:
-            raise RunError(
-                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make "
-                "room or give another output=. To resume, repeat the command."
-            ) from None
+            raise _unwritable(folder.path / task.name, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path} cannot be written ({error.strerror or error}): make room or give another output=. "
+        "To resume, repeat the command."
+    )
 
 
 def _results(
@@ -206,7 +302,21 @@ def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[
     }
 
 
+def _warn_of_lost_geotags(done: list[Path]) -> None:
+    if geographic := [source for source in done if has_geotags(source)]:
+        print(
+            f"Warning: the results of {len(geographic)} GeoTIFFs, such as {geographic[0]}, have no "
+            "geographic tags: copy them from the inputs (gdal_edit.py, or rasterio).",
+            file=sys.stderr,
+        )
+
+
+def _is_stopped(signals: Signals) -> bool:
+    """Return whether a signal asks to stop; to save, as Slurm does, means to go on here."""
+    return signals.pop_request() >= Action.STOP
+
+
 def _exit_if_stopped(signals: Signals) -> None:
-    if signals.received and signals.pop_request():
+    if signals.received and _is_stopped(signals):
         print(f"Stopped by {signals.received.name}. To resume, repeat the command.")
         raise SystemExit(EXIT_STOPPED)
