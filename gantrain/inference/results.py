@@ -119,9 +119,9 @@ class ResultFile:
         if not self._file.exists():
             return False
         known = read_json(self._record) if self._record.is_file() else None
-        new = self._settings | {"input": self.row(task)}
-        if not isinstance(known, dict) or any(
-            _identity(known.get(key)) != _identity(new[key]) for key in new
+        is_same = isinstance(known, dict) and known.get("input") == self.row(task)
+        if not is_same or any(
+            _identity(known.get(key)) != _identity(self._settings[key]) for key in self._settings
         ):
             raise ConfigError(
                 f"output={self._file} already exists and is not the result of this command: give "
