@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,20 +21,22 @@ from gantrain.io.files import atomic_write
 # Generator -> file name in CycleGAN's reference code
 REFERENCE_NAMES = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
 
+WHOLE = {"onnx": "onnx", "torch_export": "pt2"}  # formats that hold the network -> suffix
+
 
 def main(config: ExportConfig) -> None:
     """Write one file per generator.
 
     Raises:
-        ConfigError: the networks have no such format, a file exists, or the results of an ONNX
-            network differ from those of torch.
+        ConfigError: the networks have no such format, a file exists, or the results of an
+            exported network differ from those of the snapshot's.
     """
     model = load_model(config.run, say=print)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not set(networks) <= set(REFERENCE_NAMES):
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
-            "CycleGAN's reference code: use format=onnx or format=safetensors."
+            "CycleGAN's reference code: use format=onnx, torch_export or safetensors."
         )
     if config.truncation_psi != 1 and not ("G" in networks and model.has_w):
         raise ConfigError(
@@ -58,8 +61,8 @@ def main(config: ExportConfig) -> None:
 
 
 def _file_name(name: str, config: ExportConfig) -> str:
-    if config.format == "onnx":  # not a format of the reference, so not named like its files
-        return f"{name}.onnx"
+    if config.format in WHOLE:  # not formats of the reference, so not named like its files
+        return f"{name}.{WHOLE[config.format]}"
     return f"{REFERENCE_NAMES.get(name, name)}.{config.format}"
 
 
@@ -75,24 +78,29 @@ def _content(
         return None, ""
     if config.format == "safetensors":
         return safetensors_file.to_bytes(name, _weights(network), getattr(network, "spec", {})), ""
-    from gantrain.interop.onnx_file import onnx_bytes
-
     channels = input_channels(network)
     if channels is None and not hasattr(network, "z_dim"):
         raise ConfigError(
-            f"{type(network).__name__} cannot be exported as ONNX: it has no attribute "
+            f"{type(network).__name__} cannot be exported as {config.format}: it has no attribute "
             "in_channels, the number of channels of its input."
         )
-    content, difference = onnx_bytes(
-        network, _metadata(model, name, config), channels=channels or 3, psi=config.truncation_psi
-    )
+    inputs: Any = {"channels": channels or 3, "psi": config.truncation_psi}
+    about = _metadata(model, name, config)
+    if config.format == "torch_export":
+        from gantrain.interop.torch_export import torch_export_bytes
+
+        content, difference = torch_export_bytes(network, about, **inputs)
+        return content, f" (the file and the network differ by {difference:.1g} at most)"
+    from gantrain.interop.onnx_file import onnx_bytes
+
+    content, difference = onnx_bytes(network, about, **inputs)
     if math.isnan(difference):
         return content, " (not compared with torch: onnxruntime is not installed)"
     return content, f" (onnxruntime and torch differ by {difference:.1g} at most)"
 
 
 def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
-    """Return the metadata of an ONNX file."""
+    """Return the metadata that a file with a whole network carries."""
     metadata = {
         "gantrain": __version__,
         "algorithm": model.algorithm,

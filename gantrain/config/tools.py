@@ -99,7 +99,7 @@ class ExportConfig:
 
     run: str
     output: str
-    format: Literal["pth", "safetensors", "onnx"]
+    format: Literal["pth", "safetensors", "onnx", "torch_export"]
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -118,10 +118,10 @@ class ExportConfig:
             )
 
     def _unused(self) -> Iterator[str]:
-        if self.truncation_psi != 1 and self.format != "onnx":
+        if self.truncation_psi != 1 and self.format not in ("onnx", "torch_export"):
             yield (
-                "truncation_psi applies to format=onnx only; the other formats store the weights "
-                "unchanged."
+                "truncation_psi applies to format=onnx and format=torch_export; the other formats "
+                "store the weights unchanged."
             )
 
 

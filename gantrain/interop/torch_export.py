@@ -4,11 +4,10 @@ A .pt2 file holds the network as a graph of torch's own operators: torch.export.
 of this package.
 """
 
-import contextlib
 import io
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,8 @@ def torch_export_bytes(
 
 def _write(graph: Graph, metadata: dict[str, str]) -> bytes:
     case = graph.cases[0]
-    with silenced(), torch.no_grad(), _sizes_of_one():
+    takes_images = len(graph.dynamic) > 1
+    with silenced(), torch.no_grad(), _sizes_of_one() if takes_images else nullcontext():
         try:
             program = torch.export.export(
                 graph.module, tuple(case), dynamic_shapes=tuple(graph.dynamic for _ in case)
@@ -73,4 +73,4 @@ def _sizes_of_one() -> AbstractContextManager[Any]:
 
     if hasattr(_config, "backed_size_oblivious"):
         return _config.patch(backed_size_oblivious=True)
-    return contextlib.nullcontext()
+    return nullcontext()
