@@ -1,4 +1,4 @@
-"""gantrain export format=torch_export: files that say what they are and do what the snapshot does."""
+"""gantrain export format=torch_export: files that tell what they hold and do what the run does."""
 
 import hashlib
 import json
