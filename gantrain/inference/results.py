@@ -119,9 +119,10 @@ class ResultFile:
         if not self._file.exists():
             return False
         known = read_json(self._record) if self._record.is_file() else None
-        is_same = isinstance(known, dict) and known.get("input") == self.row(task)
+        before = known if isinstance(known, dict) else {}
+        is_same = before.get("input") == self.row(task)
         if not is_same or any(
-            _identity(known.get(key)) != _identity(self._settings[key]) for key in self._settings
+            _identity(before.get(key)) != _identity(self._settings[key]) for key in self._settings
         ):
             raise ConfigError(
                 f"output={self._file} already exists and is not the result of this command: give "

@@ -71,6 +71,7 @@ def _sizes_of_one() -> AbstractContextManager[Any]:
     """Let torch trace dynamic sizes that may be 1, as the innermost feature map of a U-Net is."""
     from torch.fx.experimental import _config
 
-    if hasattr(_config, "backed_size_oblivious"):
-        return _config.patch(backed_size_oblivious=True)
+    config: Any = _config
+    if hasattr(config, "backed_size_oblivious"):
+        return config.patch(backed_size_oblivious=True)
     return nullcontext()
