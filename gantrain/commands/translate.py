@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -85,13 +85,11 @@ def main(config: TranslateConfig) -> None:
                 _translate_clip(model, config, clip, channels, pixels, folder, faults, signals)
     _exit_if_stopped(signals)
     _warn_of_lost_geotags([task.source for task in missing if task.source not in faults])
-    tasks = [task for task in tasks if task.source not in faults]
-    clips = [clip for clip in clips if clip.source not in faults]
-    if config.gallery and tasks:
+    translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    if config.gallery and (translated or not clips):
         direction = model.choose_direction(config.direction)
-        shown = tasks[: config.gallery]
-        print(f"Page: {write_gallery(output, shown, model, direction, channels, pixels)}")
-    print(f"{_counted(tasks, clips)} in {output}")
+        print(f"Page: {write_gallery(output, translated, model, direction, channels, pixels)}")
+    print(f"{_counted(tasks, clips, faults)} in {output}")
     if faults:
         for source, reason in faults.items():
             print(f"Skipped: {source} {reason}.", file=sys.stderr)
@@ -136,12 +134,13 @@ def _encoding(config: TranslateConfig) -> Encoding:
     return Encoding(config.video.codec, config.video.crf, config.video.chroma)
 
 
-def _counted(tasks: list[TranslationTask], clips: list[TranslationTask]) -> str:
-    """Return a count such as "3 images and 1 video"."""
-    if not clips:
-        return counted(len(tasks), "image")
-    images = f"{counted(len(tasks), 'image')} and " if tasks else ""
-    return f"{images}{counted(len(clips), 'video')}"
+def _counted(
+    tasks: list[TranslationTask], clips: list[TranslationTask], faults: Container[Path] = ()
+) -> str:
+    """Return a count without the faults, such as "3 images and 1 video"."""
+    images, videos = (sum(t.source not in faults for t in some) for some in (tasks, clips))
+    parts = [counted(images, "image")] if tasks or not clips else []
+    return " and ".join([*parts, counted(videos, "video")] if clips else parts)
 
 
 def _translate_clip(

@@ -113,6 +113,14 @@ def test_videos_beside_images(run: Path, tmp_path: Path) -> None:
     assert "1 video in other" in said and (tmp_path / "other/deep/b.mkv").exists()
 
 
+def test_a_video_that_is_cut_off_is_one_sentence(run: Path, tmp_path: Path) -> None:
+    cut = write_clip(tmp_path / "clip.mp4", pictures(3))
+    cut.write_bytes(cut.read_bytes()[:1000])
+    said = gantrain(tmp_path, "translate", f"run={run}", "input=clip.mp4", "output=b.mp4", code=1)
+    assert "0 videos in b.mp4" in said and said.count("clip.mp4 is no video that can be read") == 1
+    assert "Traceback" not in said and not (tmp_path / "b.mp4").exists()
+
+
 def test_results_are_not_translated_again(run: Path, tmp_path: Path) -> None:
     write_clip(tmp_path / "in/a.mp4", pictures(3))
     gantrain(tmp_path, "translate", f"run={run}", "input=in", "output=in/out")
