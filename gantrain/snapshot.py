@@ -197,6 +197,8 @@ def _fault(content: dict[str, Any]) -> str | None:
         return "description of labels"
     if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
         return "description of data"
+    if not _are_pixels(data):
+        return "description of data"
     nimg = meta.get("nimg", 0)
     return None if isinstance(nimg, int) and _is_finite(nimg) else "count of images"
 
@@ -213,6 +215,37 @@ def _is_spec(spec: Any) -> bool:
 def _is_weights(weights: Any) -> bool:
     return isinstance(weights, dict) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    )
+
+
+def _are_pixels(data: dict[str, Any]) -> bool:
+    """Return whether the descriptions of pixels, of formats and of bands are what is written."""
+    pixels, formats, show = (data.get(key) for key in ("pixels", "formats", "show"))
+    own = pixels.values() if isinstance(pixels, dict) else [] if pixels is None else [None]
+    return (
+        all(
+            isinstance(one, dict)
+            and _is_range(one.get("value_range"))
+            and isinstance(one.get("stacked", 1), int)
+            and isinstance(one.get("alpha"), bool | None)
+            for one in own
+        )
+        and (formats is None or (isinstance(formats, dict) and _are_formats(formats)))
+        and (
+            show is None
+            or (isinstance(show, list) and all(isinstance(x, int) and x > 0 for x in show))
+        )
+    )
+
+
+def _are_formats(formats: dict[str, Any]) -> bool:
+    window = formats.get("window")
+    return (
+        formats.get("pages") in (None, "channels", "first", "each")
+        and formats.get("array_layout") in (None, "hwc", "chw")
+        and isinstance(formats.get("array_name"), str | None)
+        and formats.get("slices") in (None, 0, 1, 2)
+        and (window in (None, "file") or _is_range(window))
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from gantrain.metrics.inception import Inception
+from gantrain.metrics.lpips import LPIPS
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from tests.helpers.clips import pictures, write_clip
@@ -114,6 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / "frames").mkdir(exist_ok=True)
         Image.fromarray(frame).save(home / f"frames/{number:04d}.png")
     torch.save(Inception().state_dict(), home / "inception.pth")
+    torch.save(LPIPS().state_dict(), home / "lpips.pth")
     theirs = home / "checkpoints/horse2zebra"
     theirs.mkdir(parents=True)
     torch.save(ResnetGenerator(3, 3, 4, 1).state_dict(), theirs / "latest_net_G_A.pth")
@@ -165,6 +167,12 @@ def exported(folder: Path, imported: None) -> None:
     run(folder, command)
 
 
+@pytest.fixture(scope="module")
+def projected(folder: Path, named: None) -> None:
+    for command in (c for c in COMMANDS if c.startswith("gantrain project ")):
+        run(folder, command)
+
+
 def run(folder: Path, command: str) -> str:
     """A documented command made small; what it prints."""
     return gantrain(folder, *small(command), environment=EXPORTS, cold=command in COLD)
@@ -186,6 +194,8 @@ def small(command: str) -> list[str]:
         "doctor",
     ):
         return words
+    if words[0] == "project":
+        return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here
         return [*words, "weights.inception=inception.pth", "num_images=6"]
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
@@ -230,6 +240,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         run(folder, prepare)
     if "run=runs/zebras" in command:
         request.getfixturevalue("imported")
+    if "project" in command or "/w.npz" in command:
+        request.getfixturevalue("projected")
     if command.startswith("gantrain compare sweeps/"):
         request.getfixturevalue("sweeps")
     if " import " in command:

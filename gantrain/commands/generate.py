@@ -98,7 +98,6 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "truncation_cutoff": config.truncation_cutoff is not None,
         "truncation_center": config.truncation_center != "global",
         "style_mixing": config.style_mixing.columns is not None,
-        "w": config.w is not None,
         "save_w": config.save_w,
         "noise": config.noise != "const",
     }

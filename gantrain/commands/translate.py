@@ -1,10 +1,10 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
-import importlib.util
+import re
 import sys
-from collections.abc import Container, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,45 @@ import numpy as np
 import torch
 
 from gantrain.config.tools import TranslateConfig
-from gantrain.data.bit_depth import ImageFault
+from gantrain.data.bit_depth import Depth, ImageFault
 from gantrain.data.claims import MAIN_VIEW
-from gantrain.data.decode import has_geotags, image_size, lift_size_limit
+from gantrain.data.decode import (
+    colour_profile,
+    geotags,
+    has_geotags,
+    holds_bands,
+    holds_numbers,
+    lift_size_limit,
+)
+from gantrain.data.encode import Extras
+from gantrain.data.tiff import is_tiff_name
+from gantrain.data.views import PLAIN, AnyFile, Formats
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
-from gantrain.inference.image_io import RunPixels, run_pixels
-from gantrain.inference.inputs import TranslationTask, find_tasks, find_videos
+from gantrain.inference.image_io import RunPixels, run_formats, run_pixels
+from gantrain.inference.inputs import (
+    TranslationTask,
+    batches_of_one_size,
+    becomes_file,
+    describe_count,
+    find_tasks,
+    find_videos,
+)
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
-from gantrain.inference.translation import input_channels
-from gantrain.inference.video_reader import VideoReader, is_video
+from gantrain.inference.translation import input_channels, output_channels
+from gantrain.inference.video_reader import VideoReader
 from gantrain.inference.video_translation import Stopped, translate_video
 from gantrain.inference.video_writer import Encoding
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
-Faults = dict[Path, str]  # input file -> why it was skipped
+Faults = dict[AnyFile, str]  # input file -> why it was skipped
+_KEYS = re.compile(r"\bdata\.(pages|array_layout|array_name|slices|window|value_range)\b")
 
 _NOTES = {
     "CMYK": "is in CMYK: its colours are converted to RGB",
@@ -55,78 +73,64 @@ def main(config: TranslateConfig) -> None:
             f"{type(network).__name__}: remove tile."
         )
     output = Path(config.output)
-    pixels = run_pixels(model.meta.get("data", {}), config.value_range)
-    tasks, clips, left_out = _find(config, pixels)
-    settings = _settings(config, model, pixels)
-    folder = ResultFile(output, settings) if _is_file(config) else ResultFolder(output, settings)
+    job = _make_job(config, model, network)
+    tasks, clips, left_out = _find(config, job)
+    settings = _settings(config, model, job)
+    folder = (ResultFile if becomes_file(output) else ResultFolder)(output, settings)
     missing = [task for task in tasks if not folder.has(task)]
     missing_clips = [clip for clip in clips if not folder.has(clip)]
     count = len(tasks + clips) - len(missing + missing_clips)
     done = f", {count} of them done" if count else ""
-    print(f"{_counted(tasks, clips)}{done}; {model.file} on {model.precision.device}.")
+    print(f"{describe_count(tasks, clips)}{done}; {model.file} on {model.precision.device}.")
     if left_out:
         results = counted(len(left_out), "result")
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
     if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
-    channels = input_channels(network) or 3
     if config.tile:
         lift_size_limit()
     with handle_signals() as signals:
         with progress_bar(len(missing)) as advance:
-            for batch in _batches(missing, config.batch, config.tile, faults):
+            for batch in batches_of_one_size(missing, config.batch, config.tile, faults):
                 if _is_stopped(signals):
                     break
-                _translate_batch(model, config, batch, channels, pixels, folder, faults)
+                _translate_batch(model, config, batch, job, folder, faults)
                 advance(len(batch))
         for clip in missing_clips:
             if not _is_stopped(signals):
-                _translate_clip(model, config, clip, channels, pixels, folder, faults, signals)
+                _translate_clip(model, config, clip, job, folder, faults, signals)
     _exit_if_stopped(signals)
-    _warn_of_lost_geotags([task.source for task in missing if task.source not in faults])
+    _report_losses([task for task in missing if task.source not in faults], job)
     translated = [task for task in tasks if task.source not in faults][: config.gallery]
     if config.gallery and (translated or not clips):
         direction = model.choose_direction(config.direction)
-        print(f"Page: {write_gallery(output, translated, model, direction, channels, pixels)}")
-    print(f"{_counted(tasks, clips, faults)} in {output}")
+        page = write_gallery(output, translated, model, direction, job.source, job.target)
+        print(f"Page: {page}")
+    print(f"{describe_count(tasks, clips, faults)} in {output}")
     if faults:
         for source, reason in faults.items():
-            print(f"Skipped: {source} {reason}.", file=sys.stderr)
+            own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
+            print(f"Skipped: {source} {own}.", file=sys.stderr)
         raise SystemExit(1)
 
 
-def _is_file(config: TranslateConfig) -> bool:
-    """Return whether the output is a file, which one video becomes."""
-    return is_video(config.output) and not Path(config.output).is_dir()
-
-
 def _find(
-    config: TranslateConfig, pixels: RunPixels
+    config: TranslateConfig, job: "_Job"
 ) -> tuple[list[TranslationTask], list[TranslationTask], list[Path]]:
     """Return the images, the videos, and the results among the inputs, which are left out.
 
     Raises:
-        ConfigError: see `find_tasks`; the output is a file and the input is not one video, or a
-            file cannot hold the codec.
+        ConfigError: see `find_tasks` and `find_videos`.
     """
-    output, encoding = Path(config.output), _encoding(config)
-    folder = None if _is_file(config) else output
-    clips, inputs = find_videos(config.input, folder, encoding)
-    if folder is None:
-        if len(clips) != 1 or inputs:
-            raise ConfigError(
-                f"output={output} is a file for one video, and input names something else: give a "
-                "folder."
-            )
-        clips = [TranslationTask(clips[0].source, output.name, clips[0].encoding)]
-    if importlib.util.find_spec("av") is not None:
-        for clip in clips:
-            encoding.codec_for(Path(clip.name).suffix)
+    output, inputs = Path(config.output), config.input
+    clips: list[TranslationTask] = []
+    if job.source.stacked == 1:
+        clips, inputs = find_videos(inputs, output, _encoding(config))
     if not inputs:
         return [], clips, []
-    keep = config.format == "same"
-    tasks, left_out = find_tasks(inputs, keep, pixels.is_float, folder)
+    suffix_of = None if config.format == "same" else job.suffix
+    tasks, left_out = find_tasks(inputs, suffix_of, output, job.formats, job.source.stacked)
     return tasks, clips, left_out
 
 
@@ -134,33 +138,112 @@ def _encoding(config: TranslateConfig) -> Encoding:
     return Encoding(config.video.codec, config.video.crf, config.video.chroma)
 
 
-def _counted(
-    tasks: list[TranslationTask], clips: list[TranslationTask], faults: Container[Path] = ()
-) -> str:
-    """Return a count without the faults, such as "3 images and 1 video"."""
-    images, videos = (sum(t.source not in faults for t in some) for some in (tasks, clips))
-    parts = [counted(images, "image")] if tasks or not clips else []
-    return " and ".join([*parts, counted(videos, "video")] if clips else parts)
+@dataclass(frozen=True)
+class _Job:
+    """What is known of the pixels of inputs and results.
+
+    Attributes:
+        source: of the domain of the inputs.
+        target: of the domain of the results.
+        channels: of the network's input.
+        result_channels: of its output; None: unknown.
+        formats: how inputs are read.
+        depth: of the results, as typed.
+        format: of the results, as typed.
+    """
+
+    source: RunPixels
+    target: RunPixels
+    channels: int
+    result_channels: int | None
+    formats: Formats
+    depth: Depth | None
+    format: str
+
+    def suffix(self, file: AnyFile) -> str:
+        """Return the suffix of an image's result."""
+        if self.format != "png":
+            return {"tiff": ".tiff", "npy": ".npy"}[self.format]
+        is_deep = self.depth == "float" or (
+            self.depth is None
+            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
+        )
+        is_signed = self.target.has_units and self.target.value_range[0] < 0
+        channels = self.result_channels or 3
+        is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
+        return ".tiff" if is_deep or is_signed or is_bands else ".png"
+
+    def result_has_alpha(self, file: AnyFile) -> bool:
+        """Return whether the last channel of an image's result is alpha.
+
+        Of a network whose images are unknown, two and four channels are taken for grey and colour
+        with alpha, unless its input has other bands.
+        """
+        if self.target.alpha is not None:
+            return self.target.alpha
+        return self.result_channels in (2, 4) and not holds_bands(file)
+
+    def keeps_colors(self) -> bool:
+        """Return whether results have the colour channels of the inputs, and so their profile."""
+        return (self.channels < 3) == ((self.result_channels or 3) < 3)
+
+    def extras(self, file: AnyFile) -> Extras:
+        """Return what is kept of an input's file besides its pixels."""
+        return Extras(colour_profile(file) if self.keeps_colors() else None, geotags(file))
+
+
+def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
+    data = model.meta.get("data", {})
+    src, dst = model.choose_direction(config.direction)
+    source, target = (
+        run_pixels(data, domain, config.value_range, config.clip) for domain in (src, dst)
+    )
+    formats = run_formats(
+        data,
+        pages=config.pages,
+        array_layout=config.array_layout,
+        array_name=config.array_name,
+        slices=config.slices,
+        window=config.window,
+    )
+    channels, result = input_channels(network) or 3, output_channels(network)
+    return _Job(source, target, channels, result, formats, config.depth, config.format)
+
+
+def _report_losses(done: list[TranslationTask], job: _Job) -> None:
+    """Say which results lack what their inputs' files say besides the pixels."""
+    tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
+    if tasks:
+        print(
+            f"Warning: the results of {len(tasks)} GeoTIFFs, such as {tasks[0].source}, have no "
+            "geographic tags: format=tiff and format=same keep them.",
+            file=sys.stderr,
+        )
+    if job.format == "npy" or not job.keeps_colors():
+        lost = [task.source for task in done if colour_profile(task.source)]
+        if lost:
+            print(
+                f"Warning: the results of {len(lost)} images, such as {lost[0]}, have no colour "
+                "profile.",
+                file=sys.stderr,
+            )
 
 
 def _translate_clip(
     model: Model,
     config: TranslateConfig,
     clip: TranslationTask,
-    channels: int,
-    pixels: RunPixels,
+    job: "_Job",
     folder: ResultFolder | ResultFile,
     faults: Faults,
     signals: Signals,
 ) -> None:
     """Translate a video, from file to file."""
     target = folder.path / clip.name
+    assert isinstance(clip.source, Path)
     try:
-        if importlib.util.find_spec("av") is None:
-            raise ImageFault("is a video: pip install 'gantrain[video]'")
-        if pixels.is_float and pixels.value_range != (0, 1):
-            low, high = pixels.value_range
-            raise ImageFault(f"holds levels, and the run was trained on [{low:g},{high:g}]")
+        if job.source.has_units or job.target.has_units:
+            raise ImageFault("holds levels, and the run was trained on numbers (value_range)")
         row = folder.row(clip)
         with VideoReader(clip.source) as reader, progress_bar(reader.count) as advance:
             notes = translate_video(
@@ -168,7 +251,7 @@ def _translate_clip(
                 target,
                 lambda images: _results(model, config, images),
                 _encoding(config),
-                channels=channels,
+                channels=job.channels,
                 batch=config.batch,
                 is_stopped=lambda: _is_stopped(signals),
                 advance=advance,
@@ -188,8 +271,7 @@ def _translate_batch(
     model: Model,
     config: TranslateConfig,
     batch: list[TranslationTask],
-    channels: int,
-    pixels: RunPixels,
+    job: "_Job",
     folder: ResultFolder | ResultFile,
     faults: Faults,
 ) -> None:
@@ -200,10 +282,18 @@ def _translate_batch(
     for task in batch:
         try:
             row = folder.row(task)
-            loaded = image_io.read(task.source, channels, pixels)
+            loaded = image_io.read(task.source, job.channels, job.source)
+            dtype = job.target.result_dtype(loaded.dtype, config.depth)
             images.append(loaded.x)
-            tasks.append((task, loaded.dtype))
+            tasks.append((task, dtype))
             rows.append(row)
+            if loaded.clipped:
+                low, high = job.source.value_range
+                print(
+                    f"Warning: {task.source} has {loaded.clipped} of {loaded.x.numel()} values "
+                    f"outside of [{low:g},{high:g}], which are clipped.",
+                    file=sys.stderr,
+                )
             if loaded.note:
                 print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
         except ImageFault as fault:
@@ -218,7 +308,9 @@ def _translate_batch(
             faults[task.source] = result
             continue
         try:
-            image_io.write(folder.path / task.name, result, dtype, pixels.value_range)
+            alpha = job.result_has_alpha(task.source)
+            extras = job.extras(task.source)
+            image_io.write(folder.path / task.name, result, dtype, job.target, alpha, extras)
             folder.add(row)
         except ImageFault as fault:
             faults[task.source] = str(fault)
@@ -268,28 +360,7 @@ def _translate_images(
     return model.translate(torch.stack(images), config.direction)
 
 
-def _batches(
-    tasks: list[TranslationTask], batch: int, tile: int | None, faults: Faults
-) -> Iterator[list[TranslationTask]]:
-    """Yield up to `batch` successive images of the same size; large ones one at a time."""
-
-    def size(task: TranslationTask) -> tuple[int, int] | None:
-        try:
-            return image_size(task.source)
-        except ImageFault as fault:
-            faults[task.source] = str(fault)
-            return None
-
-    for shape, group in groupby(tasks, size):
-        members = list(group)
-        if shape is not None:
-            is_large = tile is not None and shape[0] * shape[1] > tile * tile
-            count = 1 if is_large else batch
-            for i in range(0, len(members), count):
-                yield members[i : i + count]
-
-
-def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[str, Any]:
+def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     return {
@@ -297,17 +368,12 @@ def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[
         "direction": model.choose_direction(config.direction),
         "format": config.format,
         "precision": config.precision,
-        "value_range": list(pixels.value_range),
+        "value_range": list(job.source.value_range),
+        # None by default, as in folders of results from before these settings.
+        "depth": config.depth,
+        "clip": config.clip,
+        "formats": None if job.formats == PLAIN else job.formats.describe(),
     }
-
-
-def _warn_of_lost_geotags(done: list[Path]) -> None:
-    if geographic := [source for source in done if has_geotags(source)]:
-        print(
-            f"Warning: the results of {len(geographic)} GeoTIFFs, such as {geographic[0]}, have no "
-            "geographic tags: copy them from the inputs (gdal_edit.py, or rasterio).",
-            file=sys.stderr,
-        )
 
 
 def _is_stopped(signals: Signals) -> bool:

@@ -48,17 +48,28 @@ class TranslateConfig:
         direction: None: "ab", or the only one that the snapshot has.
         gallery: how many pairs the gallery page shows; 0: no gallery.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
-        value_range: [lowest, highest] of float inputs.
+        value_range: [lowest, highest] of inputs that hold numbers.
+        clip: whether numbers outside of it are clipped; None: as in training.
+        depth: of the results; None: the deeper one of run and input.
+        pages, array_layout, array_name, slices, window: how inputs are read, see
+            `gantrain.data.views.Formats`; None: as in training.
     """
 
     run: str
     input: list[str]
     output: str
     direction: Literal["ab", "ba"] | None
-    format: Literal["png", "same"]
+    format: Literal["png", "same", "tiff", "npy"]
+    depth: Literal[8, 16, "float"] | None
     gallery: Count
     tile: AtLeastOne | None
     value_range: list[float] | None
+    clip: bool | None
+    pages: Literal["channels", "first", "each"] | None
+    array_layout: Literal["hwc", "chw"] | None
+    array_name: str | None
+    slices: Annotated[int, Range(0, 2)] | None
+    window: Literal["file"] | list[float] | None
     video: VideoConfig
     device: str
     precision: Literal["fp32", "tf32", "bf16"]

@@ -1,14 +1,19 @@
 """Find the images to translate and name their results."""
 
 import glob
+import importlib.util
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path, PurePath
 
-from gantrain.data.decode import holds_floats
-from gantrain.data.image_files import is_image, list_files
-from gantrain.errors import ConfigError
+from gantrain.data.bit_depth import ImageFault
+from gantrain.data.decode import count_images, image_size
+from gantrain.data.image_files import is_image, list_files, list_images
+from gantrain.data.stack import match_names
+from gantrain.data.views import PLAIN, AnyFile, Formats, Stack, View, part_names, split_suffix
+from gantrain.errors import ConfigError, counted
 from gantrain.inference.video_reader import is_video
 from gantrain.inference.video_writer import Encoding
 
@@ -20,39 +25,49 @@ class TranslationTask:
     """An image or a video to translate.
 
     Args:
-        source: its file.
+        source: its file or files.
         name: of the result, a path below the output folder.
         encoding: how a video's result is compressed.
     """
 
-    source: Path
+    source: AnyFile
     name: str
     encoding: str = ""
 
 
+Images = dict[AnyFile, str]  # source to path of the result, with the source's suffix
+
+
 def find_tasks(
-    inputs: list[str], keep_format: bool, floats: bool = False, output: Path | None = None
+    inputs: list[str],
+    suffix_of: Callable[[AnyFile], str] | None,
+    output: Path | None = None,
+    formats: Formats = PLAIN,
+    stacked: int = 1,
 ) -> tuple[list[TranslationTask], list[Path]]:
     """Return all images that the inputs name, each once, and the results among them, left out.
 
     Results are the files in `output`, and in folders of earlier translations below an input.
 
     A result keeps the image's path below the folder, or below the part of a pattern before its
-    first wildcard. Its suffix becomes ".png" (".tiff" for floats, which PNG cannot store); images
-    whose paths differ in the suffix only keep theirs in front of the new one.
+    first wildcard. Its suffix becomes that of `suffix_of`; images whose paths differ in the suffix
+    only keep theirs in front of the new one. Of a file with several images, each has a result.
 
     Args:
         inputs: files, folders (with everything below) and glob patterns.
-        keep_format: whether results keep their suffix.
-        floats: whether all results are floats, whatever the images are.
+        suffix_of: the suffix of an image's result; None: results keep their suffix.
         output: the folder of the results.
+        formats: how files are read.
+        stacked: above 1, inputs are that many folders whose images of the same name are stacked.
 
     Raises:
         ConfigError: an input names no image or lies in `output`, or two results would have the same
             name.
     """
+    if stacked > 1:
+        return _named(_find_stacks(inputs, formats, stacked), suffix_of), []
     left_out: list[Path] = []
-    paths: dict[Path, PurePosixPath] = {}  # source to path of the result, with the source's suffix
+    paths: Images = {}
     problems: list[str] = []
     for text in inputs:
         root, found = _find_images(text)
@@ -68,29 +83,69 @@ def find_tasks(
         elif not sources:
             problems.append(f"input={text}: there is no such image and no folder with images.")
         for source in sources:
-            paths.setdefault(source.resolve(), PurePosixPath(source.relative_to(root).as_posix()))
+            for image, name in _images_in(source.resolve(), source.relative_to(root), formats):
+                paths.setdefault(image, name)
     if problems:
         raise ConfigError(*problems)
-    if keep_format:
-        names = {source: str(path) for source, path in paths.items()}
+    return _named(paths, suffix_of), left_out
+
+
+def _images_in(file: Path, path: Path, formats: Formats) -> list[tuple[AnyFile, str]]:
+    """Return the images in a file, and their paths; those of one among several are numbered."""
+    name = path.as_posix()
+    if formats == PLAIN:
+        return [(file, name)]
+    count = count_images(file, formats) if formats.splits_files else 1
+    names = part_names(name, count)
+    indices = [None] if names == [name] else range(count)
+    return [(View(file, formats, i), one) for i, one in zip(indices, names, strict=True)]
+
+
+def _find_stacks(inputs: list[str], formats: Formats, stacked: int) -> Images:
+    """Return stacks of the images of the same name in several folders."""
+    folders = [Path(text).expanduser() for text in inputs]
+    if len(folders) != stacked or not all(map(Path.is_dir, folders)):
+        raise ConfigError(
+            f"The run was trained on images stacked from {stacked} folders: give input=["
+            f"{','.join(f'DIR{i + 1}' for i in range(stacked))}], {stacked} folders in the order "
+            "of training."
+        )
+    found = [
+        {
+            name: image
+            for file in list_images(folder)
+            for image, name in _images_in(file.resolve(), file.relative_to(folder), formats)
+        }
+        for folder in folders
+    ]
+    rows = match_names(folders, [list(images) for images in found])
+    stacks: Images = {}
+    for row in rows:
+        files = [images[name] for images, name in zip(found, row, strict=True)]
+        stacks[Stack(tuple(file for file in files if not isinstance(file, Stack)))] = row[0]
+    if not stacks:
+        raise ConfigError(f"input={inputs[0]}: there is no folder with images.")
+    return stacks
+
+
+def _named(paths: Images, suffix_of: Callable[[AnyFile], str] | None) -> list[TranslationTask]:
+    """Return the tasks, whose results have names of their own."""
+    if suffix_of is None:
+        names = dict(paths)
     else:
-        suffixes = {s: ".tiff" if floats or holds_floats(s) else ".png" for s in paths}
-        names = {source: str(path.with_suffix(suffixes[source])) for source, path in paths.items()}
+        suffixes = {source: suffix_of(source) for source in paths}
+        names = {s: f"{split_suffix(path)[0]}{suffixes[s]}" for s, path in paths.items()}
         counts = Counter(names.values())
         for source, name in names.items():
             if counts[name] > 1:  # cat.jpg and cat.bmp become cat.jpg.png and cat.bmp.png
                 names[source] = f"{paths[source]}{suffixes[source]}"
-    _refuse_duplicates(names)
-    return [TranslationTask(source, name) for source, name in names.items()], left_out
-
-
-def _refuse_duplicates(names: dict[Path, str]) -> None:
     duplicates = [name for name, count in Counter(names.values()).items() if count > 1]
     if duplicates:
         raise ConfigError(
             f"{len(duplicates)} results would have the same name, such as {duplicates[0]}: "
             "translate the folders one by one, or give the folder above them."
         )
+    return [TranslationTask(source, name) for source, name in names.items()]
 
 
 def _results(root: Path, sources: Iterable[Path], output: Path | None) -> list[Path]:
@@ -116,8 +171,13 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return folder in (path.resolve(), *path.resolve().parents)
 
 
+def becomes_file(output: Path) -> bool:
+    """Return whether an output is a file, which one video becomes, rather than a folder."""
+    return is_video(output.name) and not output.is_dir()
+
+
 def find_videos(
-    inputs: list[str], output: Path | None, encoding: Encoding
+    inputs: list[str], output: Path, encoding: Encoding
 ) -> tuple[list[TranslationTask], list[str]]:
     """Return all videos that the inputs name, each once, and the inputs with other files.
 
@@ -126,37 +186,79 @@ def find_videos(
 
     Args:
         inputs: files, folders (with everything below) and glob patterns.
-        output: the folder of the results.
+        output: the folder of the results, or the file that one video becomes.
         encoding: how results are compressed.
 
     Raises:
-        ConfigError: two results would have the same name.
+        ConfigError: an input lies in `output`, two results would have the same name, a file
+            cannot hold the codec, or the output is a file and the input not one video.
     """
+    folder = None if becomes_file(output) else output
     others: list[str] = []
-    paths: dict[Path, PurePosixPath] = {}
+    paths: Images = {}
     for text in inputs:
         root, found = _find(text, is_video)
         found = [file for file in found if is_video(file.name)]
         is_file = Path(text).expanduser().is_file()
         if not found or (not is_file and _find_images(text)[1]):
             others.append(text)
-        if found and output and _is_inside(root, output.resolve()):
+        if found and folder and _is_inside(root, folder.resolve()):
             raise ConfigError(f"input={text} lies in output={output}: give another output.")
-        own = set(_results(root, found, output))
+        own = set(_results(root, found, folder))
         for source in (file for file in found if file not in own):
-            path = PurePosixPath(source.relative_to(root).as_posix())
-            paths.setdefault(source.resolve(), path)
+            paths.setdefault(source.resolve(), source.relative_to(root).as_posix())
     if not (paths or others):
         raise ConfigError(f"input={inputs[0]} holds only results of gantrain translate.")
-    suffixes = {source: encoding.suffix(path.name) for source, path in paths.items()}
-    names = {source: str(path.with_suffix(suffixes[source])) for source, path in paths.items()}
-    counts = Counter(names.values())
-    for source, name in names.items():
-        if counts[name] > 1 and str(paths[source]) != name:  # clip.avi beside clip.mp4
-            names[source] = f"{paths[source]}{suffixes[source]}"
-    _refuse_duplicates(names)
-    how = encoding.describe()
-    return [TranslationTask(source, name, how) for source, name in names.items()], others
+    if folder is None and (len(paths) != 1 or others):
+        raise ConfigError(
+            f"output={output} is a file for one video, and input names something else: give a "
+            "folder."
+        )
+    if folder is None:
+        clips = [TranslationTask(source, output.name) for source in paths]
+    else:
+        clips = _named(paths, lambda source: encoding.suffix(paths[source]))
+    if importlib.util.find_spec("av") is not None:  # else each video is skipped
+        for clip in clips:
+            encoding.codec_for(PurePath(clip.name).suffix)
+    return [replace(clip, encoding=encoding.describe()) for clip in clips], others
+
+
+def describe_count(
+    images: list[TranslationTask], videos: list[TranslationTask], left_out: Container[AnyFile] = ()
+) -> str:
+    """Return a count such as "3 images and 1 video", without the sources in `left_out`."""
+    counts = [sum(t.source not in left_out for t in tasks) for tasks in (images, videos)]
+    parts = [counted(counts[0], "image")] if images or not videos else []
+    return " and ".join([*parts, counted(counts[1], "video")] if videos else parts)
+
+
+def batches_of_one_size(
+    tasks: list[TranslationTask], batch: int, tile: int | None, faults: dict[AnyFile, str]
+) -> Iterator[list[TranslationTask]]:
+    """Yield up to `batch` successive images of the same size.
+
+    Args:
+        tasks: the images.
+        batch: the most of them.
+        tile: images of more than tile x tile pixels come one at a time; None: none do.
+        faults: gets the images whose size cannot be read, and why.
+    """
+
+    def size(task: TranslationTask) -> tuple[int, int] | None:
+        try:
+            return image_size(task.source)
+        except ImageFault as fault:
+            faults[task.source] = str(fault)
+            return None
+
+    for shape, group in groupby(tasks, size):
+        members = list(group)
+        if shape is not None:
+            is_large = tile is not None and shape[0] * shape[1] > tile * tile
+            count = 1 if is_large else batch
+            for i in range(0, len(members), count):
+                yield members[i : i + count]
 
 
 def _find_images(text: str) -> tuple[Path, list[Path]]:

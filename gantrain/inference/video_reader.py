@@ -6,6 +6,7 @@ that FFmpeg would then read.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -75,6 +76,8 @@ class VideoReader:
     """
 
     def __init__(self, path: Path) -> None:
+        if importlib.util.find_spec("av") is None:
+            raise ImageFault("is a video: pip install 'gantrain[video]'")
         import av.error
 
         self._errors = av.error.FFmpegError

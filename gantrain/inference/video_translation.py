@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data.bit_depth import ImageFault, to_channels
+from gantrain.data.bit_depth import ImageFault, Picture, to_channels
 from gantrain.inference.video_reader import Frame, VideoReader
 from gantrain.inference.video_writer import Encoding, VideoWriter
 from gantrain.io.files import atomic_write
@@ -100,8 +100,10 @@ def _batches(reader: VideoReader, batch: int, copy: Callable[[Any], None]) -> It
 
 
 def _to_image(frame: Frame, channels: int) -> Tensor:
-    pixels = np.ascontiguousarray(to_channels(frame.pixels, channels))
-    return to_float(torch.from_numpy(pixels)).permute(2, 0, 1)
+    if channels not in (1, 3):
+        raise ImageFault(f"has frames in colour, and the network takes {channels} channels")
+    pixels = to_channels(Picture(frame.pixels), channels).pixels
+    return to_float(torch.from_numpy(np.ascontiguousarray(pixels))).permute(2, 0, 1)
 
 
 def _to_pixels(result: Tensor | str) -> np.ndarray:

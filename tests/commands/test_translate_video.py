@@ -101,7 +101,7 @@ def test_videos_beside_images(run: Path, tmp_path: Path) -> None:
     assert "in/cut.mp4 is no video that can be read" in said and "Traceback" not in said
     names = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")}
     record = {"index.html", "translate.json", "inputs.jsonl"}
-    assert names == record | {"a.png", "a.mp4", "a.avi.mp4", "deep/b.mkv"}
+    assert names == record | {"a.png", "a.mp4.mp4", "a.avi.mp4", "deep/b.mkv"}
     rows = [json.loads(line) for line in (tmp_path / "out/inputs.jsonl").read_text().splitlines()]
     assert ["encoding" in row for row in rows] == [False, True, True, True]
 

@@ -115,6 +115,8 @@ def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
     def broken(images: list[Tensor]) -> list[Tensor]:
         raise RuntimeError
 
+    with pytest.raises(ImageFault, match="the network takes 4 channels"):
+        translate(source, tmp_path / "b.mkv", channels=4)
     stops = iter([False, False, True])
     with pytest.raises(Stopped):
         translate(source, tmp_path / "b.mkv", is_stopped=lambda: next(stops))
