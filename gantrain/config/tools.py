@@ -111,6 +111,7 @@ class ExportConfig:
     run: str
     output: str
     format: Literal["pth", "safetensors", "onnx", "torch_export"]
+    networks: Literal["generators", "all"]
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -133,6 +134,11 @@ class ExportConfig:
             yield (
                 "truncation_psi applies to format=onnx and format=torch_export; the other formats "
                 "store the weights unchanged."
+            )
+        if self.networks == "all" and self.format in ("onnx", "torch_export"):
+            yield (
+                "networks=all applies to format=pth and format=safetensors: only generators are of "
+                f"use as {'ONNX' if self.format == 'onnx' else '.pt2'}."
             )
 
 
