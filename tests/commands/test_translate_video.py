@@ -208,4 +208,7 @@ def test_without_the_package_the_images_are_done(
     command = ["translate", f"run={run}", "input=in", "output=out"]
     hidden = {"PYTHONPATH": str(tmp_path / "hidden")}
     said = gantrain(tmp_path, *command, environment=hidden, cold=True, code=1)
-    assert "a.mp4 is a video: pip install 'gantrain[video]'" in said and "1 image in out" in said
+    assert (
+        "a.mp4 is a video: pip install 'gantrain[video]'" in said
+        and "1 image and 0 videos in out" in said
+    )

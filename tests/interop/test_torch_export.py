@@ -17,7 +17,7 @@ from gantrain.interop import torch_export
 from gantrain.interop.graph import TOLERANCE
 from gantrain.interop.torch_export import torch_export_bytes
 from gantrain.networks.dcgan import DCGANGenerator
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.r3gan import R3GANGenerator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
@@ -60,6 +60,20 @@ def test_translation_of_any_number_and_size(kind: str, norm: Norm) -> None:
         run(content, torch.zeros(1, 1, 64, 64))
     assert str(Path(__file__).parents[2]).encode() not in content  # no path of this machine
     assert b"site-packages" not in content
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("upsample", "downsample"), [("resize", "strided"), ("antialias", "antialias")]
+)
+def test_other_ways_to_resample(upsample: Upsample, downsample: Downsample) -> None:
+    made = ResnetGenerator(3, 3, 4, 1, upsample=upsample, downsample=downsample)
+    network = trained(made)
+    content, difference = torch_export_bytes(network, {})
+    assert difference < 2e-6
+    for n, h, w in [(1, 8, 8), (3, 52, 20)]:
+        x = torch.rand(n, 3, h, w) * 2 - 1
+        assert (run(content, x) - network(x)).abs().max() < TOLERANCE
 
 
 def dcgan(labels: int) -> nn.Module:
