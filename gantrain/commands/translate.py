@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,32 @@ from gantrain.data.decode import (
     has_geotags,
     holds_bands,
     holds_numbers,
-    image_size,
     lift_size_limit,
 )
 from gantrain.data.encode import Extras
 from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile, Formats
 from gantrain.engine import memory
-from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
+from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
 from gantrain.inference.image_io import RunPixels, run_formats, run_pixels
-from gantrain.inference.inputs import TranslationTask, find_tasks
+from gantrain.inference.inputs import (
+    TranslationTask,
+    batches_of_one_size,
+    becomes_file,
+    describe_count,
+    find_tasks,
+    find_videos,
+)
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.inference.results import ResultFolder
+from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels, output_channels
+from gantrain.inference.video_reader import VideoReader
+from gantrain.inference.video_translation import Stopped, translate_video
+from gantrain.inference.video_writer import Encoding
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -66,39 +74,68 @@ def main(config: TranslateConfig) -> None:
         )
     output = Path(config.output)
     job = _make_job(config, model, network)
-    suffix_of = None if config.format == "same" else job.suffix
-    tasks, left_out = find_tasks(config.input, suffix_of, output, job.formats, job.source.stacked)
-    folder = ResultFolder(output, _settings(config, model, job))
+    tasks, clips, left_out = _find(config, job)
+    settings = _settings(config, model, job)
+    folder = (ResultFile if becomes_file(output) else ResultFolder)(output, settings)
     missing = [task for task in tasks if not folder.has(task)]
-    done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
-    print(f"{counted(len(tasks), 'image')}{done}; {model.file} on {model.precision.device}.")
+    missing_clips = [clip for clip in clips if not folder.has(clip)]
+    count = len(tasks + clips) - len(missing + missing_clips)
+    done = f", {count} of them done" if count else ""
+    print(f"{describe_count(tasks, clips)}{done}; {model.file} on {model.precision.device}.")
     if left_out:
         results = counted(len(left_out), "result")
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
-    if others := folder.others(tasks):
+    if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
     if config.tile:
         lift_size_limit()
-    with handle_signals() as signals, progress_bar(len(missing)) as advance:
-        for batch in _batches(missing, config.batch, config.tile, faults):
-            if signals.pop_request():
-                break
-            _translate_batch(model, config, batch, job, folder, faults)
-            advance(len(batch))
+    with handle_signals() as signals:
+        with progress_bar(len(missing)) as advance:
+            for batch in batches_of_one_size(missing, config.batch, config.tile, faults):
+                if _is_stopped(signals):
+                    break
+                _translate_batch(model, config, batch, job, folder, faults)
+                advance(len(batch))
+        for clip in missing_clips:
+            if not _is_stopped(signals):
+                _translate_clip(model, config, clip, job, folder, faults, signals)
     _exit_if_stopped(signals)
     _report_losses([task for task in missing if task.source not in faults], job)
-    if config.gallery:
-        translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    if config.gallery and (translated or not clips):
         direction = model.choose_direction(config.direction)
         page = write_gallery(output, translated, model, direction, job.source, job.target)
         print(f"Page: {page}")
-    print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
+    print(f"{describe_count(tasks, clips, faults)} in {output}")
     if faults:
         for source, reason in faults.items():
             own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
             print(f"Skipped: {source} {own}.", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _find(
+    config: TranslateConfig, job: "_Job"
+) -> tuple[list[TranslationTask], list[TranslationTask], list[Path]]:
+    """Return the images, the videos, and the results among the inputs, which are left out.
+
+    Raises:
+        ConfigError: see `find_tasks` and `find_videos`.
+    """
+    output, inputs = Path(config.output), config.input
+    clips: list[TranslationTask] = []
+    if job.source.stacked == 1:
+        clips, inputs = find_videos(inputs, output, _encoding(config))
+    if not inputs:
+        return [], clips, []
+    suffix_of = None if config.format == "same" else job.suffix
+    tasks, left_out = find_tasks(inputs, suffix_of, output, job.formats, job.source.stacked)
+    return tasks, clips, left_out
+
+
+def _encoding(config: TranslateConfig) -> Encoding:
+    return Encoding(config.video.codec, config.video.crf, config.video.chroma)
 
 
 @dataclass(frozen=True)
@@ -192,12 +229,50 @@ def _report_losses(done: list[TranslationTask], job: _Job) -> None:
             )
 
 
+def _translate_clip(
+    model: Model,
+    config: TranslateConfig,
+    clip: TranslationTask,
+    job: "_Job",
+    folder: ResultFolder | ResultFile,
+    faults: Faults,
+    signals: Signals,
+) -> None:
+    """Translate a video, from file to file."""
+    target = folder.path / clip.name
+    assert isinstance(clip.source, Path)
+    try:
+        if job.source.has_units or job.target.has_units:
+            raise ImageFault("holds levels, and the run was trained on numbers (value_range)")
+        row = folder.row(clip)
+        with VideoReader(clip.source) as reader, progress_bar(reader.count) as advance:
+            notes = translate_video(
+                reader,
+                target,
+                lambda images: _results(model, config, images),
+                _encoding(config),
+                channels=job.channels,
+                batch=config.batch,
+                is_stopped=lambda: _is_stopped(signals),
+                advance=advance,
+            )
+        folder.add(row)
+        for note in notes:
+            print(f"Warning: {clip.source} {note}.", file=sys.stderr)
+    except ImageFault as fault:
+        faults[clip.source] = str(fault)
+    except Stopped:
+        return
+    except OSError as error:
+        raise _unwritable(target, error) from None
+
+
 def _translate_batch(
     model: Model,
     config: TranslateConfig,
     batch: list[TranslationTask],
     job: "_Job",
-    folder: ResultFolder,
+    folder: ResultFolder | ResultFile,
     faults: Faults,
 ) -> None:
     """Translate images of the same size, from file to file."""
@@ -240,10 +315,14 @@ def _translate_batch(
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:
-            raise RunError(
-                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make "
-                "room or give another output=. To resume, repeat the command."
-            ) from None
+            raise _unwritable(folder.path / task.name, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path} cannot be written ({error.strerror or error}): make room or give another output=. "
+        "To resume, repeat the command."
+    )
 
 
 def _results(
@@ -281,27 +360,6 @@ def _translate_images(
     return model.translate(torch.stack(images), config.direction)
 
 
-def _batches(
-    tasks: list[TranslationTask], batch: int, tile: int | None, faults: Faults
-) -> Iterator[list[TranslationTask]]:
-    """Yield up to `batch` successive images of the same size; large ones one at a time."""
-
-    def size(task: TranslationTask) -> tuple[int, int] | None:
-        try:
-            return image_size(task.source)
-        except ImageFault as fault:
-            faults[task.source] = str(fault)
-            return None
-
-    for shape, group in groupby(tasks, size):
-        members = list(group)
-        if shape is not None:
-            is_large = tile is not None and shape[0] * shape[1] > tile * tile
-            count = 1 if is_large else batch
-            for i in range(0, len(members), count):
-                yield members[i : i + count]
-
-
 def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
@@ -318,7 +376,12 @@ def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, A
     }
 
 
+def _is_stopped(signals: Signals) -> bool:
+    """Return whether a signal asks to stop; to save, as Slurm does, means to go on here."""
+    return signals.pop_request() >= Action.STOP
+
+
 def _exit_if_stopped(signals: Signals) -> None:
-    if signals.received and signals.pop_request():
+    if signals.received and _is_stopped(signals):
         print(f"Stopped by {signals.received.name}. To resume, repeat the command.")
         raise SystemExit(EXIT_STOPPED)
