@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
-from gantrain.engine.gradients import Context, backpropagate, prepare
+from gantrain.engine.gradients import Context, backpropagate, prepare, without_graphs
 from gantrain.engine.precision import Precision
 from gantrain.engine.recorded_phase import RecordedPhase, RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
@@ -86,6 +86,7 @@ class PhaseRunner:
         self._traces = 0
         self._tracing = self._is_ready = False
         self.phases = gan.phases()
+        self._continued = {phase.continues for phase in self.phases}
         self.stats = Stats()
         self.skipped = 0
         self._running_buffers = RunningBufferAverager(gan, self.world)
@@ -139,17 +140,25 @@ class PhaseRunner:
         is_split = len(microbatches) * self.world.size > 1
         if is_split:
             self._running_buffers.begin()
+        # The graphs of several microbatches would take the memory that splitting saves.
+        keep_graph = len(microbatches) == 1 and phase.name in self._continued
         for batch in microbatches:
-            seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
+            self._seed(phase, step, slot)
             share = _image_count(batch) / all_images
-            self._accumulate(phase, batch, step, share)
+            self._accumulate(phase, batch, step, share, keep_graph)
             slot += _image_count(batch)
             if is_split:
                 self._running_buffers.after(share, last=batch is microbatches[-1])
         if is_split:
             self._running_buffers.end()
 
-    def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
+    def _seed(self, phase: Phase, step: Step, slot: int) -> None:
+        name = phase.continues or phase.name
+        seeding.seed_all(self.seed, f"{seeding.TRAIN}/{name}", step.index, slot)
+
+    def _accumulate(
+        self, phase: Phase, batch: Batch, step: Step, share: float, keep_graph: bool = False
+    ) -> None:
         """Add share * interval * gradient of every dict of losses that the phase yields."""
         prepared = self._prepare(phase, batch, step)
         if self.recorded and not self._tracing:
@@ -158,7 +167,7 @@ class PhaseRunner:
             batch.update(left)
         else:
             weight, forward = self._weight(phase, share), self._forward_context(phase)
-            values = backpropagate(phase, batch, prepared, step, weight, forward)
+            values = backpropagate(phase, batch, prepared, step, weight, forward, keep_graph)
         for name, value in values:
             self.stats.add(name, value, share)
 
@@ -268,7 +277,8 @@ class PhaseRunner:
         restore_buffers = nan_tracing.save_buffers(self.gan)
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         for batch in microbatches:
-            seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
+            self._seed(phase, step, slot)
+            batch.update(without_graphs(batch))  # they are used up
             watch = nan_tracing.NonFiniteWatch(self.gan)
             with watch.watching():
                 # The share of the step itself: another one could scale a value out of its range.

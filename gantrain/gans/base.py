@@ -70,6 +70,9 @@ class Phase:
     on the step, on random numbers drawn on the host, or on plain Python state. So the losses are
     the same operations in every step, and can be compiled or captured as a CUDA graph. A choice
     between two kinds of losses is made by which entries there are.
+
+    A phase that `continues` an earlier one draws its random numbers, so it can repeat its forward
+    pass; what that one left in the batch has its graph, unless the memory or a recording forbids.
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
@@ -81,6 +84,7 @@ class Phase:
     # a player that just steps less often, such as a generator after every n-th step of its critic.
     lazy: bool = True
     prepare: Callable[[Batch, Step], Batch] = _nothing
+    continues: str = ""  # name of an earlier phase of this player, with the same interval
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,7 @@ class LazyPenalty:
 class GAN(nn.Module):
     """Base class of all GANs: networks are children, algorithm state is buffers or extra state.
 
-    Nothing else is saved.
-
-    Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
+    Nothing else is saved. Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
     constructor takes `images: ImageSpec` first and plain keyword settings after it.
     """
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.eval_mode import Dropout, TestMode, set_test_mode
 from gantrain.networks.layers import Norm, ReflectionPad, in_float32, make_norm, uses_bias
 from gantrain.networks.spec import self_describing
 
@@ -24,7 +25,7 @@ class ResnetBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
             nn.ReLU(),
-            *([nn.Dropout(0.5)] if dropout else []),
+            *([Dropout(0.5)] if dropout else []),
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
@@ -48,6 +49,7 @@ class ResnetGenerator(nn.Module):
         blocks: number of residual blocks; the paper uses 6 for 128 px and 9 from 256 px on.
         norm: see `make_norm`.
         dropout: adds a dropout of probability 0.5 to each block.
+        test_mode: see `set_test_mode`.
     """
 
     size_multiple = 4  # image sides must be multiples of it
@@ -61,6 +63,7 @@ class ResnetGenerator(nn.Module):
         blocks: int = 9,
         norm: Norm = "instance",
         dropout: bool = False,
+        test_mode: TestMode = "eval",
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
@@ -84,6 +87,7 @@ class ResnetGenerator(nn.Module):
         # No norm here: it would fix the brightness and contrast of the image.
         layers += [ReflectionPad(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        set_test_mode(self, test_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1].

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from gantrain.networks.eval_mode import TestMode
 from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
@@ -12,7 +13,14 @@ _UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
 
 
 def make_generator(
-    name: str, in_channels: int, out_channels: int, ngf: int, blocks: int, norm: Norm, dropout: bool
+    name: str,
+    in_channels: int,
+    out_channels: int,
+    ngf: int,
+    blocks: int,
+    norm: Norm,
+    dropout: bool,
+    test_mode: TestMode = "eval",
 ) -> nn.Module:
     """Return an image-to-image generator with values in [-1, 1].
 
@@ -24,10 +32,12 @@ def make_generator(
         blocks: residual blocks of "resnet"; the U-Nets ignore it.
         norm: see `make_norm`.
         dropout: whether the network has dropout layers.
+        test_mode: see `set_test_mode`.
     """
     if name == "resnet":
-        return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout)
-    return UnetGenerator(in_channels, out_channels, ngf, _UNET_DOWNS[name], norm, dropout)
+        return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout, test_mode)
+    downs = _UNET_DOWNS[name]
+    return UnetGenerator(in_channels, out_channels, ngf, downs, norm, dropout, test_mode)
 
 
 def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm: Norm) -> nn.Module:
