@@ -33,7 +33,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     model = load_model(config.run, config.device, config.precision, say=print)
     translates = bool(model.directions)
     data = load_run_data(Path(config.run), config.data_root, model)
-    if not translates and data.kind == "unpaired":
+    if not translates and data.kind != "images":
         raise ConfigError(
             f"{model.algorithm} generates images, but was trained on two domains: there is no one "
             "set of images to compare with. Give data_root=, a folder of images of its kind."

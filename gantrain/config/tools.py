@@ -216,7 +216,7 @@ class FetchConfig:
 class PrepareConfig:
     """The checked config of prepare: a data set of one kind, and the files to write."""
 
-    takes: Literal["unpaired", "images"]
+    takes: Literal["unpaired", "paired", "images"]
     report: str | None
     pack: str | None
     data: dict[str, Any]

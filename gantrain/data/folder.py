@@ -56,7 +56,7 @@ class UnpairedFolder:
         ConfigError: the folders do not exist or have another structure.
     """
 
-    kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
+    kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
     label_dim = 0
 
     def __init__(

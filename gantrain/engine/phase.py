@@ -1,6 +1,6 @@
 """One optimizer step of one player: accumulate, check, step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Literal
 
@@ -87,6 +87,8 @@ class PhaseRunner:
         self._tracing = self._is_ready = False
         self.phases = gan.phases()
         self._continued = {phase.continues for phase in self.phases}
+        self._given: list[str] = []  # the entries of a microbatch that come from the data set
+        self._undo: dict[str, Callable[[], None]] = {}  # what a continued phase did to its player
         self.stats = Stats()
         self.skipped = 0
         self._running_buffers = RunningBufferAverager(gan, self.world)
@@ -101,6 +103,7 @@ class PhaseRunner:
                 Microbatches of unequal size are weighted by their images. Phases may add entries.
             step: the step's index and the images before it.
         """
+        self._given = [*microbatches[0]]
         for phase in self.phases:
             if step.index % phase.interval == 0:
                 self._run_phase(phase, microbatches, step)
@@ -116,7 +119,10 @@ class PhaseRunner:
         # None instead of 0: the first backward pass stores the gradient instead of adding it.
         self.optimizers[phase.player].zero_grad(set_to_none=True)
         restore = nan_tracing.save_state(self.gan) if self.check_immediately else None
-        inputs = [*microbatches[0]]  # before the phase adds entries of its own
+        if restore and phase.name in self._continued:
+            self._undo[phase.name] = nan_tracing.save_buffers(getattr(self.gan, phase.player))
+        # Before the phase adds entries of its own; a pass that it continues is repeated.
+        inputs = [name for name, x in microbatches[0].items() if not x.requires_grad]
         self._collect(phase, microbatches, step)
         bad_ranks = self._descend(phase, step)
         if bad_ranks is None or restore is None:
@@ -129,6 +135,10 @@ class PhaseRunner:
                 raise NonFiniteGradient(phase.name, step.index, _rank_list(bad_ranks), origin)
             self.nonfinite_origins.append((step.index, phase.name, origin))
         restore()  # running means and pools must not remember the skipped step
+        if phase.continues:
+            self._undo[phase.continues]()
+        for batch in microbatches:  # a graph needs the buffers that were restored
+            batch.update(without_graphs(batch))
 
     def _collect(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
         """Accumulate the gradient of this rank's microbatches, each weighted by its share."""
@@ -140,8 +150,9 @@ class PhaseRunner:
         is_split = len(microbatches) * self.world.size > 1
         if is_split:
             self._running_buffers.begin()
-        # The graphs of several microbatches would take the memory that splitting saves.
-        keep_graph = len(microbatches) == 1 and phase.name in self._continued
+        # The graphs of several microbatches would take the memory that splitting saves, and
+        # averaging changes buffers that a graph needs.
+        keep_graph = not is_split and phase.name in self._continued
         for batch in microbatches:
             self._seed(phase, step, slot)
             share = _image_count(batch) / all_images
@@ -260,10 +271,20 @@ class PhaseRunner:
         self._traces += 1
         stats, self.stats = self.stats, Stats()  # the step's values have been counted already
         self._tracing = True
-        own_origin = self._find_origin(phase, microbatches, step, inputs)
+        own_origin = self._find_earlier(phase, microbatches, step)
+        own_origin = own_origin or self._find_origin(phase, microbatches, step, inputs)
         self.stats, self._tracing = stats, False
         origins = [origin for origin in self.world.gather(own_origin) if origin]
         return origins[0] if origins else "all its values were finite, but not its norm"
+
+    def _find_earlier(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> str:
+        """Look into the passes of this step that a phase continues, whose gradient comes later."""
+        for earlier in self.phases[: self.phases.index(phase)]:
+            if earlier.name in self._undo:
+                self._undo[earlier.name]()
+                if origin := self._find_origin(earlier, microbatches, step, self._given):
+                    return origin
+        return ""
 
     def _find_origin(
         self, phase: Phase, microbatches: Sequence[Batch], step: Step, inputs: Sequence[str]

@@ -72,7 +72,7 @@ class Phase:
     between two kinds of losses is made by which entries there are.
 
     A phase that `continues` an earlier one draws its random numbers, so it can repeat its forward
-    pass; what that one left in the batch has its graph, unless the memory or a recording forbids.
+    pass; unrecorded, in one microbatch of one rank, what that one left in the batch has its graph.
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
@@ -98,11 +98,11 @@ class LazyPenalty:
 class GAN(nn.Module):
     """Base class of all GANs: networks are children, algorithm state is buffers or extra state.
 
-    Nothing else is saved. Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
-    constructor takes `images: ImageSpec` first and plain keyword settings after it.
+    Nothing else is saved. Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define
+    `phases`; their constructor takes `images: ImageSpec` first and plain keyword settings after it.
     """
 
-    takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
+    takes: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"  # the kind of data set
     # Independent batches of real images that a step takes, see `real_batch`. A step counts as one
     # batch of images all the same.
     real_batches: ClassVar[int] = 1

@@ -43,7 +43,7 @@ class Pix2Pix(GAN):
         self,
         images: ImageSpec,
         *,
-        generator: Literal["resnet", "unet_128", "unet_256"] = "unet_256",
+        generator: Literal["resnet", "unet_64", "unet_128", "unet_256"] = "unet_256",
         blocks: Annotated[int, Range(1, 64)] | None = None,
         ngf: AtLeastOne = 64,
         discriminator: Literal["patch", "pixel"] = "patch",

@@ -9,7 +9,7 @@ from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
 
 # 2^7 = 128: at its nominal size, the innermost feature map is a single pixel.
-_UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
+_UNET_DOWNS = {"unet_64": 6, "unet_128": 7, "unet_256": 8}
 
 
 def make_generator(
@@ -25,7 +25,7 @@ def make_generator(
     """Return an image-to-image generator with values in [-1, 1].
 
     Args:
-        name: "resnet", "unet_128" or "unet_256".
+        name: "resnet", "unet_64", "unet_128" or "unet_256".
         in_channels: channels of the source domain.
         out_channels: channels of the target domain.
         ngf: channels of the first layer.
