@@ -15,6 +15,7 @@ from gantrain.data.archive import ImageFile, file_size
 from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import decode, image_size
+from gantrain.data.halves import Half, half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.errors import ConfigError, counted
@@ -39,6 +40,7 @@ class ImageSource:
         resize: resizes the images.
         pixels: format of the images.
         test: whether they are test images, which are not cached.
+        half: the half of each picture that is the image; None: all of it.
     """
 
     names: Sequence[str]
@@ -47,6 +49,7 @@ class ImageSource:
     resize: Preprocess | FitResize
     pixels: PixelFormat
     test: bool = False
+    half: Half | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,14 @@ class ValidatedSource:
         source: all files, usable or not, and how they are read.
         numbers: indices of the usable ones in `source.files`.
         sizes: (height, width) after the resize, of each usable file.
+        file_sizes: (height, width) before it.
         store: the resized images of the usable files; None for test sources and without a cache.
     """
 
     source: ImageSource
     numbers: list[int]
     sizes: list[Size]
+    file_sizes: list[Size]
     store: cache.Store | None
 
     def __len__(self) -> int:
@@ -94,10 +99,12 @@ class ValidatedSource:
         return [self.source.files[i] for i in self.numbers]
 
     def only(self, indices: list[int]) -> "ValidatedSource":
-        """Return some of the usable files, by index, of a source without a store."""
-        assert self.store is None
-        numbers = [self.numbers[i] for i in indices]
-        return replace(self, numbers=numbers, sizes=[self.sizes[i] for i in indices])
+        """Return some of the usable files, by index."""
+        numbers, sizes, file_sizes = (
+            [values[i] for i in indices] for values in (self.numbers, self.sizes, self.file_sizes)
+        )
+        store = self.store.only(indices) if self.store is not None else None
+        return ValidatedSource(self.source, numbers, sizes, file_sizes, store)
 
     def resized(self, index: int) -> np.ndarray:
         """Return the resized image [h, w, C] of usable file `index`, from the cache if any.
@@ -113,7 +120,8 @@ class ValidatedSource:
 
     def _read(self, index: int, test: bool) -> np.ndarray:
         source, file = self.source, self.source.files[self.numbers[index]]
-        return source.resize.resize(reload_image(file, source.channels, source.pixels), test)
+        image = half_of(reload_image(file, source.channels, source.pixels), source.half)
+        return source.resize.resize(image, test)
 
     def names_and_sizes(self) -> list[tuple[str, int]]:
         """Return the name and the size in bytes of each usable file, to identify the set."""
@@ -240,8 +248,11 @@ def _key(sources: dict[str, ImageSource]) -> str:
     for name, source in sources.items():
         resize: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
         del resize["flip"]
+        if resize.get("interpolation") == "bicubic":  # not in the keys of earlier versions
+            del resize["interpolation"]
         pixels = source.pixels.__dict__
         settings.append([name, source.channels, source.test, len(source.files), resize, pixels])
+        settings += [source.half] if source.half else []
     files = [path for source in sources.values() for path in source.files]
     return cache.cache_key(settings, files)
 
@@ -263,6 +274,10 @@ def _read_header(job: _Job, source: ImageSource) -> _Job:
         size = image_size(job.path)
     except ImageFault as fault:
         return replace(job, fault=str(fault))
+    if source.half:
+        if fault := half_fault(size):
+            return replace(job, size=size, fault=fault)
+        size = size[0], size[1] // 2
     job = replace(job, size=size)
     if fault := source.resize.size_fault(size, source.test):
         return replace(job, fault=fault)
@@ -302,6 +317,7 @@ def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
     """Return the job with the result of decoding, and the resized image to be cached."""
     try:
         array, note = decode(job.path)
+        array = half_of(array, source.half)
         image = to_channels(source.pixels.convert(array), source.channels)
     except ImageFault as fault:
         # A fault of the content is more important than one of the size.
@@ -363,7 +379,8 @@ def _validated(
             offsets, shapes = [job.offset for job in usable], [job.shape for job in usable]
             store = cache.Store(cached, offsets, shapes, source.pixels.dtype)
         sizes = [(job.shape[0], job.shape[1]) for job in usable]
-        result[name] = ValidatedSource(source, numbers, sizes, store)
+        file_sizes = [job.size for job in usable]
+        result[name] = ValidatedSource(source, numbers, sizes, file_sizes, store)
     return result
 
 
