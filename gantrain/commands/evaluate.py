@@ -30,7 +30,10 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     Raises:
         ConfigError: there is no such run or data, weights are missing, or metrics do not apply.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    mode, seed = config.test_mode, config.seed
+    model = load_model(
+        config.run, config.device, config.precision, print, test_mode=mode, seed=seed
+    )
     translates = bool(model.directions)
     data = load_run_data(Path(config.run), config.data_root, model)
     if not translates and data.kind != "images":

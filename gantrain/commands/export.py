@@ -16,6 +16,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import input_channels
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
+from gantrain.networks.eval_mode import has_active_dropout
 
 # Generator -> file name in CycleGAN's reference code
 REFERENCE_NAMES = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
@@ -28,7 +29,7 @@ def main(config: ExportConfig) -> None:
         ConfigError: the networks have no such format, a file exists, or the results of an ONNX
             network differ from those of torch.
     """
-    model = load_model(config.run, say=print)
+    model = load_model(config.run, say=print, test_mode=config.test_mode)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not set(networks) <= set(REFERENCE_NAMES):
         raise ConfigError(
@@ -77,6 +78,11 @@ def _content(
         return safetensors_file.to_bytes(name, _weights(network), getattr(network, "spec", {})), ""
     from gantrain.interop.onnx_file import onnx_bytes
 
+    if has_active_dropout(network):
+        raise ConfigError(
+            "An ONNX file has no dropout by seed, and this model is used with dropout: add "
+            "test_mode=no_dropout (each image's own statistics) or test_mode=eval."
+        )
     channels = input_channels(network)
     if channels is None and not hasattr(network, "z_dim"):
         raise ConfigError(
@@ -102,7 +108,8 @@ def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
         "value_range": "[-1, 1]",
     }
     if not hasattr(model.networks[name], "z_dim"):
-        return metadata | {"direction": name}
+        mode = {} if model.test_mode == "eval" else {"test_mode": model.test_mode}
+        return metadata | {"direction": name} | mode
     if model.labels:
         metadata["labels"] = json.dumps(model.labels)
     if model.has_w:

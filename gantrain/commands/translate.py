@@ -25,6 +25,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.results import ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels
+from gantrain.networks.eval_mode import has_active_dropout
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -43,12 +44,20 @@ def main(config: TranslateConfig) -> None:
         ConfigError: a setting does not fit the snapshot or the output folder.
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    mode, seed = config.test_mode, config.seed
+    model = load_model(
+        config.run, config.device, config.precision, print, test_mode=mode, seed=seed
+    )
     network = model.translator(config.direction)
     if config.tile and not isinstance(network, Bandable):
         raise ConfigError(
             f"tile={config.tile} works with resnets and U-Nets only, and this is a "
             f"{type(network).__name__}: remove tile."
+        )
+    if config.tile and has_active_dropout(network):
+        raise ConfigError(
+            f"tile={config.tile} works without dropout only: add test_mode=no_dropout, or remove "
+            "tile."
         )
     output = Path(config.output)
     pixels = run_pixels(model.meta.get("data", {}), config.value_range)
@@ -197,12 +206,14 @@ def _batches(
 def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
+    mode = {"test_mode": model.test_mode, "seed": config.seed}
     return {
         "snapshot": {"file": str(model.file), "sha256": digest},
         "direction": model.choose_direction(config.direction),
         "format": config.format,
         "precision": config.precision,
         "value_range": list(pixels.value_range),
+        **(mode if model.test_mode != "eval" else {}),
     }
 
 

@@ -31,6 +31,7 @@ class TranslateConfig:
         input: files, folders and glob patterns.
         direction: None: "ab", or the only one that the snapshot has.
         gallery: how many pairs the gallery page shows; 0: no gallery.
+        test_mode: of batch norm and dropout; None: that of the snapshot.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
         value_range: [lowest, highest] of float inputs.
     """
@@ -39,6 +40,8 @@ class TranslateConfig:
     input: list[str]
     output: str
     direction: Literal["ab", "ba"] | None
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
+    seed: Annotated[int, Range(0, 10**9)]
     format: Literal["png", "same"]
     gallery: Count
     tile: AtLeastOne | None
@@ -82,6 +85,7 @@ class ExportConfig:
     run: str
     output: str
     format: Literal["pth", "safetensors", "onnx"]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -105,6 +109,8 @@ class ExportConfig:
                 "truncation_psi applies to format=onnx only; the other formats store the weights "
                 "unchanged."
             )
+        if self.test_mode and self.format != "onnx":
+            yield "test_mode applies to format=onnx only; the other formats store the weights."
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,7 @@ class EvaluateConfig:
     extractor: Literal["inception", "random"]
     weights: WeightsConfig
     truncation_psi: Annotated[float, Range(-2, 2)]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     seed: Annotated[int, Range(0, 10**9)]
     data_root: str | None
     output: str | None

@@ -1,6 +1,7 @@
 """What generators of latents must be able to do."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -44,3 +45,20 @@ def moves_canvas(generator: object) -> bool:
 def has_noise(generator: nn.Module) -> bool:
     """Return whether the generator has per-pixel noise, as StyleGAN2's does."""
     return any(name.endswith("noise_const") for name, _ in generator.named_buffers())
+
+
+def explain_use(networks: Mapping[str, nn.Module]) -> str:
+    """Return what networks without latents are for, the end of a sentence.
+
+    Args:
+        networks: of a snapshot, by name.
+    """
+    if "G" in networks:
+        return (
+            f"its network {type(networks['G']).__name__} needs the attribute z_dim, the length of "
+            "z, and to be called with z [N, z_dim] (and labels, with label_dim)."
+        )
+    return (
+        f"its networks ({', '.join(networks)}) translate images. Use gantrain translate, or "
+        f"translate(x, {next(iter(networks))!r}) in Python."
+    )
