@@ -20,6 +20,7 @@ from gantrain.networks.eval_mode import has_active_dropout
 
 # Generator -> file name in CycleGAN's reference code
 REFERENCE_NAMES = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
+ONE_WAY = "latest_net_G"  # of a model with one generator
 
 
 def main(config: ExportConfig) -> None:
@@ -34,14 +35,14 @@ def main(config: ExportConfig) -> None:
     if config.format == "pth" and not set(networks) <= set(REFERENCE_NAMES):
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
-            "CycleGAN's reference code: use format=onnx or format=safetensors."
+            "CycleGAN's and pix2pix' reference code: use format=onnx or format=safetensors."
         )
     if config.truncation_psi != 1 and not ("G" in networks and model.has_w):
         raise ConfigError(
             f"truncation_psi needs StyleGAN's latent w, but {model.file} is a snapshot of "
             f"{model.algorithm}: remove it."
         )
-    files = {name: Path(config.output) / _file_name(name, config) for name in networks}
+    files = {name: Path(config.output) / _file_name(model, name, config) for name in networks}
     if existing := [str(file) for file in files.values() if file.exists()]:
         raise ConfigError(
             f"{existing[0]} already exists and is not overwritten: give another output=."
@@ -58,10 +59,13 @@ def main(config: ExportConfig) -> None:
         print(f"{name}: {file}{remark}")
 
 
-def _file_name(name: str, config: ExportConfig) -> str:
+def _file_name(model: Model, name: str, config: ExportConfig) -> str:
     if config.format == "onnx":  # not a format of the reference, so not named like its files
         return f"{name}.onnx"
-    return f"{REFERENCE_NAMES.get(name, name)}.{config.format}"
+    # A CycleGAN of which one generator was imported has the names of both.
+    one_way = len(model.directions) == 1 and model.algorithm != "CycleGAN"
+    stem = ONE_WAY if one_way else REFERENCE_NAMES.get(name, name)
+    return f"{stem}.{config.format}"
 
 
 def _weights(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -100,11 +100,13 @@ class ValidatedSource:
 
     def only(self, indices: list[int]) -> "ValidatedSource":
         """Return some of the usable files, by index."""
-        numbers, sizes, file_sizes = (
-            [values[i] for i in indices] for values in (self.numbers, self.sizes, self.file_sizes)
+        return replace(
+            self,
+            numbers=[self.numbers[i] for i in indices],
+            sizes=[self.sizes[i] for i in indices],
+            file_sizes=[self.file_sizes[i] for i in indices],
+            store=self.store.only(indices) if self.store is not None else None,
         )
-        store = self.store.only(indices) if self.store is not None else None
-        return ValidatedSource(self.source, numbers, sizes, file_sizes, store)
 
     def resized(self, index: int) -> np.ndarray:
         """Return the resized image [h, w, C] of usable file `index`, from the cache if any.

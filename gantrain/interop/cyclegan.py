@@ -18,13 +18,17 @@ from gantrain.io.tensors import foreign_pickle
 from gantrain.networks.layers import Norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.networks.unet import UnetGenerator
 
 Weights = dict[str, Tensor]
 
 # The reference's D_A judges translations into b (the paper's D_Y); here D is named after the domain
 # that it judges.
-NAMES = {"G_A": "G.ab", "G_B": "G.ba", "D_A": "D.b", "D_B": "D.a", "G": "G.ab"}
+NAMES = {
+    **{"G_A": "G.ab", "G_B": "G.ba", "D_A": "D.b", "D_B": "D.a"},
+    **{"G": "G.ab", "D": "D.b"},  # of pix2pix
+}
 _WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")  # DataParallel, torch.compile
 _STALE = ("running_mean", "running_var", "num_batches_tracked")
 _UNET_LEVEL = "model.3."  # prefix from a level of the U-Net to the one below
@@ -54,11 +58,12 @@ def find_files(source: list[str]) -> dict[str, Path]:
     for file in files:
         if sentence := foreign_pickle(file):
             raise ConfigError(sentence)
-        match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G)\.pth", file.name)
+        match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G|D)\.pth", file.name)
         if match is None:
             raise ConfigError(
                 f"{file.name} does not say which network it holds: name it like "
-                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators)."
+                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators; of "
+                "pix2pix G and D)."
             )
         name = NAMES[match[1]]
         if name in networks:
@@ -127,6 +132,36 @@ def rebuild_network(weights: Weights, name: str) -> nn.Module:
             f"The weights of {name} fit no network of the reference (resnet, U-Net; PatchGAN, "
             f"pixel): {reason}"
         ) from None
+    return network.eval()
+
+
+def is_pix2pix(networks: dict[str, nn.Module]) -> bool:
+    """Return whether networks are those of pix2pix: D sees pairs, or G alone has batch norm.
+
+    Args:
+        networks: from `rebuild_network`, by name.
+    """
+    G, D = networks.get("G.ab"), networks.get("D.b")
+    if G is None or networks.keys() - {"G.ab", "D.b"}:
+        return False
+    args = spec_of(G)["args"]
+    if D is not None:
+        return spec_of(D)["args"]["in_channels"] == args["in_channels"] + args["out_channels"]
+    return args["norm"] == "batch"
+
+
+def as_pix2pix(generator: nn.Module) -> nn.Module:
+    """Return a generator that is used as pix2pix is.
+
+    Dropout leaves no trace in a U-Net's weights, and is assumed to be there as published.
+
+    Args:
+        generator: from `rebuild_network`.
+    """
+    args = dict(spec_of(generator)["args"])
+    args["dropout"] |= isinstance(generator, UnetGenerator)
+    network = type(generator)(**args | {"test_mode": "as_trained"})
+    network.load_state_dict(generator.state_dict())
     return network.eval()
 
 
