@@ -62,8 +62,8 @@ def find_files(source: list[str]) -> dict[str, Path]:
         if match is None:
             raise ConfigError(
                 f"{file.name} does not say which network it holds: name it like "
-                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators; of "
-                "pix2pix G and D)."
+                "latest_net_G_A.pth (generators are G_A and G_B, discriminators D_A and D_B; those "
+                "of pix2pix are G and D)."
             )
         name = NAMES[match[1]]
         if name in networks:
