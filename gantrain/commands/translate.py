@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault
@@ -49,16 +50,8 @@ def main(config: TranslateConfig) -> None:
         config.run, config.device, config.precision, print, test_mode=mode, seed=seed
     )
     network = model.translator(config.direction)
-    if config.tile and not isinstance(network, Bandable):
-        raise ConfigError(
-            f"tile={config.tile} works with resnets and U-Nets only, and this is a "
-            f"{type(network).__name__}: remove tile."
-        )
-    if config.tile and has_active_dropout(network):
-        raise ConfigError(
-            f"tile={config.tile} works without dropout only: add test_mode=no_dropout, or remove "
-            "tile."
-        )
+    if config.tile:
+        _check_bandable(network, config.tile)
     output = Path(config.output)
     pixels = run_pixels(model.meta.get("data", {}), config.value_range)
     keep = config.format == "same"
@@ -100,6 +93,19 @@ def main(config: TranslateConfig) -> None:
         for source, reason in faults.items():
             print(f"Skipped: {source} {reason}.", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _check_bandable(network: nn.Module, tile: int) -> None:
+    """Raise ConfigError if a network cannot translate in bands."""
+    if not isinstance(network, Bandable):
+        raise ConfigError(
+            f"tile={tile} works with resnets and U-Nets only, and this is a "
+            f"{type(network).__name__}: remove tile."
+        )
+    if has_active_dropout(network):
+        raise ConfigError(
+            f"tile={tile} works without dropout only: add test_mode=no_dropout, or remove tile."
+        )
 
 
 def _translate_batch(
