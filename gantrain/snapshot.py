@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
+from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write, is_intact
-from gantrain.io.tensors import DIGEST, digest, foreign_pickle, is_unaltered, named_code
+from gantrain.io.module_pickle import PickledModule
+from gantrain.io.reference_file import WHOLE_FILE, read_players, split_by_player
+from gantrain.io.snapshot_content import find_fault, fit_labels
+from gantrain.io.tensors import DIGEST, digest, is_module_pickle, is_unaltered, named_code
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
-MAX_FLOAT = torch.finfo(torch.float32).max
 MAX_ARGUMENT = 65536  # of a network: sides and widths
 UNBOUNDED = ("channel_base",)  # of which other arguments bound what a network takes
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
@@ -71,7 +74,8 @@ def load_snapshot(
 
     Args:
         path: a snapshot or checkpoint, or a run directory, whose newest intact one of these is
-            loaded.
+            loaded; a generator that gantrain exported as .safetensors, or one of the reference code
+            of StyleGAN2, StyleGAN3 or R3GAN (`reference_file`).
         device: where to put the networks.
         warn: called with a sentence for each newer file of the run that is damaged.
 
@@ -80,12 +84,15 @@ def load_snapshot(
         ConfigError: the file is damaged or not a snapshot, or it names networks of a package that
             is neither gantrain nor a plug-in.
     """
-    file, content = _read_newest(Path(path), warn)
+    file = Path(path)
+    if is_module_pickle(file):
+        return _from_reference(file, read_players(file), device)
+    file, content = _read_newest(file, warn)
     if "networks" in _note(content):
         content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
-        raise ConfigError(f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run).")
-    if fault := _fault(content):
+        return _from_reference(file, split_by_player(content), device)
+    if fault := find_fault(content):
         raise ConfigError(f"{file} is damaged: its {fault} is not what a snapshot holds.")
     networks = {}
     for name, spec in content["specs"].items():
@@ -105,11 +112,42 @@ def load_snapshot(
                 f"{file}: {spec['target']} cannot be rebuilt ({reason}). The file was written by "
                 f"gantrain {version}: use that version."
             ) from None
-        networks[name] = network.to(device).eval().requires_grad_(False)
+        networks[name] = _for_use(network, device)
     labels = content["meta"].get("data", {}).get("labels") or {}
-    if not all(_fits(labels, getattr(network, "label_dim", 0)) for network in networks.values()):
+    if not all(
+        fit_labels(labels, getattr(network, "label_dim", 0)) for network in networks.values()
+    ):
         raise ConfigError(f"{file} is damaged: its labels are not those of its networks.")
     return Snapshot(networks, content["meta"], file)
+
+
+def _for_use(network: nn.Module, device: str | torch.device) -> nn.Module:
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _from_reference(
+    file: Path, modules: dict[str, PickledModule], device: str | torch.device
+) -> Snapshot:
+    """Return the generator of a file of a reference code, averaged if the file holds the average.
+
+    Raises:
+        ConfigError: there is none, or its weights fit no generator here.
+    """
+    from gantrain.networks import reference  # all networks, which few files need
+
+    for name in ("G_ema", "G", WHOLE_FILE):
+        if name in modules and (name or reference.is_generator(modules[name].weights)):
+            try:
+                network = reference.rebuild(modules[name].weights, modules[name].arguments)
+            except ConfigError as error:
+                raise ConfigError(*(f"{file}: {text}" for text in error.problems)) from None
+            meta = {"nimg": 0, "ema": name == "G_ema", "model": {}, "data": {}, "versions": {}}
+            return Snapshot({"G": _for_use(network, device)}, meta, file)
+    raise ConfigError(
+        f"{file} is not a gantrain snapshot (snapshots/snapshot-*.pt of a run), nor a generator of "
+        "the reference code of StyleGAN2, StyleGAN3 or R3GAN. For the CycleGAN code's files: "
+        "gantrain import."
+    )
 
 
 def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
@@ -141,85 +179,8 @@ def _whole_numbers(value: Any) -> Iterator[int]:
         yield abs(value)
 
 
-def _fault(content: dict[str, Any]) -> str | None:
-    """Return which part of a snapshot's content has the wrong type, or None."""
-    specs, weights, meta = (content.get(key) for key in ("specs", "weights", "meta"))
-    if not (isinstance(specs, dict) and specs and all(map(_is_spec, specs.values()))):
-        return "list of networks"
-    if not isinstance(weights, dict) or not all(_is_weights(weights.get(n)) for n in specs):
-        return "list of weights"
-    if not isinstance(meta, dict):
-        return "description"
-    for key in ("model", "data", "versions"):
-        if not isinstance(meta.get(key, {}), dict):
-            return f"description of {key}"
-    if not isinstance(meta.get("model", {}).get("_target_", ""), str):
-        return "description of model"
-    data = meta.get("data", {})
-    labels = data.get("labels")
-    if labels is not None and not (isinstance(labels, dict) and _is_labels(labels)):
-        return "description of labels"
-    if not isinstance(data.get("depth", 8), int | str) or not _is_range(data.get("value_range")):
-        return "description of data"
-    nimg = meta.get("nimg", 0)
-    return None if isinstance(nimg, int) and _is_finite(nimg) else "count of images"
-
-
-def _is_spec(spec: Any) -> bool:
-    return (
-        isinstance(spec, dict)
-        and isinstance(spec.get("target"), str)
-        and isinstance(spec.get("args"), dict)
-        and all(isinstance(key, str) for key in spec["args"])
-    )
-
-
-def _is_weights(weights: Any) -> bool:
-    return isinstance(weights, dict) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
-    )
-
-
-def _is_range(values: Any) -> bool:
-    """Return whether a value is None, or two numbers."""
-    return values is None or (
-        isinstance(values, list | tuple) and len(values) == 2 and all(map(_is_finite, values))
-    )
-
-
-def _is_labels(labels: dict[str, Any]) -> bool:
-    names, examples = labels.get("names", []), labels.get("examples", [])
-    return (
-        _is_examples(examples, labels.get("dim"))
-        and isinstance(labels.get("dim", 0), int)
-        and isinstance(labels.get("kind", ""), str)
-        and isinstance(names, list | tuple)
-        and all(isinstance(name, str) for name in names)
-    )
-
-
-def _is_examples(examples: Any, dim: Any) -> bool:
-    return isinstance(examples, list) and all(
-        isinstance(label, list) and len(label) == dim and all(map(_is_finite, label))
-        for label in examples
-    )
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) <= MAX_FLOAT  # False for NaN
-
-
-def _fits(labels: dict[str, Any], dim: int) -> bool:
-    """Return whether a description of labels is that of a network's labels of `dim` entries."""
-    names = labels.get("names", ())
-    # What a network without labels is told about them is not used.
-    return not dim or (labels.get("dim", dim) == dim and len(names) in (0, dim))
-
-
 def unreadable(file: Path) -> str:
     """Return the sentence about a file whose content `load_plain_dict` does not return."""
-    if sentence := foreign_pickle(file):
-        return sentence
     if is_intact(file):
         try:
             torch.load(file, map_location="cpu", weights_only=True)
@@ -251,7 +212,7 @@ def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[st
     """Return a file with generators and its content, see `load_snapshot`."""
     damaged: list[Path] = []
     for file in [path] if path.is_file() else _candidates(path):
-        content = load_plain_dict(file)
+        content = _exported(file) if file.suffix == ".safetensors" else load_plain_dict(file)
         if content is None:
             damaged.append(file)
         # Checkpoints of earlier versions do not say how to build their networks.
@@ -263,6 +224,15 @@ def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[st
         snapshots = [file for file in damaged if file.parent.name == "snapshots"]
         raise ConfigError(unreadable((snapshots or damaged)[0]))
     raise NoSnapshotError(f"{path} is neither a snapshot file nor a run directory with snapshots.")
+
+
+def _exported(file: Path) -> dict[str, Any] | None:
+    """Return a .safetensors file like a snapshot's content; of other programs, its tensors."""
+    content = safetensors_file.read(file)
+    if content is None or content.network is None:
+        return dict(content.tensors) if content else None
+    specs, weights = {content.network: content.spec}, {content.network: dict(content.tensors)}
+    return {"format": FORMAT, "specs": specs, "weights": weights, "meta": {}}
 
 
 def _candidates(run: Path) -> list[Path]:

@@ -29,10 +29,12 @@ from gantrain.engine.recorded_phase import RecordedPhase
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
+from gantrain.gans.r3gan import R3GAN
 from gantrain.gans.stylegan import StyleGAN
+from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.ops.tracing import recording
 
-BATCH = {"cyclegan": 1, "stylegan": 32, "dcgan": 128}
+BATCH = {"cyclegan": 1, "stylegan": 32, "stylegan3": 16, "r3gan": 64, "dcgan": 128}
 # fmt: off
 VIEWS = [
     "view", "_unsafe_view", "expand", "permute", "t", "transpose", "slice", "select", "unsqueeze",
@@ -55,11 +57,18 @@ class Count:
 
 def make(model: str, side: int, batch: int, **settings: Any) -> tuple[GAN, Batch]:
     """Return a GAN of published size, or with other settings, and a batch."""
-    streams = ("a", "b") if model == "cyclegan" else ("image",)
+    kinds: dict[str, Any] = {
+        "cyclegan": (CycleGAN, {}),
+        "stylegan": (StyleGAN, {"augment": "fixed", "augment_p": 0.3}),
+        "stylegan3": (StyleGAN3, {"augment": "fixed", "augment_p": 0.3}),
+        "r3gan": (R3GAN, {"augment_p": 0.3}),
+        "dcgan": (DCGAN, {}),
+    }
+    kind, augmented = kinds[model]
+    streams = ["a", "b"] if model == "cyclegan" else ["image"]
     spec = ImageSpec(dict.fromkeys(streams, 3), (side, side), batch=batch)
-    augmented = {"augment": "fixed", "augment_p": 0.3} if model == "stylegan" else {}
-    kinds: dict[str, Any] = {"cyclegan": CycleGAN, "stylegan": StyleGAN, "dcgan": DCGAN}
-    gan = kinds[model](spec, **augmented, **settings)
+    gan = kind(spec, **augmented, **settings)
+    streams += [f"{i}/{name}" for i in range(1, gan.real_batches) for name in streams]
     return gan, {name: torch.zeros(batch, 3, side, side) for name in streams}
 
 

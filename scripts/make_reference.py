@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from gantrain.cli import help as command_help
 from gantrain.cli.help import Entry, read_entries
-from gantrain.config import choices, constructors, generate, paths, tools, train
+from gantrain.config import choices, constructors, paths, settings_class, train
 from gantrain.config.annotations import describe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,7 @@ def commands_page() -> str:
         file = CONFIGS / f"{name}.yaml"
         if name == "train":
             continue
-        kind = getattr(tools, f"{name.capitalize()}Config", None) or generate.GenerateConfig
+        kind = settings_class(name)
         lines += [f"## {name}", "", *introduction(file), ""]
         lines += [*table(read_entries(file), settings_types(kind)), ""]
     return "\n".join(lines)

@@ -22,23 +22,21 @@ CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*
 TINY_MODEL = {
     "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1 pool_size=1 adversarial_kimg=0.001",
     "pix2pix": "generator=resnet blocks=1 ngf=2 ndf=2 d_layers=1",
+    "cut": "ngf=2 ndf=2 blocks=1 d_layers=1 head_width=8",
     "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan2": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan3": "z_dim=8 w_dim=8 channel_base=64 channel_max=4",
     "dcgan": "z_dim=8 g_width=8 d_width=2",
     "r3gan": "z_dim=8 channel_base=64 channel_max=8",
 }
+TRANSLATORS = ("cyclegan", "cut", "pix2pix")
 OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
 OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
 PAIRED = ("data=paired", "data=cityscapes", "data=edges2handbags", "data=edges2shoes")
 PAIRED += ("data=facades_pairs", "data=maps_pairs", "data=night2day")
-FOLDER = (
-    "data=folder",
-    *PAIRED,
-    *(f"data={name}" for name in OFFICIAL.split()),
-    "experiment=cyclegan_64px",
-)
-FOLDER += ("experiment=cyclegan_reference",)
+FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
+FOLDER += (*PAIRED, "experiment=cyclegan_reference", "experiment=cut_reference")
+FOLDER += ("experiment=fastcut",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
 FOLDER += ("experiment=stylegan_finetune",)
@@ -68,6 +66,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_of(choice: str) -> str:
     """The GAN that a choice is tried with."""
     group, _, option = choice.partition("=")
+    if option in ("cut_reference", "fastcut"):
+        return "cut"
     if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
     if choice in PAIRED:
@@ -105,8 +105,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if choice == "tracking=default" or group == "experiment":
         overrides += ["tracking.tensorboard=true"]
     if choice in FOLDER:
-        folders = model_of(choice) in ("cyclegan", "pix2pix")
-        root = pictures if folders else pictures / "trainA"
+        root = pictures if model_of(choice) in TRANSLATORS else pictures / "trainA"
         root = pictures / "classes" if "imagenet" in choice else root
         overrides += [f"data.root={root}", "data.cache=memory"]
     if choice == "experiment=stylegan_finetune":
@@ -119,7 +118,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if not any(text.startswith("data.root=") for text in overrides):
         overrides += ["data.train_images=16", "data.test_images=4"]  # of the procedural set
     if group == "data" and model != "cyclegan":
-        overrides += [f"model={model}"] + ["data.labels=true"] * (model != "pix2pix")
+        overrides += [f"model={model}"] + ["data.labels=true"] * (model not in TRANSLATORS)
     return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
 
@@ -205,6 +204,8 @@ def test_stylegan_setting(settings: str, pictures: Path) -> None:
         ["model.generator=unet_128", "data.resolution=128", "data.train_images=4"],
         ["model.generator=unet_256", "data.resolution=256", "data.train_images=4"],
         ["model.discriminator=pixel"],
+        ["model.upsample=resize", "model.downsample=antialias", "model.spectral_norm=true"],
+        ["model.upsample=antialias", "runtime.channels_last=true"],
         ["model.norm=batch", "train.batch=2"],
         ["model.norm=none"],
         ["model.dropout=true"],
@@ -226,8 +227,26 @@ def test_setting(settings: list[str], pictures: Path) -> None:
     assert final_state(Path("runs/run"))["nimg"] >= 2
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.nce_identity=false", "model.flip_equivariance=true", "model.spectral_norm=true"],
+        ["model.norm=batch", "train.batch=2", "model.all_negatives=true"],
+        ["model.dropout=true", "model.discriminator=pixel"],
+        ["model.upsample=transpose", "model.downsample=strided", "model.nce_layers=[0,4]"],
+        ["model.direction=ba", "model.loss=wgan_gp", "model.mode=reference"],
+        ["train.batch=4", "train.microbatch=2", "train.kimg=0.004", "runtime.channels_last=true"],
+        ["runtime.precision=bf16", "model.lambda_nce=[[0,0],[0.001,1]]"],
+    ],
+    ids=" ".join,
+)
+def test_cut_setting(settings: list[str], pictures: Path) -> None:
+    train(*commands("model=cut", pictures), *settings)
+    assert final_state(Path("runs/run"))["nimg"] >= 2
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["cyclegan", "stylegan", "dcgan"])
+@pytest.mark.parametrize("model", ["cyclegan", "cut", "stylegan", "dcgan"])
 @pytest.mark.parametrize("loss", ["lsgan", "wgan_gp"])
 def test_compiled(model: str, loss: str, pictures: Path) -> None:
     if model == "dcgan" and loss == "wgan_gp":

@@ -14,9 +14,12 @@ import torch
 from PIL import Image
 
 from gantrain.metrics.inception import Inception
+from gantrain.metrics.lpips import LPIPS
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from tests.helpers.command_line import ENVIRONMENT, gantrain
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
+from tests.helpers.reference_pickles import write_stylegan
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -35,6 +38,8 @@ SMALL_MODEL = {
         "lr.unit=image",
         "evaluation.test_images=1",
     ],
+    "cut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "model.head_width=8", "lr.unit=image"],
+    "fastcut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
     "cyclegan": [
         "model.ngf=2",
         "model.ndf=2",
@@ -57,6 +62,7 @@ NAMED = (
     "cifar",
     "emoji",
     "photos",
+    "oneway",
     "mine",
     "paired",
 )  # runs that are put to use
@@ -113,9 +119,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
     torch.save(Inception().state_dict(), home / "inception.pth")
+    torch.save(LPIPS().state_dict(), home / "lpips.pth")
     theirs = home / "checkpoints/horse2zebra"
     theirs.mkdir(parents=True)
     torch.save(ResnetGenerator(3, 3, 4, 1).state_dict(), theirs / "latest_net_G_A.pth")
+    G = StyleGAN2Generator([16, 16], z_dim=8, w_dim=8, channel_base=64)
+    write_stylegan(home / "network.pkl", {"G_ema": (G.state_dict(), {})})
     cifar10_folder(home / "published")
     mnist_folder(home / "published", exist_ok=True)
     for text in (
@@ -155,6 +164,12 @@ def imported(folder: Path) -> None:
         run(folder, command)
 
 
+@pytest.fixture(scope="module")
+def projected(folder: Path, named: None) -> None:
+    for command in (c for c in COMMANDS if c.startswith("gantrain project ")):
+        run(folder, command)
+
+
 def run(folder: Path, command: str) -> str:
     """A documented command made small; what it prints."""
     return gantrain(folder, *small(command), environment=EXPORTS, cold=command in COLD)
@@ -176,6 +191,8 @@ def small(command: str) -> list[str]:
         "doctor",
     ):
         return words
+    if words[0] == "project":
+        return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here
         return [*words, "weights.inception=inception.pth", "num_images=6"]
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
@@ -218,6 +235,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         run(folder, prepare)
     if "run=runs/zebras" in command:
         request.getfixturevalue("imported")
+    if "project" in command or "/w.npz" in command:
+        request.getfixturevalue("projected")
     if command.startswith("gantrain compare sweeps/"):
         request.getfixturevalue("sweeps")
     if " import " in command:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from gantrain import snapshot
 from gantrain.errors import ConfigError
 from gantrain.inference import model
+from gantrain.io import safetensors_file
 from gantrain.io.tensors import digest
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.resnet import ResnetGenerator
@@ -18,6 +20,7 @@ from gantrain.networks.spec import spec_of
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.snapshot import NoSnapshotError, load_snapshot, save_snapshot
 from tests.helpers.command_line import gantrain
+from tests.helpers.golden_files import load, under
 
 
 def write(path: Path) -> ResnetGenerator:
@@ -154,8 +157,44 @@ def test_code_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"it names zipfile\.ZipFile, which is code"):
         load_snapshot(tmp_path / "s.pt")
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"G_ema": 1}))
-    with pytest.raises(ConfigError, match="is a pickle of another program"):
+    with pytest.raises(ConfigError, match="is a pickle of no network; it should hold G_ema"):
         load_snapshot(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("form", ["named.safetensors", "named.pth", "nested.pt", "one.pth"])
+def test_generators_of_a_reference_code(tmp_path: Path, form: str) -> None:
+    _, golden = load("stylegan3_t")
+    weights = under(golden, "state/")
+    named = {f"G_ema.{key}": x for key, x in weights.items()}
+    if form.endswith("safetensors"):
+        save_file(named, tmp_path / form)
+    else:
+        content = {"named.pth": named, "nested.pt": {"G": weights}, "one.pth": weights}[form]
+        torch.save(content, tmp_path / form)
+    snapshot = load_snapshot(tmp_path / form)
+    images = snapshot.networks["G"](golden["z"])
+    torch.testing.assert_close(images, golden["img"], rtol=0, atol=1e-4)
+    assert snapshot.meta["ema"] == form.startswith("named")
+
+
+def test_an_exported_generator_is_used_like_a_snapshot(tmp_path: Path) -> None:
+    net = StyleGAN2Generator([8, 8], channel_base=32, z_dim=4, w_dim=4).eval()
+    path = tmp_path / "G.safetensors"
+    path.write_bytes(safetensors_file.to_bytes("G", net.state_dict(), spec_of(net)))
+    z = torch.randn(2, 4)
+    again = load_snapshot(path).networks["G"]
+    assert torch.equal(again(z, noise_mode="const"), net(z, noise_mode="const"))
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ConfigError, match="is damaged or not a snapshot"):
+        load_snapshot(path)
+
+
+def test_tensors_of_no_generator(tmp_path: Path) -> None:
+    torch.save({"model.1.weight": torch.ones(1)}, tmp_path / "latest_net_G.pth")
+    with pytest.raises(ConfigError, match=r"nor a generator of the reference code .* import"):
+        load_snapshot(tmp_path / "latest_net_G.pth")
 
 
 def test_altered_weights_are_noticed_and_older_files_still_load(tmp_path: Path) -> None:

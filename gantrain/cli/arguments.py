@@ -28,7 +28,9 @@ DISPLAY_FLAGS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-complet
 SWEEP_GROUPS = ("launcher", "sweep")  # config groups that only make sense for a sweep
 # The key that takes an argument without "=", by command; those in LISTS take several
 POSITIONAL = {
-    **dict.fromkeys(("generate", "translate", "evaluate", "doctor", "report", "export"), "run"),
+    **dict.fromkeys(
+        ("generate", "project", "translate", "evaluate", "doctor", "report", "export"), "run"
+    ),
     **{"compare": "runs", "prepare": "data.root", "import": "source", "fetch": "weights"},
 }
 LISTS = ("runs", "source", "weights")

@@ -135,7 +135,7 @@ def _check_memorization(config: DoctorConfig, run: Run) -> bool:
         is_suspect |= result.suspect
     target = Path(config.output) if config.output else run.path / "doctor.png"
     with unwritable_as_config_error("output", target):
-        save_png(target, compose_grid(columns))
+        save_png(target, compose_grid(columns, show=data.describe().get("show")))
     print(f"Nearest pairs, the most suspicious first: {target}")
     return is_suspect
 

@@ -14,7 +14,7 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
-from gantrain.inference.generators import has_noise, moves_canvas
+from gantrain.inference.generators import moves_canvas
 from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
@@ -98,14 +98,11 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "truncation_cutoff": config.truncation_cutoff is not None,
         "truncation_center": config.truncation_center != "global",
         "style_mixing": config.style_mixing.columns is not None,
-        "w": config.w is not None,
         "save_w": config.save_w,
         "noise": config.noise != "const",
     }
     sentences = model.explain_missing_w(*[key for key, is_set in w_settings.items() if is_set])
     sentences += explain_fixed_canvas(model, config.transform.settings())
-    if config.noise != "const" and model.has_w and not has_noise(model.networks["G"]):
-        sentences.append(f"noise={config.noise}: {model.algorithm} has no noise; leave it out.")
     sentences += model.explain_missing_encoder() if config.images is not None else []
     if _uses_seeds(config):
         try:

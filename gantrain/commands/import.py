@@ -1,13 +1,14 @@
-"""gantrain import: turn weights of the CycleGAN and pix2pix reference code into a run."""
+"""gantrain import: turn weights of a reference code into a run directory."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gantrain.config.tools import ImportConfig
 from gantrain.errors import shown
-from gantrain.interop import cyclegan
+from gantrain.interop import cyclegan, latent_generators
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.spec import spec_of
@@ -16,8 +17,15 @@ from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
 
-_CYCLEGAN, _PIX2PIX = "gantrain.gans.cyclegan.CycleGAN", "gantrain.gans.pix2pix.Pix2Pix"
 WEIGHTS_FILE = "weights.pt"  # all networks, for init_from
+TARGETS = {
+    "cyclegan": "gantrain.gans.cyclegan.CycleGAN",
+    "cut": "gantrain.gans.cut.CUT",
+    "pix2pix": "gantrain.gans.pix2pix.Pix2Pix",
+}
+# How the generators of the models change the size by default
+PLAIN, SMOOTH = ("transpose", "strided"), ("antialias", "antialias")
+RESAMPLING = {"cyclegan": PLAIN, "pix2pix": PLAIN, "cut": SMOOTH}
 
 
 def main(config: ImportConfig) -> None:
@@ -26,6 +34,39 @@ def main(config: ImportConfig) -> None:
     Raises:
         ConfigError: a file holds no such weights, or the run directory exists. Nothing is written.
     """
+    if latent := latent_generators.read(config.source):
+        _import_generator(config, latent)
+    else:
+        _import_translators(config)
+
+
+def _import_generator(config: ImportConfig, imported: latent_generators.Imported) -> None:
+    """Import StyleGAN2, StyleGAN3 or R3GAN."""
+    for name, network in imported.networks.items():
+        _introduce(name, network, config.source[0])
+    name, generator = imported.generator
+    # A training continues from G, and not from its average.
+    trained = imported.networks.get("G", generator)
+    weights = {
+        "G.G": trained,
+        **({"D.D": imported.networks["D"]} if "D" in imported.networks else {}),
+    }
+    source = {name: config.source[0]}
+    directory = _write(config, {"G": generator}, weights, source, ema=name == "G_ema")
+    run = shown(f"run={directory.path}")
+    print(f"  gantrain generate {run} seeds=0-31")
+    if imported.obstacle:
+        print(f"It cannot be trained further here. {imported.obstacle}")
+        return
+    settings = list(imported.settings)
+    if imported.augment_p:
+        settings.append(f"model.augment_p={imported.augment_p:.4g}")
+    start = shown(f"init_from={directory.path}")
+    print(f"  gantrain data=folder data.root=DIR {' '.join(settings)} {start}")
+
+
+def _import_translators(config: ImportConfig) -> None:
+    """Import networks of the CycleGAN, pix2pix or CUT code."""
     files = cyclegan.find_files(config.source)
     networks = {
         name: cyclegan.rebuild_network(cyclegan.read_state_dict(file), name)
@@ -35,23 +76,54 @@ def main(config: ImportConfig) -> None:
     if pairs:
         networks["G.ab"] = cyclegan.as_pix2pix(networks["G.ab"])
     for name, network in networks.items():
-        spec = spec_of(network)
-        arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
-        print(f"{name} from {files[name]}: {type(network).__name__} {arguments}")
+        _introduce(name, network, files[name])
     if pairs and isinstance(networks["G.ab"], UnetGenerator):
         print(
             "Dropout leaves no trace in a U-Net's weights: it is assumed, as published. "
             "test_mode=no_dropout translates without it."
         )
-    directory = RunDirectory.create(Path(config.out), config.name, "import")
     generators = {n.partition(".")[2]: net for n, net in networks.items() if n.startswith("G.")}
+    source = {name: str(file) for name, file in files.items()}
+    directory = _write(config, generators, networks, source, TARGETS[_model(networks)])
+    print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
+    settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
+    data = "data=paired" if pairs else "data=folder"
+    print(f"  gantrain {data} data.root=DIR {settings} {start}")
+
+
+def _introduce(name: str, network: nn.Module, file: str | Path) -> None:
+    spec = spec_of(network)
+    arguments = " ".join(f"{key}={value}" for key, value in spec["args"].items())
+    print(f"{name} from {file}: {type(network).__name__} {arguments}")
+
+
+def _write(
+    config: ImportConfig,
+    generators: dict[str, nn.Module],
+    networks: dict[str, nn.Module],
+    source: dict[str, str],
+    model: str = "",
+    *,
+    ema: bool = False,
+) -> RunDirectory:
+    """Write the run directory.
+
+    Args:
+        config: names it.
+        generators: for the snapshot.
+        networks: for init_from, by names such as "G.ab".
+        source: the file of each network.
+        model: class of the GAN, if known.
+        ema: whether the generators are averages.
+    """
+    directory = RunDirectory.create(Path(config.out), config.name, "import")
     meta: dict[str, Any] = {
         "nimg": 0,
-        "ema": False,
-        "model": {"_target_": _PIX2PIX if pairs else _CYCLEGAN},
+        "ema": ema,
+        "model": {"_target_": model} if model else {},
         "data": {},
         "versions": lifecycle.versions(),
-        "source": {name: str(file) for name, file in files.items()},
+        "source": source,
     }
     specs = {name: spec_of(network) for name, network in generators.items()}
     save_snapshot(directory.snapshots / "snapshot-000000.000.pt", generators, specs, meta)
@@ -61,29 +133,38 @@ def main(config: ImportConfig) -> None:
         }
         torch.save({"gan": weights}, file)
     print(f"Run directory: {directory.path}\nNext:")
-    print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
-    data = "model=pix2pix data=paired" if pairs else "data=folder"
-    settings = " ".join(_model_settings(networks, pairs))
-    print(f"  gantrain {data} data.root=DIR {settings} {shown(f'init_from={directory.path}')}")
+    return directory
 
 
-def _model_settings(networks: dict[str, Any], pairs: bool) -> list[str]:
-    """Return the overrides with which a model has networks like the imported ones.
+def _model(networks: dict[str, Any]) -> str:
+    """Return the name of the model: CUT has a head, and an anti-aliased generator as published."""
+    if cyclegan.is_pix2pix(networks):
+        return "pix2pix"
+    arguments = spec_of(next(net for name, net in networks.items() if name[0] == "G"))["args"]
+    smooth = arguments.get("downsample") == "antialias"
+    return "cut" if "F.F" in networks or ("G.ba" not in networks and smooth) else "cyclegan"
 
-    Args:
-        networks: by name.
-        pairs: whether the model is pix2pix, which has other defaults.
-    """
+
+def _model_settings(networks: dict[str, Any]) -> list[str]:
+    """Return the overrides with which a model has networks like the imported ones."""
     generator = next(net for name, net in networks.items() if name.startswith("G."))
     spec = spec_of(generator)["args"]
+    model = _model(networks)
+    pairs = model == "pix2pix"  # which has other defaults
     if isinstance(generator, ResnetGenerator):
         overrides = ["model.generator=resnet"] * pairs + [f"model.blocks={spec['blocks']}"]
+        for key, usual in zip(("upsample", "downsample"), RESAMPLING[model], strict=True):
+            overrides += [f"model.{key}={spec[key]}"] if spec[key] != usual else []
     else:
         overrides = [f"model.generator=unet_{2 ** spec['downs']}"]
     overrides += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
     norm = "batch" if pairs else "instance"
     overrides += [f"model.norm={spec['norm']}"] if spec["norm"] != norm else []
     overrides += [f"model.dropout={str(spec['dropout']).lower()}"] * (spec["dropout"] != pairs)
+    overrides = [f"model={model}", *overrides] if model != "cyclegan" else overrides
+    if head := networks.get("F.F"):
+        width = spec_of(head)["args"]["width"]
+        overrides += [f"model.head_width={width}"] if width != 256 else []
     discriminator = next((net for name, net in networks.items() if name.startswith("D.")), None)
     if discriminator is not None:
         spec = spec_of(discriminator)["args"]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
 from gantrain.data.preflight import ImageSource
-from gantrain.data.statistics import ImageRecord, scan, suitability_warnings, summarize
+from gantrain.data.statistics import ImageRecord, range_notes, scan, suitability_warnings, summarize
 from gantrain.errors import ConfigError, counted
 from gantrain.io.files import unwritable_as_config_error, write_json
 
@@ -47,7 +48,7 @@ def main(config: PrepareConfig) -> None:
     notes, warnings = _notes(data)
     warnings += suitability_warnings(records, sources)
     report["warnings"] = [*warnings, *report["warnings"]]
-    for note in notes:
+    for note in [*notes, *(f"data: {text}" for text in range_notes(records, sources))]:
         print(note)
     _print_report(report)
     if config.report:
@@ -134,9 +135,8 @@ def _pack(
             if file not in unusable:
                 names.append(name)
                 files.append(file)
-        usable[split] = ImageSource(
-            names, files, source.channels, source.resize, source.pixels, source.test
-        )
+        alpha = any(record.alpha for record in records if record.split == split)
+        usable[split] = replace(source, names=names, files=files, alpha=alpha)
     labels = data.json_labels() if isinstance(data, ImageFolder) else {}
     first = next(iter(sources.values()))
     note = {

@@ -1,8 +1,10 @@
 """gantrain translate: translate images from one domain to the other."""
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,25 +14,37 @@ import torch
 from torch import nn
 
 from gantrain.config.tools import TranslateConfig
-from gantrain.data.bit_depth import ImageFault
+from gantrain.data.bit_depth import Depth, ImageFault
 from gantrain.data.claims import MAIN_VIEW
-from gantrain.data.decode import has_geotags, image_size, lift_size_limit
+from gantrain.data.decode import (
+    colour_profile,
+    geotags,
+    has_geotags,
+    holds_bands,
+    holds_numbers,
+    image_size,
+    lift_size_limit,
+)
+from gantrain.data.encode import Extras
+from gantrain.data.tiff import is_tiff_name
+from gantrain.data.views import PLAIN, AnyFile, Formats
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
-from gantrain.inference.image_io import RunPixels, run_pixels
+from gantrain.inference.image_io import RunPixels, run_formats, run_pixels
 from gantrain.inference.inputs import TranslationTask, find_tasks
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.results import ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
-from gantrain.inference.translation import input_channels
+from gantrain.inference.translation import input_channels, output_channels
 from gantrain.networks.eval_mode import has_active_dropout
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
-Faults = dict[Path, str]  # input file -> why it was skipped
+Faults = dict[AnyFile, str]  # input file -> why it was skipped
+_KEYS = re.compile(r"\bdata\.(pages|array_layout|array_name|slices|window|value_range)\b")
 
 _NOTES = {
     "CMYK": "is in CMYK: its colours are converted to RGB",
@@ -53,10 +67,10 @@ def main(config: TranslateConfig) -> None:
     if config.tile:
         _check_bandable(network, config.tile)
     output = Path(config.output)
-    pixels = run_pixels(model.meta.get("data", {}), config.value_range)
-    keep = config.format == "same"
-    tasks, left_out = find_tasks(config.input, keep, pixels.is_float, output)
-    folder = ResultFolder(output, _settings(config, model, pixels))
+    job = _make_job(config, model, network)
+    suffix_of = None if config.format == "same" else job.suffix
+    tasks, left_out = find_tasks(config.input, suffix_of, output, job.formats, job.source.stacked)
+    folder = ResultFolder(output, _settings(config, model, job))
     missing = [task for task in tasks if not folder.has(task)]
     done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
     print(f"{counted(len(tasks), 'image')}{done}; {model.file} on {model.precision.device}.")
@@ -66,32 +80,26 @@ def main(config: TranslateConfig) -> None:
     if others := folder.others(tasks):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
-    channels = input_channels(network) or 3
     if config.tile:
         lift_size_limit()
     with handle_signals() as signals, progress_bar(len(missing)) as advance:
         for batch in _batches(missing, config.batch, config.tile, faults):
             if signals.pop_request():
                 break
-            _translate_batch(model, config, batch, channels, pixels, folder, faults)
+            _translate_batch(model, config, batch, job, folder, faults)
             advance(len(batch))
     _exit_if_stopped(signals)
-    done_now = [task.source for task in missing if task.source not in faults]
-    if geographic := [source for source in done_now if has_geotags(source)]:
-        print(
-            f"Warning: the results of {len(geographic)} GeoTIFFs, such as {geographic[0]}, have no "
-            "geographic tags: copy them from the inputs (gdal_edit.py, or rasterio).",
-            file=sys.stderr,
-        )
+    _report_losses([task for task in missing if task.source not in faults], job)
     if config.gallery:
         translated = [task for task in tasks if task.source not in faults][: config.gallery]
         direction = model.choose_direction(config.direction)
-        page = write_gallery(output, translated, model, direction, channels, pixels)
+        page = write_gallery(output, translated, model, direction, job.source, job.target)
         print(f"Page: {page}")
     print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
     if faults:
         for source, reason in faults.items():
-            print(f"Skipped: {source} {reason}.", file=sys.stderr)
+            own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
+            print(f"Skipped: {source} {own}.", file=sys.stderr)
         raise SystemExit(1)
 
 
@@ -108,12 +116,102 @@ def _check_bandable(network: nn.Module, tile: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is known of the pixels of inputs and results.
+
+    Attributes:
+        source: of the domain of the inputs.
+        target: of the domain of the results.
+        channels: of the network's input.
+        result_channels: of its output; None: unknown.
+        formats: how inputs are read.
+        depth: of the results, as typed.
+        format: of the results, as typed.
+    """
+
+    source: RunPixels
+    target: RunPixels
+    channels: int
+    result_channels: int | None
+    formats: Formats
+    depth: Depth | None
+    format: str
+
+    def suffix(self, file: AnyFile) -> str:
+        """Return the suffix of an image's result."""
+        if self.format != "png":
+            return {"tiff": ".tiff", "npy": ".npy"}[self.format]
+        is_deep = self.depth == "float" or (
+            self.depth is None
+            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
+        )
+        is_signed = self.target.has_units and self.target.value_range[0] < 0
+        channels = self.result_channels or 3
+        is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
+        return ".tiff" if is_deep or is_signed or is_bands else ".png"
+
+    def result_has_alpha(self, file: AnyFile) -> bool:
+        """Return whether the last channel of an image's result is alpha.
+
+        Of a network whose images are unknown, two and four channels are taken for grey and colour
+        with alpha, unless its input has other bands.
+        """
+        if self.target.alpha is not None:
+            return self.target.alpha
+        return self.result_channels in (2, 4) and not holds_bands(file)
+
+    def keeps_colors(self) -> bool:
+        """Return whether results have the colour channels of the inputs, and so their profile."""
+        return (self.channels < 3) == ((self.result_channels or 3) < 3)
+
+    def extras(self, file: AnyFile) -> Extras:
+        """Return what is kept of an input's file besides its pixels."""
+        return Extras(colour_profile(file) if self.keeps_colors() else None, geotags(file))
+
+
+def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
+    data = model.meta.get("data", {})
+    src, dst = model.choose_direction(config.direction)
+    source, target = (
+        run_pixels(data, domain, config.value_range, config.clip) for domain in (src, dst)
+    )
+    formats = run_formats(
+        data,
+        pages=config.pages,
+        array_layout=config.array_layout,
+        array_name=config.array_name,
+        slices=config.slices,
+        window=config.window,
+    )
+    channels, result = input_channels(network) or 3, output_channels(network)
+    return _Job(source, target, channels, result, formats, config.depth, config.format)
+
+
+def _report_losses(done: list[TranslationTask], job: _Job) -> None:
+    """Say which results lack what their inputs' files say besides the pixels."""
+    tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
+    if tasks:
+        print(
+            f"Warning: the results of {len(tasks)} GeoTIFFs, such as {tasks[0].source}, have no "
+            "geographic tags: format=tiff and format=same keep them.",
+            file=sys.stderr,
+        )
+    if job.format == "npy" or not job.keeps_colors():
+        lost = [task.source for task in done if colour_profile(task.source)]
+        if lost:
+            print(
+                f"Warning: the results of {len(lost)} images, such as {lost[0]}, have no colour "
+                "profile.",
+                file=sys.stderr,
+            )
+
+
 def _translate_batch(
     model: Model,
     config: TranslateConfig,
     batch: list[TranslationTask],
-    channels: int,
-    pixels: RunPixels,
+    job: "_Job",
     folder: ResultFolder,
     faults: Faults,
 ) -> None:
@@ -124,10 +222,18 @@ def _translate_batch(
     for task in batch:
         try:
             row = folder.row(task)
-            loaded = image_io.read(task.source, channels, pixels)
+            loaded = image_io.read(task.source, job.channels, job.source)
+            dtype = job.target.result_dtype(loaded.dtype, config.depth)
             images.append(loaded.x)
-            tasks.append((task, loaded.dtype))
+            tasks.append((task, dtype))
             rows.append(row)
+            if loaded.clipped:
+                low, high = job.source.value_range
+                print(
+                    f"Warning: {task.source} has {loaded.clipped} of {loaded.x.numel()} values "
+                    f"outside of [{low:g},{high:g}], which are clipped.",
+                    file=sys.stderr,
+                )
             if loaded.note:
                 print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
         except ImageFault as fault:
@@ -142,7 +248,9 @@ def _translate_batch(
             faults[task.source] = result
             continue
         try:
-            image_io.write(folder.path / task.name, result, dtype, pixels.value_range)
+            alpha = job.result_has_alpha(task.source)
+            extras = job.extras(task.source)
+            image_io.write(folder.path / task.name, result, dtype, job.target, alpha, extras)
             folder.add(row)
         except ImageFault as fault:
             faults[task.source] = str(fault)
@@ -209,7 +317,7 @@ def _batches(
                 yield members[i : i + count]
 
 
-def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[str, Any]:
+def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     mode = {"test_mode": model.test_mode, "seed": config.seed}
@@ -218,7 +326,11 @@ def _settings(config: TranslateConfig, model: Model, pixels: RunPixels) -> dict[
         "direction": model.choose_direction(config.direction),
         "format": config.format,
         "precision": config.precision,
-        "value_range": list(pixels.value_range),
+        "value_range": list(job.source.value_range),
+        # None by default, as in folders of results from before these settings.
+        "depth": config.depth,
+        "clip": config.clip,
+        "formats": None if job.formats == PLAIN else job.formats.describe(),
         **(mode if model.test_mode != "eval" else {}),
     }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+OWN_MODULES = ("generate", "project")  # the commands whose settings are not in `tools`
 
 
 def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> Any:
@@ -25,9 +28,19 @@ def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None)
         from gantrain.config import train
 
         return train.load(cfg, typed_keys)
-    from gantrain.config import check, generate, tools
+    from gantrain.config import check, tools
 
     if command == "prepare":
         return tools.load_prepare(cfg)
-    name = f"{command.capitalize()}Config"
-    return check.load_settings(getattr(tools, name, None) or getattr(generate, name), cfg)
+    return check.load_settings(settings_class(command), cfg)
+
+
+def settings_class(command: str) -> type[Any]:
+    """Return the dataclass of a command's settings."""
+    if command == "train":
+        from gantrain.config.train import RunConfig
+
+        return RunConfig
+    module = command if command in OWN_MODULES else "tools"
+    imported = importlib.import_module(f"gantrain.config.{module}")
+    return getattr(imported, f"{command.capitalize()}Config")

@@ -89,7 +89,8 @@ def keep_reading(section: Section, recorded: Section) -> Section:
         return section
     described = (recorded.get("derived") or {}).get("data") or {}
     reading = described.get("reading", 1)
-    return section if reading == 2 else {**section, "reading": reading}
+    newest = constructors.read_signature(target).parameters["reading"].default
+    return section if reading == newest else {**section, "reading": reading}
 
 
 def class_attribute(target: Any, name: str) -> str | None:

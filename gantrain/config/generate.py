@@ -154,7 +154,8 @@ class GenerateConfig:
         if self.truncation_center == "class" and self.truncation_psi == 1:
             yield (
                 "truncation_center=class has no effect with truncation_psi=1, which truncates "
-                "nothing: add truncation_psi=0.7, or remove truncation_center."
+                "nothing: remove truncation_center, or, for a generator with w such as StyleGAN's, "
+                "add truncation_psi=0.7."
             )
         if w_sources and columns is None:
             for key, value, default in (

@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from gantrain import config
 from gantrain.config import check, choices
 
 PREPARED = ("prepare", "data")  # the other command with a section that names a class
@@ -31,14 +32,7 @@ def annotations_of_key(command: str, key: str, config_dir: str | None = None) ->
 @lru_cache
 def settings(command: str) -> dict[str, Any]:
     """Return the annotation of every dotted key in the command's settings, sections excluded."""
-    if command == "train":
-        from gantrain.config.train import RunConfig as kind
-    else:
-        from gantrain.config import generate, tools
-
-        name = f"{command.capitalize()}Config"
-        kind = getattr(tools, name, None) or getattr(generate, name)
-    return dict(_fields(kind, ""))
+    return dict(_fields(config.settings_class(command), ""))
 
 
 def is_text(annotation: Any) -> bool:

@@ -33,7 +33,11 @@ class TranslateConfig:
         gallery: how many pairs the gallery page shows; 0: no gallery.
         test_mode: of batch norm and dropout; None: that of the snapshot.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
-        value_range: [lowest, highest] of float inputs.
+        value_range: [lowest, highest] of inputs that hold numbers.
+        clip: whether numbers outside of it are clipped; None: as in training.
+        depth: of the results; None: the deeper one of run and input.
+        pages, array_layout, array_name, slices, window: how inputs are read, see
+            `gantrain.data.views.Formats`; None: as in training.
     """
 
     run: str
@@ -42,10 +46,17 @@ class TranslateConfig:
     direction: Literal["ab", "ba"] | None
     test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     seed: Annotated[int, Range(0, 10**9)]
-    format: Literal["png", "same"]
+    format: Literal["png", "same", "tiff", "npy"]
+    depth: Literal[8, 16, "float"] | None
     gallery: Count
     tile: AtLeastOne | None
     value_range: list[float] | None
+    clip: bool | None
+    pages: Literal["channels", "first", "each"] | None
+    array_layout: Literal["hwc", "chw"] | None
+    array_name: str | None
+    slices: Annotated[int, Range(0, 2)] | None
+    window: Literal["file"] | list[float] | None
     device: str
     precision: Literal["fp32", "tf32", "bf16"]
     batch: AtLeastOne
@@ -85,6 +96,7 @@ class ExportConfig:
     run: str
     output: str
     format: Literal["pth", "safetensors", "onnx"]
+    networks: Literal["generators", "all"]
     test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
 
@@ -108,6 +120,11 @@ class ExportConfig:
             yield (
                 "truncation_psi applies to format=onnx only; the other formats store the weights "
                 "unchanged."
+            )
+        if self.networks == "all" and self.format == "onnx":
+            yield (
+                "networks=all applies to format=pth and format=safetensors: only generators are of "
+                "use as ONNX."
             )
         if self.test_mode and self.format != "onnx":
             yield "test_mode applies to format=onnx only; the other formats store the weights."

@@ -155,7 +155,7 @@ class ImageDataset:
     resolution: tuple[int, int]
     images_per_epoch: int
 
-    def __init__(self, seed: int, flip: bool, reading: Reading = 2) -> None:
+    def __init__(self, seed: int, flip: bool, reading: Reading = 3) -> None:
         self.seed, self.flip = seed, flip
         self._reading: Reading = reading
         self._labels: Labels | None = None
@@ -289,7 +289,7 @@ class InMemoryDataset(ImageDataset):
 
     _stacks: dict[str, Stack]
 
-    def __init__(self, seed: int, flip: bool, reading: Reading = 2) -> None:
+    def __init__(self, seed: int, flip: bool, reading: Reading = 3) -> None:
         super().__init__(seed, flip, reading)
         self._stacks = {}
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import PIL
 
-from gantrain.data.archive import ImageFile
+from gantrain.data.views import AnyFile, identity
 from gantrain.errors import ConfigError
 from gantrain.io.cache import cache_home
 
@@ -22,7 +22,7 @@ CacheMode = Literal["auto", "memory", "disk", "none"]
 Shape = tuple[int, int, int]  # (height, width, channels)
 
 DISK_FACTOR = 8  # a disk cache may have this many times data.cache_gb
-_VERSION = 2  # of the layout of the files, and of what is checked in images; part of the key
+_VERSION = 3  # of the layout of the files, and of what is checked in images; part of the key
 
 
 @dataclass
@@ -157,14 +157,14 @@ def cache_folder(cache_dir: str | None) -> Path:
     return Path(cache_dir).expanduser() if cache_dir else cache_home()
 
 
-def cache_key(settings: list[object], files: Sequence[ImageFile]) -> str:
+def cache_key(settings: list[object], files: Sequence[AnyFile]) -> str:
     """Return a key that changes with the settings, the files and the version of Pillow.
 
     Args:
         settings: plain values.
         files: of which path, size and time of change count.
     """
-    values = [_VERSION, PIL.__version__, settings, [_file_identity(path) for path in files]]
+    values = [_VERSION, PIL.__version__, settings, [identity(path) for path in files]]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
 
 
@@ -214,14 +214,6 @@ def choose_mode(mode: CacheMode, total: int, cache_gb: float, folder: Path) -> C
             "free): raise data.cache_gb, free some space, or set data.cache=auto."
         )
     return mode
-
-
-def _file_identity(path: ImageFile) -> list[object]:
-    try:
-        status = path.stat()
-    except OSError:
-        return [str(path.absolute()), -1, -1]
-    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
 def _map_file(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What an image file says about itself: pages, extra bands, signs. Refuse what would be misread."""
+"""What an image file says about itself: pages, bands, signs. Refuse what would be misread."""
 
 import json
 import math
@@ -16,7 +16,6 @@ _FORMAT, _COLOR, _BITS = 339, 262, 258
 _REDUCED = 1  # bit of a page that is a small copy of another one
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # channels by photometric interpretation; all others have one
 PREMULTIPLIED, _PLAIN_ALPHA = 1, 2  # kinds of extra samples that are alpha
-_SIGNED = 2  # sample format
 
 
 def check_claims(image: Image.Image) -> str:
@@ -27,32 +26,45 @@ def check_claims(image: Image.Image) -> str:
         or a depth map, which are not part of it; else "".
 
     Raises:
-        ImageFault: the file holds several images, bands that are neither colours nor a declared
-            alpha, or signed integers.
+        ImageFault: the file holds several images, or bands that the reader drops.
     """
     tags: Any = getattr(image, "tag_v2", None)
     if image.format == "TIFF" and tags is not None:
         check_pages(_main_pages(image), str(tags.get(_DESCRIPTION, "")), image.size)
-        formats = tags.get(_FORMAT, (1,))
-        if _SIGNED in (formats if isinstance(formats, tuple) else (formats,)):
-            bits = tags.get(_BITS, (8,))
-            raise ImageFault(
-                f"holds int{bits[0] if isinstance(bits, tuple) else bits} values: save it with "
-                "unsigned 8 or 16 bits, or as floats"
-            )
-        extra = tags.get(_EXTRA, ())
-        extra = extra if isinstance(extra, tuple) else (extra,)
-        check_bands(int(tags.get(_COLOR, 1)), int(tags.get(_SAMPLES, 1)), extra)
         return ""
     if image.format == "MPO":
         return MAIN_VIEW if getattr(image, "n_frames", 1) > 1 else ""
     if (frames := getattr(image, "n_frames", 1)) > 1:
-        raise ImageFault(f"holds {frames} frames (an animation): save the wanted ones as files")
+        raise ImageFault(
+            f"holds {frames} frames (an animation): save the wanted ones as files, or set "
+            "data.pages=first, each (every frame is an image) or channels"
+        )
+    check_values(image)
+    return ""
+
+
+def check_values(image: Image.Image) -> None:
+    """Raise ImageFault if a file that is no TIFF holds values that Pillow drops."""
     if image.format == "TGA":
         _check_targa(image)
     if image.format == "AVIF":
         _check_avif(image)
-    return ""
+    if image.format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8:
+        raise ImageFault("is a HEIF of more than 8 bits per channel: save it as PNG or TIFF")
+
+
+def pillow_reads(tags: Any) -> bool:
+    """Return whether Pillow reads all that a TIFF with these tags holds in 8 bits.
+
+    It drops bands beyond the colours that are not alpha, and takes signed numbers for unsigned.
+    """
+    formats, bits, extra = (tags.get(tag, (0,)) for tag in (_FORMAT, _BITS, _EXTRA))
+    formats, bits, extra = (x if isinstance(x, tuple) else (x,) for x in (formats, bits, extra))
+    samples, photometric = int(tags.get(_SAMPLES, 1)), int(tags.get(_COLOR, 1))
+    if any(kind > 1 for kind in formats) or max(bits) > 8:
+        return False
+    beyond = samples - _COLORS.get(photometric, 1)
+    return beyond <= 0 or (beyond == 1 and extra in ((PREMULTIPLIED,), (_PLAIN_ALPHA,)))
 
 
 def check_pages(pages: int, description: str, size: tuple[int, int]) -> None:
@@ -70,33 +82,28 @@ def check_pages(pages: int, description: str, size: tuple[int, int]) -> None:
         pages = max(pages, _shaped_pages(description, size))
     if pages > 1:
         raise ImageFault(
-            f"holds {pages} pages: save the wanted ones as files of their own "
-            "(channels that are pages: as one page)"
+            f"holds {pages} pages: save the wanted ones as files of their own, or set "
+            "data.pages=channels (they are the channels of one image), first or each"
         )
 
 
-def check_bands(photometric: int, samples: int, extra: Sequence[int]) -> None:
-    """Raise ImageFault if a TIFF has bands that are neither colours nor a declared alpha.
-
-    Three bands without colours are taken as three channels.
+def meaning_of_bands(photometric: int, samples: int, extra: Sequence[int]) -> tuple[bool, bool]:
+    """Return whether the bands of a TIFF are colours, and whether the last one is alpha.
 
     Args:
         photometric: how colours are stored.
         samples: bands of the file.
         extra: kinds of the bands beyond the colours.
+
+    Raises:
+        ImageFault: a band other than the last one is alpha.
     """
-    colors = _COLORS.get(photometric, 1)
-    beyond = samples - colors
-    if beyond <= 0 or (beyond == 1 and tuple(extra) in ((PREMULTIPLIED,), (_PLAIN_ALPHA,))):
-        return
-    if samples == 3 and not any(extra):
-        return
-    if samples > 4:
-        raise ImageFault(f"has {samples} channels: save it with 1 to 4")
-    raise ImageFault(
-        f"has {samples} bands, and the file does not say that the last one is alpha: save it with "
-        "1 or 3 bands, or declare transparency as alpha (ExtraSamples 2)"
-    )
+    beyond = samples - _COLORS.get(photometric, 1)
+    alphas = [kind in (PREMULTIPLIED, _PLAIN_ALPHA) for kind in extra]
+    if any(alphas[:-1]):
+        raise ImageFault("has alpha before its last band: save it with alpha as the last one")
+    has_alpha = beyond > 0 and bool(alphas) and alphas[-1]
+    return beyond == has_alpha, has_alpha
 
 
 def _main_pages(image: Image.Image) -> int:

@@ -1,7 +1,10 @@
-"""Encode images with their bit depth."""
+"""Encode images with their bit depth and bands, and what an input's file says besides."""
 
 import importlib.util
 import io
+import struct
+import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -9,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.tiff import PROFILE
 from gantrain.io.files import atomic_write
 
 _OPTIONS = {
@@ -21,49 +25,83 @@ _CHANNELS = {
     "GIF": (1,),
     "QOI": (3, 4),
 }
+_PROFILED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF")  # formats to which Pillow writes an ICC profile
+_PNG_HEADER = 33  # bytes of the signature and IHDR
 
-_LIBRARIES = {"PNG": "imagecodecs", "TIFF": "tifffile"}  # for more than 8 bits and one channel
+
+@dataclass(frozen=True)
+class Extras:
+    """What a file says about an image besides its pixels.
+
+    Args:
+        profile: ICC profile.
+        geotags: see `gantrain.data.tiff.geotags`.
+    """
+
+    profile: bytes | None = None
+    geotags: list[tuple[int, int, int, Any, bool]] = field(default_factory=list)
 
 
-def write_image(path: Path, x: np.ndarray) -> None:
+NO_EXTRAS = Extras()
+
+
+def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras = NO_EXTRAS) -> None:
     """Write an image file atomically, in the format of its suffix.
 
     Args:
         path: the file.
-        x: uint8, uint16 or float32 [H, W, C].
+        x: [H, W, C]; uint8, uint16, or of a TIFF or .npy also other integers and float32.
+        alpha: whether the last channel is alpha.
+        extras: of these, what the format can hold is written.
 
     Raises:
         ImageFault: the format cannot store the image, or a library is missing.
         OSError: the file cannot be written.
     """
-    content = encode_image(x, Image.registered_extensions()[path.suffix.lower()])
+    suffix = path.suffix.lower()
+    kind = "NPY" if suffix == ".npy" else Image.registered_extensions()[suffix]
+    content = encode_image(x, kind, alpha, extras)
     with atomic_write(path) as file:
         file.write(content)
 
 
-def encode_image(x: np.ndarray, kind: str) -> bytes:
+def encode_image(
+    x: np.ndarray, kind: str, alpha: bool = False, extras: Extras = NO_EXTRAS
+) -> bytes:
     """Return the bytes of an image file.
 
     Args:
-        x: uint8, uint16 or float32 [H, W, C].
-        kind: format by Pillow's name, such as "PNG".
+        x: see `write_image`.
+        kind: format by Pillow's name, such as "PNG", or "NPY".
+        alpha: whether the last channel is alpha.
+        extras: see `write_image`.
 
     Raises:
         ImageFault: the format cannot store the image, or a library is missing.
     """
-    if x.dtype != np.uint8 and kind != "TIFF" and not (kind == "PNG" and x.dtype == np.uint16):
-        raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
-    if x.shape[-1] not in _CHANNELS.get(kind, (1, 2, 3, 4)):
-        what = {1: "is grey", 3: "has more than one channel"}.get(x.shape[-1], "gets transparency")
-        raise ImageFault(f"{what}, which {kind} cannot store: leave out format=same")
     file = io.BytesIO()
-    if x.dtype == np.uint8 or x.shape[-1] == 1:
+    if kind == "NPY":
+        np.save(file, x, allow_pickle=False)
+        return file.getvalue()
+    is_level = x.dtype == np.uint8 or (kind == "PNG" and x.dtype == np.uint16)
+    if kind == "TIFF":
+        _write_tiff(file, x, alpha, extras)
+        return file.getvalue()
+    if not is_level:
+        raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
+    channels = x.shape[-1]
+    if channels > 4 or (channels in (2, 4) and not alpha):
+        raise ImageFault(f"has {channels} bands, which {kind} cannot store: use format=tiff or npy")
+    if channels not in _CHANNELS.get(kind, (1, 2, 3, 4)):
+        what = {1: "is grey", 3: "has more than one channel"}.get(channels, "gets transparency")
+        raise ImageFault(f"{what}, which {kind} cannot store: leave out format=same")
+    profile = {"icc_profile": extras.profile} if extras.profile and kind in _PROFILED else {}
+    if x.dtype == np.uint8 or channels == 1:
         pixels = np.ascontiguousarray(x)
-        image = Image.fromarray(pixels[..., 0] if x.shape[-1] == 1 else pixels)
-        image.save(file, format=kind, **_OPTIONS.get(kind, {}))
-    else:
-        _write_deep(file, kind, x)
-    return file.getvalue()
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        image.save(file, format=kind, **_OPTIONS.get(kind, {}), **profile)
+        return file.getvalue()
+    return _with_profile(_deep_png(x), extras.profile)
 
 
 def missing_package(kind: str, dtype: np.dtype, channels: int) -> str:
@@ -74,7 +112,8 @@ def missing_package(kind: str, dtype: np.dtype, channels: int) -> str:
         dtype: uint8, uint16 or float32.
         channels: of the images.
     """
-    if dtype == np.uint8 or channels == 1 or importlib.util.find_spec(_LIBRARIES[kind]):
+    is_plain = kind != "PNG" or dtype == np.uint8 or channels == 1
+    if is_plain or importlib.util.find_spec("imagecodecs"):
         return ""
     return (
         "has more than 8 bits per channel, and writing it needs more packages: "
@@ -82,14 +121,38 @@ def missing_package(kind: str, dtype: np.dtype, channels: int) -> str:
     )
 
 
-def _write_deep(file: IO[bytes], kind: str, x: np.ndarray) -> None:
-    if fault := missing_package(kind, x.dtype, x.shape[-1]):
+def _deep_png(x: np.ndarray) -> bytes:
+    if fault := missing_package("PNG", x.dtype, x.shape[-1]):
         raise ImageFault(fault)
-    library: Any = importlib.import_module(_LIBRARIES[kind])
-    if kind == "PNG":
-        file.write(library.png_encode(np.ascontiguousarray(x)))
-    else:
-        alpha = {2: "unassalpha", 4: "unassalpha"}.get(x.shape[-1])
-        photometric = "rgb" if x.shape[-1] > 2 else "minisblack"
-        extra = {"extrasamples": [alpha]} if alpha else {}
-        library.imwrite(file, x, photometric=photometric, planarconfig="contig", **extra)
+    codecs: Any = importlib.import_module("imagecodecs")
+    return codecs.png_encode(np.ascontiguousarray(x))
+
+
+def _with_profile(content: bytes, profile: bytes | None) -> bytes:
+    """Return a PNG with an iCCP chunk behind its header (PNG 1.2, 4.2.2.4)."""
+    if not profile:
+        return content
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return content[:_PNG_HEADER] + chunk + content[_PNG_HEADER:]
+
+
+def _write_tiff(file: IO[bytes], x: np.ndarray, alpha: bool, extras: Extras) -> None:
+    import tifffile
+
+    channels = x.shape[-1]
+    colors = channels - alpha
+    is_rgb = colors == 3
+    extra = ["unspecified"] * (channels - (3 if is_rgb else 1) - alpha) + ["unassalpha"] * alpha
+    tags = list(extras.geotags)
+    if extras.profile:
+        tags.append((PROFILE, 7, len(extras.profile), extras.profile, True))
+    tifffile.imwrite(
+        file,
+        x if channels > 1 else x[..., 0],
+        photometric="rgb" if is_rgb else "minisblack",
+        **({"planarconfig": "contig"} if channels > 1 else {}),
+        **({"extrasamples": extra} if extra else {}),
+        extratags=tags,
+        metadata=None,  # no description of the program's own
+    )

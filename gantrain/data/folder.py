@@ -2,24 +2,32 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.archive import ImageFile
 from gantrain.data.bit_depth import Channels, Depth, pixel_format
 from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import Reading, unread_kinds, unread_warning
 from gantrain.data.labels import join_limited
-from gantrain.data.layout import Folders, Names, find_files, find_folders, pair_key, stem
-from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
+from gantrain.data.layout import Folders, Names, Roots, find_files, find_folders, pair_key, stem
+from gantrain.data.pixel_settings import check_show, describe_pixels, make_formats
+from gantrain.data.preflight import (
+    CacheSettings,
+    ImageSource,
+    ValidatedSource,
+    count_faults,
+    preflight,
+    size_faults,
+)
 from gantrain.data.remote import RemoteArchive
 from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedSampler, counter_random
 from gantrain.data.transforms import Preprocess, PreprocessName, Size, parse_size, setting_faults
+from gantrain.data.views import AnyFile, Layout, Pages, Window
 from gantrain.errors import ConfigError
+from gantrain.types import Range
 
 _STREAMS = {"a": AUGMENT_A, "b": AUGMENT_B}
 
@@ -32,15 +40,20 @@ class UnpairedFolder:
     Args:
         seed: of order, crops and mirroring.
         root: holds trainA/, trainB/ and perhaps testA/, testB/.
-        root_a, root_b: instead of `root`, one per domain: images, or train/ and perhaps test/.
+        root_a, root_b: instead of `root`, one per domain: images, or train/ and perhaps test/;
+            several: images of the same name are stacked, channel by channel.
         url, url_sha256, url_bytes: without a root: a zip archive (one or several urls to try) that
             `prepare` downloads and unpacks into the cache folder.
         resolution: a number or [height, width] in pixels.
         load_size, preprocess: see `Preprocess`.
         preprocess_a, preprocess_b, load_size_a, load_size_b: override these for one domain.
         flip: whether training images are mirrored at random.
-        channels_a, channels_b: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        depth, value_range: see `PixelFormat`; value_range is [low, high].
+        channels_a, channels_b: 1 grey, 3 RGB, one more with alpha, or any number of bands.
+        depth, value_range, clip: see `PixelFormat`; value_range is [low, high].
+        value_range_a, value_range_b: override it for one domain.
+        pages, array_layout, array_name, slices, window: how files are read that may mean several
+            things, see `Formats`; window is [center, width] or "file".
+        show: bands, from 1, that grids show of images with more than 3 channels; None: the first.
         pairing: see `UnpairedSampler`.
         cache, cache_gb: see `gantrain.data.cache.choose_mode`.
         cache_dir: of caches and downloads; None: see `gantrain.data.cache.cache_folder`.
@@ -58,14 +71,16 @@ class UnpairedFolder:
 
     kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
     label_dim = 0
+    pairing: Pairing
+    _reading: Reading
 
     def __init__(
         self,
         *,
         seed: int,
         root: str | None = None,
-        root_a: str | None = None,
-        root_b: str | None = None,
+        root_a: Roots = None,
+        root_b: Roots = None,
         url: str | list[str] | None = None,
         url_sha256: str | None = None,
         url_bytes: int | None = None,
@@ -81,6 +96,15 @@ class UnpairedFolder:
         channels_b: Channels = 3,
         depth: Depth = 8,
         value_range: list[float] | None = None,
+        value_range_a: list[float] | None = None,
+        value_range_b: list[float] | None = None,
+        clip: bool = False,
+        pages: Pages | None = None,
+        array_layout: Layout | None = None,
+        array_name: str | None = None,
+        slices: Annotated[int, Range(0, 2)] | None = None,
+        window: Window | None = None,
+        show: list[int] | None = None,
         pairing: Pairing = "shuffle",
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
@@ -90,33 +114,44 @@ class UnpairedFolder:
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
-        reading: Reading = 2,
+        reading: Reading = 3,
     ) -> None:
-        self.seed, self.has_pairs = seed, test_pairs
-        self.pairing: Pairing = pairing
+        self.seed, self.has_pairs, self.pairing = seed, test_pairs, pairing
         self.channels: dict[str, int] = {"a": channels_a, "b": channels_b}
         self.resolution = parse_size("resolution", resolution)
         a = preprocess_a or preprocess, load_size_a or load_size
         b = preprocess_b or preprocess, load_size_b or load_size
-        self._preprocess = {
-            domain: Preprocess(name, self.resolution, _parse_load_size(size), flip)
-            for domain, (name, size) in {"a": a, "b": b}.items()
-        }
-        self._pixels = pixel_format(depth, value_range)
+        size = self.resolution
+        self._preprocess = {"a": _preprocess(*a, size, flip), "b": _preprocess(*b, size, flip)}
+        ranges = {"a": value_range_a or value_range, "b": value_range_b or value_range}
+        self._pixels = {domain: pixel_format(depth, x, clip) for domain, x in ranges.items()}
+        self._formats = make_formats(pages, array_layout, array_name, slices, window)
+        self.show = check_show(show, [channels_a, channels_b])
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
-        self._skip = on_bad_file == "skip"
+        self._skip, self._reading = on_bad_file == "skip", reading
+        self._max_images, self._held_out = max_images, held_out
+        published = (_urls(url), url_sha256, url_bytes) if url else None
+        self._open(root, root_a, root_b, hint, published)
+
+    def _open(
+        self,
+        root: str | None,
+        root_a: Roots,
+        root_b: Roots,
+        hint: str | None,
+        published: tuple[tuple[str, ...], str | None, int | None] | None,
+    ) -> None:
+        """List the files, unless they are those of a published set that is not downloaded yet."""
         self._folders: Folders = {}
         self._names, self._unread = Names(), Names()  # images, and files that are none, by folder
         self._unused: list[str] = []  # folders and images beside the ones that are used
-        self._max_images, self._held_out = max_images, held_out
-        self._reading: Reading = reading
-        self._remote: RemoteArchive | None = None
-        if url and root is None and root_a is None and root_b is None:
-            self._remote = RemoteArchive(_urls(url), url_sha256, url_bytes, self._cache.folder)
-            unpacked = self._remote.find()
-            root = str(unpacked) if unpacked else None
         self._checked: dict[str, ValidatedSource] = {}
         self._fingerprint = ""  # until `prepare`
+        self._remote: RemoteArchive | None = None
+        if published and root is None and root_a is None and root_b is None:
+            self._remote = RemoteArchive(*published, self._cache.folder)
+        if self._remote and (unpacked := self._remote.find()):
+            root = str(unpacked)
         if self._remote is None or root is not None:
             self._list_files(root, root_a, root_b, hint)
 
@@ -125,7 +160,7 @@ class UnpairedFolder:
         """Whether all training images are cropped to `resolution`."""
         return all(settings.crops for settings in self._preprocess.values())
 
-    def image_sizes(self) -> list[tuple[ImageFile, Size]]:
+    def image_sizes(self) -> list[tuple[AnyFile, Size]]:
         """Return the usable images that are not cropped, and (height, width) after the resize."""
         return [
             pair
@@ -157,7 +192,7 @@ class UnpairedFolder:
         for note in self.notes():
             log(f"data: {note}")
         checked = preflight(sources, self._cache, self._skip, log)
-        faults = [*_count_faults(checked), *_size_faults(checked, self._preprocess, batch)]
+        faults = [*count_faults(checked), *size_faults(checked, self._preprocess, batch)]
         if faults:
             raise ConfigError(*faults)
         self._use(checked)
@@ -189,10 +224,10 @@ class UnpairedFolder:
         return {
             split: ImageSource(
                 names,
-                [self._folders[split].image(name) for name in names],
+                self._folders[split].images(names),
                 self.channels[split[-1]],
                 self._preprocess[split[-1]],
-                self._pixels,
+                self._pixels[split[-1]],
                 split.startswith("test"),
             )
             for split, names in self._names.items()
@@ -202,7 +237,7 @@ class UnpairedFolder:
         """Return the augmented images of "a" and "b" at a position, as the protocol says."""
         indices = self._sampler(position)
         return {
-            domain: self._pixels.to_output(
+            domain: self._pixels[domain].to_output(
                 self._preprocess[domain].augment(
                     self._checked[f"train_{domain}"].resized(index),
                     counter_random(self.seed, _STREAMS[domain], position, 3),
@@ -252,8 +287,10 @@ class UnpairedFolder:
             "kind": "folder",
             "resolution": list(self.resolution),
             "channels": dict(self.channels),
-            "depth": self._pixels.depth,
-            "value_range": [self._pixels.low, self._pixels.high],
+            "depth": self._pixels["a"].depth,
+            "pixels": {domain: self._describe_pixels(domain) for domain in "ab"},
+            "formats": self._formats.describe(),
+            "show": self.show,
             "preprocess": {domain: one.name for domain, one in settings.items()},
             "load_size": {
                 domain: None if one.name in ("crop", "none") else list(one.load)
@@ -272,14 +309,22 @@ class UnpairedFolder:
             "fingerprint": self._fingerprint,
         }
 
+    def _describe_pixels(self, domain: str) -> dict[str, Any]:
+        split = f"train_{domain}"
+        alpha = split in self._checked and self._checked[split].source.alpha
+        stacked = 1 + len(self._folders[split].stacked) if split in self._folders else 1
+        return describe_pixels(self._pixels[domain], alpha, stacked)
+
     def _list_files(
         self,
         root: str | None,
-        root_a: str | None = None,
-        root_b: str | None = None,
+        root_a: Roots = None,
+        root_b: Roots = None,
         hint: str | None = None,
     ) -> None:
-        folders, self._unused = find_folders(root, root_a, root_b, hint, self._reading)
+        folders, self._unused = find_folders(
+            root, root_a, root_b, hint, self._reading, self._formats
+        )
         self._names, self._unread = find_files(
             folders, self.has_pairs, self._max_images, self._held_out
         )
@@ -313,7 +358,8 @@ class UnpairedFolder:
 
     def _center_crop(self, split: str, index: int) -> np.ndarray:
         image = self._checked[split].resized_for_test(index)
-        return self._pixels.to_output(self._preprocess[split[-1]].center_crop(image))
+        domain = split[-1]
+        return self._pixels[domain].to_output(self._preprocess[domain].center_crop(image))
 
     def _digest(self) -> str:
         files = [
@@ -336,33 +382,8 @@ def _urls(url: str | list[str]) -> tuple[str, ...]:
     return (url,) if isinstance(url, str) else tuple(url)
 
 
-def _parse_load_size(value: int | list[int] | None) -> Size | None:
-    return None if value is None else parse_size("load_size", value)
-
-
-def _count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
-    """Return a sentence for each split with too few images after skipping bad files."""
-    return [
-        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
-        for name, usable in checked.items()
-        if len(usable) < (2 if name.startswith("train") else 1)
-    ]
-
-
-def _size_faults(
-    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
-) -> list[str]:
-    """Return a sentence for each domain whose training images cannot be stacked to a batch."""
-    faults = []
-    for domain, settings in preprocess.items():
-        name = f"train_{domain}"
-        sizes = Counter(checked[name].sizes)
-        if batch > 1 and not settings.crops and len(sizes) > 1:
-            rarest = min(sizes, key=lambda size: sizes[size])
-            example = checked[name].files[checked[name].sizes.index(rarest)]
-            faults.append(
-                f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
-                f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "
-                "cannot stack: use train.batch=1 or data.preprocess=resize_and_crop."
-            )
-    return faults
+def _preprocess(
+    name: PreprocessName, load_size: int | list[int] | None, resolution: Size, flip: bool
+) -> Preprocess:
+    size = None if load_size is None else parse_size("load_size", load_size)
+    return Preprocess(name, resolution, size, flip)

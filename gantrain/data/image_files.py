@@ -5,24 +5,29 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
-
-from gantrain.data.archive import ImageFile
-from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
+from gantrain.data import arrays, medical
+from gantrain.data.bit_depth import ImageFault, Picture, PixelFormat, to_channels
 from gantrain.data.decode import decode
+from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError
 
 # Version of the rules by which files are found and ordered. A run keeps those that it started with.
 # 2: more formats; splits such as Training/ and train/A; numeric classes in numeric order;
 #    max_images takes images of every class.
-Reading = Literal[1, 2]
+# 3: arrays, DICOM, NIfTI, HEIF.
+Reading = Literal[1, 2, 3]
 FIRST_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 # Formats whose values Pillow gives as they are
-EXTENSIONS = (
+_SECOND_EXTENSIONS = (
     *FIRST_EXTENSIONS,
     *(".jfif", ".jpe", ".mpo", ".gif", ".avif", ".tga", ".dib", ".apng", ".pnm", ".pbm", ".qoi"),
 )
-_EXTENSIONS: dict[Reading, tuple[str, ...]] = {1: FIRST_EXTENSIONS, 2: EXTENSIONS}
+EXTENSIONS = (*_SECOND_EXTENSIONS, *arrays.SUFFIXES, *medical.SUFFIXES, ".heic", ".heif")
+_EXTENSIONS: dict[Reading, tuple[str, ...]] = {
+    1: FIRST_EXTENSIONS,
+    2: _SECOND_EXTENSIONS,
+    3: EXTENSIONS,
+}
 _NOTES = (".txt", ".md", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".ini", ".db")
 _MAX_KINDS = 8  # that a sentence names
 PLAIN = PixelFormat()  # 8 bits
@@ -51,7 +56,7 @@ def list_images(folder: Path) -> list[Path]:
     return [path for path in list_files(folder) if is_image(path.name)]
 
 
-def is_image(name: str, reading: Reading = 2) -> bool:
+def is_image(name: str, reading: Reading = 3) -> bool:
     """Return whether a file name is that of an image."""
     return name.lower().endswith(_EXTENSIONS[reading]) and not name.startswith(".")
 
@@ -90,34 +95,31 @@ def unread_warning(place: object, kinds: str) -> str:
     )
 
 
-def load_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
+def load_image(path: AnyFile, channels: int, pixels: PixelFormat = PLAIN) -> Picture:
     """Read an image, upright.
 
     Args:
         path: the file.
-        channels: 1 to 4.
+        channels: of the result.
         pixels: format of the result.
 
     Returns:
-        [H, W, channels].
+        The image, [H, W, channels] in `pixels.dtype`.
 
     Raises:
         ImageFault: the file is unreadable, or cannot be converted without loss.
     """
-    array, _ = decode(path)
-    return to_channels(pixels.convert(array), channels)
+    picture = decode(path)
+    return to_channels(picture._replace(pixels=pixels.convert(picture.pixels)), channels)
 
 
-def reload_image(path: ImageFile, channels: int, pixels: PixelFormat = PLAIN) -> np.ndarray:
+def reload_image(path: AnyFile, channels: int, pixels: PixelFormat = PLAIN) -> Picture:
     """Call `load_image` for a file that was usable before.
 
     Args:
         path: the file, or the member of an archive.
-        channels: 1 to 4.
+        channels: of the result.
         pixels: depth and range of the set.
-
-    Returns:
-        [H, W, C].
 
     Raises:
         ConfigError: it no longer is.

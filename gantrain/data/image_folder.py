@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -29,9 +29,12 @@ from gantrain.data.location import (
     no_images_message,
     resolve_root,
 )
+from gantrain.data.pixel_settings import check_show, describe_pixels, make_formats
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
+from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
+from gantrain.types import Range
 
 Names = dict[str, list[str]]  # paths of images below their folder, by split
 LabelFiles = dict[str, tuple[dict[str, Any] | None, str, str]]  # see `_label_files`
@@ -46,8 +49,11 @@ class ImageFolder(ImageDataset):
         seed: of order and mirroring.
         root: holds the images, or train/ and perhaps test/.
         resolution: a number or [height, width] in pixels.
-        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        depth, value_range: see `PixelFormat`; value_range is [low, high].
+        channels: 1 grey, 3 RGB, one more with alpha, or any number of bands.
+        depth, value_range, clip: see `PixelFormat`; value_range is [low, high].
+        pages, array_layout, array_name, slices, window: how files are read that may mean several
+            things, see `Formats`; window is [center, width] or "file".
+        show: bands, from 1, that grids show of images with more than 3 channels; None: the first.
         resize, filter: see `FitResize`.
         flip: whether training images are mirrored at random.
         labels: whether images have labels: from dataset.json at the top or in train/ and test/ (the
@@ -75,6 +81,13 @@ class ImageFolder(ImageDataset):
         channels: Channels = 3,
         depth: Depth = 8,
         value_range: list[float] | None = None,
+        clip: bool = False,
+        pages: Pages | None = None,
+        array_layout: Layout | None = None,
+        array_name: str | None = None,
+        slices: Annotated[int, Range(0, 2)] | None = None,
+        window: Window | None = None,
+        show: list[int] | None = None,
         resize: Resize = "crop",
         filter: Filter = "lanczos",
         flip: bool = True,
@@ -86,16 +99,18 @@ class ImageFolder(ImageDataset):
         max_images: int | None = None,
         held_out: int = 0,
         hint: str | None = None,
-        reading: Reading = 2,
+        reading: Reading = 3,
     ) -> None:
         super().__init__(seed, flip, reading)
         self.channels = {"image": channels}
         self.resolution = parse_size("resolution", resolution)
-        self._pixels = pixel_format(depth, value_range)
+        self._pixels = pixel_format(depth, value_range, clip)
+        self._formats = make_formats(pages, array_layout, array_name, slices, window)
+        self.show = check_show(show, [channels])
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip = on_bad_file == "skip"
-        self._root = resolve_root(root, hint, reading)
+        self._root = resolve_root(root, hint, reading, self._formats)
         listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
         self._names: Names = {split: images for split, (images, _) in listed.items()}
         self._unread: Names = {split: others for split, (_, others) in listed.items()}
@@ -149,7 +164,7 @@ class ImageFolder(ImageDataset):
         return {
             split: ImageSource(
                 names,
-                [self._root.splits[split].image(name) for name in names],
+                self._root.splits[split].images(names),
                 self.channels["image"],
                 self._fit,
                 self._pixels,
@@ -180,10 +195,16 @@ class ImageFolder(ImageDataset):
             **super().describe(),
             "kind": "folder",
             "depth": self._pixels.depth,
-            "value_range": [self._pixels.low, self._pixels.high],
+            "pixels": {"image": describe_pixels(self._pixels, self._has_alpha, 1)},
+            "formats": self._formats.describe(),
+            "show": self.show,
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
         }
+
+    @property
+    def _has_alpha(self) -> bool:
+        return "train" in self._checked and self._checked["train"].source.alpha
 
     def _file_notes(self) -> list[str]:
         splits = self._root.splits.items()

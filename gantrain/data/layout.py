@@ -2,14 +2,15 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from gantrain.data.image_files import EXTENSIONS, Reading
 from gantrain.data.location import ImageLocation, held_out_indices, open_root
 from gantrain.data.splits import find_bare_domains, find_domains, find_splits, split_of
+from gantrain.data.views import PLAIN, Formats, split_suffix
 from gantrain.errors import ConfigError, counted
 
 Folders = dict[str, ImageLocation]  # of "train_a", "train_b" and, if any, "test_a", "test_b"
+Roots = str | list[str] | None  # the settings data.root_a and data.root_b
 Names = dict[str, list[str]]  # paths of the images below each folder
 
 _BELOW_ROOT = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
@@ -17,23 +18,30 @@ _NO_FOLDER = "give the folder, and extract it first if it is another archive"
 
 
 def find_folders(
-    root: str | None, root_a: str | None, root_b: str | None, hint: str | None, reading: Reading = 2
+    root: str | None,
+    root_a: Roots,
+    root_b: Roots,
+    hint: str | None,
+    reading: Reading = 3,
+    formats: Formats = PLAIN,
 ) -> tuple[Folders, list[str]]:
     """Return the folders that the settings data.root* name, and those beside them.
 
     Args:
         root: holds trainA/, trainB/ and perhaps testA/, testB/; or train/A, train/B, ...; or A/ and
             B/, each with images, or with train/ and perhaps test/.
-        root_a: one domain instead: images, or train/ and perhaps test/.
+        root_a: one domain instead: images, or train/ and perhaps test/; several: folders whose
+            images of the same name are stacked.
         root_b: the other domain.
         hint: an extra sentence for errors about a missing root.
         reading: 1: only these names, written like this, and not train/A or A/.
+        formats: how files are read.
 
     Raises:
         ConfigError: the folders do not exist or have another structure.
     """
     if root_a is not None or root_b is not None:
-        return _explicit(root, root_a, root_b, reading)
+        return _explicit(root, root_a, root_b, reading, formats)
     hints = [hint] if hint else []
     if root is None:
         raise ConfigError(
@@ -41,7 +49,7 @@ def find_folders(
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
             *hints,
         )
-    base = enter_root(root, hints, reading)
+    base = enter_root(root, hints, reading, formats)
     folders = domain_folders(base)
     missing = [
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in folders
@@ -51,18 +59,22 @@ def find_folders(
     return _in_order(folders), unused_folders(folders, base)
 
 
-def enter_root(root: str, hints: list[str], reading: Reading = 2) -> ImageLocation:
+def enter_root(
+    root: str, hints: list[str], reading: Reading = 3, formats: Formats = PLAIN
+) -> ImageLocation:
     """Return the location that data.root names, or the only folder of an archive.
 
     Args:
         root: the folder or archive.
         hints: extra sentences for the error about a missing root.
         reading: see `find_folders`.
+        formats: how files are read.
 
     Raises:
         ConfigError: it does not exist.
     """
-    base = replace(open_root("data.root", root, hints, _NO_FOLDER), reading=reading)
+    base = open_root("data.root", root, hints, _NO_FOLDER)
+    base = replace(base, reading=reading, formats=formats)
     subfolders, has_files = base.content()
     # Archives often hold one folder with everything in it.
     single = base.prefix is not None and len(subfolders) == 1 and not has_files
@@ -176,7 +188,7 @@ def find_files(
 
 def stem(name: str) -> str:
     """Return the path without the suffix."""
-    return str(PurePosixPath(name).with_suffix(""))
+    return split_suffix(name)[0]
 
 
 def pair_key(split: str, name: str) -> str:
@@ -190,7 +202,7 @@ def pair_key(split: str, name: str) -> str:
 
 
 def _explicit(
-    root: str | None, root_a: str | None, root_b: str | None, reading: Reading
+    root: str | None, root_a: Roots, root_b: Roots, reading: Reading, formats: Formats
 ) -> tuple[Folders, list[str]]:
     if root is not None:
         raise ConfigError(
@@ -206,16 +218,32 @@ def _explicit(
     folders: Folders = {}
     bases = []
     for domain, value in (("a", root_a), ("b", root_b)):
-        base = replace(open_root(f"data.root_{domain}", value, [], _NO_FOLDER), reading=reading)
+        first, *others = [
+            replace(
+                open_root(f"data.root_{domain}", one, [], _NO_FOLDER),
+                reading=reading,
+                formats=formats,
+            )
+            for one in ([value] if isinstance(value, str) else value)
+        ]
+        base = replace(first, stacked=tuple(others))
         bases.append(base)
-        folders |= _domain(domain, base, f"data.root_{domain}={value}")
-    a, b = (folders[name].path.resolve() for name in ("train_a", "train_b"))
-    if a == b or a in b.parents or b in a.parents:
+        folders |= _domain(domain, base, f"data.root_{domain}={_text(value)}")
+    a, b = ([place.path.resolve() for place in _all(folders[f"train_{x}"])] for x in "ab")
+    if any(x == y or x in y.parents or y in x.parents for x in a for y in b):
         raise ConfigError(
-            f"data.root_a={root_a} and data.root_b={root_b} are the same folder or one is inside "
-            "the other, which mixes the domains: give each domain its own folder."
+            f"data.root_a={_text(root_a)} and data.root_b={_text(root_b)} are the same folder or "
+            "one is inside the other, which mixes the domains: give each domain its own folder."
         )
     return _in_order(folders), [name for base in bases for name in unused_folders(folders, base)]
+
+
+def _text(root: str | list[str]) -> str:
+    return root if isinstance(root, str) else f"[{','.join(root)}]"
+
+
+def _all(place: ImageLocation) -> list[ImageLocation]:
+    return [place, *place.stacked]
 
 
 def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:

@@ -6,8 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantrain.data.archive import ImageFile, Member, list_members
+from gantrain.data.decode import count_images
 from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
 from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
+from gantrain.data.stack import match_names
+from gantrain.data.views import (
+    PLAIN,
+    AnyFile,
+    Formats,
+    Stack,
+    View,
+    parse_part,
+    part_names,
+)
 from gantrain.errors import ConfigError
 
 LABEL_FILE = "dataset.json"
@@ -21,11 +32,15 @@ class ImageLocation:
         path: the folder or the archive.
         prefix: path inside the archive, "" for its top; None: `path` is no archive.
         reading: decides which files are images.
+        formats: decides how many images a file holds, and how they are read.
+        stacked: folders whose images of the same name are further channels of these images.
     """
 
     path: Path
     prefix: str | None = None
-    reading: Reading = 2
+    reading: Reading = 3
+    formats: Formats = PLAIN
+    stacked: "tuple[ImageLocation, ...]" = ()
 
     def __str__(self) -> str:
         return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
@@ -37,26 +52,62 @@ class ImageLocation:
 
     def below(self, name: str) -> "ImageLocation":
         """Return the folder `name` in this one."""
+        stacked = tuple(place.below(name) for place in self.stacked)
         if self.prefix is None:
-            return replace(self, path=self.path / name)
-        return replace(self, prefix=f"{self.prefix}{name}/")
+            return replace(self, path=self.path / name, stacked=stacked)
+        return replace(self, prefix=f"{self.prefix}{name}/", stacked=stacked)
 
     def names(self) -> list[str]:
-        """Return the paths of all images below this folder, sorted, with forward slashes."""
+        """Return the paths of all images below this folder, sorted, with forward slashes.
+
+        An image in a file of several has a name of its own, see `part_names`.
+        """
         return self.names_and_others()[0]
 
     def names_and_others(self) -> tuple[list[str], list[str]]:
-        """Return `names`, and the paths of all other files."""
+        """Return `names`, and the paths of all other files.
+
+        Raises:
+            ConfigError: stacked folders hold other names.
+        """
         if self.prefix is None:
             files = [path.relative_to(self.path).as_posix() for path in list_files(self.path)]
         else:
             files = self._members()
         images = [name for name in files if is_image(name.rpartition("/")[2], self.reading)]
         known = set(images)
-        return images, [name for name in files if name not in known]
+        others = [name for name in files if name not in known]
+        if self.formats.splits_files:
+            counts = [count_images(self.file(name), self.formats) for name in images]
+            parts = zip(images, counts, strict=True)
+            images = [part for name, count in parts for part in part_names(name, count)]
+        if self.stacked:
+            match_names([self, *self.stacked], [images, *self._names_beside()])
+        return images, others
 
-    def image(self, name: str) -> ImageFile:
-        """Return the file of a path from `names`."""
+    def images(self, names: Sequence[str]) -> list[AnyFile]:
+        """Return the images of paths from `names`."""
+        if not self.stacked:
+            return [self._image(name) for name in names]
+        rows = match_names([self, *self.stacked], [self.names(), *self._names_beside()])
+        wanted = {row[0]: row for row in rows}
+        places = (self, *self.stacked)
+        return [
+            Stack(tuple(place._image(one) for place, one in zip(places, wanted[n], strict=True)))
+            for n in names
+        ]
+
+    def _names_beside(self) -> list[list[str]]:
+        return [place.names() for place in self.stacked]
+
+    def _image(self, name: str) -> ImageFile | View:
+        if self.formats == PLAIN:
+            return self.file(name)
+        file, index = parse_part(name) if self.formats.splits_files else (name, None)
+        return View(self.file(file), self.formats, index)
+
+    def file(self, name: str) -> ImageFile:
+        """Return the file of a path below this folder."""
         if self.prefix is None:
             return self.path / name
         return Member(self.path, f"{self.prefix}{name}")
@@ -67,7 +118,7 @@ class ImageLocation:
         Raises:
             ConfigError: the file cannot be read.
         """
-        file = self.image(LABEL_FILE)
+        file = self.file(LABEL_FILE)
         try:
             if isinstance(file, Path):
                 return file.read_bytes() if file.exists() else None
@@ -145,13 +196,16 @@ def held_out_indices(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def resolve_root(root: str | None, hint: str | None, reading: Reading = 2) -> ResolvedRoot:
+def resolve_root(
+    root: str | None, hint: str | None, reading: Reading = 3, formats: Formats = PLAIN
+) -> ResolvedRoot:
     """Return the folders that data.root names; a single folder around everything is entered.
 
     Args:
         root: a folder or a zip archive.
         hint: an extra sentence for errors about a missing root.
         reading: see `gantrain.data.splits.find_splits`.
+        formats: see `ImageLocation`.
 
     Raises:
         ConfigError: there are no images of one domain there.
@@ -161,7 +215,7 @@ def resolve_root(root: str | None, hint: str | None, reading: Reading = 2) -> Re
         raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
         )
-    top = replace(open_root("data.root", root, hints), reading=reading)
+    top = replace(open_root("data.root", root, hints), reading=reading, formats=formats)
     folders, has_files = top.content()
     while len(folders) == 1 and not has_files and not find_splits(folders, top, reading):
         top = top.below(folders[0])

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from gantrain.data.encode import encode_image
 from gantrain.data.image_files import load_image
 from gantrain.data.preflight import ImageSource
@@ -68,12 +66,15 @@ def _encode_all(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes
 
 def _encode(source: ImageSource, index: int) -> bytes:
     image = load_image(source.files[index], source.channels, source.pixels)
-    resized = source.resize.resize(image, source.test)
-    return encode_image(resized, "TIFF" if resized.dtype == np.float32 else "PNG")
+    resized = source.resize.resize(image.pixels, source.test, image.alpha)
+    kind = "TIFF" if _suffix(source) == ".tif" else "PNG"
+    return encode_image(resized, kind, image.alpha)
 
 
 def _suffix(source: ImageSource) -> str:
-    return ".tif" if source.pixels.depth == "float" else ".png"
+    """Return the ending of files that keep the pixels: PNG has up to 16 bits, and no bands."""
+    colors = source.channels in (1, 3) or (source.channels in (2, 4) and source.alpha)
+    return ".png" if colors and not source.pixels.holds_numbers else ".tif"
 
 
 def _names(source: ImageSource) -> list[str]:

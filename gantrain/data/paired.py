@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from gantrain.data.bit_depth import Depth
+from gantrain.data.bit_depth import Channels, Depth
 from gantrain.data.cache import CacheMode
-from gantrain.data.folder import Channels, UnpairedFolder
-from gantrain.data.halves import whole_pictures
+from gantrain.data.findings import ImageSource
+from gantrain.data.folder import UnpairedFolder
+from gantrain.data.halves import Half, whole_pictures
+from gantrain.data.layout import Roots
 from gantrain.data.pairs import find_pairs, hold_out, orphan_faults
-from gantrain.data.preflight import ImageSource, ValidatedSource
+from gantrain.data.preflight import ValidatedSource
 from gantrain.data.sampler import AUGMENT_A, counter_random
 from gantrain.data.transforms import Interpolation, PreprocessName
+from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
+from gantrain.types import Range
 
 _SAME_ASPECT = 0.01  # relative difference of two images of a pair that may come from rounding
 _WHOLE = "has the aspect of one half of the others: it looks like one image"
@@ -44,8 +48,8 @@ class PairedFolder(UnpairedFolder):
         *,
         seed: int,
         root: str | None = None,
-        root_a: str | None = None,
-        root_b: str | None = None,
+        root_a: Roots = None,
+        root_b: Roots = None,
         direction: Literal["ab", "ba"] = "ab",
         url: str | list[str] | None = None,
         url_sha256: str | None = None,
@@ -60,6 +64,15 @@ class PairedFolder(UnpairedFolder):
         channels_b: Channels = 3,
         depth: Depth = 8,
         value_range: list[float] | None = None,
+        value_range_a: list[float] | None = None,
+        value_range_b: list[float] | None = None,
+        clip: bool = False,
+        pages: Pages | None = None,
+        array_layout: Layout | None = None,
+        array_name: str | None = None,
+        slices: Annotated[int, Range(0, 2)] | None = None,
+        window: Window | None = None,
+        show: list[int] | None = None,
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
@@ -68,34 +81,13 @@ class PairedFolder(UnpairedFolder):
         held_out: int = 0,
         hint: str | None = None,
     ) -> None:
+        shared: dict[str, Any] = dict(locals())
+        for own in ("self", "direction", "interpolation_a", "interpolation_b", "__class__"):
+            del shared[own]
         self._direction = direction
-        self._halves: dict[str, Any] = {}
+        self._halves: dict[str, Half] = {}
         self._orphans: list[str] = []
-        super().__init__(
-            seed=seed,
-            root=root,
-            root_a=root_a,
-            root_b=root_b,
-            url=url,
-            url_sha256=url_sha256,
-            url_bytes=url_bytes,
-            resolution=resolution,
-            load_size=load_size,
-            preprocess=preprocess,
-            flip=flip,
-            channels_a=channels_a,
-            channels_b=channels_b,
-            depth=depth,
-            value_range=value_range,
-            cache=cache,
-            cache_gb=cache_gb,
-            cache_dir=cache_dir,
-            on_bad_file=on_bad_file,
-            test_pairs=True,
-            max_images=max_images,
-            held_out=held_out,
-            hint=hint,
-        )
+        super().__init__(test_pairs=True, **shared)
         for domain, interpolation in (("a", interpolation_a), ("b", interpolation_b)):
             settings = replace(self._preprocess[domain], interpolation=interpolation)
             self._preprocess[domain] = settings
@@ -132,7 +124,7 @@ class PairedFolder(UnpairedFolder):
         index, _ = self._sampler(position)
         bits = counter_random(self.seed, AUGMENT_A, position, 3)
         return {
-            domain: self._pixels.to_output(
+            domain: self._pixels[domain].to_output(
                 self._preprocess[domain].augment(
                     self._checked[f"train_{domain}"].resized(index), bits
                 )
@@ -151,11 +143,11 @@ class PairedFolder(UnpairedFolder):
     def _list_files(
         self,
         root: str | None,
-        root_a: str | None = None,
-        root_b: str | None = None,
+        root_a: Roots = None,
+        root_b: Roots = None,
         hint: str | None = None,
     ) -> None:
-        found = find_pairs(root, root_a, root_b, hint)
+        found = find_pairs(root, root_a, root_b, hint, self._formats)
         found = found if self._direction == "ab" else found.swapped()
         self._names = hold_out(found.names, self._max_images, self._held_out)
         self._unread, self._unused, self._orphans = found.unread, found.unused, found.orphans

@@ -7,6 +7,7 @@ from gantrain.data.halves import Half
 from gantrain.data.layout import (
     Folders,
     Names,
+    Roots,
     domain_folders,
     enter_root,
     find_folders,
@@ -15,6 +16,7 @@ from gantrain.data.layout import (
 )
 from gantrain.data.location import ImageLocation, held_out_indices, no_images_message
 from gantrain.data.splits import find_splits
+from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError, counted
 
 _HALVES: dict[str, Half] = {"a": "left", "b": "right"}
@@ -58,7 +60,7 @@ class PairFiles:
 
 
 def find_pairs(
-    root: str | None, root_a: str | None, root_b: str | None, hint: str | None
+    root: str | None, root_a: Roots, root_b: Roots, hint: str | None, formats: Formats = PLAIN
 ) -> PairFiles:
     """Return the pairs that the settings data.root* name.
 
@@ -68,16 +70,17 @@ def find_pairs(
         root_a: the images of domain a, or train/ and perhaps test/ of these.
         root_b: those of domain b.
         hint: an extra sentence for errors about a missing root.
+        formats: how files are read.
 
     Raises:
         ConfigError: the folders do not exist or have another structure, or there are two images of
             a name.
     """
     if root is None or root_a is not None or root_b is not None:
-        return _of_two_folders(*find_folders(root, root_a, root_b, hint))
-    base = enter_root(root, [hint] if hint else [])
+        return _of_two_folders(*find_folders(root, root_a, root_b, hint, formats=formats))
+    base = enter_root(root, [hint] if hint else [], formats=formats)
     if domain_folders(base):
-        return _of_two_folders(*find_folders(root, None, None, hint))
+        return _of_two_folders(*find_folders(root, None, None, hint, formats=formats))
     return _side_by_side(base)
 
 
@@ -149,7 +152,7 @@ def _of_two_folders(folders: Folders, unused: list[str]) -> PairFiles:
         for domain, own, other in (("a", a, b), ("b", b, a)):
             name = f"{split}_{domain}"
             alone = [own[key] for key in own if key not in other]
-            found.orphans += [str(folders[name].image(file)) for file in alone]
+            found.orphans += [f"{folders[name]}/{file}" for file in alone]
             if both := sorted(own.keys() & other.keys()):
                 found.names[name] = [own[key] for key in both]
     if not found.names.get("train_a"):

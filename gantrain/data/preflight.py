@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,46 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from gantrain.data import cache, suitability
-from gantrain.data.archive import ImageFile, file_size
-from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
-from gantrain.data.claims import MAIN_VIEW
+from gantrain.data import cache
+from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.halves import Half, half_fault, half_of
+from gantrain.data.findings import ImageSource, Job, Log, report
+from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
-from gantrain.data.transforms import FitResize, Preprocess, Size
-from gantrain.errors import ConfigError, counted
+from gantrain.data.transforms import Preprocess, Size
+from gantrain.data.views import AnyFile, bytes_of
 from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
-
-Log = Callable[[str], None]
 
 _CHUNK = 64  # images decoded at once
 _LOG_SECONDS = 5.0
 _MAX_SIDE = 2**31 - 1  # pixels of an image
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """The files of one split, and how they are read and resized.
-
-    Args:
-        names: paths of the files below their folder.
-        files: the files.
-        channels: channels of the images.
-        resize: resizes the images.
-        pixels: format of the images.
-        test: whether they are test images, which are not cached.
-        half: the half of each picture that is the image; None: all of it.
-    """
-
-    names: Sequence[str]
-    files: Sequence[ImageFile]
-    channels: int
-    resize: Preprocess | FitResize
-    pixels: PixelFormat
-    test: bool = False
-    half: Half | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +69,7 @@ class ValidatedSource:
         return [self.source.names[i] for i in self.numbers]
 
     @property
-    def files(self) -> list[ImageFile]:
+    def files(self) -> list[AnyFile]:
         """The usable files."""
         return [self.source.files[i] for i in self.numbers]
 
@@ -122,27 +97,14 @@ class ValidatedSource:
 
     def _read(self, index: int, test: bool) -> np.ndarray:
         source, file = self.source, self.source.files[self.numbers[index]]
-        image = half_of(reload_image(file, source.channels, source.pixels), source.half)
-        return source.resize.resize(image, test)
+        image = reload_image(file, source.channels, source.pixels)
+        pixels = half_of(image.pixels, source.half)
+        return source.resize.resize(pixels, test, image.alpha)
 
     def names_and_sizes(self) -> list[tuple[str, int]]:
         """Return the name and the size in bytes of each usable file, to identify the set."""
         pairs = zip(self.names, self.files, strict=True)
-        return [(name, file_size(file)) for name, file in pairs]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One file; the fields are stored in the index of disk caches."""
-
-    source: str
-    path: ImageFile
-    shape: cache.Shape = (0, 0, 0)  # after the resize
-    offset: int = 0  # in the cache
-    fault: str = ""  # "": usable
-    note: str = ""  # see `decode`
-    size: Size = (0, 0)  # of the file
-    highest: int = 0  # value of a 16-bit file
+        return [(name, bytes_of(file)) for name, file in pairs]
 
 
 def preflight(
@@ -172,14 +134,14 @@ def preflight(
     index = cache.read_index(settings.folder, key) if settings.mode in ("auto", "disk") else None
     if index is not None and (jobs := _cached_jobs(index, sources)) is not None:
         log(f"data: images checked and resized on an earlier start, kept in {settings.folder}")
-        _report(jobs, sources, skip, log)
+        report(jobs, sources, skip, log)
         return _validated(sources, jobs, settings.folder / f"{key}.bin")
     jobs = _read_headers(sources)
     total = jobs[-1].offset + _stored_bytes(jobs[-1], sources) if jobs else 0
     mode = cache.choose_mode(settings.mode, total, settings.gb, settings.folder)
     if mode == "none":
         jobs = _decode_all(jobs, sources, None, log)
-        _report(jobs, sources, skip, log)
+        report(jobs, sources, skip, log)
         return _validated(sources, jobs, None)
     writer = (
         cache.MemoryWriter(total)
@@ -188,7 +150,7 @@ def preflight(
     )
     try:
         jobs = _decode_all(jobs, sources, writer, log)
-        _report(jobs, sources, skip, log)
+        report(jobs, sources, skip, log)
         writer.finish({"jobs": [{**job.__dict__, "path": str(job.path)} for job in jobs]})
     except BaseException:
         writer.abandon()
@@ -198,7 +160,7 @@ def preflight(
     return _validated(sources, jobs, writer.source)
 
 
-def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list[_Job] | None:
+def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list[Job] | None:
     """Return the files of a cache's index, or None if it is not of these files."""
     # The order of the files is part of the key. The stored paths may be relative to the working
     # directory of an earlier start, so the current ones are used.
@@ -210,7 +172,7 @@ def _cached_jobs(index: dict[str, Any], sources: dict[str, ImageSource]) -> list
         if not _is_job(job, name, sources[name], index["bytes"]):
             return None
     return [
-        _Job(**{**job, "path": path, "shape": tuple(job["shape"]), "size": tuple(job["size"])})
+        Job(**{**job, "path": path, "shape": tuple(job["shape"]), "size": tuple(job["size"])})
         for job, (_, path) in zip(jobs, files, strict=True)
     ]
 
@@ -224,7 +186,7 @@ def _is_job(job: Any, split: str, source: ImageSource, total: int) -> bool:
         source: the files of the split. Images of test sources are not in the cache.
         total: bytes of the cache.
     """
-    if not isinstance(job, dict) or job.keys() != _Job.__dataclass_fields__.keys():
+    if not isinstance(job, dict) or job.keys() != Job.__dataclass_fields__.keys():
         return False
     shape, offset, size = job["shape"], job["offset"], job["size"]
     is_record = (
@@ -233,8 +195,9 @@ def _is_job(job: Any, split: str, source: ImageSource, total: int) -> bool:
         and len(shape) == 3
         and isinstance(size, list)
         and len(size) == 2
-        and all(is_count(number) for number in (*shape, *size, offset, job["highest"]))
+        and all(map(is_count, (*shape, *size, offset, job["highest"], job["clipped"])))
         and all(isinstance(job[key], str) for key in ("fault", "note"))
+        and isinstance(job["alpha"], bool)
     )
     if not is_record or job["fault"]:
         return is_record
@@ -259,9 +222,9 @@ def _key(sources: dict[str, ImageSource]) -> str:
     return cache.cache_key(settings, files)
 
 
-def _read_headers(sources: dict[str, ImageSource]) -> list[_Job]:
+def _read_headers(sources: dict[str, ImageSource]) -> list[Job]:
     """Return one job per file, with the resized shape and the offset in the cache."""
-    jobs = [_Job(name, path) for name, source in sources.items() for path in source.files]
+    jobs = [Job(name, path) for name, source in sources.items() for path in source.files]
     with ThreadPoolExecutor(image_threads()) as pool:
         jobs = list(pool.map(lambda job: _read_header(job, sources[job.source]), jobs))
     offset = 0
@@ -271,7 +234,7 @@ def _read_headers(sources: dict[str, ImageSource]) -> list[_Job]:
     return jobs
 
 
-def _read_header(job: _Job, source: ImageSource) -> _Job:
+def _read_header(job: Job, source: ImageSource) -> Job:
     try:
         size = image_size(job.path)
     except ImageFault as fault:
@@ -288,13 +251,13 @@ def _read_header(job: _Job, source: ImageSource) -> _Job:
 
 
 def _decode_all(
-    jobs: list[_Job],
+    jobs: list[Job],
     sources: dict[str, ImageSource],
     writer: cache.MemoryWriter | cache.DiskWriter | None,
     log: Log,
-) -> list[_Job]:
+) -> list[Job]:
     """Decode all files, write the usable training images, and return the jobs with all faults."""
-    done: list[_Job] = []
+    done: list[Job] = []
     last_log = time.monotonic()
     for job, image in _decode_in_threads(jobs, sources):
         done.append(job)
@@ -307,69 +270,41 @@ def _decode_all(
 
 
 def _decode_in_threads(
-    jobs: list[_Job], sources: dict[str, ImageSource]
-) -> Iterator[tuple[_Job, np.ndarray | None]]:
+    jobs: list[Job], sources: dict[str, ImageSource]
+) -> Iterator[tuple[Job, np.ndarray | None]]:
     with ThreadPoolExecutor(image_threads()) as pool:  # Pillow decodes and resizes without the GIL
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
             yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)
 
 
-def _decode(job: _Job, source: ImageSource) -> tuple[_Job, np.ndarray | None]:
+def _decode(job: Job, source: ImageSource) -> tuple[Job, np.ndarray | None]:
     """Return the job with the result of decoding, and the resized image to be cached."""
     try:
-        array, note = decode(job.path)
-        array = half_of(array, source.half)
-        image = to_channels(source.pixels.convert(array), source.channels)
+        picture = decode(job.path)
+        numbers = source.pixels.convert(half_of(picture.pixels, source.half))
+        image = to_channels(picture._replace(pixels=numbers), source.channels)
     except ImageFault as fault:
         # A fault of the content is more important than one of the size.
         return replace(job, fault=str(fault)), None
-    highest = int(array.max()) if array.dtype == np.uint16 else 0
-    job = replace(job, note=note, highest=highest)
+    array = picture.pixels
+    job = replace(
+        job,
+        note=picture.note,
+        highest=int(array.max()) if array.dtype == np.uint16 and not source.pixels.ranged else 0,
+        clipped=source.pixels.outside(array),
+        alpha=image.alpha,
+    )
     if job.fault or source.test:
         return job, None
-    resized = source.resize.resize(image)
+    resized = source.resize.resize(image.pixels, alpha=image.alpha)
     if resized.shape != job.shape:
         return replace(job, fault="has another size than its header says: save it again"), None
     return job, resized
 
 
-def _report(jobs: list[_Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:
-    """Log what the images lose or lack, and raise or log the faults."""
-    if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
-        log(
-            f"data: warning: {counted(len(cmyk), 'image')} in CMYK, such as {cmyk[0]}: colours are "
-            "converted to RGB by a simple formula, without a colour profile"
-        )
-    if views := [job.path for job in jobs if job.note == MAIN_VIEW and not job.fault]:
-        log(
-            f"data: warning: {counted(len(views), 'photo')} with other views inside, such as "
-            f"{views[0]}: only the main one is used"
-        )
-    for split, source in sources.items():
-        usable = [job for job in jobs if job.source == split and not job.fault]
-        highest = max((job.highest for job in usable), default=0)
-        names, sizes = [str(job.path) for job in usable], [job.size for job in usable]
-        for warning in suitability.warnings(
-            split, suitability.Facts(names, sizes, highest), source.resize
-        ):
-            log(f"data: warning: {warning}")
-    lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
-    if not lines:
-        return
-    if not skip:
-        raise ConfigError(
-            f"{len(lines)} of {len(jobs)} images cannot be used; repair or remove them, or leave "
-            "them out with data.on_bad_file=skip:",
-            *lines,
-        )
-    log(f"data: left out {len(lines)} of {len(jobs)} images (data.on_bad_file=skip):")
-    for line in lines:
-        log(line)
-
-
 def _validated(
-    sources: dict[str, ImageSource], jobs: list[_Job], cached: np.ndarray | Path | None
+    sources: dict[str, ImageSource], jobs: list[Job], cached: np.ndarray | Path | None
 ) -> dict[str, ValidatedSource]:
     result = {}
     for name, source in sources.items():
@@ -381,12 +316,49 @@ def _validated(
             offsets, shapes = [job.offset for job in usable], [job.shape for job in usable]
             store = cache.Store(cached, offsets, shapes, source.pixels.dtype)
         sizes = [(job.shape[0], job.shape[1]) for job in usable]
+        alpha = any(job.alpha for job in usable)
         file_sizes = [job.size for job in usable]
-        result[name] = ValidatedSource(source, numbers, sizes, file_sizes, store)
+        result[name] = ValidatedSource(
+            replace(source, alpha=alpha), numbers, sizes, file_sizes, store
+        )
     return result
 
 
-def _stored_bytes(job: _Job, sources: dict[str, ImageSource]) -> int:
+def _stored_bytes(job: Job, sources: dict[str, ImageSource]) -> int:
     source = sources[job.source]
     height, width, channels = job.shape
     return 0 if source.test else height * width * channels * source.pixels.dtype.itemsize
+
+
+def count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
+    """Return a sentence for each split with too few images after skipping bad files."""
+    return [
+        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
+        for name, usable in checked.items()
+        if len(usable) < (2 if name.startswith("train") else 1)
+    ]
+
+
+def size_faults(
+    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
+) -> list[str]:
+    """Return a sentence for each domain whose training images cannot be stacked to a batch.
+
+    Args:
+        checked: the usable files, by split.
+        preprocess: of each domain.
+        batch: images per batch.
+    """
+    faults = []
+    for domain, settings in preprocess.items():
+        name = f"train_{domain}"
+        sizes = Counter(checked[name].sizes)
+        if batch > 1 and not settings.crops and len(sizes) > 1:
+            rarest = min(sizes, key=lambda size: sizes[size])
+            example = checked[name].files[checked[name].sizes.index(rarest)]
+            faults.append(
+                f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
+                f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "
+                "cannot stack: use train.batch=1 or data.preprocess=resize_and_crop."
+            )
+    return faults

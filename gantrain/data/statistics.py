@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import suitability
-from gantrain.data.archive import ImageFile, file_size
-from gantrain.data.bit_depth import ImageFault, to_channels
+from gantrain.data.bit_depth import ImageFault, Picture, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
+from gantrain.data.views import AnyFile, bytes_of, split_suffix
 from gantrain.errors import counted
 from gantrain.io.cores import image_threads
 
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
-DEPTHS = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}
+DEPTHS = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}  # others by their own names
 FEW = 100  # training images, below which a discriminator soon memorizes them
 UNEVEN = 4  # ratio between the sizes of domains or classes
 _CHUNK = 64
@@ -40,18 +40,25 @@ class ImageRecord:
         kind: such as "RGB, 8 bit".
         bytes: size of the file.
         content: digest of the pixels.
-        highest: the largest value of a 16-bit file, else 0.
+        highest: the largest value of a 16-bit file of levels, else 0.
+        clipped: values that are clipped.
+        alpha: whether the last channel is alpha.
+        lowest, top: the extreme values.
     """
 
     split: str
     name: str
-    file: ImageFile
+    file: AnyFile
     fault: str
     size: tuple[int, int] = (0, 0)
     kind: str = ""
     bytes: int = 0
     content: str = ""
     highest: int = 0
+    clipped: int = 0
+    alpha: bool = False
+    lowest: float = 0.0
+    top: float = 0.0
 
 
 def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
@@ -76,12 +83,13 @@ def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
 def _record(split: str, source: ImageSource, index: int) -> ImageRecord:
     name, file = source.names[index], source.files[index]
     try:
-        array, note = decode(file)
+        picture = decode(file)
+        array = picture.pixels
         size = (array.shape[0], array.shape[1])
-        fault = _fault(source, array, size)
+        fault, alpha = _fault(source, picture, size)
     except ImageFault as error:
         return ImageRecord(split, name, file, str(error))
-    mode = "CMYK" if note == "CMYK" else MODES[array.shape[2]]
+    depth = DEPTHS.get(array.dtype.name, array.dtype.name)
     hasher = hashlib.sha256(f"{array.shape}{array.dtype}".encode() + array.tobytes())
     return ImageRecord(
         split=split,
@@ -89,19 +97,34 @@ def _record(split: str, source: ImageSource, index: int) -> ImageRecord:
         file=file,
         fault=fault,
         size=size,
-        kind=f"{mode}, {DEPTHS[array.dtype.name]}",
-        bytes=file_size(file),
+        kind=f"{_mode(picture)}, {depth}",
+        bytes=bytes_of(file),
         content=hasher.hexdigest(),
-        highest=int(array.max()) if array.dtype == np.uint16 else 0,
+        highest=int(array.max()) if array.dtype == np.uint16 and not source.pixels.ranged else 0,
+        clipped=source.pixels.outside(array),
+        alpha=alpha,
+        lowest=float(array.min()),
+        top=float(array.max()),
     )
 
 
-def _fault(source: ImageSource, array: np.ndarray, size: tuple[int, int]) -> str:
+def _mode(picture: Picture) -> str:
+    count = picture.pixels.shape[2]
+    if picture.note == "CMYK":
+        return "CMYK"
+    if picture.colors:
+        return MODES[count]
+    return f"{count} bands{' with alpha' if picture.alpha else ''}"
+
+
+def _fault(source: ImageSource, picture: Picture, size: tuple[int, int]) -> tuple[str, bool]:
+    """Return why an image cannot be used, or "", and whether its last channel is alpha."""
     try:
-        to_channels(source.pixels.convert(array), source.channels)
+        numbers = source.pixels.convert(picture.pixels)
+        image = to_channels(picture._replace(pixels=numbers), source.channels)
     except ImageFault as error:
-        return str(error)
-    return source.resize.size_fault(size, source.test)
+        return str(error), False
+    return source.resize.size_fault(size, source.test), image.alpha
 
 
 def summarize(
@@ -146,6 +169,32 @@ def suitability_warnings(
     return found
 
 
+def range_notes(records: list[ImageRecord], sources: Mapping[str, ImageSource]) -> list[str]:
+    """Return how much of their range the numbers of each split use, and how many are clipped.
+
+    Args:
+        records: from `scan`.
+        sources: the files, by split.
+    """
+    notes = []
+    for split, source in sources.items():
+        usable = [record for record in records if record.split == split and not record.fault]
+        if not usable or not source.pixels.holds_numbers:
+            continue
+        low, high = source.pixels.low, source.pixels.high
+        lowest, top = min(r.lowest for r in usable), max(r.top for r in usable)
+        share = (min(top, high) - max(lowest, low)) / (high - low)
+        note = (
+            f"{split} holds numbers from {lowest:g} to {top:g}, {share:.0%} of "
+            f"value_range=[{low:g},{high:g}]"
+        )
+        if clipped := sum(record.clipped for record in usable):
+            total = sum(r.size[0] * r.size[1] for r in usable) * source.channels
+            note += f"; {clipped} of {total} values are clipped"
+        notes.append(note)
+    return notes
+
+
 def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
     """Summarize one split; the keys are those of `gantrain prepare`'s report."""
     readable = [r for r in records if r.size[0]]
@@ -167,7 +216,7 @@ def _summarize(records: list[ImageRecord]) -> dict[str, Any]:
 
 
 def _file_format(name: str) -> str:
-    suffix = name.rpartition(".")[2].lower()
+    suffix = split_suffix(name)[1].removeprefix(".").lower()
     return {"jpeg": "jpg", "tiff": "tif"}.get(suffix, suffix)
 
 

@@ -89,8 +89,7 @@ def _depth_warning(split: str, highest: int) -> str:
     top = 2 * highest / 65535 - 1
     return (
         f"no value of the 16-bit images of {split} exceeds {highest} of 65535, so the networks see "
-        f"only [-1,{top:.3g}] of [-1,1]: if they hold {bits}-bit numbers, multiply them by "
-        f"{1 << (16 - bits)}, or save them as floats with data.depth=float "
+        f"only [-1,{top:.3g}] of [-1,1]: if they hold {bits}-bit numbers, set "
         f"data.value_range=[0,{(1 << bits) - 1}]"
     )
 

@@ -100,18 +100,19 @@ class Preprocess:
             "use data.preprocess=resize_and_crop or a smaller data.resolution"
         )
 
-    def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
+    def resize(self, image: np.ndarray, test: bool = False, alpha: bool = False) -> np.ndarray:
         """Resize an image [H, W, C]; deterministic, so the result can be cached.
 
         Args:
             image: [H, W, C].
             test: see `resized`.
+            alpha: whether the last channel is alpha, by which the others are weighted.
 
         Returns:
             [h, w, C] in the dtype of the image.
         """
         size = self.resized((image.shape[0], image.shape[1]), test)
-        return resize(image, size, FILTERS[self.interpolation])
+        return resize(image, size, FILTERS[self.interpolation], alpha)
 
     def augment(self, image: np.ndarray, bits: np.ndarray) -> np.ndarray:
         """Crop and mirror a resized image at random.
@@ -182,15 +183,15 @@ class FitResize:
             "stretch, or set data.resolution to its size"
         )
 
-    def resize(self, image: np.ndarray, test: bool = False) -> np.ndarray:
-        """Resize an image [H, W, C] to [h, w, C]."""
+    def resize(self, image: np.ndarray, test: bool = False, alpha: bool = False) -> np.ndarray:
+        """Resize an image [H, W, C] to [h, w, C], see `Preprocess.resize`."""
         height, width = self.resolution
         if self.name == "none":
             return image
         if self.name == "crop":
             left, top, right, bottom = _central_box(image.shape[:2], width / height)
             image = np.ascontiguousarray(image[top:bottom, left:right])
-        return resize(image, (height, width), FILTERS[self.filter])
+        return resize(image, (height, width), FILTERS[self.filter], alpha)
 
 
 def _central_box(size: tuple[int, ...], aspect: float) -> tuple[int, int, int, int]:

@@ -8,15 +8,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError, format_value
-from gantrain.gans.base import GAN, networks_of
+from gantrain.gans.base import GAN
 from gantrain.io import safetensors_file
 from gantrain.io.files import is_intact
-from gantrain.io.tensors import foreign_pickle
+from gantrain.io.module_pickle import PickledModule
+from gantrain.io.reference_file import PLAYERS, read_players, split_by_player
+from gantrain.io.tensors import is_module_pickle
+from gantrain.networks.reference import CONSTANT_FILTERS
 from gantrain.snapshot import FORMAT, load_plain_dict
 
 Weights = dict[str, Tensor]
 DATA_ARGUMENTS = ("resolution", "channels", "label_dim", "in_channels", "out_channels")
-CONSTANT_FILTERS = ("resample_filter", "up_filter", "down_filter")  # of StyleGAN2 and 3
 ANOTHER_KIND = "is another kind of network in the file"
 EXPORTED = {"latest_net_G_A": "G.ab", "latest_net_G_B": "G.ba"}  # by gantrain export format=pth
 
@@ -43,8 +45,8 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
         gan: the new model. Networks that the file does not hold keep their weights.
         path: a snapshot (generators), a checkpoint (generators and discriminators), a run
             directory (its newest checkpoint, else its imported weights, else its newest snapshot),
-            a file of plain tensors under the names of the model's reference code
-            (`_reference_networks`), or one generator, as `gantrain export` writes it.
+            a file of the model's reference code (`reference_file`), or one generator, as
+            `gantrain export` writes it.
 
     Returns:
         The names of the networks that were loaded ("G.ab", "D.a", ...).
@@ -52,11 +54,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     Raises:
         ConfigError: there is nothing to read, or shapes differ.
     """
-    own = {
-        f"{player}.{name}": network
-        for player in ("G", "D")
-        for name, network in networks_of(getattr(gan, player), player).items()
-    }
+    own = gan.networks()
     saved = _read(_find_file(path), own)
     # A snapshot has no discriminators: a part of the networks is enough, but not none.
     shared = [name for name in own if name in saved]
@@ -73,6 +71,27 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     for name in shared:
         own[name].load_state_dict(saved[name].weights)
     return shared
+
+
+def saved_networks(path: Path) -> dict[str, Weights]:
+    """Return the weights of all networks of a run, by names such as "G.ab", "D.b", "F.F".
+
+    Args:
+        path: a run directory, or one of its snapshots and checkpoints.
+
+    Raises:
+        ConfigError: there is nothing to read.
+    """
+    file = _find_file(path)
+    content = load_plain_dict(file) or {}
+    state = content.get("gan")
+    if not isinstance(state, dict):
+        return {name: saved.weights for name, saved in _read(file, {}).items()}
+    specs = _dict(_dict(content.get("note")).get("networks"))
+    # Imported weights have no record, and all of them names of two parts.
+    names = specs or dict.fromkeys(".".join(key.split(".")[:2]) for key in state)
+    found = _checkpoint_networks(state, {name.partition(".")[0] for name in names})
+    return {name: found[name] for name in names if name in found}
 
 
 def _find_file(path: Path) -> Path:
@@ -96,8 +115,8 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         file: a snapshot, a checkpoint or plain tensors.
         own: the networks of the model, one of which plain tensors may be.
     """
-    if sentence := foreign_pickle(file):
-        raise ConfigError(f"init_from: {sentence}")
+    if is_module_pickle(file):
+        return _plain(_reference_networks(read_players(file), own))
     exported: safetensors_file.Content | None = None
     if file.suffix == ".safetensors":
         exported = safetensors_file.read(file)
@@ -108,8 +127,9 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         raise ConfigError(f"init_from={file} is damaged, or is not a snapshot or checkpoint.")
     if exported and exported.network:
         return {f"G.{exported.network}": _described(exported.tensors, exported.spec)}
-    if networks := _reference_networks(content, own) or _single_network(file, content, own):
-        return {name: Saved(weights) for name, weights in networks.items()}
+    modules = split_by_player(content)
+    if networks := _reference_networks(modules, own) or _single_network(file, content, own):
+        return _plain(networks)
     if content.get("format") == FORMAT and _is_nested(content.get("weights")):
         return _with_arguments(
             {f"G.{name}": weights for name, weights in content["weights"].items()},
@@ -117,7 +137,8 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         )
     if isinstance(content.get("gan"), dict):
         specs = _dict(_dict(content.get("note")).get("networks"))
-        return _with_arguments(_checkpoint_networks(content["gan"]), specs)
+        players = {name.partition(".")[0] for name in (*own, "G.", "D.")}
+        return _with_arguments(_checkpoint_networks(content["gan"], players), specs)
     raise ConfigError(
         f"init_from={file} is not a snapshot or checkpoint of gantrain: give a file from "
         "snapshots/ or checkpoints/ of a run, the run directory, a file of gantrain export, or a "
@@ -171,13 +192,13 @@ def _single_network(
     return {fitting[0]: content} if fitting else {}
 
 
-def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
-    """Split the state dict of a GAN by network."""
+def _checkpoint_networks(state: dict[str, Any], players: set[str]) -> dict[str, Weights]:
+    """Split the state dict of a GAN by network of its players."""
     networks: dict[str, Weights] = {}
     for key, value in state.items():
         player, _, rest = key.partition(".")
         name, _, parameter = rest.partition(".")
-        if player in ("G", "D") and isinstance(value, Tensor):
+        if player in players and isinstance(value, Tensor):
             # The first part of a key is a network of a ModuleDict, or a child of a single network;
             # both readings are offered, and `load_weights` takes the one that the model has.
             networks.setdefault(f"{player}.{name}", {})[parameter] = value  # ModuleDict players
@@ -186,32 +207,30 @@ def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
     return networks
 
 
-def _reference_networks(content: dict[str, Any], own: dict[str, nn.Module]) -> dict[str, Weights]:
-    """Return networks from plain tensors under the names of a reference code, else {}.
+def _reference_networks(
+    modules: dict[str, PickledModule], own: dict[str, nn.Module]
+) -> dict[str, Weights]:
+    """Return networks of a reference code under their names here ("G.G", "D.D").
 
-    The tensors are "G.mapping.fc0.weight", "D.b4.out.bias", ... or nested, {"G": state dict, ...}.
     "G" overrides its average "G_ema", because training continues from the former. Filters are
     dropped: they are constants here. The layers of a frozen D are buffers of the same names. A
     network whose names are others than those of its reference translates them by `from_reference`.
     """
-    flat: Weights = {}
-    for key, value in content.items():
-        tensors = value.items() if isinstance(value, dict) else [("", value)]
-        for name, tensor in tensors:
-            if isinstance(tensor, Tensor):
-                # Both forms end up with the same names; a tensor at the top has no second part.
-                flat[f"{key}.{name}".rstrip(".")] = tensor
     networks: dict[str, Weights] = {}
-    for prefix, network in (("G_ema.", "G.G"), ("G.", "G.G"), ("D.", "D.D")):
-        weights = {
-            key.removeprefix(prefix): tensor.float()
-            for key, tensor in flat.items()
-            if key.startswith(prefix) and not key.endswith(CONSTANT_FILTERS)
-        }
-        if weights:
-            translate = getattr(own.get(network), "from_reference", dict)
-            networks[network] = translate(weights)
+    for player in PLAYERS:  # "G_ema" before "G"
+        if player in modules:
+            weights = {
+                key: tensor.float()
+                for key, tensor in modules[player].weights.items()
+                if not key.endswith(CONSTANT_FILTERS)
+            }
+            name = f"{player[0]}.{player[0]}"
+            networks[name] = getattr(own.get(name), "from_reference", dict)(weights)
     return networks
+
+
+def _plain(networks: dict[str, Weights]) -> dict[str, Saved]:
+    return {name: Saved(weights) for name, weights in networks.items()}
 
 
 def _misfit(network: nn.Module, saved: Saved) -> str | None:
@@ -249,7 +268,7 @@ def _explain(
     """
     for name in [name for name in misfits if not misfits[name].startswith(ANOTHER_KIND)]:
         theirs, ours = saved[name].arguments, _arguments(getattr(own[name], "spec", None))
-        keys = [key for key in ours if key in theirs and _plain(theirs[key]) != _plain(ours[key])]
+        keys = [key for key in ours if key in theirs and _listed(theirs[key]) != _listed(ours[key])]
         # The others follow from these
         for causes in (DATA_ARGUMENTS, settings):
             keys = [key for key in keys if key in causes] or keys
@@ -301,7 +320,7 @@ def _pixels(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 

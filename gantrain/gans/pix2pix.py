@@ -14,7 +14,7 @@ from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
 from gantrain.networks.eval_mode import TestMode, statistics_kept
-from gantrain.networks.layers import init_weights
+from gantrain.networks.layers import Downsample, Upsample, init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
 from gantrain.types import AtLeastOne, Count, NotNegative, Range, Schedule, value_at
 
@@ -24,9 +24,10 @@ class Pix2Pix(GAN):
 
     Args:
         images: channels of the streams "a" and "b", resolution.
-        generator, ngf, norm, dropout: see `gantrain.networks.translation`. Dropout is G's noise.
+        generator, ngf, norm, dropout, upsample, downsample: see `gantrain.networks.translation`.
+            Dropout is G's noise.
         blocks: residual blocks of "resnet"; None: 9 from 256 px on and 6 below.
-        discriminator, d_layers, ndf: see `gantrain.networks.translation`.
+        discriminator, d_layers, ndf, spectral_norm: see `gantrain.networks.translation`.
         init, init_gain: weight initialization, see `gantrain.networks.layers.init_weights`.
         loss: adversarial loss, see `gantrain.losses`.
         gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
@@ -50,6 +51,9 @@ class Pix2Pix(GAN):
         d_layers: Annotated[int, Range(1, 8)] = 3,
         ndf: AtLeastOne = 64,
         norm: Literal["instance", "batch", "none"] = "batch",
+        upsample: Literal["transpose", "resize", "antialias"] = "transpose",
+        downsample: Literal["strided", "antialias"] = "strided",
+        spectral_norm: bool = False,
         dropout: bool = True,
         init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
         init_gain: NotNegative = 0.02,
@@ -63,9 +67,10 @@ class Pix2Pix(GAN):
         super().__init__()
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         a, b = images.channels["a"], images.channels["b"]
-        mode: TestMode = test_mode
-        G = make_generator(generator, a, b, ngf, depth, norm, dropout, mode)
-        D = make_discriminator(discriminator, a + b, ndf, d_layers, norm)
+        ways: tuple[Upsample, Downsample, TestMode] = (upsample, downsample, test_mode)
+        options: tuple[Downsample, bool] = (downsample, spectral_norm)
+        G = make_generator(generator, a, b, ngf, depth, norm, dropout, *ways)
+        D = make_discriminator(discriminator, a + b, ndf, d_layers, norm, *options)
         self.G = nn.ModuleDict({"ab": init_weights(G, init, init_gain)})
         self.D = nn.ModuleDict({"b": init_weights(D, init, init_gain)})
         self.pool = ImagePool(pool_size)

@@ -116,7 +116,12 @@ def _mean_distance(x: Tensor) -> Tensor:
 
 
 def _luma(x: Tensor) -> Tensor:
-    """Return the brightness [N, h * w] of [N, C, h, w]; an alpha channel is ignored."""
+    """Return the brightness [N, h * w] of [N, C, h, w]; an alpha channel is ignored.
+
+    Of more than 4 bands, which are no colours, it is their mean.
+    """
+    if x.shape[1] > 4:
+        return x.mean(1).flatten(1)
     if x.shape[1] < 3:
         return x[:, 0].flatten(1)
     red, green, blue = (weight * x[:, i] for i, weight in enumerate(_LUMA))

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
+
 
 class LatentGenerator(Protocol):
     """A network from latents z [N, z_dim] and labels c [N, label_dim] to images.
@@ -42,11 +44,6 @@ def moves_canvas(generator: object) -> bool:
     return synthesis is not None and "transform" in inspect.signature(synthesis.forward).parameters
 
 
-def has_noise(generator: nn.Module) -> bool:
-    """Return whether the generator has per-pixel noise, as StyleGAN2's does."""
-    return any(name.endswith("noise_const") for name, _ in generator.named_buffers())
-
-
 def explain_use(networks: Mapping[str, nn.Module]) -> str:
     """Return what networks without latents are for, the end of a sentence.
 
@@ -62,3 +59,30 @@ def explain_use(networks: Mapping[str, nn.Module]) -> str:
         f"its networks ({', '.join(networks)}) translate images. Use gantrain translate, or "
         f"translate(x, {next(iter(networks))!r}) in Python."
     )
+
+
+def canvas_arguments(generator: nn.Module, transform: Tensor | None) -> dict[str, Tensor]:
+    """Return what a synthesis network is called with to move its canvas.
+
+    Args:
+        generator: has w.
+        transform: [3, 3] or [N, 3, 3]; None: the canvas stays.
+
+    Raises:
+        ConfigError: the canvas cannot be moved.
+    """
+    if transform is None:
+        return {}
+    if not moves_canvas(generator):
+        raise ConfigError(
+            "transform: only a generator such as StyleGAN3's has a canvas that can be moved and "
+            f"turned, and this is a {type(generator).__name__}."
+        )
+    return {"transform": transform.to(next(generator.parameters()).device)}
+
+
+def explain_missing_noise(generator: nn.Module) -> list[str]:
+    """Return a sentence if the generator has no per-pixel noise, as StyleGAN2's does."""
+    if any(name.endswith("noise_const") for name, _ in generator.named_buffers()):
+        return []
+    return [f"noise: a {type(generator).__name__} has no noise; leave it out."]

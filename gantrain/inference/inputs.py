@@ -2,12 +2,14 @@
 
 import glob
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from gantrain.data.decode import holds_floats
+from gantrain.data.decode import count_images
 from gantrain.data.image_files import is_image, list_images
+from gantrain.data.stack import match_names
+from gantrain.data.views import PLAIN, AnyFile, Formats, Stack, View, part_names, split_suffix
 from gantrain.errors import ConfigError
 
 RECORD_FILE = "translate.json"  # marks a folder of results
@@ -18,37 +20,47 @@ class TranslationTask:
     """An image to translate.
 
     Args:
-        source: its file.
+        source: its file or files.
         name: of the result, a path below the output folder.
     """
 
-    source: Path
+    source: AnyFile
     name: str
 
 
+Images = dict[AnyFile, str]  # source to path of the result, with the source's suffix
+
+
 def find_tasks(
-    inputs: list[str], keep_format: bool, floats: bool = False, output: Path | None = None
+    inputs: list[str],
+    suffix_of: Callable[[AnyFile], str] | None,
+    output: Path | None = None,
+    formats: Formats = PLAIN,
+    stacked: int = 1,
 ) -> tuple[list[TranslationTask], list[Path]]:
     """Return all images that the inputs name, each once, and the results among them, left out.
 
     Results are the files in `output`, and in folders of earlier translations below an input.
 
     A result keeps the image's path below the folder, or below the part of a pattern before its
-    first wildcard. Its suffix becomes ".png" (".tiff" for floats, which PNG cannot store); images
-    whose paths differ in the suffix only keep theirs in front of the new one.
+    first wildcard. Its suffix becomes that of `suffix_of`; images whose paths differ in the suffix
+    only keep theirs in front of the new one. Of a file with several images, each has a result.
 
     Args:
         inputs: files, folders (with everything below) and glob patterns.
-        keep_format: whether results keep their suffix.
-        floats: whether all results are floats, whatever the images are.
+        suffix_of: the suffix of an image's result; None: results keep their suffix.
         output: the folder of the results.
+        formats: how files are read.
+        stacked: above 1, inputs are that many folders whose images of the same name are stacked.
 
     Raises:
         ConfigError: an input names no image or lies in `output`, or two results would have the same
             name.
     """
+    if stacked > 1:
+        return _named(_find_stacks(inputs, formats, stacked), suffix_of), []
     left_out: list[Path] = []
-    paths: dict[Path, PurePosixPath] = {}  # source to path of the result, with the source's suffix
+    paths: Images = {}
     problems: list[str] = []
     for text in inputs:
         root, found = _find_images(text)
@@ -64,14 +76,58 @@ def find_tasks(
         elif not sources:
             problems.append(f"input={text}: there is no such image and no folder with images.")
         for source in sources:
-            paths.setdefault(source.resolve(), PurePosixPath(source.relative_to(root).as_posix()))
+            for image, name in _images_in(source.resolve(), source.relative_to(root), formats):
+                paths.setdefault(image, name)
     if problems:
         raise ConfigError(*problems)
-    if keep_format:
-        names = {source: str(path) for source, path in paths.items()}
+    return _named(paths, suffix_of), left_out
+
+
+def _images_in(file: Path, path: Path, formats: Formats) -> list[tuple[AnyFile, str]]:
+    """Return the images in a file, and their paths; those of one among several are numbered."""
+    name = path.as_posix()
+    if formats == PLAIN:
+        return [(file, name)]
+    count = count_images(file, formats) if formats.splits_files else 1
+    names = part_names(name, count)
+    indices = [None] if names == [name] else range(count)
+    return [(View(file, formats, i), one) for i, one in zip(indices, names, strict=True)]
+
+
+def _find_stacks(inputs: list[str], formats: Formats, stacked: int) -> Images:
+    """Return stacks of the images of the same name in several folders."""
+    folders = [Path(text).expanduser() for text in inputs]
+    if len(folders) != stacked or not all(map(Path.is_dir, folders)):
+        raise ConfigError(
+            f"The run was trained on images stacked from {stacked} folders: give input=["
+            f"{','.join(f'DIR{i + 1}' for i in range(stacked))}], {stacked} folders in the order "
+            "of training."
+        )
+    found = [
+        {
+            name: image
+            for file in list_images(folder)
+            for image, name in _images_in(file.resolve(), file.relative_to(folder), formats)
+        }
+        for folder in folders
+    ]
+    rows = match_names(folders, [list(images) for images in found])
+    stacks: Images = {}
+    for row in rows:
+        files = [images[name] for images, name in zip(found, row, strict=True)]
+        stacks[Stack(tuple(file for file in files if not isinstance(file, Stack)))] = row[0]
+    if not stacks:
+        raise ConfigError(f"input={inputs[0]}: there is no folder with images.")
+    return stacks
+
+
+def _named(paths: Images, suffix_of: Callable[[AnyFile], str] | None) -> list[TranslationTask]:
+    """Return the tasks, whose results have names of their own."""
+    if suffix_of is None:
+        names = dict(paths)
     else:
-        suffixes = {s: ".tiff" if floats or holds_floats(s) else ".png" for s in paths}
-        names = {source: str(path.with_suffix(suffixes[source])) for source, path in paths.items()}
+        suffixes = {source: suffix_of(source) for source in paths}
+        names = {s: f"{split_suffix(path)[0]}{suffixes[s]}" for s, path in paths.items()}
         counts = Counter(names.values())
         for source, name in names.items():
             if counts[name] > 1:  # cat.jpg and cat.bmp become cat.jpg.png and cat.bmp.png
@@ -82,7 +138,7 @@ def find_tasks(
             f"{len(duplicates)} results would have the same name, such as {duplicates[0]}: "
             "translate the folders one by one, or give the folder above them."
         )
-    return [TranslationTask(source, name) for source, name in names.items()], left_out
+    return [TranslationTask(source, name) for source, name in names.items()]
 
 
 def _results(root: Path, sources: Iterable[Path], output: Path | None) -> list[Path]:

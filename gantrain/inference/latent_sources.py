@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def from_seeds(
         yield LatentBatch(names, texts, values, part)
 
 
-def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
+def read_images(model: Model, path: Path, key: str = "images") -> tuple[list[Path], Tensor]:
     """Read an image file, or all images below a folder.
 
     Images are center-cropped to the generator's aspect ratio and resized to its resolution.
@@ -80,6 +81,7 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     Args:
         model: sets channels and resolution.
         path: the file or the folder.
+        key: the setting that names it.
 
     Returns:
         The files and their images, uint8 [N, C, H, W].
@@ -89,13 +91,15 @@ def read_images(model: Model, path: Path) -> tuple[list[Path], Tensor]:
     """
     files = [path] if path.is_file() else list_images(path)
     if not files:
-        raise ConfigError(f"images={path} contains no images.")
-    channels, (h, w) = model.style.channels, model.style.resolution
+        raise ConfigError(f"{key}={path} contains no images.")
+    G = model.networks["G"]
+    channels, (h, w) = cast(int, G.channels), cast(tuple[int, int], G.resolution)
     fit = FitResize("crop", "lanczos", (h, w))
     pixels, faults = [], []
     for file in files:
         try:
-            pixels.append(torch.from_numpy(fit.resize(load_image(file, channels)).copy()))
+            image = load_image(file, channels)
+            pixels.append(torch.from_numpy(fit.resize(image.pixels, alpha=image.alpha).copy()))
         except ImageFault as fault:
             faults.append(f"{file} {fault}.")
     if faults:
@@ -122,45 +126,50 @@ def from_images(
 
 
 def read_w(model: Model, path: Path) -> Tensor:
-    """Read ws from an .npz file.
+    """Read latents from an .npz file.
 
     Args:
         model: sets the shape.
-        path: an .npz with the array "w", [num_ws, w_dim] or [N, num_ws, w_dim].
+        path: an .npz with the array "w", [num_ws, w_dim] or [N, num_ws, w_dim]; for a generator
+            without w with "z", [z_dim + label_dim] or [N, z_dim + label_dim].
 
     Returns:
-        float32 [N, num_ws, w_dim].
+        float32 [N, num_ws, w_dim] or [N, z_dim + label_dim].
 
     Raises:
         ConfigError: the file has another format or shape, or values that are not finite.
     """
-    shape = (model.style.num_ws, model.style.w_dim)
+    if model.has_w:
+        key, shape = "w", (model.style.num_ws, model.style.w_dim)
+    else:
+        key, shape = "z", (model.generator.z_dim + model.label_dim,)
     try:
         with np.load(path, allow_pickle=False) as content:
-            ws = torch.from_numpy(np.asarray(content["w"], dtype=np.float32))
+            latents = torch.from_numpy(np.asarray(content[key], dtype=np.float32))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise ConfigError(
-            f"w={path} is not an .npz file with an array w, as save_w=true writes it."
+            f"w={path} is not an .npz file with an array {key}, as gantrain project"
+            f"{' and save_w=true write' if model.has_w else ' writes'} it."
         ) from None
-    if ws.ndim == 2:
-        ws = ws[None]
-    if ws.ndim != 3 or tuple(ws.shape[1:]) != shape or not len(ws):
+    if latents.ndim == len(shape):
+        latents = latents[None]
+    if latents.shape[1:] != shape or not len(latents):
         raise ConfigError(
-            f"w={path} has the shape {list(ws.shape)}, and this generator needs "
-            f"[N, {shape[0]}, {shape[1]}]."
+            f"w={path} has the shape {list(latents.shape)}, and this generator needs "
+            f"[N, {', '.join(map(str, shape))}]."
         )
-    if not torch.isfinite(ws).all():
+    if not torch.isfinite(latents).all():
         raise ConfigError(f"w={path} has values that are not finite.")
-    return ws
+    return latents
 
 
 def from_w(model: Model, path: Path, ws: Tensor, batch: int) -> Iterator[LatentBatch]:
-    """Yield stored ws, `batch` at a time.
+    """Yield stored latents, `batch` at a time.
 
     Args:
         model: sets the device.
         path: their file, for the descriptions.
-        ws: [N, num_ws, w_dim] from `read_w`.
+        ws: from `read_w`.
         batch: latents per batch.
     """
     for start in range(0, len(ws), batch):

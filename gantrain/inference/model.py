@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
-from gantrain.inference.generators import LatentGenerator, StyleGenerator, explain_use
+from gantrain.inference import generators
+from gantrain.inference.generators import LatentGenerator, StyleGenerator
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
 from gantrain.inference.seeds import Numbers, read_numbers
@@ -92,7 +93,7 @@ class Model:
         if network is None or not hasattr(network, "z_dim"):
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"{explain_use(self.networks)}"
+                f"{generators.explain_use(self.networks)}"
             )
         return cast(LatentGenerator, network)
 
@@ -352,7 +353,7 @@ class Model:
             float32 [N, C, H, W], about [-1, 1] but not bounded.
         """
         network = self.style.synthesis
-        moved = {} if transform is None else {"transform": transform.to(ws.device)}
+        moved = generators.canvas_arguments(self.networks["G"], transform)
         with self.precision.autocast():
             if noise != "random" or noise_seeds is None:
                 return network(ws, noise_mode=noise, **moved).float()
@@ -371,16 +372,15 @@ class Model:
             return self.networks["E"](images.to(self.precision.device)).float()
 
     def explain_missing_w(self, *features: str) -> list[str]:
-        """Return a sentence if the generator has no w and there are features that need it.
+        """Return a sentence if the generator has no w, or no noise, for features that need it.
 
         Args:
-            features: settings that need w, such as "truncation".
-
-        Returns:
-            One sentence or none.
+            features: settings that need w, such as "truncation"; "noise" also needs noise.
         """
         if self.has_w or not features:
-            return []
+            return (
+                generators.explain_missing_noise(self.networks["G"]) if "noise" in features else []
+            )
         verb = "needs" if len(features) == 1 else "need"
         classes = " and classes" if self.label_dim else ""
         return [

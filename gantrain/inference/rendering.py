@@ -16,7 +16,7 @@ from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model, Noise
 from gantrain.inference.style_mixing import mix_styles
 from gantrain.ops.value_range import to_uint8
-from gantrain.tracking.grids import save_png, to_image
+from gantrain.tracking.grids import save_png, shown_bands, to_image
 
 SHEET = "grid.png"
 
@@ -32,8 +32,11 @@ def explain_missing_package(model: Model) -> list[str]:
 def _kind_of_files(model: Model) -> tuple[RunPixels, np.dtype, str]:
     """Return the pixels of the run, and the dtype and the suffix of its images."""
     pixels = run_pixels(model.meta.get("data", {}))
-    suffix = ".tiff" if pixels.is_float else ".png"
-    return pixels, pixels.result_dtype(np.dtype(np.uint8)), suffix
+    channels = getattr(model.networks.get("G"), "channels", 3)
+    dtype = pixels.result_dtype(np.dtype(np.uint8))
+    is_bands = channels > 4 or (channels in (2, 4) and pixels.alpha is False)
+    suffix = ".tiff" if is_bands or dtype.name not in ("uint8", "uint16") else ".png"
+    return pixels, dtype, suffix
 
 
 class ImageWriter:
@@ -175,18 +178,19 @@ class ImageWriter:
         count = len(transforms)
         values, seeds = latents.values.expand(count, -1, -1), latents.seeds * count
         images = self.model.synthesize(values, self.noise, seeds, transforms)
-        return [to_image(pixels) for pixels in to_uint8(images).cpu().numpy()]
+        return [to_image(pixels) for pixels in self._shown(images)]
 
     def _save(self, latents: LatentBatch) -> list[Image.Image]:
         """Render latents, write a file for each image, and return the images."""
         floats = self._synthesize(latents).cpu()
         for name, text, x in zip(latents.names, latents.descriptions, floats, strict=True):
             file = f"{name}{self.suffix}"
-            image_io.write(self.folder / file, x, self.dtype, self.pixels.value_range)
+            alpha = len(x) in (2, 4) and self.pixels.alpha is not False
+            image_io.write(self.folder / file, x, self.dtype, self.pixels, alpha)
             self.descriptions[file] = text
         if self.keep_values:
             self.values.append(latents.values)
-        return [to_image(pixels) for pixels in to_uint8(floats).numpy()]
+        return [to_image(pixels) for pixels in self._shown(floats)]
 
     def _render_all(self, latents: LatentBatch) -> list[Image.Image]:
         batches = latent_sources.split(latents, self.batch)
@@ -194,7 +198,13 @@ class ImageWriter:
 
     def _render(self, latents: LatentBatch) -> list[Image.Image]:
         images = self._synthesize(latents)
-        return [to_image(pixels) for pixels in to_uint8(images).cpu().numpy()]
+        return [to_image(pixels) for pixels in self._shown(images)]
+
+    def _shown(self, images: Tensor) -> np.ndarray:
+        """Return images as they are seen, uint8 [N, C, H, W] with 1 to 4 channels."""
+        show = self.model.meta.get("data", {}).get("show")
+        is_alpha = self.pixels.alpha is not False
+        return shown_bands(to_uint8(images), show, is_alpha).cpu().numpy()
 
     def _synthesize(self, latents: LatentBatch) -> Tensor:
         return self.model.synthesize(latents.values, self.noise, latents.seeds, self.transform)

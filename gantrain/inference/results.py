@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gantrain.data.views import AnyFile, Stack, bytes_of, plain_file
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import RECORD_FILE, TranslationTask
 from gantrain.io.files import remove_leftovers, write_json
@@ -23,28 +24,29 @@ class ResultFolder:
     Args:
         path: the folder, which is created.
         settings: plain values; those of "snapshot" are told apart by their "sha256".
+        record: name of the file of the settings.
 
     Raises:
         ConfigError: the folder holds other files or results of other settings.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: Path, settings: dict[str, Any], record: str = RECORD_FILE) -> None:
+        self.path, self._record = path, path / record
         try:
             path.mkdir(parents=True, exist_ok=True)
             for folder in [path, *(inner for inner in path.rglob("*") if inner.is_dir())]:
                 remove_leftovers(folder)
             self._check(settings)
-            write_json(path / RECORD_FILE, settings)
+            write_json(self._record, settings)
             self._inputs = _read(path / INPUTS_FILE)
         except (OSError, ValueError) as error:
             raise ConfigError(f"output={path} cannot be used ({error}): give another.") from None
 
     def _check(self, settings: dict[str, Any]) -> None:
-        if (self.path / RECORD_FILE).is_file():
-            before = load_json(self.path / RECORD_FILE)
+        if self._record.is_file():
+            before = load_json(self._record)
             if not isinstance(before, dict):
-                raise ValueError(f"{RECORD_FILE} is damaged")
+                raise ValueError(f"{self._record.name} is damaged")
             changed = [k for k in settings if _identity(before.get(k)) != _identity(settings[k])]
             if changed:
                 raise ConfigError(
@@ -78,7 +80,7 @@ class ResultFolder:
         Raises:
             OSError: there is no such file any more.
         """
-        return {"name": task.name, "bytes": task.source.stat().st_size, "sha256": _hash(task)}
+        return {"name": task.name, "bytes": bytes_of(task.source), "sha256": _hash(task)}
 
     def add(self, row: dict[str, Any]) -> None:
         """Record the `row` of a task whose result has been written."""
@@ -89,10 +91,19 @@ class ResultFolder:
 
 def _hash(task: TranslationTask) -> str:
     digest = hashlib.sha256()
-    with task.source.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    for path in _files(task.source):
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def _files(source: AnyFile) -> list[Path]:
+    if isinstance(source, Stack):
+        return [file for one in source.files for file in _files(one)]
+    file = plain_file(source)
+    assert isinstance(file, Path)  # inputs are not read from archives
+    return [file]
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

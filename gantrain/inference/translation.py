@@ -65,6 +65,14 @@ def input_channels(network: nn.Module) -> int | None:
     return channels if isinstance(channels, int) else None
 
 
+def output_channels(network: nn.Module) -> int | None:
+    """Return the number of channels of a network's results; None: unknown."""
+    spec = getattr(network, "spec", None)
+    args = spec["args"] if isinstance(spec, dict) else {}
+    channels = args.get("out_channels", args.get("in_channels"))
+    return channels if isinstance(channels, int) else None
+
+
 def evaluate_pairs(
     generators: dict[str, nn.Module], data: Dataset, limit: int, precision: Precision
 ) -> dict[str, dict[str, dict[str, float]]]:

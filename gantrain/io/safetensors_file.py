@@ -48,7 +48,7 @@ def read(file: Path) -> Content | None:
         from safetensors import safe_open
     except ImportError:
         raise ConfigError(
-            f"init_from={file}: reading .safetensors needs a package that is not installed: "
+            f"{file}: reading .safetensors needs a package that is not installed: "
             "pip install 'gantrain[safetensors]'."
         ) from None
     try:

@@ -12,13 +12,6 @@ from torch import Tensor
 
 DIGEST = "sha256"  # key of the digest in snapshots, checkpoints and exported .safetensors
 _TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch.save before version 1.6
-NO_CODE = (
-    "gantrain reads tensors only and opens no pickles, because they run code. To convert it, load "
-    "it in the program that wrote it, and save the tensors of its networks: "
-    'safetensors.torch.save_file({"G_ema." + k: v.contiguous() for k, v in '
-    'G_ema.state_dict().items()}, "weights.safetensors"), with those of D as "D." and those of G, '
-    'if there, as "G."; then init_from=weights.safetensors.'
-)
 
 
 def digest(content: Any) -> str:
@@ -58,25 +51,23 @@ def _tensors(node: Any, path: str) -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(value, f"{path}/{index}")
 
 
-def foreign_pickle(file: Path) -> str | None:
-    """Return a sentence about a file that is a pickle of another program, else None.
+def is_module_pickle(file: Path) -> bool:
+    """Return whether a file is a pickle of Python, and not one of torch.save.
 
     Args:
-        file: a file of weights, of any kind. Nothing in it is executed.
+        file: of any kind. Nothing in it is executed.
     """
     if not file.is_file():  # a pipe may never end
-        return None
+        return False
     try:
         with file.open("rb") as opened:
             start = opened.read(64)
     except OSError:
-        return None
+        return False
     is_pickle = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
     if file.suffix in (".pkl", ".pickle") and not zipfile.is_zipfile(file):
         is_pickle = True
-    if not is_pickle or _TORCH_MAGIC in start:
-        return None
-    return f"{file} is a pickle of another program, such as NVIDIA's StyleGAN code. {NO_CODE}"
+    return is_pickle and _TORCH_MAGIC not in start
 
 
 def named_code(error: BaseException) -> str | None:

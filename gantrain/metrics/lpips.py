@@ -43,14 +43,20 @@ class LPIPS(nn.Module):
 
         Computed in float32 whatever the process trains in.
         """
-        with full_float32(x.device):
-            return self._distance(x, y)
+        return self.compare(self.embed(x), self.embed(y))
 
-    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
-        total = torch.zeros(len(x), device=x.device)
-        for block, (a, b) in enumerate(zip(self._maps(x), self._maps(y), strict=True)):
-            head = self.get_submodule(f"lin{block}.model.1")
-            total = total + head((_normalize(a) - _normalize(b)).square()).mean((1, 2, 3))
+    def embed(self, x: Tensor) -> list[Tensor]:
+        """Return what `compare` needs of images [N, 3, H, W] in [-1, 1]: one map per block."""
+        with full_float32(x.device):
+            return [_normalize(features) for features in self._maps(x)]
+
+    def compare(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        """Return the distances [N] of images from their embeddings."""
+        total = torch.zeros(len(x[0]), device=x[0].device)
+        with full_float32(x[0].device):
+            for block, (a, b) in enumerate(zip(x, y, strict=True)):
+                head = self.get_submodule(f"lin{block}.model.1")
+                total = total + head((a - b).square()).mean((1, 2, 3))
         return total
 
     def _maps(self, x: Tensor) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from torch import nn
 
 from gantrain.networks.eval_mode import TestMode
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
@@ -20,6 +20,8 @@ def make_generator(
     blocks: int,
     norm: Norm,
     dropout: bool,
+    upsample: Upsample = "transpose",
+    downsample: Downsample = "strided",
     test_mode: TestMode = "eval",
 ) -> nn.Module:
     """Return an image-to-image generator with values in [-1, 1].
@@ -32,15 +34,32 @@ def make_generator(
         blocks: residual blocks of "resnet"; the U-Nets ignore it.
         norm: see `make_norm`.
         dropout: whether the network has dropout layers.
+        upsample: that of "resnet", see `ResnetGenerator`.
+        downsample: likewise.
         test_mode: see `set_test_mode`.
+
+    Raises:
+        ValueError: a U-Net with another way to change the size than its strided convolutions.
     """
     if name == "resnet":
-        return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout, test_mode)
+        return ResnetGenerator(
+            in_channels, out_channels, ngf, blocks, norm, dropout, upsample, downsample, test_mode
+        )
+    if (upsample, downsample) != ("transpose", "strided"):
+        raise ValueError(f"{name} has strided convolutions: not {upsample} and {downsample}")
     downs = _UNET_DOWNS[name]
     return UnetGenerator(in_channels, out_channels, ngf, downs, norm, dropout, test_mode)
 
 
-def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm: Norm) -> nn.Module:
+def make_discriminator(
+    name: str,
+    in_channels: int,
+    ndf: int,
+    layers: int,
+    norm: Norm,
+    downsample: Downsample = "strided",
+    spectral_norm: bool = False,
+) -> nn.Module:
     """Return a discriminator [N, in_channels, H, W] -> logits [N, 1, H', W'].
 
     Args:
@@ -49,10 +68,12 @@ def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm:
         ndf: channels of the first layer.
         layers: stride-2 convolutions of "patch"; "pixel" ignores it.
         norm: see `make_norm`.
+        downsample: that of "patch", see `PatchDiscriminator`; "pixel" keeps the size.
+        spectral_norm: see `PatchDiscriminator`.
     """
     if name == "patch":
-        return PatchDiscriminator(in_channels, ndf, layers, norm)
-    return PixelDiscriminator(in_channels, ndf, norm)
+        return PatchDiscriminator(in_channels, ndf, layers, norm, downsample, spectral_norm)
+    return PixelDiscriminator(in_channels, ndf, norm, spectral_norm)
 
 
 def size_multiple(generator: str) -> int:

@@ -1,6 +1,7 @@
 """The gallery of translations: a single HTML file."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,15 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from gantrain.data.bit_depth import ImageFault
-from gantrain.data.decode import decode
 from gantrain.inference import image_io
 from gantrain.inference.image_io import RunPixels
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
+from gantrain.inference.translation import input_channels
 from gantrain.io.files import write_text
 from gantrain.ops.value_range import to_uint8
 from gantrain.pages.render import data_url, render
-from gantrain.tracking.grids import to_image
+from gantrain.tracking.grids import shown_bands, to_image
 
 PAGE_FILE = "index.html"
 MAX_BACK_PIXELS = 2048 * 2048  # larger images are not translated back
@@ -29,8 +30,8 @@ def write_gallery(
     tasks: list[TranslationTask],
     model: Model,
     direction: str,
-    channels: int,
-    pixels: RunPixels,
+    source: RunPixels,
+    target: RunPixels,
 ) -> Path:
     """Write `output`/index.html with inputs and results, and back-translations if possible.
 
@@ -41,25 +42,30 @@ def write_gallery(
         tasks: the translations to show.
         model: the snapshot.
         direction: "ab" or "ba".
-        channels: of the input.
-        pixels: the pixels of the run.
+        source: the pixels of the inputs' domain.
+        target: the pixels of the results' domain.
 
     Returns:
         The path of the page.
     """
+    channels = input_channels(model.translator(direction)) or 3
+    show = model.meta.get("data", {}).get("show")
     back = direction[::-1] if direction[::-1] in model.networks else None
     images = []
     for task in tasks:
         try:
-            source = image_io.read(task.source, channels, pixels).x
-            array, _ = decode(output / task.name)
-            result = image_io.read(output / task.name, array.shape[-1], pixels).x
+            loaded = image_io.read(task.source, channels, source)
+            result = image_io.read_result(output / task.name, target)
         except ImageFault:
             continue
-        figures = [_figure("input", source), _figure("result", result, link=task.name)]
+        alphas = loaded.alpha, target.alpha is not False
+        figures = [
+            _figure("input", loaded.x, show, alphas[0]),
+            _figure("result", result, show, alphas[1], link=task.name),
+        ]
         if back and result[0].numel() <= MAX_BACK_PIXELS:
             reconstruction = model.translate(result[None], back)[0]
-            figures.append(_figure("and back", reconstruction))
+            figures.append(_figure("and back", reconstruction, show, alphas[0]))
         images.append({"name": task.name, "figures": figures})
     text = render(
         "gallery.html",
@@ -71,15 +77,19 @@ def write_gallery(
     return output / PAGE_FILE
 
 
-def _figure(caption: str, x: Tensor, link: str | None = None) -> dict[str, Any]:
+def _figure(
+    caption: str, x: Tensor, show: Sequence[int] | None, alpha: bool, link: str | None = None
+) -> dict[str, Any]:
     """Return the values of a figure for the template.
 
     Args:
         caption: its caption.
         x: the image, float [C, H, W] in [-1, 1].
+        show: bands to show, from 1, see `shown_bands`.
+        alpha: whether its last channel is alpha.
         link: the file that the figure links to.
     """
-    image = to_image(to_uint8(x).numpy())
+    image = to_image(shown_bands(to_uint8(x), show, alpha).numpy())
     thumbnail = image.copy()
     thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

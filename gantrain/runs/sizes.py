@@ -1,12 +1,11 @@
 """Check that the images are large enough for the networks, before the first step."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from gantrain.data.archive import Member
 from gantrain.data.base import Dataset
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.transforms import Size, format_size
+from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError
 from gantrain.gans.base import GAN, networks_of
 
@@ -56,13 +55,12 @@ def check_images(gan: GAN, data: Dataset) -> None:
     )
 
 
-def _first(small: Iterable[tuple[Path | Member, Size]]) -> list[tuple[Path | Member, Size]]:
+def _first(small: Iterable[tuple[AnyFile, Size]]) -> list[tuple[AnyFile, Size]]:
     return sorted(small, key=lambda entry: min(entry[1]))[:MAX_FILES]
 
 
 def _least_side(gan: GAN) -> int:
-    networks = {**networks_of(gan.G, "G"), **networks_of(gan.D, "D")}
-    return max(int(getattr(network, "least_side", 1)) for network in networks.values())
+    return max(int(getattr(network, "least_side", 1)) for network in gan.networks().values())
 
 
 def _layers_for(gan: GAN, side: int) -> int:

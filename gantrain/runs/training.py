@@ -265,7 +265,7 @@ def _trainer(
     preview = None
     if world.is_rank_zero:
         preview = build.preview_batch(data, config.tracking.grid_images)
-        tracker.rows = build.preview_names(data, preview)
+        tracker.rows, tracker.show = build.preview_names(data, preview), data.describe().get("show")
     return Trainer(
         gan,
         build.make_optimizers(config, gan),

@@ -18,15 +18,38 @@ FONT = ImageFont.load_default(10)
 MIN_SIDE = 96  # pixels; smaller images are enlarged by nearest neighbour
 
 
-def compose_grid(columns: dict[str, Tensor], rows: Sequence[str] = ()) -> Image.Image:
+def shown_bands(x: Tensor, show: Sequence[int] | None = None, alpha: bool = True) -> Tensor:
+    """Return the channels of images that are shown, 1 to 4 of them.
+
+    Images with up to 3 channels are shown as they are, and so are those with alpha.
+
+    Args:
+        x: [..., C, H, W].
+        show: one or three channels, from 1, of images with more than 3; None, or if they have no
+            such channels: the first three.
+        alpha: whether the last of 2 or 4 channels is alpha.
+    """
+    channels = x.shape[-3]
+    if channels in (1, 3):
+        return x
+    if channels > 3 and show and max(show) <= channels:
+        return x[..., [band - 1 for band in show], :, :]
+    if channels in (2, 4) and alpha:
+        return x
+    return x[..., : 3 if channels > 2 else 1, :, :]
+
+
+def compose_grid(
+    columns: dict[str, Tensor], rows: Sequence[str] = (), show: Sequence[int] | None = None
+) -> Image.Image:
     """Return a grid with one row per image and one named column per entry.
 
     Args:
-        columns: name to images [N, C, H, W] in [-1, 1], or uint8, with 1 to 4 channels; sizes may
-            differ between columns.
+        columns: name to images [N, C, H, W] in [-1, 1], or uint8; sizes may differ between columns.
         rows: names of the rows, such as classes; (): none.
+        show: see `shown_bands`.
     """
-    blocks = [_column(name, images) for name, images in columns.items()]
+    blocks = [_column(name, shown_bands(images, show)) for name, images in columns.items()]
     if rows:
         count = max(len(images) for images in columns.values())
         blocks.insert(0, _row_names(rows[:count], max(blocks, key=lambda b: b.height), count))

@@ -49,11 +49,13 @@ class Tracker:
 
     Attributes:
         rows: names of the rows of grids; []: none.
+        show: bands of images with more than 3 that grids show, from 1; None: the first three.
     """
 
     def __init__(self, sinks: list[Sink], grids: Path) -> None:
         self.sinks, self.grids = sinks, grids
         self.rows: list[str] = []
+        self.show: list[int] | None = None
 
     def progress(self, nimg: int) -> None:
         """Report the end of a step."""
@@ -72,7 +74,7 @@ class Tracker:
             nimg: images trained so far.
             columns: see `compose_grid`.
         """
-        image = compose_grid(columns, self.rows)
+        image = compose_grid(columns, self.rows, self.show)
         save_png(self.grids / f"grid-{kimg_label(nimg)}.png", image)
         for sink in self.sinks:
             sink.grid(nimg, image)

@@ -13,6 +13,8 @@ TRIES = 3
 MODELS = {
     "CycleGAN": "model=cyclegan model.pool_size=6",
     "StyleGAN with ADA": "model=stylegan model.augment_p=0.3 train.ema_kimg=0.1",
+    "StyleGAN3": "model=stylegan3 model.augment_p=0.3 train.ema_kimg=0.1",
+    "R3GAN": "model=r3gan model.augment_p=0.3",
 }
 
 

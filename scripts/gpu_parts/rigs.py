@@ -29,6 +29,8 @@ from .trace import Profile
 TINY = {
     "cyclegan": ["ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
     "stylegan": ["z_dim=8", "w_dim=8", "channel_base=128", "channel_max=8"],
+    "stylegan3": ["z_dim=8", "w_dim=8", "channel_base=64", "channel_max=8"],
+    "r3gan": ["z_dim=8", "channel_base=128", "channel_max=16"],
     "dcgan": ["z_dim=8", "g_width=8", "d_width=2"],
 }
 
@@ -105,6 +107,12 @@ def make_gan(config: RunConfig, side: int) -> tuple[GAN, Precision]:
     return gan, precision
 
 
+def streams_of(gan: GAN) -> list[str]:
+    """Return the names of the images that a step takes."""
+    streams = ["a", "b"] if gan.takes == "unpaired" else ["image"]
+    return streams + [f"{i}/{name}" for i in range(1, gan.real_batches) for name in streams]
+
+
 def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
     """Return a GAN for a config, with random images."""
     config = make_config(task, model, side, *overrides)
@@ -116,12 +124,11 @@ def make_rig(task: Task, model: str, side: int, *overrides: str) -> Rig:
     runner.check_immediately = False  # on a CPU, too: the check is not part of the benchmark
     layout = torch.channels_last if config.runtime.channels_last else torch.contiguous_format
     size = config.train.batch or 1
-    streams = ("a", "b") if gan.takes == "unpaired" else ("image",)
     batch = {
         name: (torch.rand(size, 3, side, side, device=precision.device) * 2 - 1).contiguous(
             memory_format=layout
         )
-        for name in streams
+        for name in streams_of(gan)
     }
     return Rig(config, gan, runner, precision, batch, size)
 

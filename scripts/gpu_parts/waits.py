@@ -18,7 +18,7 @@ from gantrain.engine.signals import Action
 from gantrain.engine.trainer import Trainer
 
 from . import clock
-from .rigs import free_memory, make_config, make_gan
+from .rigs import free_memory, make_config, make_gan, streams_of
 from .task import Task
 
 WARM, PROFILED = 5, 3  # steps
@@ -30,6 +30,8 @@ MODELS = {
         "stylegan",
         ["model.augment_p=0.3", "train.ema_kimg=1", "model.pl_interval=1", "model.r1_interval=1"],
     ),
+    "StyleGAN3": ("stylegan3", ["model.augment_p=0.3", "model.r1_interval=1"]),
+    "R3GAN": ("r3gan", ["model.augment_p=0.3"]),
     "DCGAN": ("dcgan", []),
 }
 
@@ -66,9 +68,8 @@ def make_trainer(task: Task, model: str, overrides: list[str], folder: Path) -> 
     plan: TrainingPlan = dataclasses.replace(
         plan, **never, grid_every=0, snapshot_every=0, health_every=0
     )
-    streams = ("a", "b") if gan.takes == "unpaired" else ("image",)
     shape = (BATCH, 3, side, side)
-    batch = {name: torch.randint(0, 256, shape, dtype=torch.uint8) for name in streams}
+    batch = {name: torch.randint(0, 256, shape, dtype=torch.uint8) for name in streams_of(gan)}
     if task.on_cuda:
         batch = {name: x.pin_memory() for name, x in batch.items()}
 

@@ -52,7 +52,7 @@ def test_translate_keeps_size_name_depth_and_every_number(
         assert results[0].suffix == (".tiff" if wanted.dtype == np.float32 else ".png")
         assert (tmp_path / f"in/{name}{results[1].suffix}").is_file()
         for result in results:
-            found, _ = decode(result)
+            found = decode(result).pixels
             assert found.dtype == wanted.dtype and found.shape == wanted.shape
             if wanted.dtype == np.float32:  # to [-1, 1] and back rounds the last bits
                 assert np.abs(found - wanted).max() < 1.3e-7
@@ -71,10 +71,10 @@ def test_a_value_range_for_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     deep_pictures.write(tmp_path / "in/x.tif", x)
     command = ["translate", f"run={run}", "input=in"]
     gantrain(tmp_path, *command, "output=out", environment=PLUGIN)  # the range of training
-    assert np.abs(decode(tmp_path / "out/x.tiff")[0] - x).max() < 1e-4
+    assert np.abs(decode(tmp_path / "out/x.tiff").pixels - x).max() < 1e-4
     wide = [*command, "value_range=[-1000,1000]", "output=wide"]
     gantrain(tmp_path, *wide, environment=PLUGIN)
-    assert np.abs(decode(tmp_path / "wide/x.tiff")[0] - x).max() < 1e-3
+    assert np.abs(decode(tmp_path / "wide/x.tiff").pixels - x).max() < 1e-3
     said = gantrain(
         tmp_path, *command, "value_range=[0,1]", "output=no", environment=PLUGIN, code=1
     )
@@ -100,7 +100,7 @@ def test_bands_have_every_depth(tmp_path: Path) -> None:
     for name, options in (("whole", []), ("bands", ["tile=40"])):
         gantrain(tmp_path, "translate", f"run={run}", "input=in", f"output={name}", *options)
         for number, ending in enumerate((".png", ".png", ".tiff")):
-            found[name, number] = decode(tmp_path / name / f"{number}{ending}")[0].astype(float)
+            found[name, number] = decode(tmp_path / name / f"{number}{ending}").pixels.astype(float)
     scales = (255, 65535, 1)
     for number, scale in enumerate(scales):
         gap = np.abs(found["whole", number] - found["bands", number]).max()
@@ -153,7 +153,7 @@ def test_training_and_translating(tmp_path: Path, a: tuple, b: tuple, options: s
         gantrain(tmp_path, *command, f"direction={direction}")
         for number in range(2):
             (result,) = (tmp_path / direction).glob(f"{number}.*")
-            found, _ = decode(result)
+            found = decode(result).pixels
             # The deeper of the run and the file.
             depth = {"16": np.uint16, "float": np.float32}.get(options[11:].split()[0], np.uint8)
             assert found.dtype == max(depth, source[1], key=DTYPES.index)
@@ -187,7 +187,7 @@ def test_cmyk_is_told_of(tmp_path: Path) -> None:
     command = ["translate", "run=runs/run", "input=set/trainB/1.jpg", "output=out"]
     said = gantrain(tmp_path, *command)
     assert "Warning: set/trainB/1.jpg is in CMYK" in said.replace(f"{tmp_path.resolve()}/", "")
-    assert decode(tmp_path / "out/1.png")[0].shape == (20, 20, 3)
+    assert decode(tmp_path / "out/1.png").pixels.shape == (20, 20, 3)
 
 
 def test_a_16_bit_picture_of_a_set_of_8_bits_is_told_before_the_first_step(tmp_path: Path) -> None:

@@ -401,7 +401,7 @@ def test_style_mixing_and_interpolation_of_a_moved_canvas(movable: Path) -> None
 def test_what_cannot_be_moved(style: Path, movable: Path) -> None:
     text = refused(style, "transform.rotate=9", "transform.translate=[0.1,0]")
     assert "transform.translate, transform.rotate: only a generator such as StyleGAN3's" in text
-    assert "noise=random: StyleGAN3 has no noise" in refused(movable, "noise=random")
+    assert "noise: a StyleGAN3Generator has no noise" in refused(movable, "noise=random")
     for wrong, told in (
         (["transform.frames=9"], "there is none: add transform.rotate=360"),
         (["transform.translate=[1,2,3]"], "must be [x,y]"),

@@ -177,13 +177,13 @@ def test_what_is_not_read_and_what_does_not_suit_is_said(tmp_path: Path) -> None
         for number in range(2):
             draw(tmp_path / "set" / split / f"{number}.png", number, (6, 7))
     for number in range(3):
-        (tmp_path / f"set/Train_A/{number}.npy").touch()
+        (tmp_path / f"set/Train_A/{number}.mat").touch()
     (tmp_path / "set/Train_B/README.txt").touch()
     said, found = prepare(tmp_path, "data.root=set")
     assert "images of train_a from set/Train_A, train_b from set/Train_B" in said
     first, second, third, *_ = found["warnings"]
     assert "not used: set/Val_A" in first
-    assert "Train_A that are not read as images: 3 .npy (such as 0.npy)" in second
+    assert "Train_A that are not read as images: 3 .mat (such as 0.mat)" in second
     assert "2 of 2 images of train_a are enlarged" in third and "data.resolution than 16" in third
     assert "README" not in said
 

@@ -179,7 +179,7 @@ def test_very_large_images_are_read_with_tiles_only(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     lift_size_limit()
     assert image_size(tmp_path / "in/a.png") == (13_500, 13_500)
-    assert decode(tmp_path / "in/a.png")[0].shape == (13_500, 13_500, 1)
+    assert decode(tmp_path / "in/a.png").pixels.shape == (13_500, 13_500, 1)
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from gantrain.data.bit_depth import ImageFault
+from gantrain.data.bit_depth import ImageFault, PixelFormat, to_channels
 from gantrain.data.decode import decode, image_size
+from gantrain.data.image_files import load_image
 from tests.helpers.picture_sets import picture
 
 
@@ -58,9 +59,9 @@ def test_one_plain_image_is_no_stack(tmp_path: Path) -> None:
     for options in ({"imagej": True}, {"ome": True}, {"truncate": True}, {}):
         for shape in ((20, 30), (20, 20)):
             path = tiff(tmp_path / "x.tif", shape, np.uint16, **options)
-            assert decode(path)[0].shape == (*shape, 1)
+            assert decode(path).pixels.shape == (*shape, 1)
         path = tiff(tmp_path / "x.tif", (20, 20, 3), photometric="rgb", **options)
-        assert decode(path)[0].shape == (20, 20, 3)
+        assert decode(path).pixels.shape == (20, 20, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -69,7 +70,7 @@ def test_reduced_copies_are_no_pages(tmp_path: Path, dtype: Any) -> None:
     with tifffile.TiffWriter(tmp_path / "x.tif") as file:
         file.write(x, photometric="rgb")
         file.write(x[::2, ::2], photometric="rgb", subfiletype=1)
-    assert (decode(tmp_path / "x.tif")[0] == x).all()
+    assert (decode(tmp_path / "x.tif").pixels == x).all()
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png", "avif"])
@@ -81,7 +82,7 @@ def test_animations_are_refused(tmp_path: Path, ending: str) -> None:
 
 def test_other_views_of_a_photo_are_left_out_with_a_note(tmp_path: Path) -> None:
     picture(1).save(tmp_path / "x.mpo", save_all=True, append_images=[picture(2)], quality=95)
-    found, note = decode(tmp_path / "x.mpo")
+    found, note, *_ = decode(tmp_path / "x.mpo")
     assert note == "MPO" and np.abs(found.astype(int) - np.asarray(picture(1), int)).mean() < 4
 
 
@@ -99,27 +100,50 @@ def test_other_views_of_a_photo_are_left_out_with_a_note(tmp_path: Path) -> None
     ],
 )
 @pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_bands_that_are_not_declared_as_alpha_are_refused(
+def test_every_band_arrives_and_none_is_taken_for_a_colour(
     tmp_path: Path, dtype: Any, bands: int, photometric: str, extra: Any, planes: str
 ) -> None:
     shape = (20, 30, bands) if planes == "contig" else (bands, 20, 30)
     options = {"photometric": photometric, "planarconfig": planes, "extrasamples": extra}
-    told = fault(tiff(tmp_path / "x.tif", shape, dtype, **options))
-    wanted = f"has {bands} channels: save" if bands > 4 else f"has {bands} bands, and the file does"
-    assert wanted in told
+    path = tiff(tmp_path / "x.tif", shape, dtype, **options)
+    stored = tifffile.imread(path)
+    stored = stored if planes == "contig" else np.moveaxis(stored, 0, 2)
+    found = decode(path)
+    assert found.pixels.dtype == dtype and (found.pixels == stored).all()
+    assert not found.colors and found.alpha == (extra is not None and extra[-1] == "unassalpha")
+    assert to_channels(found, bands).pixels is found.pixels
+    for channels in {1, 3, 4, 7} - {bands, bands - 1}:
+        wanted = f"has {bands} bands, and the" if bands in (2, 4) else f"has {bands} channels, not"
+        with pytest.raises(ImageFault, match=f"{wanted}.*set its channels to {bands}"):
+            to_channels(found, channels)
+
+
+def test_alpha_comes_last(tmp_path: Path) -> None:
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha", "unspecified"]}
+    told = fault(tiff(tmp_path / "x.tif", (20, 30, 5), **options))
+    assert "has alpha before its last band" in told
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_three_bands_without_colours_are_three_channels(tmp_path: Path, dtype: Any) -> None:
     x = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(dtype)
     tifffile.imwrite(tmp_path / "x.tif", x, photometric="minisblack", planarconfig="contig")
-    assert (decode(tmp_path / "x.tif")[0] == x).all()
+    assert (decode(tmp_path / "x.tif").pixels == x).all()
 
 
 @pytest.mark.parametrize("name", ["int8", "int16", "int32"])
-def test_signed_integers_are_refused(tmp_path: Path, name: str) -> None:
-    path = tiff(tmp_path / "x.tif", (20, 30), name)
-    assert f"holds {name} values: save it with unsigned 8 or 16 bits" in fault(path)
+def test_signed_integers_are_numbers_and_refused_without_a_range(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.tif"
+    x = np.arange(-100, 20).reshape(12, 10).astype(name)
+    tifffile.imwrite(path, x)
+    assert (decode(path).pixels[..., 0] == x).all()
+    told = f"holds {name} values: save it with unsigned 8 or 16 bits.*data.value_range="
+    for depth in (8, 16):
+        with pytest.raises(ImageFault, match=told):
+            load_image(path, 1, PixelFormat(depth))
+    for settings in (PixelFormat("float", -100, 100), PixelFormat(16, -100, 100, ranged=True)):
+        found = load_image(path, 1, settings).pixels
+        assert found.dtype == np.float32 and (found[..., 0] == x).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -134,7 +158,7 @@ def test_premultiplied_alpha_of_deep_images_is_refused(tmp_path: Path, dtype: An
 def test_targa_is_alpha_only_if_its_header_says_so(tmp_path: Path, mode: str, bands: int) -> None:
     picture(1).convert(mode).save(tmp_path / "x.tga")
     content = bytearray((tmp_path / "x.tga").read_bytes())
-    assert content[17] & 0x0F == 8 and decode(tmp_path / "x.tga")[0].shape[2] == bands
+    assert content[17] & 0x0F == 8 and decode(tmp_path / "x.tga").pixels.shape[2] == bands
     content[17] &= 0xF0
     (tmp_path / "x.tga").write_bytes(content)
     assert f"has {bands} channels, and the file does not say" in fault(tmp_path / "x.tga")
@@ -142,7 +166,7 @@ def test_targa_is_alpha_only_if_its_header_says_so(tmp_path: Path, mode: str, ba
 
 def test_avif_of_more_than_8_bits_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (9, 8, 7)).save(tmp_path / "x.avif")
-    assert decode(tmp_path / "x.avif")[0].shape == (16, 16, 3)
+    assert decode(tmp_path / "x.avif").pixels.shape == (16, 16, 3)
     deep = imagecodecs.avif_encode(np.full((16, 16, 3), 900, np.uint16), bitspersample=10)
     (tmp_path / "x.avif").write_bytes(deep)
     assert "AVIF of more than 8 bits" in fault(tmp_path / "x.avif")
@@ -154,7 +178,7 @@ def test_a_strange_description_changes_nothing(tmp_path: Path) -> None:
         tifffile.imwrite(
             tmp_path / "x.tif", np.ones((20, 30), np.uint8), description=text, metadata=None
         )
-        assert decode(tmp_path / "x.tif")[0].shape == (20, 30, 1)
+        assert decode(tmp_path / "x.tif").pixels.shape == (20, 30, 1)
 
 
 @pytest.mark.parametrize("kind", ["ICO", "JPEG2000", "SGI", "PCX"])

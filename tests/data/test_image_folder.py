@@ -181,12 +181,12 @@ def test_the_start_says_what_was_taken_for_what(tmp_path):
     names = [f"Training/{number}/x.png" for number in (10, 9, 1)]
     root = write_pictures(tmp_path / "set", [*names, "Testing/9/y.png", "Validation/9/z.png"])
     (root / "Training/1/notes.txt").touch()
-    (root / "Training/1/x.npy").touch()
+    (root / "Training/1/x.mat").touch()
     lines = prepared(images(root, labels=True))
     place = f"train from {root}/Training, test from {root}/Testing"
     assert lines[0] == f"data: images of {place}"
     assert "not from the folders beside it: Validation" in lines[1]
-    assert "Training that are not read as images: 1 .npy (such as 1/x.npy)" in lines[2]
+    assert "Training that are not read as images: 1 .mat (such as 1/x.mat)" in lines[2]
     assert lines[-1] == "data: classes in order: 1 (1), 9 (1), 10 (1)"
 
 

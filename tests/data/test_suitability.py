@@ -52,8 +52,7 @@ def test_small_networks_and_large_images(name: Any) -> None:
 def test_numbers_of_fewer_bits(highest: int, bits: int) -> None:
     said = told(unpaired("none", 32), (40, 40), highest=highest)
     assert f"exceeds {highest} of 65535" in said and f"hold {bits}-bit numbers" in said
-    assert f"multiply them by {2 ** (16 - bits)}" in said
-    assert f"data.depth=float data.value_range=[0,{2**bits - 1}]" in said
+    assert f"set data.value_range=[0,{2**bits - 1}]" in said
     assert not told(unpaired("none", 32), (40, 40), highest=16384)
 
 

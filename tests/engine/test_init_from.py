@@ -14,8 +14,9 @@ from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
 from gantrain.gans.stylegan3 import StyleGAN3
 from gantrain.io import safetensors_file
-from gantrain.io.tensors import foreign_pickle
+from gantrain.io.tensors import is_module_pickle
 from gantrain.snapshot import save_snapshot
+from tests.helpers import reference_pickles
 from tests.helpers.command_line import TINY, final_state, gantrain
 
 
@@ -128,13 +129,25 @@ def test_a_pickle_of_another_program_is_called_that(
     tmp_path: Path, name: str, protocol: int
 ) -> None:
     (tmp_path / name).write_bytes(pickle.dumps({"G_ema": {"k": 1}}, protocol))
-    with pytest.raises(ConfigError, match=r"is a pickle of another program.*To convert it"):
+    with pytest.raises(ConfigError, match="is a pickle of no network"):
         load_weights(make(), tmp_path / name)
 
 
 def test_torch_s_older_format_is_no_pickle_of_another_program(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1)}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-    assert foreign_pickle(tmp_path / "x.pth") is None
+    assert not is_module_pickle(tmp_path / "x.pth")
+
+
+def test_networks_of_a_pickle_are_loaded(tmp_path: Path) -> None:
+    width = {"z_dim": 4, "w_dim": 4, "channel_base": 32, "channel_max": 4}
+    old, new = (StyleGAN(ImageSpec({"image": 3}, (16, 16)), **width) for _ in range(2))
+    G, D = old.G["G"].state_dict(), old.D.state_dict()
+    D["b16.conv0.resample_filter"] = torch.ones(4, 4)  # a constant, which is left out
+    average = {key: x + 1 for key, x in G.items()}
+    networks = {"G_ema": (average, {}), "D": (D, {}), "G": (G, {})}
+    path = reference_pickles.write_stylegan(tmp_path / "network.pkl", networks)
+    assert load_weights(new, path) == ["G.G", "D.D"]
+    assert equal(old, new)  # G, not its average
 
 
 def test_another_kind_of_network_is_one_sentence(tmp_path: Path) -> None:

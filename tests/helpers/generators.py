@@ -70,11 +70,15 @@ def dcgan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) ->
     return write(run, "gantrain.gans.dcgan.DCGAN", {"G": generator}, labels=labels)
 
 
-def r3gan(run: Path, labels: dict[str, Any] | None = None, channels: int = 3) -> Path:
+def r3gan(
+    run: Path, labels: dict[str, Any] | None = None, channels: int = 3, *, doublings: int = 1
+) -> Path:
+    """8 x 12 pixels at one doubling."""
     torch.manual_seed(0)
-    dim = labels["dim"] if labels else 0
-    sizes = {"widths": [8, 8], "blocks": [1, 1], "group_width": 8}
-    generator = R3GANGenerator([8, 12], channels, dim, z_dim=4, **sizes)
+    dim, stages = labels["dim"] if labels else 0, doublings + 1
+    sizes = {"widths": [8] * stages, "blocks": [1] * stages, "group_width": 8}
+    resolution = [4 * 2**doublings, 6 * 2**doublings]
+    generator = R3GANGenerator(resolution, channels, dim, z_dim=4, **sizes)
     return write(run, "gantrain.gans.r3gan.R3GAN", {"G": generator}, labels=labels)
 
 

@@ -36,7 +36,8 @@ def test_a_result_has_the_deeper_of_the_run_and_the_file(
 ) -> None:
     file = tmp_path / ("x.tif" if dtype is np.float32 else "x.png")
     deep_pictures.write(file, deep_pictures.random_pixels(0, (4, 5, 3), dtype))
-    assert image_io.read(file, 3, run_pixels(data)).dtype == expected
+    run = run_pixels(data)
+    assert run.result_dtype(image_io.read(file, 3, run).dtype) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -70,7 +71,7 @@ def test_generated_images_have_the_depth_of_the_run(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "synthesize", lambda *_: torch.full((1, 1, 4, 4), 1.5))
         ImageWriter(model, tmp_path, "const", 1, keep_values=False).write_images([Latents()], True)  # type: ignore[list-item]
-    found, _ = decode(tmp_path / name)
+    found = decode(tmp_path / name).pixels
     assert found.dtype == dtype and (found == white).all()
     assert Image.open(tmp_path / "grid.png").mode == "L"
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gantrain.data.decode import holds_numbers
+from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import find_tasks
 from gantrain.inference.results import ResultFolder
@@ -19,8 +21,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def suffix(file: AnyFile) -> str:
+    return ".tiff" if holds_numbers(file) else ".png"
+
+
 def names(*inputs: str, keep: bool = False) -> list[str]:
-    return [task.name for task in find_tasks([*inputs], keep)[0]]
+    return [task.name for task in find_tasks([*inputs], None if keep else suffix)[0]]
 
 
 def test_folders_files_and_patterns(home: Path) -> None:
@@ -31,7 +37,7 @@ def test_folders_files_and_patterns(home: Path) -> None:
     assert names("in/**/*.jpg") == ["a.png", "sub/a.png"]
     assert names("*/sub") == ["in/sub/a.png", "in/sub/c.png"]
     assert names("in", "in/b.png") == ["a.png", "b.png", "sub/a.png", "sub/c.png"]  # each once
-    assert [task.source for task in find_tasks(["d.png"], False)[0]] == [home / "d.png"]
+    assert [task.source for task in find_tasks(["d.png"], suffix)[0]] == [home / "d.png"]
 
 
 def test_floats_become_tiff(home: Path) -> None:
@@ -60,22 +66,22 @@ def test_every_input_must_name_something(home: Path) -> None:
 
 
 def test_results_of_a_run_of_floats_are_tiff(home: Path) -> None:
-    tasks, _ = find_tasks(["in"], False, floats=True)
+    tasks, _ = find_tasks(["in"], lambda _: ".tiff")
     assert [task.name for task in tasks] == ["a.tiff", "b.tiff", "sub/a.tiff", "sub/c.tiff"]
 
 
 @pytest.mark.parametrize("inputs", [["."], ["*"], ["**/*.png", "in"]])
 def test_results_are_no_inputs(home: Path, inputs: list[str]) -> None:
-    wanted, _ = find_tasks(inputs, False)
+    wanted, _ = find_tasks(inputs, suffix)
     for folder in ("out", "old/er", "in/out"):
         (home / folder / "deep").mkdir(parents=True)
         (home / folder / "deep/x.png").touch()
     for folder in ("old/er", "in/out"):  # of an earlier command
         (home / folder / "translate.json").touch()
-    tasks, left_out = find_tasks(inputs, False, output=Path("out"))
+    tasks, left_out = find_tasks(inputs, suffix, output=Path("out"))
     assert {task.source for task in tasks} == {task.source for task in wanted}
     assert len(set(left_out)) == 3
-    back, _ = find_tasks(["old/er"], False, output=Path("out"))  # said, so meant
+    back, _ = find_tasks(["old/er"], suffix, output=Path("out"))  # said, so meant
     assert [task.name for task in back] == ["deep/x.png"]
 
 
@@ -84,7 +90,7 @@ def test_an_input_must_not_lie_in_the_output(home: Path, text: str) -> None:
     (home / "out/deep").mkdir(parents=True)
     (home / "out/deep/x.png").touch()
     with pytest.raises(ConfigError, match="lies in output=out: give another output"):
-        find_tasks([text], False, output=Path("out"))
+        find_tasks([text], suffix, output=Path("out"))
 
 
 def test_a_folder_of_results_only_is_called_that(home: Path) -> None:
@@ -94,12 +100,12 @@ def test_a_folder_of_results_only_is_called_that(home: Path) -> None:
 
 
 def test_an_input_that_vanished_is_not_done(home: Path) -> None:
-    [task] = find_tasks(["d.png"], False)[0]
+    [task] = find_tasks(["d.png"], suffix)[0]
     folder = ResultFolder(home / "out", {})
     (home / "out/d.png").touch()
     folder.add(folder.row(task))
     assert folder.has(task)
-    task.source.unlink()
+    (home / "d.png").unlink()
     assert not folder.has(task)
 
 

@@ -185,3 +185,12 @@ def test_the_centre_of_a_label_is_computed_once(style: Model) -> None:
     hook.remove()
     assert sum(calls) == 3 * SAMPLES + 6
     torch.testing.assert_close(images, one_batch, rtol=0, atol=1e-5)
+
+
+def test_what_a_generator_does_not_have_is_a_sentence(tmp_path: Path, style: Model) -> None:
+    movable = gantrain.load(generators.stylegan3(tmp_path / "sg3"))
+    with pytest.raises(ConfigError, match="a StyleGAN3Generator has no noise"):
+        movable.sample(0, noise="random")
+    ws = style.latent_inputs([0], style.label_batch([0], None))
+    with pytest.raises(ConfigError, match="and this is a StyleGAN2Generator"):
+        style.synthesis(ws, transform=torch.eye(3))

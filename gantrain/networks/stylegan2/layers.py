@@ -179,7 +179,8 @@ class SynthesisLayer(nn.Module):
         if mode == "none":
             return None
         if mode == "const":
-            return (self.noise_const * self.noise_strength)[None, None]
+            noise = self.noise_const * self.noise_strength
+            return noise if noise.ndim == 4 else noise[None, None]  # 4: of each image, projected
         # In the dtype of the parameters: the draws do not depend on the precision of the block.
         strength = self.noise_strength
         noise = torch.randn(n, 1, *self.size, device=strength.device, dtype=strength.dtype)

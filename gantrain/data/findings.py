@@ -1,0 +1,121 @@
+"""What is known of each image file once it was decoded, and what is said about it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gantrain.data import cache, suitability
+from gantrain.data.bit_depth import PixelFormat
+from gantrain.data.claims import MAIN_VIEW
+from gantrain.data.halves import Half
+from gantrain.data.transforms import FitResize, Preprocess, Size
+from gantrain.data.views import AnyFile
+from gantrain.errors import ConfigError, counted
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """The files of one split, and how they are read and resized.
+
+    Args:
+        names: paths of the files below their folder.
+        files: the files.
+        channels: channels of the images.
+        resize: resizes the images.
+        pixels: format of the images.
+        test: whether they are test images, which are not cached.
+        alpha: whether their last channel is alpha, once this is known.
+        half: the half of each picture that is the image; None: all of it.
+    """
+
+    names: Sequence[str]
+    files: Sequence[AnyFile]
+    channels: int
+    resize: Preprocess | FitResize
+    pixels: PixelFormat
+    test: bool = False
+    alpha: bool = False
+    half: Half | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file; the fields are stored in the index of disk caches."""
+
+    source: str
+    path: AnyFile
+    shape: cache.Shape = (0, 0, 0)  # after the resize
+    offset: int = 0  # in the cache
+    fault: str = ""  # "": usable
+    note: str = ""  # see `decode`
+    size: Size = (0, 0)  # of the file
+    highest: int = 0  # value of a 16-bit file
+    clipped: int = 0  # values
+    alpha: bool = False  # whether the last channel is alpha
+
+
+def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:
+    """Log what the images lose or lack, and raise or log the faults.
+
+    Args:
+        jobs: all files, checked.
+        sources: how they are read, by split.
+        skip: whether files that cannot be used are left out.
+        log: receives one line of text at a time.
+
+    Raises:
+        ConfigError: lists the files that cannot be used, or says that bands are mixed.
+    """
+    if cmyk := [job.path for job in jobs if job.note == "CMYK" and not job.fault]:
+        log(
+            f"data: warning: {counted(len(cmyk), 'image')} in CMYK, such as {cmyk[0]}: colours are "
+            "converted to RGB by a simple formula, without a colour profile"
+        )
+    if views := [job.path for job in jobs if job.note == MAIN_VIEW and not job.fault]:
+        log(
+            f"data: warning: {counted(len(views), 'photo')} with other views inside, such as "
+            f"{views[0]}: only the main one is used"
+        )
+    for split, source in sources.items():
+        usable = [job for job in jobs if job.source == split and not job.fault]
+        highest = max((job.highest for job in usable), default=0)
+        names, sizes = [str(job.path) for job in usable], [job.size for job in usable]
+        for warning in suitability.warnings(
+            split, suitability.Facts(names, sizes, highest), source.resize
+        ):
+            log(f"data: warning: {warning}")
+        if clipped := [job for job in usable if job.clipped]:
+            total = sum(job.clipped for job in usable)
+            values = sum(job.size[0] * job.size[1] * source.channels for job in usable)
+            log(
+                f"data: {total} of {values} values of {split} ({total / values:.2g} of all, in "
+                f"{counted(len(clipped), 'image')}) lie outside of "
+                f"[{source.pixels.low:g},{source.pixels.high:g}] and are clipped"
+            )
+    if mixed := [*_alpha_faults(jobs)]:
+        raise ConfigError(*mixed)
+    lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
+    if not lines:
+        return
+    if not skip:
+        raise ConfigError(
+            f"{len(lines)} of {len(jobs)} images cannot be used; repair or remove them, or leave "
+            "them out with data.on_bad_file=skip:",
+            *lines,
+        )
+    log(f"data: left out {len(lines)} of {len(jobs)} images (data.on_bad_file=skip):")
+    for line in lines:
+        log(line)
+
+
+def _alpha_faults(jobs: list[Job]) -> Iterator[str]:
+    """Yield a sentence for each domain in which a channel is alpha in some images only."""
+    for domain in dict.fromkeys(job.source.rpartition("_")[2] for job in jobs):
+        usable = [job for job in jobs if job.source.rpartition("_")[2] == domain and not job.fault]
+        kinds = {job.alpha: job.path for job in reversed(usable)}
+        if len(kinds) > 1:
+            yield (
+                f"The last channel of {kinds[True]} is alpha, and that of {kinds[False]} another "
+                "band: save all images of a domain with the same bands."
+            )
