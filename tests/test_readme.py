@@ -32,6 +32,14 @@ SMALL_MODEL = {
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
     "my_gan": ["lr.unit=image"],
+    "pix2pix": [
+        "model.generator=resnet",
+        "model.ngf=2",
+        "model.ndf=2",
+        "model.blocks=1",
+        "lr.unit=image",
+        "evaluation.test_images=1",
+    ],
     "cut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "model.head_width=8", "lr.unit=image"],
     "fastcut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
     "cyclegan": [
@@ -58,6 +66,7 @@ NAMED = (
     "photos",
     "oneway",
     "mine",
+    "paired",
 )  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
@@ -99,7 +108,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place with the pictures and files the documents speak of."""
     home = tmp_path_factory.mktemp("readme")
     values = np.random.default_rng(0)
-    for root in ("my_photos", "cache/horse2zebra", "apple2orange"):
+    for root in ("my_photos", "my_pairs", "cache/horse2zebra", "apple2orange"):
         for name in ("trainA", "trainB", "testA", "testB"):
             path = home / root / name
             path.mkdir(parents=True)

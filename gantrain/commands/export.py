@@ -18,6 +18,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import input_channels
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
+from gantrain.networks.eval_mode import has_active_dropout
 
 # Network -> file name in the reference code of CycleGAN, and in that of models with one direction
 TWO_WAYS = {"G.ab": "G_A", "G.ba": "G_B", "D.b": "D_A", "D.a": "D_B"}
@@ -33,12 +34,12 @@ def main(config: ExportConfig) -> None:
         ConfigError: the networks have no such format, a file exists, or the results of an
             exported network differ from those of the snapshot's.
     """
-    model = load_model(config.run, say=print)
+    model = load_model(config.run, say=print, test_mode=config.test_mode)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not model.directions:
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
-            "CycleGAN's reference code: use format=onnx, torch_export or safetensors."
+            "the reference code of CycleGAN and pix2pix: use format=onnx, torch_export or safetensors."
         )
     if config.truncation_psi != 1 and not ("G" in networks and model.has_w):
         raise ConfigError(
@@ -114,6 +115,11 @@ def _content(
         return None, ""
     if config.format == "safetensors":
         return safetensors_file.to_bytes(name, _weights(network), getattr(network, "spec", {})), ""
+    if has_active_dropout(network):
+        raise ConfigError(
+            "An exported network has no dropout by seed, and this model is used with dropout: add "
+            "test_mode=no_dropout (each image's own statistics) or test_mode=eval."
+        )
     channels = input_channels(network)
     if channels is None and not hasattr(network, "z_dim"):
         raise ConfigError(
@@ -146,7 +152,8 @@ def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
         "value_range": "[-1, 1]",
     }
     if not hasattr(model.networks[name], "z_dim"):
-        return metadata | {"direction": name}
+        mode = {} if model.test_mode == "eval" else {"test_mode": model.test_mode}
+        return metadata | {"direction": name} | mode
     if model.labels:
         metadata["labels"] = json.dumps(model.labels)
     if model.has_w:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import Depth, ImageFault
@@ -46,6 +47,7 @@ from gantrain.inference.translation import input_channels, output_channels
 from gantrain.inference.video_reader import VideoReader
 from gantrain.inference.video_translation import Stopped, translate_video
 from gantrain.inference.video_writer import Encoding
+from gantrain.networks.eval_mode import has_active_dropout
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -65,13 +67,13 @@ def main(config: TranslateConfig) -> None:
         ConfigError: a setting does not fit the snapshot or the output folder.
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    mode, seed = config.test_mode, config.seed
+    model = load_model(
+        config.run, config.device, config.precision, print, test_mode=mode, seed=seed
+    )
     network = model.translator(config.direction)
-    if config.tile and not isinstance(network, Bandable):
-        raise ConfigError(
-            f"tile={config.tile} works with resnets and U-Nets only, and this is a "
-            f"{type(network).__name__}: remove tile."
-        )
+    if config.tile:
+        _check_bandable(network, config.tile)
     output = Path(config.output)
     job = _make_job(config, model, network)
     tasks, clips, left_out = _find(config, job)
@@ -136,6 +138,19 @@ def _find(
 
 def _encoding(config: TranslateConfig) -> Encoding:
     return Encoding(config.video.codec, config.video.crf, config.video.chroma)
+
+
+def _check_bandable(network: nn.Module, tile: int) -> None:
+    """Raise ConfigError if a network cannot translate in bands."""
+    if not isinstance(network, Bandable):
+        raise ConfigError(
+            f"tile={tile} works with resnets and U-Nets only, and this is a "
+            f"{type(network).__name__}: remove tile."
+        )
+    if has_active_dropout(network):
+        raise ConfigError(
+            f"tile={tile} works without dropout only: add test_mode=no_dropout, or remove tile."
+        )
 
 
 @dataclass(frozen=True)
@@ -363,6 +378,7 @@ def _translate_images(
 def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
+    mode = {"test_mode": model.test_mode, "seed": config.seed}
     return {
         "snapshot": {"file": str(model.file), "sha256": digest},
         "direction": model.choose_direction(config.direction),
@@ -373,6 +389,7 @@ def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, A
         "depth": config.depth,
         "clip": config.clip,
         "formats": None if job.formats == PLAIN else job.formats.describe(),
+        **(mode if model.test_mode != "eval" else {}),
     }
 
 

@@ -47,6 +47,7 @@ class TranslateConfig:
         input: files, folders and glob patterns.
         direction: None: "ab", or the only one that the snapshot has.
         gallery: how many pairs the gallery page shows; 0: no gallery.
+        test_mode: of batch norm and dropout; None: that of the snapshot.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
         value_range: [lowest, highest] of inputs that hold numbers.
         clip: whether numbers outside of it are clipped; None: as in training.
@@ -59,6 +60,8 @@ class TranslateConfig:
     input: list[str]
     output: str
     direction: Literal["ab", "ba"] | None
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
+    seed: Annotated[int, Range(0, 10**9)]
     format: Literal["png", "same", "tiff", "npy"]
     depth: Literal[8, 16, "float"] | None
     gallery: Count
@@ -112,6 +115,7 @@ class ExportConfig:
     output: str
     format: Literal["pth", "safetensors", "onnx", "torch_export"]
     networks: Literal["generators", "all"]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -139,6 +143,11 @@ class ExportConfig:
             yield (
                 "networks=all applies to format=pth and format=safetensors: only generators are of "
                 f"use as {'ONNX' if self.format == 'onnx' else '.pt2'}."
+            )
+        if self.test_mode and self.format not in ("onnx", "torch_export"):
+            yield (
+                "test_mode applies to format=onnx and format=torch_export; the other formats store "
+                "the weights."
             )
 
 
@@ -186,6 +195,7 @@ class EvaluateConfig:
     extractor: Literal["inception", "random"]
     weights: WeightsConfig
     truncation_psi: Annotated[float, Range(-2, 2)]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     seed: Annotated[int, Range(0, 10**9)]
     data_root: str | None
     output: str | None
@@ -251,7 +261,7 @@ class FetchConfig:
 class PrepareConfig:
     """The checked config of prepare: a data set of one kind, and the files to write."""
 
-    takes: Literal["unpaired", "images"]
+    takes: Literal["unpaired", "paired", "images"]
     report: str | None
     pack: str | None
     data: dict[str, Any]
