@@ -39,7 +39,8 @@ def main(config: ExportConfig) -> None:
     if config.format == "pth" and not model.directions:
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
-            "the reference code of CycleGAN and pix2pix: use format=onnx, torch_export or safetensors."
+            "the reference code of CycleGAN and pix2pix: use format=onnx, torch_export or "
+            "safetensors."
         )
     if config.truncation_psi != 1 and not ("G" in networks and model.has_w):
         raise ConfigError(
