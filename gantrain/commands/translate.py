@@ -4,7 +4,6 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,20 @@ import torch
 from torch import nn
 
 from gantrain.config.tools import TranslateConfig
-from gantrain.data.bit_depth import Depth, ImageFault
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import (
     colour_profile,
-    geotags,
     has_geotags,
-    holds_bands,
-    holds_numbers,
     lift_size_limit,
 )
-from gantrain.data.encode import Extras
 from gantrain.data.tiff import is_tiff_name
-from gantrain.data.views import PLAIN, AnyFile, Formats
+from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
-from gantrain.inference.image_io import RunPixels, run_formats, run_pixels
+from gantrain.inference.image_io import run_formats, run_pixels
 from gantrain.inference.inputs import (
     TranslationTask,
     batches_of_one_size,
@@ -44,6 +39,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels, output_channels
+from gantrain.inference.translation_job import TranslationJob
 from gantrain.inference.video_reader import VideoReader
 from gantrain.inference.video_translation import Stopped, translate_video
 from gantrain.inference.video_writer import Encoding
@@ -118,7 +114,7 @@ def main(config: TranslateConfig) -> None:
 
 
 def _find(
-    config: TranslateConfig, job: "_Job"
+    config: TranslateConfig, job: TranslationJob
 ) -> tuple[list[TranslationTask], list[TranslationTask], list[Path]]:
     """Return the images, the videos, and the results among the inputs, which are left out.
 
@@ -153,61 +149,7 @@ def _check_bandable(network: nn.Module, tile: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What is known of the pixels of inputs and results.
-
-    Attributes:
-        source: of the domain of the inputs.
-        target: of the domain of the results.
-        channels: of the network's input.
-        result_channels: of its output; None: unknown.
-        formats: how inputs are read.
-        depth: of the results, as typed.
-        format: of the results, as typed.
-    """
-
-    source: RunPixels
-    target: RunPixels
-    channels: int
-    result_channels: int | None
-    formats: Formats
-    depth: Depth | None
-    format: str
-
-    def suffix(self, file: AnyFile) -> str:
-        """Return the suffix of an image's result."""
-        if self.format != "png":
-            return {"tiff": ".tiff", "npy": ".npy"}[self.format]
-        is_deep = self.depth == "float" or (
-            self.depth is None
-            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
-        )
-        is_signed = self.target.has_units and self.target.value_range[0] < 0
-        channels = self.result_channels or 3
-        is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
-        return ".tiff" if is_deep or is_signed or is_bands else ".png"
-
-    def result_has_alpha(self, file: AnyFile) -> bool:
-        """Return whether the last channel of an image's result is alpha.
-
-        Of a network whose images are unknown, two and four channels are taken for grey and colour
-        with alpha, unless its input has other bands.
-        """
-        if self.target.alpha is not None:
-            return self.target.alpha
-        return self.result_channels in (2, 4) and not holds_bands(file)
-
-    def keeps_colors(self) -> bool:
-        """Return whether results have the colour channels of the inputs, and so their profile."""
-        return (self.channels < 3) == ((self.result_channels or 3) < 3)
-
-    def extras(self, file: AnyFile) -> Extras:
-        """Return what is kept of an input's file besides its pixels."""
-        return Extras(colour_profile(file) if self.keeps_colors() else None, geotags(file))
-
-
-def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
+def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> TranslationJob:
     data = model.meta.get("data", {})
     src, dst = model.choose_direction(config.direction)
     source, target = (
@@ -222,10 +164,10 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
         window=config.window,
     )
     channels, result = input_channels(network) or 3, output_channels(network)
-    return _Job(source, target, channels, result, formats, config.depth, config.format)
+    return TranslationJob(source, target, channels, result, formats, config.depth, config.format)
 
 
-def _report_losses(done: list[TranslationTask], job: _Job) -> None:
+def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
     """Say which results lack what their inputs' files say besides the pixels."""
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
@@ -248,7 +190,7 @@ def _translate_clip(
     model: Model,
     config: TranslateConfig,
     clip: TranslationTask,
-    job: "_Job",
+    job: TranslationJob,
     folder: ResultFolder | ResultFile,
     faults: Faults,
     signals: Signals,
@@ -286,7 +228,7 @@ def _translate_batch(
     model: Model,
     config: TranslateConfig,
     batch: list[TranslationTask],
-    job: "_Job",
+    job: TranslationJob,
     folder: ResultFolder | ResultFile,
     faults: Faults,
 ) -> None:
@@ -375,7 +317,7 @@ def _translate_images(
     return model.translate(torch.stack(images), config.direction)
 
 
-def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
+def _settings(config: TranslateConfig, model: Model, job: TranslationJob) -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     mode = {"test_mode": model.test_mode, "seed": config.seed}
