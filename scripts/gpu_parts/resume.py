@@ -15,6 +15,8 @@ MODELS = {
     "StyleGAN with ADA": "model=stylegan model.augment_p=0.3 train.ema_kimg=0.1",
     "StyleGAN3": "model=stylegan3 model.augment_p=0.3 train.ema_kimg=0.1",
     "R3GAN": "model=r3gan model.augment_p=0.3",
+    "CUT": "model=cut model.flip_equivariance=true",
+    "pix2pix": "model=pix2pix model.pool_size=6",
 }
 
 
