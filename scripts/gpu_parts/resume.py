@@ -89,9 +89,9 @@ def interrupt(task: Task, folder: Path, process: Running, overrides: list[str]) 
         if has_checkpoint:
             program.kill(process)
         output = program.finish(task, process, None)
-        if process.returncode == -9:
+        if process.returncode == -9 and not (folder / "runs/run/result.json").exists():
             return
-        if process.returncode:
+        if process.returncode not in (0, -9):
             raise RuntimeError(f"it failed by itself: {output.strip().splitlines()[-1:]}")
         (folder / "runs/run").rename(folder / f"runs/fast-{process.pid}")
         process = program.start(task, folder, *overrides)

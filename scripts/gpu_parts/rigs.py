@@ -29,7 +29,7 @@ from .trace import Profile
 
 TINY = {
     "cyclegan": ["ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
-    "cut": ["ngf=2", "ndf=2", "blocks=1", "d_layers=1", "head_width=4", "num_patches=16"],
+    "cut": ["ngf=4", "ndf=4", "blocks=3", "d_layers=1", "head_width=8", "num_patches=64"],
     "pix2pix": ["generator=resnet", "ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
     "stylegan": ["z_dim=8", "w_dim=8", "channel_base=128", "channel_max=8"],
     "stylegan3": ["z_dim=8", "w_dim=8", "channel_base=64", "channel_max=8"],
