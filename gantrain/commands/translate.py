@@ -85,6 +85,12 @@ def main(config: TranslateConfig) -> None:
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
     if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
+    if model.meta.get("data", {}).get("side_by_side") and missing:
+        print(
+            "Warning: this run was trained on halves of pictures with two images side by side. "
+            "Here every input is one image: give the input's half alone.",
+            file=sys.stderr,
+        )
     faults: Faults = {}
     if config.tile:
         lift_size_limit()

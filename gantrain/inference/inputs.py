@@ -16,6 +16,7 @@ from gantrain.data.views import PLAIN, AnyFile, Formats, Stack, View, part_names
 from gantrain.errors import ConfigError, counted
 from gantrain.inference.video_reader import is_video
 from gantrain.inference.video_writer import Encoding
+from gantrain.io.plain_files import load_json
 
 RECORD_FILE = "translate.json"  # marks a folder of results
 
@@ -171,6 +172,15 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return folder in (path.resolve(), *path.resolve().parents)
 
 
+def _has_record(file: Path) -> bool:
+    """Return whether a file is a result with a record of its own beside it."""
+    try:
+        content = load_json(file.with_name(f"{file.name}.json"))
+    except (OSError, ValueError):  # there is none, or it is another program's
+        return False
+    return isinstance(content, dict) and {"snapshot", "direction", "input"} <= content.keys()
+
+
 def becomes_file(output: Path) -> bool:
     """Return whether an output is a file, which one video becomes, rather than a folder."""
     return is_video(output.name) and not output.is_dir()
@@ -205,6 +215,7 @@ def find_videos(
         if found and folder and _is_inside(root, folder.resolve()):
             raise ConfigError(f"input={text} lies in output={output}: give another output.")
         own = set(_results(root, found, folder))
+        own |= set() if is_file else {file for file in found if _has_record(file)}
         for source in (file for file in found if file not in own):
             paths.setdefault(source.resolve(), source.relative_to(root).as_posix())
     if not (paths or others):

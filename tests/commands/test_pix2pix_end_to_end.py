@@ -145,3 +145,13 @@ def test_in_python(home: Path) -> None:
     g = package.load(home / "runs/whole")
     assert g.directions == ["ab"] and g.test_mode == "as_trained"
     assert g.meta["model"]["test_mode"] == "as_trained"
+
+
+def test_whole_pairs_are_not_inputs(tmp_path: Path) -> None:
+    for i in range(4):
+        (tmp_path / "pairs/train").mkdir(parents=True, exist_ok=True)
+        picture(i, 64, 128).save(tmp_path / f"pairs/train/{i}.png")
+    more = ["data=paired", "data.root=pairs", "train.kimg=0.002", "name=halves"]
+    gantrain(tmp_path, *TINY, *more)
+    said = gantrain(tmp_path, "translate", "run=runs/halves", "input=pairs", "output=out")
+    assert "give the input's half alone" in said
