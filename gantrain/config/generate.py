@@ -102,13 +102,13 @@ class GenerateConfig:
         """Yield a sentence for each list of seeds or layers that cannot be read."""
         mixing = plain.get("style_mixing")
         mixing = mixing if isinstance(mixing, dict) else {}
-        yield from _number_problems("seeds", plain.get("seeds"), LARGEST_SEED)
+        yield from number_problems("seeds", plain.get("seeds"), LARGEST_SEED)
         for key, largest in (
             ("rows", LARGEST_SEED),
             ("columns", LARGEST_SEED),
             ("layers", MOST_LAYERS),
         ):
-            yield from _number_problems(f"style_mixing.{key}", mixing.get(key), largest)
+            yield from number_problems(f"style_mixing.{key}", mixing.get(key), largest)
 
     def problems(self) -> Iterator[str]:
         """Yield the problems with combinations, files, packages and the device."""
@@ -216,7 +216,8 @@ class GenerateConfig:
         yield from device_problems(self.device, self.precision)
 
 
-def _number_problems(key: str, value: Any, largest: int) -> tuple[str, ...]:
+def number_problems(key: str, value: Any, largest: int) -> tuple[str, ...]:
+    """Return a sentence if a value is no list of numbers from 0 to `largest`, else none."""
     if not accepts(value, Numbers):  # None, or already reported by the annotation check
         return ()
     try:
