@@ -72,7 +72,7 @@ def explain_problems(config: DirectionsConfig, model: Model) -> Iterator[str]:
         yield f"count={config.count} directions need more than {config.samples} samples."
     if config.method == "labels" and not config.examples:
         kind = (model.labels or {}).get("kind")
-        if model.label_dim < 2 or kind == "float":
+        if not model.label_dim or kind == "float":
             yield (
                 "method=labels needs a generator with classes, or two folders of examples: "
                 "examples=[DIR_A,DIR_B]."
@@ -175,19 +175,14 @@ def _write_sheet(config: DirectionsConfig, model: Model, found: Directions) -> N
         rows += [f"{i}: {name}, seed {seed}" for seed in seeds]
         for strength, images in zip(STRENGTHS, columns.values(), strict=True):
             moved = edit(ws, found.pick(i), strength)
-            for part, numbers in zip(moved.split(config.batch), _chunks(seeds, config.batch)):
-                images.append(_small(model.synthesize(part, "const", numbers)))
+            for part in moved.split(config.batch):  # the stored noise needs no seeds
+                images.append(_small(model.synthesize(part, "const", [0] * len(part))))
     _save_sheet(config, model, {name: torch.cat(images) for name, images in columns.items()}, rows)
 
 
 def _sheet_ws(config: DirectionsConfig, model: Model) -> tuple[list[int], Tensor]:
     seeds = read_numbers("seeds", config.seeds)
     return seeds, model.latent_inputs(seeds, model.label_batch(seeds, config.class_))
-
-
-def _chunks(seeds: list[int], batch: int) -> Iterator[list[int]]:
-    for start in range(0, len(seeds), batch):
-        yield seeds[start : start + batch]
 
 
 def _small(images: Tensor) -> Tensor:
@@ -207,10 +202,11 @@ def _save_sheet(
 def _write_attribution(config: DirectionsConfig, model: Model) -> None:
     """Exchange layers: the numbers go into the record, and the first images onto the sheet."""
     count = config.samples or PAIRS
-    first = read_numbers("seeds", config.seeds)
-    # The sheet's seeds come first; each is paired with one that it is not.
-    seeds = (first + [seed for seed in range(count + len(first)) if seed not in first])[:count]
-    partners = [seed + count + len(first) for seed in seeds]
+    first = list(dict.fromkeys(read_numbers("seeds", config.seeds)))
+    # The sheet's seeds come first; no seed is among the partners too.
+    further = [seed for seed in range(2 * count + len(first)) if seed not in set(first)]
+    seeds = (first + further)[:count]
+    partners = [seed for seed in further if seed not in set(seeds)][:count]
     labels = model.label_batch(seeds, config.class_)
     ws, others = (model.latent_inputs(numbers, labels) for numbers in (seeds, partners))
     shown = min(len(first), count)
@@ -222,14 +218,14 @@ def _write_attribution(config: DirectionsConfig, model: Model) -> None:
     _record(config, model, {"change": result.change.tolist(), "pairs": count})
     _show_attribution(config, model, result, seeds[:shown])
     print(
-        f"The numbers are in {folder / RECORD}; {folder / SHEET} shows {shown} of {count} images."
+        f"The numbers are in {folder / RECORD}; {folder / SHEET} shows {shown} of {count} pairs."
     )
 
 
 def _show_attribution(
     config: DirectionsConfig, model: Model, result: Attribution, seeds: list[int]
 ) -> None:
-    """Show layers in rows; for each seed the image, with the layer exchanged, and the difference."""
+    """Show layers in rows, and for each seed the image, the exchanged one and the difference."""
     columns: dict[str, Tensor] = {}
     for i, seed in enumerate(seeds):
         image, changed = _small(result.images[i : i + 1]), _small(result.exchanged[:, i])
