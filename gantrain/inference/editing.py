@@ -58,13 +58,13 @@ class Directions:
         return len(self.names)
 
     def pick(self, key: int | str) -> Direction:
-        """Return a direction by its name, or by its index from 0.
+        """Return a direction by its index from 0, or, of a text, rather by its name.
 
         Raises:
             ConfigError: there is none.
         """
-        if str(key) in self.names:
-            i = self.names.index(str(key))
+        if isinstance(key, str) and key in self.names:
+            i = self.names.index(key)
         elif str(key).isdecimal() and int(key) < len(self):
             i = int(key)
         else:

@@ -37,6 +37,19 @@ class StyleGenerator(LatentGenerator, Protocol):
     synthesis: nn.Module
 
 
+def other_use(networks: dict[str, nn.Module]) -> str:
+    """Return what networks without latents are for, as the end of a sentence."""
+    if "G" in networks:
+        return (
+            f"its network {type(networks['G']).__name__} needs the attribute z_dim, the length of "
+            "z, and to be called with z [N, z_dim] (and labels, with label_dim)."
+        )
+    return (
+        f"its networks ({', '.join(networks)}) translate images. Use gantrain translate, or "
+        f"translate(x, {next(iter(networks))!r}) in Python."
+    )
+
+
 def moves_canvas(generator: object) -> bool:
     """Return whether the synthesis network takes a transform of its canvas, as StyleGAN3's does."""
     synthesis = getattr(generator, "synthesis", None)

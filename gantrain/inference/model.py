@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
 from gantrain.inference import generators
+from gantrain.inference.editing import Direction, edit
 from gantrain.inference.generators import LatentGenerator, StyleGenerator
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
@@ -81,23 +82,11 @@ class Model:
         """
         network = self.networks.get("G")
         if network is None or not hasattr(network, "z_dim"):
-            names = ", ".join(self.networks)
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"{self._other_use(names)}"
+                f"{generators.other_use(self.networks)}"
             )
         return cast(LatentGenerator, network)
-
-    def _other_use(self, names: str) -> str:
-        if "G" in self.networks:
-            return (
-                f"its network {type(self.networks['G']).__name__} needs the attribute z_dim, the "
-                "length of z, and to be called with z [N, z_dim] (and labels, with label_dim)."
-            )
-        return (
-            f"its networks ({names}) translate images. Use gantrain translate, or "
-            f"translate(x, {next(iter(self.networks))!r}) in Python."
-        )
 
     @property
     def style(self) -> StyleGenerator:
@@ -360,6 +349,13 @@ class Model:
                 return network(ws, noise_mode=noise, **moved).float()
             pairs = zip(ws.split(1), noise_seeds, strict=True)
             return torch.cat([with_noise(network, w, seed).float() for w, seed in pairs])
+
+    def edit(
+        self, ws: Tensor, direction: Direction, strength: float, layers: Numbers | None = None
+    ) -> Tensor:
+        """Move ws [N, num_ws, w_dim] along a direction, see `gantrain.inference.editing.edit`."""
+        chosen = None if layers is None else read_numbers("layers", layers)
+        return edit(ws, direction, strength, chosen)
 
     def encode(self, images: Tensor) -> Tensor:
         """Encode real images [N, C, H, W] in [-1, 1] as ws [N, num_ws, w_dim].

@@ -173,6 +173,26 @@ class ImageWriter:
                 write_animation(file, frames, kind, fps=fps, loop=loop)
                 self.descriptions[file.name] = part.descriptions[0]
 
+    def write_films(
+        self, films: Iterable[LatentBatch], kind: Format, *, fps: float, loop: bool
+    ) -> None:
+        """Write a video of each sequence of latents.
+
+        Args:
+            films: frames of one video each; its name and description are those of the first frame.
+            kind: format of the files.
+            fps: frames per second.
+            loop: whether the videos repeat.
+        """
+        for film in films:
+            if self.keep_values:
+                self.values.append(film.values)
+            parts = latent_sources.split(film, self.batch)
+            frames = (image for part in parts for image in self._render(part))
+            file = self.folder / f"{film.names[0]}.{kind}"
+            write_animation(file, frames, kind, fps=fps, loop=loop)
+            self.descriptions[file.name] = film.descriptions[0]
+
     def _move(self, latents: LatentBatch, transforms: Tensor) -> list[Image.Image]:
         """Render one image under each of the transforms."""
         count = len(transforms)
