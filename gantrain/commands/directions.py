@@ -217,9 +217,7 @@ def _write_attribution(config: DirectionsConfig, model: Model) -> None:
         print(f"layer {layer:2}  changes pixels by {change:.4f} (root mean square, of [-1, 1])")
     _record(config, model, {"change": result.change.tolist(), "pairs": count})
     _show_attribution(config, model, result, seeds[:shown])
-    print(
-        f"The numbers are in {folder / RECORD}; {folder / SHEET} shows {shown} of {count} pairs."
-    )
+    print(f"The numbers are in {folder / RECORD}; {folder / SHEET} shows {shown} of {count} pairs.")
 
 
 def _show_attribution(

@@ -55,7 +55,9 @@ class Edit:
     def problems(self) -> list[str]:
         """Return sentences about settings that do not fit each other."""
         if self.direction is None:
-            return ["edit needs edit.direction, such as edit.direction=directions.npz:0."]
+            changed = self.strength != 1 or self.layers is not None or self.steps or self.frames
+            needed = "edit needs edit.direction, such as edit.direction=directions.npz:0."
+            return [needed] if changed else []
         if not self.directions:
             return ["edit.direction=[] names no direction."]
         if len(self.ranges) != len(self.directions):

@@ -74,12 +74,15 @@ class ImageWriter:
         self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
 
-    def write_images(self, batches: Iterable[LatentBatch], sheet: bool) -> None:
+    def write_images(
+        self, batches: Iterable[LatentBatch], sheet: bool, columns: int | None = None
+    ) -> None:
         """Write a file for each image, and a contact sheet.
 
         Args:
             batches: the latents.
             sheet: whether to write the sheet; encoded images are shown beside their inputs.
+            columns: of the sheet; None: as many as make it nearly square.
         """
         cells: list[Image.Image] = []
         captions: list[str] = []
@@ -98,7 +101,8 @@ class ImageWriter:
             self.descriptions[SHEET] = (
                 f"the first {len(cells)} (of {count}) images" if is_partial else "all images"
             )
-            save_png(self.folder / SHEET, contact_sheet.image_grid(cells, captions[: len(cells)]))
+            grid = contact_sheet.image_grid(cells, captions[: len(cells)], columns)
+            save_png(self.folder / SHEET, grid)
 
     def write_style_mixing(
         self, rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], sheet: bool
