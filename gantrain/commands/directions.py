@@ -170,7 +170,9 @@ def _write_sheet(config: DirectionsConfig, model: Model, found: Directions) -> N
     """Show directions in rows and strengths in columns, one row for each seed."""
     seeds, ws = _sheet_ws(config, model)
     rows: list[str] = []
-    columns: dict[str, list[Tensor]] = {f"{strength:+d}": [] for strength in STRENGTHS}
+    columns: dict[str, list[Tensor]] = {
+        f"{strength:+d}" if strength else "0": [] for strength in STRENGTHS
+    }
     for i, name in enumerate(found.names[:MAX_SHOWN]):
         rows += [f"{i}: {name}, seed {seed}" for seed in seeds]
         for strength, images in zip(STRENGTHS, columns.values(), strict=True):

@@ -116,12 +116,12 @@ def read_directions(path: str | Path) -> Directions:
         )
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file of directions.") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError,
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError,
             zipfile.BadZipFile):  # fmt: skip
         is_sound = False
     if not is_sound:
         raise ConfigError(
-            f"{path} is not an .npz file of directions: gantrain directions makes one."
+            f"{path} is no .npz file of directions, as gantrain directions writes it."
         )
     return found
 
