@@ -153,6 +153,12 @@ def imported(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def directed(folder: Path, named: None) -> None:
+    for command in (c for c in COMMANDS if c.startswith("gantrain directions ")):
+        run(folder, command)
+
+
+@pytest.fixture(scope="module")
 def projected(folder: Path, named: None) -> None:
     for command in (c for c in COMMANDS if c.startswith("gantrain project ")):
         run(folder, command)
@@ -179,6 +185,8 @@ def small(command: str) -> list[str]:
         "doctor",
     ):
         return words
+    if words[0] == "directions":
+        return [*words, "weights.lpips=lpips.pth", "samples=20", "seeds=0"]
     if words[0] == "project":
         return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here
@@ -227,8 +235,12 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("projected")
     if command.startswith("gantrain compare sweeps/"):
         request.getfixturevalue("sweeps")
+    if "directions" in command:
+        request.getfixturevalue("directed")
     if " import " in command:
         request.getfixturevalue("imported")
+    elif command.startswith("gantrain directions "):
+        return  # done: its folder is not overwritten
     elif command != STRIPES and not any(f" name={name} " in command for name in NAMED):
         output = run(folder, command)
         assert "has no effect" not in output

@@ -12,6 +12,7 @@ from torch import Tensor
 from gantrain.errors import ConfigError, nearest
 from gantrain.io.files import atomic_write
 
+_UNSOUND = (ValueError, TypeError, LookupError, RuntimeError, zipfile.BadZipFile)  # its arrays
 QUALITIES = ("explained", "accuracy", "consistency")
 
 
@@ -116,8 +117,7 @@ def read_directions(path: str | Path) -> Directions:
         )
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file of directions.") from None
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError,
-            zipfile.BadZipFile):  # fmt: skip
+    except (OSError, EOFError, *_UNSOUND):
         is_sound = False
     if not is_sound:
         raise ConfigError(
