@@ -186,7 +186,7 @@ def small(command: str) -> list[str]:
     ):
         return words
     if words[0] == "directions":
-        return [*words, "weights.lpips=lpips.pth", "samples=20", "seeds=0"]
+        return [*words, "weights.lpips=lpips.pth", "samples=20", "seeds=0", "count=4"]
     if words[0] == "project":
         return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here

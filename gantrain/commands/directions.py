@@ -66,10 +66,11 @@ def explain_problems(config: DirectionsConfig, model: Model) -> Iterator[str]:
             f"layers goes up to {max(layers)}, but this generator has the layers 0 to "
             f"{style.num_ws - 1}."
         )
-    if config.method in ("pca", "sefa") and config.count > style.w_dim:
-        yield f"count={config.count}: w of this generator has only {style.w_dim} entries."
-    if config.method == "pca" and config.count >= (config.samples or SAMPLES):
-        yield f"count={config.count} directions need more than {config.samples} samples."
+    samples = config.samples or SAMPLES
+    if config.method == "pca":
+        yield from directions.explain_count(config.count, style.w_dim, samples)
+    if config.method == "sefa":
+        yield from directions.explain_count(config.count, style.w_dim)
     if config.method == "labels" and not config.examples:
         kind = (model.labels or {}).get("kind")
         if not model.label_dim or kind == "float":

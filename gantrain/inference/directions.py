@@ -113,8 +113,29 @@ def mean_difference(before: Tensor, after: Tensor) -> tuple[Tensor, float | None
     return difference.mean(0), cosine
 
 
+def explain_count(count: int, w_dim: int, samples: int | None = None) -> list[str]:
+    """Return a sentence if there are not `count` directions in w, else none.
+
+    Args:
+        count: how many.
+        w_dim: entries of w.
+        samples: latents that they are found in; None: they do not depend on any.
+    """
+    if count > w_dim:
+        return [f"count={count}: w of this generator has only {w_dim} entries."]
+    if samples is not None and count >= samples:
+        return [f"count={count} directions need more than {samples} samples."]
+    return []
+
+
 def find_pca(model: Model, count: int, sampling: Sampling) -> Directions:
-    """Return the principal components of w, see `pca`."""
+    """Return the principal components of w, see `pca`.
+
+    Raises:
+        ConfigError: there are fewer than `count`.
+    """
+    if problems := explain_count(count, model.style.w_dim, sampling.samples):
+        raise ConfigError(*problems)
     w, _ = sample_w(model, sampling)
     vectors, explained = pca(w, count)
     return _assemble(model, "pca", vectors, w, sampling, explained=explained)
@@ -124,8 +145,10 @@ def find_sefa(model: Model, count: int, sampling: Sampling) -> Directions:
     """Return the directions that change the styles of the layers most, see `sefa`.
 
     Raises:
-        ConfigError: the layers have no modulated convolution.
+        ConfigError: the layers have no modulated convolution, or w has fewer than `count` entries.
     """
+    if problems := explain_count(count, model.style.w_dim):
+        raise ConfigError(*problems)
     weights = modulation_weights(model, sampling.layers)
     vectors, explained = sefa(weights, count)
     w, _ = sample_w(model, sampling)
