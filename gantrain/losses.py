@@ -143,3 +143,28 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     # J_w^T y = grad_w <G(w), y>, so the Jacobian itself is never computed (section 3.2).
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     return gradient.square().sum(2).mean(1).sqrt()
+
+
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Return PatchNCE, how hard it is to tell a patch's own key from those of other patches.
+
+    -log(exp(q_i k_i / t) / (exp(q_i k_i / t) + sum_{j != i} exp(q_i k_j / t)))  (Park et al. 2020,
+    arXiv 2007.15651, eq. 3). No gradient reaches the keys.
+
+    Args:
+        queries: [N, P, C], P patches of each translated image, of length 1.
+        keys: [N, P, C], the patches of the input images at the same places.
+        temperature: t.
+
+    Returns:
+        [N, P], in float32 or wider.
+    """
+    q, k = at_least_float32(queries), at_least_float32(keys).detach()
+    with torch.autocast(q.device.type, enabled=False):
+        own = (q * k).sum(-1)
+        others = q @ k.transpose(1, 2)
+        itself = torch.eye(q.shape[1], dtype=torch.bool, device=q.device)
+        # The own key is no negative; as published, -10 takes its place before the temperature.
+        others = others.masked_fill(itself, -10.0)
+        logits = torch.cat([own[..., None], others], -1) / temperature
+        return torch.logsumexp(logits, -1) - logits[..., 0]

@@ -13,6 +13,9 @@ In reference mode, CycleGAN runs every pass separately, and StyleGAN2 uses plain
 operations (tests/ops/plain.py), both without fused optimizers. StyleGAN3's reference mode keeps the
 oversampled maps of its leaky ReLUs instead of computing them again. DCGAN and R3GAN have no
 reference mode.
+
+--networks antialias gives CycleGAN the networks of CUT, and strided CUT those of CycleGAN, so that
+the algorithms can be compared.
 """
 
 import argparse
@@ -39,6 +42,7 @@ from gantrain.engine.optim import build_optimizers
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, pick_device
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
+from gantrain.gans.cut import CUT
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
@@ -64,10 +68,18 @@ GRAPHS: list[Row] = [
     ("fast bf16 compiled, graphs", "fast", "bf16", ("--compile", "--graphs")),
 ]
 TF32: list[Row] = [("fast tf32", "fast", "tf32", ())]
-BETAS = {"cyclegan": (0.5, 0.999), "dcgan": (0.5, 0.999)}
+BETAS = dict.fromkeys(("cyclegan", "cut", "fastcut", "dcgan"), (0.5, 0.999))
 SIZES = {"cyclegan": [64, 128], "stylegan": [64, 128], "stylegan3": [64, 128], "r3gan": [64, 128]}
-SIZES["dcgan"] = [32]
-BATCH = {"cyclegan": 1, "stylegan": 8, "stylegan3": 8, "r3gan": 8, "dcgan": 128}
+SIZES |= {"cut": [64, 128], "fastcut": [64, 128], "dcgan": [32]}
+BATCH = {
+    "cyclegan": 1,
+    "cut": 1,
+    "fastcut": 1,
+    "stylegan": 8,
+    "stylegan3": 8,
+    "r3gan": 8,
+    "dcgan": 128,
+}
 
 
 class OneModule(AbstractContextManager[None]):
@@ -82,13 +94,20 @@ class OneModule(AbstractContextManager[None]):
 def make(args: argparse.Namespace) -> tuple[GAN, tuple[str, ...]]:
     """Return the GAN and the names of its streams.
 
-    --width is ngf of CycleGAN and channel_base of the others; StyleGAN3's channel_max follows it.
+    --width is ngf of the translators, channel_base of the others; StyleGAN3's channel_max follows
+    it.
     """
     side = (args.size, args.size)
-    if args.model == "cyclegan":
+    if args.model in ("cyclegan", "cut", "fastcut"):
         width = args.width or 64
         spec = ImageSpec({"a": 3, "b": 3}, side)
-        return CycleGAN(spec, ngf=width, ndf=width, mode=args.mode), ("a", "b")
+        options: dict[str, Any] = {"ngf": width, "ndf": width, "mode": args.mode}
+        if args.networks != "published":
+            up = "transpose" if args.networks == "strided" else "antialias"
+            options |= {"upsample": up, "downsample": args.networks}
+        if args.model == "fastcut":
+            options |= {"nce_identity": False, "flip_equivariance": True, "lambda_nce": 10.0}
+        return (CycleGAN if args.model == "cyclegan" else CUT)(spec, **options), ("a", "b")
     spec = ImageSpec({"image": 3}, side, batch=args.batch)
     if args.model == "dcgan":
         return DCGAN(spec), ("image",)
@@ -145,6 +164,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     phases = [p for p in runner.phases if not args.phases or p.name in args.phases]
     shape = (args.batch, 3, args.size, args.size)
     batch: Batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in streams}
+    clock = time.process_time if args.cpu_time else time.perf_counter
     seconds: dict[str, list[float]] = {phase.name: [] for phase in phases}
     operations: dict[str, int] = {}
     for index in range(2 + args.steps):
@@ -153,12 +173,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             runner.phases = [replace(phase, interval=1)]
             counter = FlopCounterMode(display=False)
             counter.mod_tracker = OneModule()  # type: ignore[assignment]
-            begin = time.perf_counter()
+            begin = clock()
             with counter if index == 1 and not recorded else nullcontext():
-                runner.step([step_batch], Step(index, index * args.batch))
+                runner.step([step_batch], Step(index, index * args.batch, index))
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[phase.name].append(time.perf_counter() - begin)
+            seconds[phase.name].append(clock() - begin)
             if index == 1:
                 operations[phase.name] = counter.get_total_flops()
     memory = peak_gigabytes(device)
@@ -190,8 +210,9 @@ def run_row(args: argparse.Namespace, size: int, row: Row) -> dict[str, Any]:
     _, mode, precision, flags = row
     command = [sys.executable, __file__, "--worker", "--size", str(size), "--mode", mode]
     command += ["--precision", precision, *flags]
-    for name in ("model", "steps", "batch", "width", "device"):
+    for name in ("model", "steps", "batch", "width", "device", "networks"):
         command += [f"--{name}", str(getattr(args, name))]
+    command += ["--cpu-time"] if args.cpu_time else []
     command += ["--phases", *args.phases] if args.phases else []
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -274,8 +295,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--batch", type=int, default=0, help="0: 1, 128 (dcgan), 8 (others)")
     parser.add_argument("--width", type=int, default=0, help="0: as published")
+    networks = ("published", "strided", "antialias")
+    parser.add_argument("--networks", choices=networks, default="published")
     parser.add_argument("--phases", nargs="+", default=[], help="only these, such as G")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cpu-time", action="store_true", help="of all threads: on a busy machine")
     parser.add_argument("--compile", action="store_true", help="also rows with torch.compile")
     parser.add_argument("--graphs", action="store_true", help="also rows with CUDA graphs")
     benchmark_data.add_arguments(parser)

@@ -21,16 +21,18 @@ CONFIGS = paths.config_dir()
 CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*.yaml"))
 TINY_MODEL = {
     "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1 pool_size=1 adversarial_kimg=0.001",
+    "cut": "ngf=2 ndf=2 blocks=1 d_layers=1 head_width=8",
     "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan2": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan3": "z_dim=8 w_dim=8 channel_base=64 channel_max=4",
     "dcgan": "z_dim=8 g_width=8 d_width=2",
     "r3gan": "z_dim=8 channel_base=64 channel_max=8",
 }
+TRANSLATORS = ("cyclegan", "cut")
 OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
 OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
 FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
-FOLDER += ("experiment=cyclegan_reference",)
+FOLDER += ("experiment=cyclegan_reference", "experiment=cut_reference", "experiment=fastcut")
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
 FOLDER += ("experiment=stylegan_finetune",)
@@ -60,6 +62,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_of(choice: str) -> str:
     """The GAN that a choice is tried with."""
     group, _, option = choice.partition("=")
+    if option in ("cut_reference", "fastcut"):
+        return "cut"
     if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
     return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
@@ -95,7 +99,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
     if choice == "tracking=default" or group == "experiment":
         overrides += ["tracking.tensorboard=true"]
     if choice in FOLDER:
-        root = pictures if model_of(choice) == "cyclegan" else pictures / "trainA"
+        root = pictures if model_of(choice) in TRANSLATORS else pictures / "trainA"
         root = pictures / "classes" if "imagenet" in choice else root
         overrides += [f"data.root={root}", "data.cache=memory"]
     if choice == "experiment=stylegan_finetune":
@@ -107,7 +111,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
     model = model_of(choice)
     if not any(text.startswith("data.root=") for text in overrides):
         overrides += ["data.train_images=16", "data.test_images=4"]  # of the procedural set
-    if group == "data" and model != "cyclegan":
+    if group == "data" and model not in TRANSLATORS:
         overrides += [f"model={model}", "data.labels=true"]
     return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
@@ -193,6 +197,8 @@ def test_stylegan_setting(settings: str, pictures: Path) -> None:
         ["model.generator=unet_128", "data.resolution=128", "data.train_images=4"],
         ["model.generator=unet_256", "data.resolution=256", "data.train_images=4"],
         ["model.discriminator=pixel"],
+        ["model.upsample=resize", "model.downsample=antialias", "model.spectral_norm=true"],
+        ["model.upsample=antialias", "runtime.channels_last=true"],
         ["model.norm=batch", "train.batch=2"],
         ["model.norm=none"],
         ["model.dropout=true"],
@@ -214,8 +220,26 @@ def test_setting(settings: list[str], pictures: Path) -> None:
     assert final_state(Path("runs/run"))["nimg"] >= 2
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.nce_identity=false", "model.flip_equivariance=true", "model.spectral_norm=true"],
+        ["model.norm=batch", "train.batch=2", "model.all_negatives=true"],
+        ["model.dropout=true", "model.discriminator=pixel"],
+        ["model.upsample=transpose", "model.downsample=strided", "model.nce_layers=[0,4]"],
+        ["model.direction=ba", "model.loss=wgan_gp", "model.mode=reference"],
+        ["train.batch=4", "train.microbatch=2", "train.kimg=0.004", "runtime.channels_last=true"],
+        ["runtime.precision=bf16", "model.lambda_nce=[[0,0],[0.001,1]]"],
+    ],
+    ids=" ".join,
+)
+def test_cut_setting(settings: list[str], pictures: Path) -> None:
+    train(*commands("model=cut", pictures), *settings)
+    assert final_state(Path("runs/run"))["nimg"] >= 2
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["cyclegan", "stylegan", "dcgan"])
+@pytest.mark.parametrize("model", ["cyclegan", "cut", "stylegan", "dcgan"])
 @pytest.mark.parametrize("loss", ["lsgan", "wgan_gp"])
 def test_compiled(model: str, loss: str, pictures: Path) -> None:
     if model == "dcgan" and loss == "wgan_gp":

@@ -30,6 +30,8 @@ SMALL_MODEL = {
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
     "my_gan": ["lr.unit=image"],
+    "cut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "model.head_width=8", "lr.unit=image"],
+    "fastcut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
     "cyclegan": [
         "model.ngf=2",
         "model.ndf=2",
@@ -52,6 +54,7 @@ NAMED = (
     "cifar",
     "emoji",
     "photos",
+    "oneway",
     "mine",
 )  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command

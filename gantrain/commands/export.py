@@ -1,4 +1,4 @@
-"""gantrain export: write a snapshot's generators in the formats of other projects."""
+"""gantrain export: write a run's networks in the formats of other projects."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from torch import nn
 
 from gantrain import __version__
 from gantrain.config.tools import ExportConfig
+from gantrain.engine.init_from import saved_networks
 from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
@@ -17,12 +18,13 @@ from gantrain.inference.translation import input_channels
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
 
-# Generator -> file name in CycleGAN's reference code
-REFERENCE_NAMES = {"ab": "latest_net_G_A", "ba": "latest_net_G_B"}
+# Network -> file name in the reference code of CycleGAN, and in that of models with one direction
+TWO_WAYS = {"G.ab": "G_A", "G.ba": "G_B", "D.b": "D_A", "D.a": "D_B"}
+ONE_WAY = {"G.ab": "G", "G.ba": "G", "D.b": "D", "D.a": "D", "F.F": "F"}
 
 
 def main(config: ExportConfig) -> None:
-    """Write one file per generator.
+    """Write one file per generator, or per network.
 
     Raises:
         ConfigError: the networks have no such format, a file exists, or the results of an ONNX
@@ -30,7 +32,7 @@ def main(config: ExportConfig) -> None:
     """
     model = load_model(config.run, say=print)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
-    if config.format == "pth" and not set(networks) <= set(REFERENCE_NAMES):
+    if config.format == "pth" and not model.directions:
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
             "CycleGAN's reference code: use format=onnx or format=safetensors."
@@ -40,27 +42,61 @@ def main(config: ExportConfig) -> None:
             f"truncation_psi needs StyleGAN's latent w, but {model.file} is a snapshot of "
             f"{model.algorithm}: remove it."
         )
-    files = {name: Path(config.output) / _file_name(name, config) for name in networks}
+    names = _reference_names(model)
+    others = _others(config)
+    files = {
+        name: Path(config.output) / _file_name(name, names, config) for name in [*networks, *others]
+    }
     if existing := [str(file) for file in files.values() if file.exists()]:
         raise ConfigError(
             f"{existing[0]} already exists and is not overwritten: give another output=."
         )
     # Convert all networks before writing any, so that a failure leaves no files.
     contents = {name: _content(model, name, networks[name], config) for name in networks}
+    if config.format == "safetensors":
+        contents |= {n: (safetensors_file.to_bytes(n, x, {}), "") for n, x in others.items()}
     for name, file in files.items():
-        content, remark = contents[name]
+        content, remark = contents.get(name, (None, ""))
         with atomic_write(file) as target:
             if content is None:
-                torch.save(_weights(networks[name]), target)
+                torch.save(others.get(name) or _weights(networks[name]), target)
             else:
                 target.write(content)
         print(f"{name}: {file}{remark}")
 
 
-def _file_name(name: str, config: ExportConfig) -> str:
+def _reference_names(model: Model) -> dict[str, str]:
+    """Return the names of files in the reference code, of networks such as "G.ab"."""
+    is_cyclegan = len(model.directions) == 2 or model.algorithm == "CycleGAN"
+    return TWO_WAYS if is_cyclegan else ONE_WAY
+
+
+def _others(config: ExportConfig) -> dict[str, dict[str, torch.Tensor]]:
+    """Return the weights of the networks that only training uses, if they are wanted.
+
+    Raises:
+        ConfigError: the run has none.
+    """
+    if config.networks == "generators":
+        return {}
+    saved = saved_networks(Path(config.run))
+    others = {name: weights for name, weights in saved.items() if not name.startswith("G.")}
+    if not others:
+        raise ConfigError(
+            f"run={config.run} holds generators alone: networks=all needs a run directory with a "
+            "checkpoint, or use networks=generators."
+        )
+    return {
+        name: {key: x.contiguous() for key, x in weights.items()}
+        for name, weights in others.items()
+    }
+
+
+def _file_name(name: str, names: dict[str, str], config: ExportConfig) -> str:
     if config.format == "onnx":  # not a format of the reference, so not named like its files
         return f"{name}.onnx"
-    return f"{REFERENCE_NAMES.get(name, name)}.{config.format}"
+    theirs = names.get(name) or names.get(f"G.{name}")
+    return f"{f'latest_net_{theirs}' if theirs else name}.{config.format}"
 
 
 def _weights(network: nn.Module) -> dict[str, torch.Tensor]:

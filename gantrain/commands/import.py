@@ -17,6 +17,9 @@ from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
 
 WEIGHTS_FILE = "weights.pt"  # all networks, for init_from
+TARGETS = {"cyclegan": "gantrain.gans.cyclegan.CycleGAN", "cut": "gantrain.gans.cut.CUT"}
+# How the generators of the models change the size by default
+RESAMPLING = {"cyclegan": ("transpose", "strided"), "cut": ("antialias", "antialias")}
 
 
 def main(config: ImportConfig) -> None:
@@ -57,7 +60,7 @@ def _import_generator(config: ImportConfig, imported: latent_generators.Imported
 
 
 def _import_translators(config: ImportConfig) -> None:
-    """Import networks of the CycleGAN code."""
+    """Import networks of the CycleGAN or CUT code."""
     files = cyclegan.find_files(config.source)
     networks = {
         name: cyclegan.rebuild_network(cyclegan.read_state_dict(file), name)
@@ -67,8 +70,7 @@ def _import_translators(config: ImportConfig) -> None:
         _introduce(name, network, files[name])
     generators = {n.partition(".")[2]: net for n, net in networks.items() if n.startswith("G.")}
     source = {name: str(file) for name, file in files.items()}
-    model = "gantrain.gans.cyclegan.CycleGAN"
-    directory = _write(config, generators, networks, source, model)
+    directory = _write(config, generators, networks, source, TARGETS[_model(networks)])
     print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
     settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
     print(f"  gantrain data=folder data.root=DIR {settings} {start}")
@@ -119,17 +121,31 @@ def _write(
     return directory
 
 
+def _model(networks: dict[str, Any]) -> str:
+    """Return the name of the model: CUT has a head, and an anti-aliased generator as published."""
+    arguments = spec_of(next(net for name, net in networks.items() if name[0] == "G"))["args"]
+    smooth = arguments.get("downsample") == "antialias"
+    return "cut" if "F.F" in networks or ("G.ba" not in networks and smooth) else "cyclegan"
+
+
 def _model_settings(networks: dict[str, Any]) -> list[str]:
     """Return the overrides with which a model has networks like the imported ones."""
     generator = next(net for name, net in networks.items() if name.startswith("G."))
     spec = spec_of(generator)["args"]
+    model = _model(networks)
     if isinstance(generator, ResnetGenerator):
         overrides = [f"model.blocks={spec['blocks']}"]
+        for key, usual in zip(("upsample", "downsample"), RESAMPLING[model], strict=True):
+            overrides += [f"model.{key}={spec[key]}"] if spec[key] != usual else []
     else:
         overrides = [f"model.generator=unet_{2 ** spec['downs']}"]
     overrides += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
     overrides += [f"model.norm={spec['norm']}"] if spec["norm"] != "instance" else []
     overrides += ["model.dropout=true"] if spec["dropout"] else []
+    overrides = ["model=cut", *overrides] if model == "cut" else overrides
+    if head := networks.get("F.F"):
+        width = spec_of(head)["args"]["width"]
+        overrides += [f"model.head_width={width}"] if width != 256 else []
     discriminator = next((net for name, net in networks.items() if name.startswith("D.")), None)
     if discriminator is not None:
         spec = spec_of(discriminator)["args"]

@@ -33,6 +33,7 @@ def problems(config: Config) -> list[str]:
         _machine,
         _sizes,
         _channels,
+        _resampling,
         _penalty,
         _momentum,
         _augmentation,
@@ -227,6 +228,24 @@ def _channels(config: Config) -> Iterator[str]:
             f"an image with its own translation, but data.channels_a={a} and data.channels_b={b} "
             "differ: add model.lambda_identity=0."
         )
+    if a != b and "nce_layers" in config["model"]:
+        yield (
+            "This model's generator also encodes its own translations, but "
+            f"data.channels_a={a} and data.channels_b={b} differ: make them equal, or use "
+            "model=cyclegan model.lambda_identity=0."
+        )
+
+
+def _resampling(config: Config) -> Iterator[str]:
+    model = config["model"]
+    if not model.get("generator", "").startswith("unet"):
+        return
+    for key, published in (("upsample", "transpose"), ("downsample", "strided")):
+        if model.get(key, published) != published:
+            yield (
+                f"model.{key}={model[key]} needs model.generator=resnet: the U-Net's own layers "
+                f"change the size, so add model.{key}={published}."
+            )
 
 
 def _momentum(config: Config) -> Iterator[str]:

@@ -93,6 +93,7 @@ class ExportConfig:
     run: str
     output: str
     format: Literal["pth", "safetensors", "onnx"]
+    networks: Literal["generators", "all"]
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -115,6 +116,11 @@ class ExportConfig:
             yield (
                 "truncation_psi applies to format=onnx only; the other formats store the weights "
                 "unchanged."
+            )
+        if self.networks == "all" and self.format == "onnx":
+            yield (
+                "networks=all applies to format=pth and format=safetensors: only generators are of "
+                "use as ONNX."
             )
 
 

@@ -26,8 +26,8 @@ def seconds_per_image(gan: GAN, images: Batch, precision: Precision) -> float:
     with seeding.stream(0, "forecast"):
         for phase in twin.phases():
             start = time.perf_counter()
-            for name in ("G", "D"):
-                getattr(twin, name).requires_grad_(name == phase.player)
+            for name, player in twin.players().items():
+                player.requires_grad_(name in phase.players)
             forward = nullcontext if phase.full_precision else precision.autocast
             prepared = prepare(phase, batch, step)
             backpropagate(phase, batch, prepared, step, 1.0, forward)

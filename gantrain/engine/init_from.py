@@ -8,12 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError, format_value
-from gantrain.gans.base import GAN, networks_of
+from gantrain.gans.base import GAN
 from gantrain.io import safetensors_file
 from gantrain.io.files import is_intact
 from gantrain.io.module_pickle import PickledModule
-from gantrain.io.reference_file import PLAYERS, read_players, split_by_player
-from gantrain.io.tensors import is_module_pickle
+from gantrain.io.reference_file import PLAYERS, holds_objects, read_players, split_by_player
 from gantrain.networks.reference import CONSTANT_FILTERS
 from gantrain.snapshot import FORMAT, load_plain_dict
 
@@ -54,11 +53,7 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     Raises:
         ConfigError: there is nothing to read, or shapes differ.
     """
-    own = {
-        f"{player}.{name}": network
-        for player in ("G", "D")
-        for name, network in networks_of(getattr(gan, player), player).items()
-    }
+    own = gan.networks()
     saved = _read(_find_file(path), own)
     # A snapshot has no discriminators: a part of the networks is enough, but not none.
     shared = [name for name in own if name in saved]
@@ -75,6 +70,27 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     for name in shared:
         own[name].load_state_dict(saved[name].weights)
     return shared
+
+
+def saved_networks(path: Path) -> dict[str, Weights]:
+    """Return the weights of all networks of a run, by names such as "G.ab", "D.b", "F.F".
+
+    Args:
+        path: a run directory, or one of its snapshots and checkpoints.
+
+    Raises:
+        ConfigError: there is nothing to read.
+    """
+    file = _find_file(path)
+    content = load_plain_dict(file) or {}
+    state = content.get("gan")
+    if not isinstance(state, dict):
+        return {name: saved.weights for name, saved in _read(file, {}).items()}
+    specs = _dict(_dict(content.get("note")).get("networks"))
+    # Imported weights have no record, and all of them names of two parts.
+    names = specs or dict.fromkeys(".".join(key.split(".")[:2]) for key in state)
+    found = _checkpoint_networks(state, {name.partition(".")[0] for name in names})
+    return {name: found[name] for name in names if name in found}
 
 
 def _find_file(path: Path) -> Path:
@@ -98,7 +114,7 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         file: a snapshot, a checkpoint or plain tensors.
         own: the networks of the model, one of which plain tensors may be.
     """
-    if is_module_pickle(file):
+    if holds_objects(file):
         return _plain(_reference_networks(read_players(file), own))
     exported: safetensors_file.Content | None = None
     if file.suffix == ".safetensors":
@@ -120,7 +136,8 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         )
     if isinstance(content.get("gan"), dict):
         specs = _dict(_dict(content.get("note")).get("networks"))
-        return _with_arguments(_checkpoint_networks(content["gan"]), specs)
+        players = {name.partition(".")[0] for name in (*own, "G.", "D.")}
+        return _with_arguments(_checkpoint_networks(content["gan"], players), specs)
     raise ConfigError(
         f"init_from={file} is not a snapshot or checkpoint of gantrain: give a file from "
         "snapshots/ or checkpoints/ of a run, the run directory, a file of gantrain export, or a "
@@ -174,13 +191,13 @@ def _single_network(
     return {fitting[0]: content} if fitting else {}
 
 
-def _checkpoint_networks(state: dict[str, Any]) -> dict[str, Weights]:
-    """Split the state dict of a GAN by network."""
+def _checkpoint_networks(state: dict[str, Any], players: set[str]) -> dict[str, Weights]:
+    """Split the state dict of a GAN by network of its players."""
     networks: dict[str, Weights] = {}
     for key, value in state.items():
         player, _, rest = key.partition(".")
         name, _, parameter = rest.partition(".")
-        if player in ("G", "D") and isinstance(value, Tensor):
+        if player in players and isinstance(value, Tensor):
             # The first part of a key is a network of a ModuleDict, or a child of a single network;
             # both readings are offered, and `load_weights` takes the one that the model has.
             networks.setdefault(f"{player}.{name}", {})[parameter] = value  # ModuleDict players

@@ -117,11 +117,11 @@ class NonFiniteWatch(TorchDispatchMode):
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch the operations in the block and track which module runs them."""
-        handles = []
+        handles, players = [], self._gan.players()
         for name, module in self._gan.named_modules():
             # Not the GAN itself nor its augmentations: an operation there is reported as "the
             # loss".
-            if name.partition(".")[0] in ("G", "D") and not isinstance(module, nn.ModuleDict):
+            if name.partition(".")[0] in players and not isinstance(module, nn.ModuleDict):
                 label = f"{name} ({type(module).__name__})"
                 handles += [
                     module.register_forward_pre_hook(self._enter(label)),

@@ -14,7 +14,7 @@ from gantrain.types import is_schedule, value_at
 def build_optimizers(
     gan: GAN, optimizer: Callable[..., Optimizer], settings: dict[str, Any]
 ) -> dict[str, Optimizer]:
-    """Return one optimizer per player of the phases, {"G": ..., "D": ...}.
+    """Return one optimizer per player of the phases, such as {"G": ..., "D": ...}.
 
     A player with lazily regularized phases takes more than one optimizer step per training step,
     so its learning rate and betas are corrected (`lazy_reg_correction`).
@@ -26,7 +26,7 @@ def build_optimizers(
     """
     settings = {**settings, **settings_at(scheduled(settings), 0)}
     # In order of the phases; a set would have no order, and checkpoints would differ.
-    players = dict.fromkeys(phase.player for phase in gan.phases())
+    players = dict.fromkeys(name for phase in gan.phases() for name in phase.players)
     return {
         name: optimizer(
             getattr(gan, name).parameters(),
@@ -43,14 +43,14 @@ def main_step_ratio(phases: list[Phase], player: str) -> float:
     does not count as a main step, so k = 1 gives 1 / 2.
 
     Args:
-        phases: those of the GAN, of both players.
-        player: "G" or "D".
+        phases: those of the GAN, of all players.
+        player: such as "G".
 
     Returns:
         In (0, 1]; 1 for a player without main steps.
     """
     # A phase every k steps counts 1 / k.
-    own_phases = [phase for phase in phases if phase.player == player]
+    own_phases = [phase for phase in phases if player in phase.players]
     main_steps = sum(
         1 / phase.interval
         for phase in own_phases
@@ -130,7 +130,7 @@ class LearningRate:
             the k-th of n decay epochs has begun.
         compat: 2025: as the reference is today; 2020: one epoch earlier, as it was for years, so
             that the last epoch trains at a learning rate of 0.
-        d_factor: D's learning rate divided by G's.
+        d_factor: D's learning rate divided by that of all other players.
     """
 
     schedule: Literal["constant", "linear", "cosine", "step"]
@@ -143,7 +143,7 @@ class LearningRate:
     d_factor: float = 1.0
 
     def factor_of(self, player: str, nimg: int) -> float:
-        """Return the factor for the optimizer of "G" or "D", see `factor`."""
+        """Return the factor for the optimizer of a player, such as "G"; see `factor`."""
         return self.factor(nimg) * (self.d_factor if player == "D" else 1.0)
 
     def factor(self, nimg: int) -> float:

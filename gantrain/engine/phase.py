@@ -1,4 +1,4 @@
-"""One optimizer step of one player: accumulate, check, step."""
+"""One optimizer step of a phase's players: accumulate, check, step."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -110,10 +110,9 @@ class PhaseRunner:
         self._is_ready = True
 
     def _run_phase(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
-        for name in self.optimizers:  # the graph of a phase must not reach the other player
-            getattr(self.gan, name).requires_grad_(name == phase.player)
-        # None instead of 0: the first backward pass stores the gradient instead of adding it.
-        self.optimizers[phase.player].zero_grad(set_to_none=True)
+        for name in self.optimizers:  # the graph of a phase must not reach the other players
+            getattr(self.gan, name).requires_grad_(name in phase.players)
+        self._zero_grad(phase)
         restore = nan_tracing.save_state(self.gan) if self.check_immediately else None
         inputs = [*microbatches[0]]  # before the phase adds entries of its own
         self._collect(phase, microbatches, step)
@@ -128,6 +127,11 @@ class PhaseRunner:
                 raise NonFiniteGradient(phase.name, step.index, _rank_list(bad_ranks), origin)
             self.nonfinite_origins.append((step.index, phase.name, origin))
         restore()  # running means and pools must not remember the skipped step
+
+    def _zero_grad(self, phase: Phase) -> None:
+        for player in phase.players:
+            # None instead of 0: the first backward pass stores the gradient instead of adding it.
+            self.optimizers[player].zero_grad(set_to_none=True)
 
     def _collect(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> None:
         """Accumulate the gradient of this rank's microbatches, each weighted by its share."""
@@ -206,7 +210,10 @@ class PhaseRunner:
             None if the step was taken, otherwise 1 for each rank whose own gradient was bad.
         """
         gradients = [
-            p.grad for p in getattr(self.gan, phase.player).parameters() if p.grad is not None
+            p.grad
+            for player in phase.players
+            for p in getattr(self.gan, player).parameters()
+            if p.grad is not None
         ]
         if not gradients:
             return None
@@ -229,7 +236,8 @@ class PhaseRunner:
             first_ranks = torch.where(first_step.isinf(), bad_ranks, first_ranks)
             self._first_bad[phase.name] = (torch.minimum(first_step, this_step), first_ranks)
         self.stats.add(f"grad_norm/{phase.name}", norm)
-        self.optimizers[phase.player].step()
+        for player in phase.players:
+            self.optimizers[player].step()
         return None
 
     def _trace(
@@ -266,7 +274,7 @@ class PhaseRunner:
         own_images = sum(_image_count(batch) for batch in microbatches)
         slot = own_images * self.world.rank
         restore_buffers = nan_tracing.save_buffers(self.gan)
-        self.optimizers[phase.player].zero_grad(set_to_none=True)
+        self._zero_grad(phase)
         for batch in microbatches:
             seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
             watch = nan_tracing.NonFiniteWatch(self.gan)

@@ -28,7 +28,7 @@ from gantrain.ops.tracing import recording
 
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # (the GAN's parameters and buffers, the entries of the microbatch) -> (the values, the gradients
-# of the player's parameters, the entries that the phase leaves in the microbatch)
+# of the players' parameters, the entries that the phase leaves in the microbatch)
 Function = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Any], list[Tensor]]]
 
 
@@ -149,7 +149,11 @@ class RecordedPhase:
         _check_modules(gan)
         self._module = _Losses(gan, phase, weight, forward)
         tensors = {f"gan.{name}": x for name, x in gan.named_parameters()}
-        self._trained = [name for name in tensors if name.startswith(f"gan.{phase.player}.")]
+        self._trained = [
+            f"gan.{player}.{name}"
+            for player in phase.players
+            for name, _ in getattr(gan, player).named_parameters()
+        ]
         self._parameters = tensors.keys()
         tensors = {**tensors, **{f"gan.{name}": x for name, x in gan.named_buffers()}}
         self._shapes = {name: x.shape for name, x in tensors.items()}
@@ -256,7 +260,7 @@ class RecordedPhase:
         return values, [state[name].grad for name in self._trained], left
 
     def _add_gradients(self, gradients: list[Any]) -> None:
-        parameters = getattr(self.gan, self.phase.player).parameters()
+        parameters = (p for x in self.phase.players for p in getattr(self.gan, x).parameters())
         for p, gradient in zip(parameters, gradients, strict=True):
             if gradient is None:
                 continue

@@ -21,15 +21,20 @@ def seed_all(seed: int, stream: str, step: int = 0, slot: int = 0) -> None:
         slot: where in the global batch a microbatch begins, in images. Draws depend on this
             position and not on the rank, so they are the same for any number of ranks.
     """
-    # A hash: neighbouring steps and slots must not give related seeds. Python's own differs from
-    # process to process.
-    digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{slot}".encode(), digest_size=8).digest()
-    value = int.from_bytes(digest, "little")
+    value = derive(seed, stream, step, slot)
     torch.default_generator.manual_seed(value)
     if generator := _gpu_generator():
         generator.manual_seed(value)
     np.random.seed(value % 2**32)  # gantrain does not use it, but a plug-in GAN may
     random.seed(value)
+
+
+def derive(seed: int, stream: str, step: int = 0, slot: int = 0) -> int:
+    """Return the 64-bit number that `seed_all` seeds with."""
+    # A hash: neighbouring steps and slots must not give related seeds. Python's own differs from
+    # process to process.
+    digest = hashlib.blake2b(f"{seed}/{stream}/{step}/{slot}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 @contextmanager

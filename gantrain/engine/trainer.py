@@ -237,7 +237,7 @@ class Trainer:
             {name: x[i : i + size] for name, x in images.items()}
             for i in range(0, self.plan.batch // self.world.size, size)
         ]
-        step = Step(self.index, self.nimg)
+        step = Step(self.index, self.nimg, seeding.derive(self.plan.seed, "step", self.index))
         self.runner.step(microbatches, step)
         if self.ema:
             # Before nimg grows: the ramp counts the images before this step.

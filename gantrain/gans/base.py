@@ -1,26 +1,16 @@
 """The contract between a GAN and the engine: data plus losses.
 
-A GAN is a pair of networks `G` and `D` and a list of phases. It never calls `backward()`, knows no
-rank, no precision and no file; the engine knows no GAN.
+A GAN is networks `G` and `D`, perhaps more players, and a list of phases. It never calls
+`backward()`, knows no rank, no precision and no file; the engine knows no GAN.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from gantrain.gans.phases import Batch, Phase, Step
 from gantrain.networks.labels import LabelScale
-
-Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Step:
-    """Training progress: `index` counts optimizer steps, `nimg` the images seen before this one."""
-
-    index: int
-    nimg: int
 
 
 @dataclass(frozen=True)
@@ -51,38 +41,6 @@ class ImageSpec:
         return size, channels, self.label_dim, self.label_scale
 
 
-def _nothing(batch: Batch, step: Step) -> Batch:
-    """Prepare nothing."""
-    return {}
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One kind of update: `player` descends `losses` once every `interval` steps.
-
-    `losses` is a generator: each dict it yields is one backward pass. Its entries are scalar means
-    over the microbatch; they are summed for the gradient and logged as "loss/<phase>/<name>". An
-    entry without a gradient is only logged, as "score/<phase>/<name>". Code after a yield runs
-    after that backward, so graphs of two yields must not share nodes. A phase may leave detached
-    tensors in the batch for later phases of the same step.
-
-    `prepare` runs before `losses` and returns entries of the batch for them alone: all that depends
-    on the step, on random numbers drawn on the host, or on plain Python state. So the losses are
-    the same operations in every step, and can be compiled or captured as a CUDA graph. A choice
-    between two kinds of losses is made by which entries there are.
-    """
-
-    name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
-    player: str  # "G" or "D": attribute of the GAN and key of its optimizer
-    losses: Callable[[Batch, Step], Iterator[dict[str, Tensor]]]
-    interval: int = 1  # > 1: every so many steps only
-    full_precision: bool = False  # a penalty: the engine runs it outside autocast
-    # Of interval > 1: lazy regularization, whose loss the engine multiplies by the interval. False:
-    # a player that just steps less often, such as a generator after every n-th step of its critic.
-    lazy: bool = True
-    prepare: Callable[[Batch, Step], Batch] = _nothing
-
-
 @dataclass(frozen=True)
 class LazyPenalty:
     """A penalty on one player, descended every `interval` steps; weight 0 turns it off."""
@@ -96,8 +54,9 @@ class GAN(nn.Module):
 
     Nothing else is saved.
 
-    Subclasses set `G` and `D` (modules or ModuleDicts of modules) and define `phases`; their
-    constructor takes `images: ImageSpec` first and plain keyword settings after it.
+    Subclasses set `G` and `D` (modules or ModuleDicts of modules), perhaps further players, and
+    define `phases`; their constructor takes `images: ImageSpec` first and plain keyword settings
+    after it.
     """
 
     takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
@@ -111,6 +70,19 @@ class GAN(nn.Module):
     def phases(self) -> list[Phase]:
         """Return the phases of one step, in order."""
         raise NotImplementedError
+
+    def players(self) -> dict[str, nn.Module]:
+        """Return all players by name: G, D and then those that only the phases name."""
+        others = (name for phase in self.phases() for name in phase.players)
+        return {name: getattr(self, name) for name in dict.fromkeys(("G", "D", *others))}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks of all players, by names such as "G.ab", "D.b", "F.F"."""
+        return {
+            f"{name}.{part}": network
+            for name, player in self.players().items()
+            for part, network in networks_of(player, name).items()
+        }
 
     def judge(self, x: Tensor, batch: Batch) -> Tensor:
         """Return D's logits [N] of images [N, C, H, W] as in training, for the health probes.
@@ -191,7 +163,7 @@ def networks_of(player: nn.Module, name: str) -> dict[str, nn.Module]:
     """Return a player's networks: the children of a ModuleDict, else {name: player}.
 
     Args:
-        player: `gan.G` or `gan.D`.
-        name: "G" or "D", the name of a network that is not in a ModuleDict.
+        player: such as `gan.G`.
+        name: its name, such as "G", for a network that is not in a ModuleDict.
     """
     return dict(player.items()) if isinstance(player, nn.ModuleDict) else {name: player}

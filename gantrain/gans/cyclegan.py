@@ -1,8 +1,7 @@
 """CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, arXiv 1703.10593).
 
 G["ab"] translates domain a to b and G["ba"] back (the paper's G and F); D["b"] scores images of
-domain b (D_Y), D["a"] those of a (D_X). In each step D sees the fakes that G made before G was
-updated.
+domain b (D_Y), D["a"] those of a (D_X). D sees the fakes that G made before G's step.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
 from gantrain.gans.image_pool import ImagePool
 from gantrain.losses import ADVERSARIAL, gradient_penalty, l1
-from gantrain.networks.layers import init_weights
+from gantrain.networks.layers import Downsample, Upsample, init_weights
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
 from gantrain.types import AtLeastOne, Count, NotNegative, Range, Schedule, value_at
 
@@ -24,10 +23,10 @@ class CycleGAN(GAN):
 
     Args:
         images: channels of the streams "a" and "b", resolution.
-        generator, ngf, norm, dropout: see `gantrain.networks.translation`.
+        generator, ngf, norm, dropout, upsample, downsample: see `gantrain.networks.translation`.
         blocks: residual blocks of the generator; None: 9 from 256 px on and 6 below, as in the
             paper.
-        discriminator, d_layers, ndf: see `gantrain.networks.translation`.
+        discriminator, d_layers, ndf, spectral_norm: see `gantrain.networks.translation`.
         init, init_gain: weight initialization, see `gantrain.networks.layers.init_weights`.
         loss: adversarial loss, see `gantrain.losses`.
         gp_weight: weight of the gradient penalty; used with "wgan_gp" only.
@@ -53,6 +52,9 @@ class CycleGAN(GAN):
         ndf: AtLeastOne = 64,
         norm: Literal["instance", "batch", "none"] = "instance",
         dropout: bool = False,
+        upsample: Literal["transpose", "resize", "antialias"] = "transpose",
+        downsample: Literal["strided", "antialias"] = "strided",
+        spectral_norm: bool = False,
         init: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal",
         init_gain: NotNegative = 0.02,
         loss: Literal["lsgan", "vanilla", "hinge", "wgan_gp"] = "lsgan",
@@ -67,13 +69,15 @@ class CycleGAN(GAN):
         super().__init__()
         depth = blocks or (9 if min(images.resolution) >= 256 else 6)
         ch = images.channels
+        ways: tuple[Upsample, Downsample] = (upsample, downsample)
+        options: tuple[Downsample, bool] = (downsample, spectral_norm)
 
         def generator_for(src: str, dst: str) -> nn.Module:
-            net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout)
+            net = make_generator(generator, ch[src], ch[dst], ngf, depth, norm, dropout, *ways)
             return init_weights(net, init, init_gain)
 
         def discriminator_for(domain: str) -> nn.Module:
-            net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm)
+            net = make_discriminator(discriminator, ch[domain], ndf, d_layers, norm, *options)
             return init_weights(net, init, init_gain)
 
         self.G = nn.ModuleDict({"ab": generator_for("a", "b"), "ba": generator_for("b", "a")})
@@ -82,8 +86,7 @@ class CycleGAN(GAN):
         self.size_multiple = size_multiple(generator)
         self.loss = ADVERSARIAL[loss]
         self.gp_weight = gp_weight if loss == "wgan_gp" else 0.0
-        self.lambda_adversarial = lambda_adversarial
-        self.lambda_cycle = lambda_cycle
+        self.lambda_adversarial, self.lambda_cycle = lambda_adversarial, lambda_cycle
         self.lambda_identity = lambda_identity
         self.adversarial_nimg = round(adversarial_kimg * 1000)
         # Batch norm mixes the images of a batch, so only per-image norms allow batched passes.
@@ -124,8 +127,7 @@ class CycleGAN(GAN):
         names = ("adversarial", "cycle", "identity")
         adversarial, cycle, identity = (batch.get(f"weight_{name}") for name in names)
         # Translations whose losses have no weight are not computed at all.
-        has_cycle, has_identity = cycle is not None, identity is not None
-        images = self.translate(self.G, batch, cycle=has_cycle, identity=has_identity)
+        images = self.translate(self.G, batch, cycle is not None, identity is not None)
         losses = {}
         for domain in ("b", "a"):
             fake, real = images[f"fake_{domain}"], batch[domain]

@@ -140,7 +140,7 @@ def _preserve_buffers(gan: GAN) -> Iterator[None]:
     The networks stay in training mode (batch statistics, dropout), which updates running
     statistics: what is probed is their behaviour in training.
     """
-    buffers = [b for player in (gan.G, gan.D) for b in player.buffers()]
+    buffers = [b for player in gan.players().values() for b in player.buffers()]
     values = [b.clone() for b in buffers]
     try:
         yield

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
-from gantrain.networks.layers import ReflectionPad
+from gantrain.networks.layers import ReflectionPad, without_autocast
+from gantrain.networks.resampling import BlurDown, BlurUp
+from gantrain.ops.fir import upfirdn2d
 
 Rows = tuple[int, int]  # first row, row after the last
 Reader = Callable[[int, int], Tensor]  # (a, b) -> rows a to b of a feature map, [1, C, b - a, W]
@@ -26,19 +28,20 @@ class RowOp:
     """A layer that can be evaluated on some of its rows.
 
     Args:
-        kind: "conv", "up" (transposed convolution) or "each" (pixel by pixel).
+        kind: "conv", "up" (transposed convolution), "blur" (to half the size), "double" (by pixels
+            and their neighbours) or "each" (pixel by pixel).
         layer: the layer.
         reflect: pixels of reflection padding before a convolution.
     """
 
-    kind: Literal["conv", "up", "each"]
+    kind: Literal["conv", "up", "blur", "double", "each"]
     layer: nn.Module
     reflect: int = 0
 
     def output_height(self, h: int) -> int:
         """Return the rows of the output for `h` rows of input."""
-        if self.kind == "each":
-            return h
+        if self.kind in ("each", "double"):
+            return 2 * h if self.kind == "double" else h
         k, s, p = self._geometry()
         return h * s if self.kind == "up" else (h + 2 * (p + self.reflect) - k) // s + 1
 
@@ -55,6 +58,8 @@ class RowOp:
         """
         if self.kind == "each":
             return a, b
+        if self.kind == "double":  # outputs 2i and 2i + 1 see rows i - 1 to i + 1 at most
+            return max(0, (a - 1) // 2), min(h, b // 2 + 1)
         k, s, p = self._geometry()
         p += self.reflect
         if self.kind == "up":
@@ -76,7 +81,19 @@ class RowOp:
         """
         if self.kind == "each":
             return self.layer(x)
+        if self.kind == "double":
+            # Within the image, the border that the layer repeats belongs to rows that are cropped.
+            return self.layer(x)[:, :, a - 2 * c : b - 2 * c]
         k, s, p = self._geometry()
+        # Rows are padded only where the band touches the border of the image.
+        side = p + self.reflect
+        top = max(0, side - a * s)
+        bottom = max(0, (b - 1) * s - side + k - h)
+        if isinstance(self.layer, BlurDown):
+            right = self.layer.after
+            with without_autocast(x):
+                padded = F.pad(x, (side, right, top, bottom), mode="reflect")
+                return upfirdn2d(padded, self.layer.taps, down=s)
         w, bias = self.layer.weight, self.layer.bias
         w = w.contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
         if self.kind == "up":
@@ -85,16 +102,14 @@ class RowOp:
             y = F.conv_transpose2d(x, w, bias, s, (0, p), (0, extra))  # type: ignore[arg-type]
             first = c * s - p  # the output row that y begins with
             return y[:, :, a - first : b - first]
-        # Rows are padded only where the band touches the border of the image.
-        side = p + self.reflect
-        top = max(0, side - a * s)
-        bottom = max(0, (b - 1) * s - side + k - h)
         padded = F.pad(x, (side, side, top, bottom), mode="reflect" if self.reflect else "constant")
         return F.conv2d(padded, w, bias, s)  # type: ignore[arg-type]
 
     def _geometry(self) -> tuple[int, int, int]:
         """Return kernel size, stride and padding."""
         layer = self.layer
+        if isinstance(layer, BlurDown):
+            return len(layer.taps), 2, layer.before
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
         assert not isinstance(layer.padding, str)
         return layer.kernel_size[0], layer.stride[0], layer.padding[0]
@@ -112,6 +127,10 @@ def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             yield RowOp("up" if isinstance(layer, nn.ConvTranspose2d) else "conv", layer, reflect)
             reflect = 0
+        elif isinstance(layer, BlurDown):
+            yield RowOp("blur", layer)
+        elif isinstance(layer, BlurUp | nn.Upsample):
+            yield RowOp("double", layer)
         elif isinstance(layer, nn.InstanceNorm2d) or any(layer.children()):
             yield layer
         # Dropout does nothing in eval mode, in which batch norm acts pixel by pixel.

@@ -1,4 +1,4 @@
-"""Import weights of the CycleGAN and pix2pix reference code.
+"""Import weights of the CycleGAN, pix2pix and CUT reference code.
 
 Its files (`latest_net_G_A.pth` and so on) are bare state dicts without the architecture, which is
 inferred from keys and shapes. Parameter names are the same as here.
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from gantrain.errors import ConfigError
 from gantrain.io.files import is_intact
 from gantrain.io.tensors import is_module_pickle
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
+from gantrain.networks.patch_head import PatchHead
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
@@ -24,7 +25,8 @@ Weights = dict[str, Tensor]
 
 # The reference's D_A judges translations into b (the paper's D_Y); here D is named after the domain
 # that it judges.
-NAMES = {"G_A": "G.ab", "G_B": "G.ba", "D_A": "D.b", "D_B": "D.a", "G": "G.ab"}
+NAMES = {"G_A": "G.ab", "G_B": "G.ba", "D_A": "D.b", "D_B": "D.a"}
+ONE_WAY = {"G": "G.ab", "D": "D.b", "F": "F.F"}  # of models with one direction
 _WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")  # DataParallel, torch.compile
 _STALE = ("running_mean", "running_var", "num_batches_tracked")
 _UNET_LEVEL = "model.3."  # prefix from a level of the U-Net to the one below
@@ -56,13 +58,14 @@ def find_files(source: list[str]) -> dict[str, Path]:
             raise ConfigError(
                 f"{file} is a pickle, but no file of the CycleGAN code, nor a .pkl of StyleGAN."
             )
-        match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G)\.pth", file.name)
+        match = re.fullmatch(r".*net_(G_A|G_B|D_A|D_B|G|D|F)\.pth", file.name)
         if match is None:
             raise ConfigError(
                 f"{file.name} does not say which network it holds: name it like "
-                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators)."
+                "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators; "
+                "CUT's are G, D and F)."
             )
-        name = NAMES[match[1]]
+        name = {**NAMES, **ONE_WAY}[match[1]]
         if name in networks:
             raise ConfigError(f"{file} and {networks[name]} are both {match[1]}: give only one.")
         networks[name] = file
@@ -121,13 +124,14 @@ def rebuild_network(weights: Weights, name: str) -> nn.Module:
         ConfigError: the weights fit no architecture of the reference.
     """
     try:
-        network = _generator(weights) if name.startswith("G.") else _discriminator(weights)
+        rebuild = {"G": _generator, "D": _discriminator, "F": _head}[name.partition(".")[0]]
+        network = rebuild(weights)
         network.load_state_dict(dict(_matching(weights, network)))
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ConfigError(
             f"The weights of {name} fit no network of the reference (resnet, U-Net; PatchGAN, "
-            f"pixel): {reason}"
+            f"pixel; CUT's head): {reason}"
         ) from None
     return network.eval()
 
@@ -144,7 +148,16 @@ def _generator(weights: Weights) -> nn.Module:
     width, channels = first.shape[:2]
     norm = _norm(weights, "model.2.weight")
     out = weights[last[1]].shape[0]
-    return ResnetGenerator(channels, out, width, len(blocks), norm, dropout)
+    after = max(map(int, blocks)) + 1  # the first layer behind the blocks
+    upsample: Upsample = "transpose" if f"model.{after}.weight" in weights else "resize"
+    upsample = "antialias" if f"model.{after}.filt" in weights else upsample
+    downsample = _downsample(weights, "model.7.filt")
+    return ResnetGenerator(channels, out, width, len(blocks), norm, dropout, upsample, downsample)
+
+
+def _downsample(weights: Weights, kernel: str) -> Downsample:
+    """Tell blurs by the key of the first one's kernel."""
+    return "antialias" if kernel in weights else "strided"
 
 
 def _unet(weights: Weights) -> nn.Module:
@@ -162,8 +175,19 @@ def _discriminator(weights: Weights) -> nn.Module:
         width, channels = weights["net.0.weight"].shape[:2]
         return PixelDiscriminator(channels, width, _norm(weights, "net.3.weight"))
     width, channels = weights["model.0.weight"].shape[:2]
-    layers = sum(weight.ndim == 4 for weight in weights.values()) - 2
-    return PatchDiscriminator(channels, width, layers, _norm(weights, "model.3.weight"))
+    convolutions = [
+        key for key, weight in weights.items() if weight.ndim == 4 and "filt" not in key
+    ]
+    downsample = _downsample(weights, "model.2.filt")
+    # The first blur shifts all layers behind it.
+    norm = _norm(weights, "model.3.weight" if downsample == "strided" else "model.4.weight")
+    return PatchDiscriminator(channels, width, len(convolutions) - 2, norm, downsample)
+
+
+def _head(weights: Weights) -> nn.Module:
+    first = {key: x for key, x in weights.items() if re.fullmatch(r"mlp_\d+\.0\.weight", key)}
+    ordered = [first[f"mlp_{i}.0.weight"] for i in range(len(first))]
+    return PatchHead([x.shape[1] for x in ordered], ordered[0].shape[0])
 
 
 def _norm(weights: Weights, scale: str) -> Norm:

@@ -10,6 +10,8 @@ from gantrain.ops.reflect import reflect_pad
 
 Norm = Literal["instance", "batch", "none"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Upsample = Literal["transpose", "resize", "antialias"]
+Downsample = Literal["strided", "antialias"]
 
 
 class ReflectionPad(nn.Module):
@@ -41,7 +43,11 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W] of mean 0 and variance 1 per image and channel."""
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-            return super().forward(x)
+            y = super().forward(x)
+            if y.requires_grad and torch.is_grad_enabled():
+                # torch 2.13 takes an NHWC gradient of a single NCHW image for an NCHW one.
+                y.register_hook(torch.Tensor.contiguous)
+            return y
         wide = at_least_float32(x)
         variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0, keepdim=True)
         return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
@@ -12,7 +12,15 @@ _UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
 
 
 def make_generator(
-    name: str, in_channels: int, out_channels: int, ngf: int, blocks: int, norm: Norm, dropout: bool
+    name: str,
+    in_channels: int,
+    out_channels: int,
+    ngf: int,
+    blocks: int,
+    norm: Norm,
+    dropout: bool,
+    upsample: Upsample = "transpose",
+    downsample: Downsample = "strided",
 ) -> nn.Module:
     """Return an image-to-image generator with values in [-1, 1].
 
@@ -24,13 +32,30 @@ def make_generator(
         blocks: residual blocks of "resnet"; the U-Nets ignore it.
         norm: see `make_norm`.
         dropout: whether the network has dropout layers.
+        upsample: that of "resnet", see `ResnetGenerator`.
+        downsample: likewise.
+
+    Raises:
+        ValueError: a U-Net with another way to change the size than its strided convolutions.
     """
     if name == "resnet":
-        return ResnetGenerator(in_channels, out_channels, ngf, blocks, norm, dropout)
+        return ResnetGenerator(
+            in_channels, out_channels, ngf, blocks, norm, dropout, upsample, downsample
+        )
+    if (upsample, downsample) != ("transpose", "strided"):
+        raise ValueError(f"{name} has strided convolutions: not {upsample} and {downsample}")
     return UnetGenerator(in_channels, out_channels, ngf, _UNET_DOWNS[name], norm, dropout)
 
 
-def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm: Norm) -> nn.Module:
+def make_discriminator(
+    name: str,
+    in_channels: int,
+    ndf: int,
+    layers: int,
+    norm: Norm,
+    downsample: Downsample = "strided",
+    spectral_norm: bool = False,
+) -> nn.Module:
     """Return a discriminator [N, in_channels, H, W] -> logits [N, 1, H', W'].
 
     Args:
@@ -39,10 +64,12 @@ def make_discriminator(name: str, in_channels: int, ndf: int, layers: int, norm:
         ndf: channels of the first layer.
         layers: stride-2 convolutions of "patch"; "pixel" ignores it.
         norm: see `make_norm`.
+        downsample: that of "patch", see `PatchDiscriminator`; "pixel" keeps the size.
+        spectral_norm: see `PatchDiscriminator`.
     """
     if name == "patch":
-        return PatchDiscriminator(in_channels, ndf, layers, norm)
-    return PixelDiscriminator(in_channels, ndf, norm)
+        return PatchDiscriminator(in_channels, ndf, layers, norm, downsample, spectral_norm)
+    return PixelDiscriminator(in_channels, ndf, norm, spectral_norm)
 
 
 def size_multiple(generator: str) -> int:

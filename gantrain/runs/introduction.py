@@ -34,6 +34,8 @@ def introduction_lines(
     def millions(net: nn.Module) -> str:
         return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
 
+    sizes = [f"{name} {millions(player)}" for name, player in gan.players().items()]
+    sizes[0] += " parameters"
     device = precision.device.type if size > 1 else str(precision.device)
     if precision.device.type == "cpu":
         count = torch.get_num_threads()
@@ -42,7 +44,7 @@ def introduction_lines(
     grids = f", a grid every {plan.grid_every / 1000:g}" if plan.grid_every else ""
     lines = [
         f"Run directory: {directory.path}",
-        f"{type(gan).__name__}: G {millions(gan.G)} parameters, D {millions(gan.D)}; "
+        f"{type(gan).__name__}: {', '.join(sizes)}; "
         f"{device}, {precision.name}; batch {plan.batch} "
         f"({per_rank}microbatch {plan.microbatch}), {plan.total / 1000:g} kimg in total",
         f"A report every {plan.tick / 1000:g} kimg{grids}, a checkpoint every "

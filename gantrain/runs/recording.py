@@ -9,7 +9,7 @@ import torch
 from gantrain.config.train import RunConfig
 from gantrain.data.base import Dataset
 from gantrain.engine.plan import TrainingPlan
-from gantrain.gans.base import GAN, networks_of
+from gantrain.gans.base import GAN
 
 
 def plain_settings(config: RunConfig) -> dict[str, Any]:
@@ -28,9 +28,8 @@ def derived(plan: TrainingPlan, gan: GAN, data: Dataset) -> dict[str, Any]:
 def specs(gan: GAN) -> dict[str, Any]:
     """Return the constructor calls of all networks that record theirs, by name ("G.ab")."""
     networks = {
-        f"{player}.{name}": network.spec
-        for player in ("G", "D")
-        for name, network in networks_of(getattr(gan, player), player).items()
+        name: network.spec
+        for name, network in gan.networks().items()
         if isinstance(getattr(network, "spec", None), dict)
     }
     return plain(networks)

@@ -60,8 +60,7 @@ def _first(small: Iterable[tuple[AnyFile, Size]]) -> list[tuple[AnyFile, Size]]:
 
 
 def _least_side(gan: GAN) -> int:
-    networks = {**networks_of(gan.G, "G"), **networks_of(gan.D, "D")}
-    return max(int(getattr(network, "least_side", 1)) for network in networks.values())
+    return max(int(getattr(network, "least_side", 1)) for network in gan.networks().values())
 
 
 def _layers_for(gan: GAN, side: int) -> int:

@@ -130,3 +130,56 @@ def test_what_is_no_network_imports_nothing(tmp_path: Path) -> None:
     torch.save({"D": {"b4.out.weight": torch.ones(1)}}, tmp_path / "d.pt")
     said = gantrain(tmp_path, "import", "source=d.pt", "name=x", code=2)
     assert "holds no generator (G_ema or G)" in said
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short run of CUT, exported as pth/ and imported again as runs/taken."""
+    home = tmp_path_factory.mktemp("cut")
+    tiny = [text for text in TINY if "pool_size" not in text]
+    gantrain(home, "model=cut", *tiny, "model.head_width=6", "train.kimg=0.002", "name=own")
+    gantrain(home, "export", "run=runs/own", "output=pth", "networks=all")
+    (home / "said.txt").write_text(gantrain(home, "import", "source=pth", "name=taken"))
+    return home
+
+
+def test_cuts_networks_out_and_in_are_the_same(cut: Path) -> None:
+    files = sorted(file.name for file in (cut / "pth").iterdir())
+    assert files == ["latest_net_D.pth", "latest_net_F.pth", "latest_net_G.pth"]
+    gantrain(cut, "export", "run=runs/taken", "output=again", "networks=all")
+    for name in files:
+        ours, theirs = (torch.load(cut / x / name, weights_only=True) for x in ("pth", "again"))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    options = ["format=safetensors", "output=safe", "networks=all"]
+    gantrain(cut, "export", "run=runs/own", *options)
+    assert (cut / "safe/latest_net_F.safetensors").is_file()
+
+
+def test_cut_trains_on_as_the_import_says(cut: Path) -> None:
+    said = (cut / "said.txt").read_text()
+    [line] = [line for line in said.splitlines() if "init_from=" in line]
+    assert "model=cut" in line and "model.head_width=6" in line
+    words = [w for w in line.split() if w.startswith(("model", "init"))]
+    rest = [text for text in TINY if not text.startswith("model.")]
+    said = gantrain(cut, *words, *rest, "train.kimg=0.002", "name=on")
+    assert "Loaded the weights of G.ab, D.b, F.F from runs/taken." in said
+
+
+def test_cut_is_translated_measured_and_examined(cut: Path) -> None:
+    data = write_set(cut / "pictures", train=3, test=6)
+    options = ["extractor=random", "metrics=[kid]", "device=cpu", f"data_root={data}"]
+    said = gantrain(cut, "evaluate", "run=runs/taken", *options)
+    assert "/ab" in said and "/ba" not in said
+    gantrain(cut, "translate", "run=runs/own", f"input={data}/testA", "output=out", "gallery=2")
+    assert len(list((cut / "out").glob("*.png"))) == 6
+    gantrain(cut, "doctor", "run=runs/own", "samples=2", "device=cpu")
+    gantrain(cut, "report", "run=runs/own")
+    assert (cut / "runs/own/report.html").is_file()
+    said = gantrain(
+        cut, "export", "run=runs/own", "output=x", "networks=all", "format=onnx", code=2
+    )
+    assert "only generators" in said
+    [snapshot] = (cut / "runs/own/snapshots").glob("snapshot-*.pt")
+    said = gantrain(cut, "export", f"run={snapshot}", "output=x", "networks=all", code=2)
+    assert "holds generators alone" in said

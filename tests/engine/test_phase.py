@@ -53,6 +53,21 @@ def test_microbatches_are_averaged(sizes: list[int]) -> None:
     assert run.stats.collect()["loss/G/x"] == pytest.approx(2 * 3)
 
 
+def test_several_players_descend_one_loss_and_step_in_turn() -> None:
+    head = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(head.weight, 3.0)
+    gan = Toy(lambda gan, batch, step: iter([{"x": head(gan.G(batch["x"])).mean()}]))
+    gan.E = head
+    gan._phases = [Phase("G", ("G", "E"), gan._phases[0].losses)]
+    run = runner(gan)
+    assert list(run.optimizers) == ["G", "E"] and [*gan.players()] == ["G", "D", "E"]
+    run.step([column(1.0), column(3.0)], Step(0, 0))
+    # d/dg of g e x, d/de of g e x, with x = 2 on average: both at the values before the steps
+    assert gan.G.weight.item() == pytest.approx(2 - 3 * 2)
+    assert head.weight.item() == pytest.approx(3 - 2 * 2)
+    assert run.stats.collect()["grad_norm/G"] == pytest.approx((6**2 + 4**2) ** 0.5)
+
+
 def test_lazy_phases_are_scaled_and_skipped() -> None:
     gan = Toy(mean_output, interval=4)
     run = runner(gan)

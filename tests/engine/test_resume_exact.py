@@ -58,6 +58,23 @@ def assert_equal_runs(run: Path, reference: Path) -> None:
     assert rows(run) == rows(reference)
 
 
+def test_cut_killed_and_resumed(tmp_path: Path) -> None:
+    """Three optimizers, flips, places and singular vectors go on as they would have."""
+    tiny = [text for text in TINY if "pool_size" not in text]
+    command = [
+        "model=cut", *tiny, "model.flip_equivariance=true", "model.spectral_norm=true",
+        "model.num_patches=30", "model.head_width=8", "train.batch=2", "train.kimg=0.08",
+        "train.ema_kimg=0.03", "checkpoint.every_kimg=0.02", "checkpoint.keep=9", "name=run",
+    ]  # fmt: skip
+    gantrain(tmp_path / "straight", *command)
+    run = tmp_path / "runs" / "run"
+    interrupt(start(tmp_path, *command), run, checkpoints=1, how=signal.SIGKILL)
+    assert final_state(run)["nimg"] < 80
+    gantrain(tmp_path, "resume=runs/run")
+    assert_equal_runs(run, tmp_path / "straight" / "runs" / "run")
+    assert [*final_state(run)["optimizers"]] == ["D", "G", "F"]
+
+
 def test_the_reference_run_exercises_its_state(straight: Path) -> None:
     state = final_state(straight)
     assert state["nimg"] == 240 and state["index"] == 120

@@ -15,6 +15,7 @@ from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision, PrecisionName
 from gantrain.engine.recorded_phase import RecordedPhases
 from gantrain.gans.base import GAN, Batch, ImageSpec, Step
+from gantrain.gans.cut import CUT
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.r3gan import R3GAN
@@ -27,6 +28,11 @@ SIDE, BATCH, LABELS = 16, 4, 3
 def _cyclegan(**options: Any) -> GAN:
     small: dict[str, Any] = {"ngf": 4, "ndf": 4, "blocks": 1, "d_layers": 1, "pool_size": 3}
     return CycleGAN(ImageSpec({"a": 3, "b": 3}, (SIDE, SIDE), batch=BATCH), **small | options)
+
+
+def _cut(**options: Any) -> GAN:
+    small: dict[str, Any] = {"ngf": 4, "ndf": 4, "blocks": 1, "d_layers": 1, "num_patches": 30}
+    return CUT(ImageSpec({"a": 3, "b": 3}, (SIDE, SIDE), batch=BATCH), **small | options)
 
 
 def _dcgan() -> GAN:
@@ -60,6 +66,10 @@ CASES: dict[str, Callable[[], GAN]] = {
     "cyclegan reference": lambda: _cyclegan(mode="reference"),
     "cyclegan wgan_gp": lambda: _cyclegan(loss="wgan_gp", norm="none"),
     "cyclegan batch norm": lambda: _cyclegan(norm="batch", discriminator="pixel", loss="vanilla"),
+    "cyclegan resize spectral": lambda: _cyclegan(upsample="resize", spectral_norm=True),
+    "cut": _cut,
+    "cut reference": lambda: _cut(mode="reference", upsample="transpose", downsample="strided"),
+    "cut fast": lambda: _cut(flip_equivariance=True, nce_identity=False, spectral_norm=True),
     "dcgan": _dcgan,
     "stylegan": _stylegan,
     "stylegan ada": lambda: _stylegan(augment="ada", ada_kimg=0.5),
@@ -87,7 +97,7 @@ def pictures(case: str, position: int = 0) -> dict[str, Tensor]:
     """A batch as a data set gives it: uint8 pictures, and labels where the case has some."""
     draw = torch.Generator().manual_seed(position)
     shape = (BATCH, 3, SIDE, SIDE)
-    streams = ("a", "b") if case.startswith("cyclegan") else ("image",)
+    streams = ("a", "b") if case.startswith(("cyclegan", "cut")) else ("image",)
     if case.startswith("r3gan"):
         streams = ("image", "1/image")
     batch = {name: torch.randint(0, 256, shape, generator=draw).byte() for name in streams}
@@ -132,8 +142,8 @@ def gradients(
         with numbers_of_the_host(dtype):
             runner.step(batches, Step(0, 0))
         losses = [v for k, v in runner.stats.collect().items() if k.startswith("loss/")]
-        player = getattr(gan, phase.player)
-        grads = [p.grad.double().cpu().flatten() for p in player.parameters() if p.grad is not None]
+        trained = [p for name in phase.players for p in getattr(gan, name).parameters()]
+        grads = [p.grad.double().cpu().flatten() for p in trained if p.grad is not None]
         found[phase.name] = torch.cat(grads)
         found[f"{phase.name} losses"] = torch.tensor(losses, dtype=torch.float64)
     return found

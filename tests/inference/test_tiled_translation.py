@@ -1,5 +1,6 @@
 """A large picture in bands is what it is at once; statistics are those of the whole picture."""
 
+import copy
 import errno
 import math
 from pathlib import Path
@@ -14,32 +15,39 @@ from gantrain.errors import ConfigError
 from gantrain.inference.row_streaming import FeatureMapFile
 from gantrain.inference.tiled_translation import Bandable, TiledTranslator, translate_in_bands
 from gantrain.inference.translation import translate_any_size
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
 from gantrain.ops.value_range import to_float, to_uint8
 from tests.helpers.command_line import gantrain
 from tests.helpers.generators import write
 
+WAYS: dict[str, tuple[Upsample, Downsample]] = {
+    "resnet": ("transpose", "strided"),
+    "resized": ("resize", "strided"),
+    "antialiased": ("antialias", "antialias"),
+    "blurred down": ("transpose", "antialias"),
+}
 FP32 = Precision(torch.device("cpu"), "fp32")
 
 
 def network(norm: Norm = "instance", kind: str = "resnet") -> Bandable:
     """With weights and running statistics as after training, and not the first ones."""
-    if kind == "resnet":
-        net = ResnetGenerator(3, 2, ngf=6, blocks=3, norm=norm, dropout=True).eval()
+    if kind != "unet":
+        ways = WAYS[kind]
+        net = ResnetGenerator(3, 2, 6, 3, norm, True, *ways).eval()
     else:
         net = UnetGenerator(3, 2, ngf=3, downs=6, norm=norm, dropout=True).eval()
     scale = 0.2 if norm != "none" else 0.05  # nothing keeps that in bounds
     for name, value in net.state_dict().items():
-        if value.is_floating_point():
+        if value.is_floating_point() and not name.endswith("filt"):
             value.copy_(
                 torch.rand_like(value) + 0.5 if "var" in name else scale * torch.randn_like(value)
             )
     return net
 
 
-RESNET = [("resnet", size) for size in ((64, 48), (96, 32), (8, 8), (12, 40))]
+RESNET = [(kind, size) for kind in WAYS for size in ((64, 48), (96, 32), (8, 8), (12, 40))]
 UNET = [("unet", size) for size in ((192, 128), (64, 64), (320, 64), (64, 256))]
 
 
@@ -51,6 +59,8 @@ def test_bands_are_the_whole(norm: Norm, kind: str, size: tuple[int, int], rows:
     net, x = network(norm, kind), torch.rand(1, 3, *size) * 2 - 1
     with torch.no_grad():
         expected = net(x)
+        # A bottleneck of 2 x 2 amplifies the rounding of either way.
+        rounding = (expected - copy.deepcopy(net).double()(x.double())).abs().max()
     found = torch.full_like(expected, torch.nan)
 
     def keep(a: int, part: torch.Tensor) -> None:
@@ -58,7 +68,7 @@ def test_bands_are_the_whole(norm: Norm, kind: str, size: tuple[int, int], rows:
         found[:, :, a : a + part.shape[2]] = part
 
     TiledTranslator(net, FP32, rows).translate(lambda a, b: x[:, :, a:b], *size, keep)
-    assert (found - expected).abs().max() < 2e-5
+    assert (found - expected).abs().max() < max(2e-5, 4 * rounding)
 
 
 def test_statistics_of_a_band_alone_would_differ() -> None:
@@ -68,7 +78,7 @@ def test_statistics_of_a_band_alone_would_differ() -> None:
         assert (net(x)[:, :, :20] - net(x[:, :, :32])[:, :, :20]).abs().max() > 0.05
 
 
-@pytest.mark.parametrize("kind", ["resnet", "unet"])
+@pytest.mark.parametrize("kind", [*WAYS, "unet"])
 @pytest.mark.parametrize("size", [(37, 101), (101, 37), (3, 90)])
 def test_any_size(size: tuple[int, int], kind: str) -> None:
     net = network(kind=kind)
@@ -83,7 +93,8 @@ def test_any_size(size: tuple[int, int], kind: str) -> None:
 @pytest.mark.multi
 @pytest.mark.ci
 def test_by_command(tmp_path: Path) -> None:
-    nets = {"ab": ResnetGenerator(3, 3, ngf=4, blocks=1), "ba": UnetGenerator(3, 3, ngf=2, downs=5)}
+    smooth = ResnetGenerator(3, 3, 4, 1, upsample="antialias", downsample="antialias")
+    nets = {"ab": smooth, "ba": UnetGenerator(3, 3, ngf=2, downs=5)}
     run = write(tmp_path / "run", "gantrain.gans.cyclegan.CycleGAN", dict(nets))
     (tmp_path / "in").mkdir()
     for name, size in (("small", (30, 30)), ("wide", (60, 300)), ("high", (301, 70))):
@@ -113,14 +124,16 @@ class Watched(TiledTranslator):
         return self.files[-1]
 
 
-@pytest.mark.parametrize(("kind", "per_pixel"), [("resnet", 3 * 4 / 16), ("unet", 1.5 / 4)])
+@pytest.mark.parametrize(
+    ("kind", "per_pixel"), [*((kind, 3 * 4 / 16) for kind in WAYS), ("unet", 1.5 / 4)]
+)
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_files_that_are_used_up_are_removed(kind: str, per_pixel: float, norm: Norm) -> None:
     """In floats a pixel and channel of the first layer, as the docstring of Bands says."""
     net = network(norm, kind)
     bands = Watched(net, FP32, 8)
     bands.translate(lambda a, b: torch.zeros(1, 3, b - a, 64), 128, 64, lambda a, rows: None)
-    ngf = 6 if kind == "resnet" else 3
+    ngf = 3 if kind == "unet" else 6
     assert 0 < bands.most <= per_pixel * 128 * 64 * ngf
     assert not any(file.path.exists() for file in bands.files)
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.interop import cyclegan
-from gantrain.networks.layers import Norm
+from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from gantrain.networks.resampling import BlurDown, BlurUp
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.spec import spec_of
 from gantrain.networks.unet import UnetGenerator
@@ -40,7 +41,15 @@ GENERATORS = [
       for norm in NORMS for blocks, dropout in ((1, False), (6, True), (9, False))],
     *[UnetGenerator(1, 4, 2, downs, norm) for norm in NORMS for downs in (5, 7, 8)],
 ]  # fmt: skip
+WAYS: list[tuple[Upsample, Downsample]] = [
+    ("antialias", "antialias"), ("transpose", "antialias"), ("resize", "strided")
+]  # fmt: skip
+GENERATORS += [
+    ResnetGenerator(3, 3, 4, blocks, norm, False, *ways)
+    for blocks in (1, 6) for norm in NORMS for ways in WAYS
+]  # fmt: skip
 DISCRIMINATORS = [
+    *[PatchDiscriminator(3, 4, n, norm, "antialias") for norm in NORMS for n in (1, 3, 5)],
     *[PatchDiscriminator(4, 8, layers, norm) for norm in NORMS for layers in (1, 3, 5)],
     *[PixelDiscriminator(1, 8, norm) for norm in NORMS],
 ]
@@ -120,3 +129,19 @@ def test_what_is_no_weights_is_said(tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(ConfigError, match=said):
             cyclegan.find_files(source)
+
+
+def test_cuts_networks_are_recognized() -> None:
+    _, golden = load("cut_training_steps")
+    for part, name in (("G", "G.ab"), ("D", "D.b"), ("F", "F.F")):
+        weights = under(golden, f"init/{part}/")
+        blurs = {"G": {7: 8, 11: 16, 18: 16, 22: 8}, "D": {2: 4, 6: 8, 10: 16}, "F": {}}[part]
+        for layer, channels in blurs.items():
+            blur = BlurUp(channels) if layer > 11 else BlurDown(channels)
+            weights[f"model.{layer}.filt"] = blur.filt
+        found = cyclegan.rebuild_network(weights, name)
+        assert found.state_dict().keys() == weights.keys()
+        assert all(torch.equal(x, found.state_dict()[key]) for key, x in weights.items())
+    assert spec_of(found)["args"] == {"channels": [3, 8, 16, 16, 16], "width": 12}
+    with pytest.raises(ConfigError, match="fit no network"):
+        cyclegan.rebuild_network({"mlp_1.0.weight": torch.zeros(2, 2)}, "F.F")

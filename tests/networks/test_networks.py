@@ -15,6 +15,12 @@ def count(net: nn.Module) -> int:
 
 def test_published_parameter_counts() -> None:
     assert count(ResnetGenerator(3, 3)) == 11_378_179
+    smooth = ResnetGenerator(3, 3, upsample="antialias", downsample="antialias")
+    assert count(smooth) == 11_378_179
+    assert smooth.encoder_layers() == [0, 4, 8, 12, 16]  # CUT's
+    assert smooth.feature_shapes(256, 256, [0, 4, 8, 12, 16]) == [
+        (3, 262, 262), (128, 256, 256), (256, 128, 128), (256, 64, 64), (256, 64, 64),
+    ]  # fmt: skip
     assert count(PatchDiscriminator(3)) == 2_764_737
 
 
@@ -125,6 +131,16 @@ def test_spec_rebuilds_the_network() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_instance_norm_takes_gradients_of_any_layout(count: int) -> None:
+    """torch's own does not, for one image."""
+    x = torch.randn(count, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    y, gradient = make_norm("instance", 3)(x), torch.randn(count, 3, 5, 4, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(y, x, gradient, retain_graph=True)
+    (found,) = torch.autograd.grad(y, x, gradient.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 6, 7), (1, 3, 16, 16)])
 def test_instance_norm_keeps_the_layout_and_the_values(shape: tuple[int, ...]) -> None:
     norm = make_norm("instance", shape[1])
@@ -141,3 +157,34 @@ def test_instance_norm_keeps_the_layout_and_the_values(shape: tuple[int, ...]) -
     second = [torch.autograd.grad(gradient.square().sum(), inp)[0]
               for gradient, inp in zip(gradients, (x, last), strict=True)]  # fmt: skip
     assert torch.allclose(*second, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("upsample", ["transpose", "resize", "antialias"])
+@pytest.mark.parametrize("downsample", ["strided", "antialias"])
+def test_ways_to_change_the_size(upsample: str, downsample: str) -> None:
+    net = make_generator("resnet", 3, 2, 2, 6, "instance", False, upsample, downsample)
+    y, features = net.with_features(torch.randn(1, 3, 16, 24), net.encoder_layers())
+    assert y.shape == (1, 2, 16, 24)
+    shapes = net.feature_shapes(16, 24, net.encoder_layers())
+    assert [tuple(x.shape[1:]) for x in features] == shapes
+    assert len(shapes) == 5 and shapes[0] == (3, 22, 30) and shapes[3:] == [(8, 4, 6)] * 2
+    again = type(net)(**net.spec["args"])
+    again.load_state_dict(net.state_dict())
+
+
+def test_resized_maps_have_no_checkerboard() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1, 4, 6, 6)
+    for way in ("transpose", "resize", "antialias"):
+        net = make_generator("resnet", 3, 3, 4, 1, "none", False, way)
+        start = next(i for i, m in enumerate(net.model) if "Block" in type(m).__name__) + 1
+        doubled = x.repeat(1, 4, 1, 1)
+        for module in net.model[start : start + (1 if way == "transpose" else 2)]:
+            doubled = module(doubled)
+        inner = doubled[:, :, 2:-2, 2:-2]  # of a constant map
+        assert (inner.std((2, 3)).max() > 1e-3) == (way == "transpose")
+
+
+def test_a_unet_refuses_other_ways() -> None:
+    with pytest.raises(ValueError, match="strided convolutions"):
+        make_generator("unet_128", 3, 3, 2, 1, "instance", False, "resize")

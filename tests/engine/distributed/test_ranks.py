@@ -47,6 +47,11 @@ R3GAN = [
     *STYLEGAN[1:6], "model=r3gan", "model.z_dim=8", "model.channel_base=64",
     "model.channel_max=8", "model.augment_p=0.5", *STYLEGAN[-6:],
 ]  # fmt: skip
+CUT = [
+    *[text for text in TINY if "pool_size" not in text], "model=cut", "model.num_patches=30",
+    "model.flip_equivariance=true", "model.spectral_norm=true", "model.head_width=8",
+    "runtime=cpu", "train.batch=4", "train.kimg=0.04", "tracking.every_kimg=0.02",
+]  # fmt: skip
 DCGAN = [
     "model=dcgan", "data=shapes", "data.resolution=16", "data.train_images=24",
     "data.test_images=2", "model.z_dim=8", "model.g_width=8", "model.d_width=4",
@@ -115,13 +120,14 @@ def gantrain_and(folder: Path, *overrides: str) -> Path:
 @pytest.mark.parametrize(
     "command",
     [
+        pytest.param(CUT, id="cut"),
         pytest.param(STYLEGAN, id="stylegan"),
         pytest.param(STYLEGAN3, id="stylegan3"),
         pytest.param(R3GAN, id="r3gan"),
         pytest.param(DCGAN, id="dcgan", marks=pytest.mark.ci),
     ],
 )
-def test_generating_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> None:
+def test_other_gans_on_two_ranks(tmp_path: Path, command: list[str]) -> None:
     # pl_mean, w_avg, batch norm's statistics, the augmentation and its p are all among the state.
     gantrain_on_ranks(tmp_path, 2, *command, "name=two")
     two = state_of(tmp_path / "runs" / "two")
