@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -89,13 +90,14 @@ def read_strength(value: Any) -> tuple[float, float]:
     """
     text = str(value).strip()
     match = re.fullmatch(rf"({_NUMBER})(?:\s*\.\.\s*({_NUMBER}))?", text)
-    ends = (float(match[1]), float(match[2] or match[1])) if match else (MOST * 2,) * 2
-    if isinstance(value, bool) or max(map(abs, ends)) > MOST:
+    first = float(match[1]) if match else math.inf
+    last = float(match[2]) if match and match[2] else first
+    if isinstance(value, bool) or max(abs(first), abs(last)) > MOST:
         raise ConfigError(
             f"edit.strength={format_value(value)} is neither a number of standard deviations, such "
             f"as 2.5 (at most {MOST:g}), nor a range, such as -3..3."
         )
-    return ends
+    return first, last
 
 
 def strength_problems(value: Any) -> list[str]:

@@ -93,7 +93,8 @@ class SynthesisNetwork(nn.Module):
         By index in ws. The first w, that of the canvas, and the last, that of the `ToRGB`, have
         none.
         """
-        affines = [self.get_submodule(f"{name}.affine") for name in self.names[:-1]]
+        layers = [getattr(self, name) for name in self.names[:-1]]
+        affines = (layer.affine for layer in layers)
         return {i: affine.weight * affine.scale for i, affine in enumerate(affines, start=1)}
 
 
