@@ -215,7 +215,7 @@ def find_between_examples(
     names: tuple[str, str],
     sampling: Sampling,
     batch: int,
-    report: Callable[[int], None] = lambda count: None,
+    report: Callable[[int], None] | None = None,
 ) -> tuple[Directions, float]:
     """Return the direction from images like the first examples to images like the second.
 
@@ -230,7 +230,7 @@ def find_between_examples(
         names: of the sets.
         sampling: the images to generate, 10 or more.
         batch: images at once.
-        report: called with the number of images that were made.
+        report: called with the number of images that were made; None: nobody asks.
 
     Returns:
         One direction, with its accuracy in w; and that of the classifier of examples.
@@ -249,7 +249,8 @@ def find_between_examples(
         with torch.no_grad():
             images = model.synthesize(ws[:, None].repeat(1, model.style.num_ws, 1), "const", seeds)
         scores.append(classifier.score(pooled_features(lpips, images)))
-        report(len(ws))
+        if report is not None:
+            report(len(ws))
     order = torch.cat(scores).argsort()
     sure = max(2, len(order) // CONFIDENT)
     chosen = torch.cat([order[:sure], order[-sure:]])

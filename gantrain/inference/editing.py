@@ -92,7 +92,7 @@ class Directions:
 
 
 def read_directions(path: str | Path) -> Directions:
-    """Read directions from a file of `gantrain directions`.
+    """Read a file that gantrain directions wrote.
 
     Raises:
         ConfigError: there is no such file, or it holds something else.
