@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gantrain.config.check import plain_settings
@@ -25,13 +24,12 @@ from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_lpips
 from gantrain.ops.value_range import to_float
 from gantrain.tracking.console import progress_bar
-from gantrain.tracking.grids import compose_grid, save_png
+from gantrain.tracking.grids import compose_grid, save_png, thumbnails
 
 FILE, RECORD, SHEET = "directions.npz", "directions.json", "grid.png"
 PAIRS = 64  # of images whose layers are exchanged
 STRENGTHS = (-3, -2, -1, 0, 1, 2, 3)  # of the sheet
 MAX_SHOWN = 16  # directions on the sheet
-SHEET_SIDE = 128  # pixels: larger images are shown at half, a quarter, ... of their size
 
 
 def main(config: DirectionsConfig) -> None:
@@ -104,7 +102,8 @@ def _write_directions(config: DirectionsConfig, model: Model) -> None:
     _record(config, model, {"directions": rows, **numbers})
     _write_sheet(config, model, found)
     count = "1 direction" if len(found) == 1 else f"{len(found)} directions"
-    print(f"{count} in {folder / FILE}; {folder / SHEET} shows them. Next:")
+    shown = "them" if len(found) <= MAX_SHOWN else f"the first {MAX_SHOWN}"
+    print(f"{count} in {folder / FILE}; {folder / SHEET} shows {shown}. Next:")
     print(
         f"  gantrain generate run={model.file} seeds=0-7 edit.direction={folder / FILE}:0 "
         "edit.strength=2"
@@ -179,19 +178,13 @@ def _write_sheet(config: DirectionsConfig, model: Model, found: Directions) -> N
         for strength, images in zip(STRENGTHS, columns.values(), strict=True):
             moved = edit(ws, found.pick(i), strength)
             for part in moved.split(config.batch):  # the stored noise needs no seeds
-                images.append(_small(model.synthesize(part, "const", [0] * len(part))))
+                images.append(thumbnails(model.synthesize(part, "const", [0] * len(part))))
     _save_sheet(config, model, {name: torch.cat(images) for name, images in columns.items()}, rows)
 
 
 def _sheet_ws(config: DirectionsConfig, model: Model) -> tuple[list[int], Tensor]:
     seeds = read_numbers("seeds", config.seeds)
     return seeds, model.latent_inputs(seeds, model.label_batch(seeds, config.class_))
-
-
-def _small(images: Tensor) -> Tensor:
-    """Return images [N, C, H, W] as a sheet shows them, on the CPU."""
-    factor = max(images.shape[2:]) // SHEET_SIDE
-    return (F.avg_pool2d(images, factor) if factor > 1 else images).clamp(-1, 1).cpu()
 
 
 def _save_sheet(
@@ -229,7 +222,7 @@ def _show_attribution(
     """Show layers in rows, and for each seed the image, the exchanged one and the difference."""
     columns: dict[str, Tensor] = {}
     for i, seed in enumerate(seeds):
-        image, changed = _small(result.images[i : i + 1]), _small(result.exchanged[:, i])
+        image, changed = result.images[i : i + 1], result.exchanged[:, i]
         columns[f"seed {seed}"] = image.expand_as(changed)
         columns[f"exchanged {seed}"] = changed
         columns[f"|difference| {seed}"] = (changed - image).abs() - 1  # black: none

@@ -177,12 +177,13 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
 
 
 def _edited(config: GenerateConfig, batches: Iterator[LatentBatch]) -> Iterator[LatentBatch]:
-    """Return the latents moved along the directions; of a range, a batch for each image."""
+    """Return the latents moved along the directions; for a video, a batch for each image."""
     edit = config.edit
     if edit.direction is None:
         return batches
     if edit.steps:
-        return _read_edit(config).steps(batches, edit.steps)
+        ranges = _read_edit(config).steps(batches, edit.steps)
+        return (part for one in ranges for part in latent_sources.split(one, config.batch))
     if edit.frames:
         return _read_edit(config).films(batches, edit.frames, loop=config.interpolation.loop)
     return _read_edit(config).apply_all(batches)

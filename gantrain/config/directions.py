@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from gantrain.config.annotations import accepts
 from gantrain.config.generate import MOST_LAYERS, number_problems
 from gantrain.config.machine import device_problems, run_problems
 from gantrain.config.project import LpipsWeights
 from gantrain.errors import format_value
-from gantrain.inference.seeds import LARGEST_SEED
+from gantrain.inference.seeds import LARGEST_SEED, read_numbers
 from gantrain.types import AtLeastOne, Range
 
 Numbers = int | str | list[int | str]
+MOST_SEEDS = 16  # of a sheet
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ class DirectionsConfig:
     @staticmethod
     def value_problems(plain: dict[str, Any]) -> Iterator[str]:
         """Yield a sentence for each list of seeds or layers that cannot be read."""
-        yield from number_problems("seeds", plain.get("seeds"), LARGEST_SEED)
+        seeds = plain.get("seeds")
+        yield from (problems := number_problems("seeds", seeds, LARGEST_SEED))
+        if accepts(seeds, Numbers) and not problems:
+            count = len(read_numbers("seeds", seeds))
+            if count > MOST_SEEDS:
+                yield f"seeds={format_value(seeds)}: the sheet has room for {MOST_SEEDS} seeds."
         yield from number_problems("layers", plain.get("layers"), MOST_LAYERS)
 
     def problems(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gantrain.inference.model import Model
+from gantrain.tracking.grids import thumbnails
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,9 @@ class Attribution:
     """What changes when one layer's w is exchanged for that of another image.
 
     Attributes:
-        images: of the first ws, [S, C, H, W] about [-1, 1].
-        exchanged: the same with each layer exchanged, [num_ws, S, C, H, W].
-        change: the root of the mean squared difference, in units of [-1, 1], over all N, [num_ws].
+        images: of the first ws, [S, C, h, w] in [-1, 1], made small.
+        exchanged: the same with each layer exchanged, [num_ws, S, C, h, w].
+        change: of the images at full size, the root of the mean squared difference, in units of [-1, 1], over all N, [num_ws].
     """
 
     images: Tensor
@@ -51,14 +52,14 @@ def attribute(
         part, other = ws[start : start + batch], others[start : start + batch]
         seeds, keep = range(start, start + len(part)), max(0, shown - start)
         made = model.synthesize(part, "const", seeds)
-        images.append(made[:keep].cpu())
+        images.append(thumbnails(made[:keep]))
         report(len(part))
         for layer in range(num_ws):
             mixed = part.clone()
             mixed[:, layer] = other[:, layer]
             changed = model.synthesize(mixed, "const", seeds)
             squares[layer] += (changed - made).square().flatten(1).mean(1).sum().item()
-            kept[layer].append(changed[:keep].cpu())
+            kept[layer].append(thumbnails(changed[:keep]))
             report(len(part))
     exchanged = torch.stack([torch.cat(parts) for parts in kept])
     return Attribution(torch.cat(images), exchanged, (squares / len(ws)).sqrt())

@@ -104,7 +104,7 @@ def test_edited_images_are_those_of_the_library(home: Path) -> None:
     gantrain(home, "generate", "run=style", "seeds=0-1", "out=same", *edit, "edit.strength=0")
     gantrain(home, "generate", "run=style", "seeds=0-1", "out=plain_images", "device=cpu")
     assert (pixels(home / "same/seed0001.png") == pixels(home / "plain_images/seed0001.png")).all()
-    options = ["edit.strength=-1.5..3", "edit.steps=4", "edit.layers=2-3", "save_w=true"]
+    options = ["edit.strength=-1.5..3", "edit.steps=4", "edit.layers=2-3", "save_w=true", "batch=3"]
     gantrain(home, "generate", "run=style", "seeds=0-1", "out=steps", *edit, *options)
     with np.load(home / "steps/w.npz") as content:
         ws = torch.from_numpy(content["w"])
@@ -152,6 +152,7 @@ def test_edits_of_photos_and_videos(home: Path) -> None:
         (["run=style", "method=labels", "examples=[dark,no]"], ["there is no folder no"]),
         (["run=style", "method=labels", "examples=[dark,one]"], ["one holds one image"]),
         (["run=style", "method=layers", "layers=1"], ["compares all layers"]),
+        (["run=style", "seeds=0-16"], ["the sheet has room for 16 seeds"]),
         (["run=style", "method=ica", "samples=1", "seeds=a"], ["method=ica", "samples=1", "seeds"]),
     ],
 )

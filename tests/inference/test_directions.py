@@ -91,6 +91,29 @@ def affines(model: Model) -> dict[int, nn.Module]:
     return {i: S.get_submodule(f"{name}.affine") for i, name in enumerate(names)}
 
 
+@pytest.mark.parametrize("run", ["stylegan", "stylegan3"])
+def test_modulation_weights_are_those_that_each_w_meets(tmp_path: Path, run: str) -> None:
+    model = gantrain.load(getattr(generators, run)(tmp_path))
+    ws = torch.randn(1, model.style.num_ws, 16)
+    met: list[tuple[int, Tensor]] = []
+
+    def note(affine: nn.Module, args: tuple[Tensor], _: Tensor) -> None:
+        [index] = [i for i in range(model.style.num_ws) if torch.equal(args[0], ws[:, i])]
+        moved = affine.forward(torch.eye(16)) - affine.forward(torch.zeros(1, 16))
+        met.append((index, moved.T))
+
+    for name, module in model.style.synthesis.named_modules():
+        if name.endswith("affine") and "torgb" not in name:
+            module.register_forward_hook(note)  # type: ignore[arg-type]
+    model.synthesis(ws)
+    weights = model.style.synthesis.modulation_weights()  # type: ignore[operator]
+    # In StyleGAN3 the first affine layer moves the canvas, and the last is the ToRGB's.
+    expected = dict(met if run == "stylegan" else met[1:-1])
+    assert weights.keys() == expected.keys()
+    for index, weight in weights.items():
+        torch.testing.assert_close(weight, expected[index], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("layers", [None, (1, 2), (0, 5)])
 def test_sefa_is_numpys(style: Model, layers: tuple[int, ...] | None) -> None:
     found = find_sefa(style, 3, Sampling(50, layers=layers))
@@ -217,5 +240,5 @@ def test_attribution_exchanges_one_layer_at_a_time(style: Model) -> None:
         mixed[:, layer] = others[:, layer]
         squares.append((style.synthesis(mixed) - before).square().mean().sqrt())
     torch.testing.assert_close(found.change.float(), torch.stack(squares).detach())
-    torch.testing.assert_close(found.images, before[:3].detach())
+    torch.testing.assert_close(found.images, before[:3].detach().clamp(-1, 1))
     assert (found.change[[0, 1, 3, 4, 5]] > 0.01).all()
