@@ -11,7 +11,7 @@ from gantrain.errors import ConfigError, format_value
 from gantrain.types import Count
 
 MOST = 1000.0  # standard deviations; further out, no image is one
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 Numbers = int | str | list[int | str]
 
 

@@ -17,7 +17,8 @@ class Attribution:
     Attributes:
         images: of the first ws, [S, C, h, w] in [-1, 1], made small.
         exchanged: the same with each layer exchanged, [num_ws, S, C, h, w].
-        change: of the images at full size, the root of the mean squared difference, in units of [-1, 1], over all N, [num_ws].
+        change: the root of the mean squared difference of all N images at full size, in units of
+            [-1, 1], [num_ws].
     """
 
     images: Tensor

@@ -13,8 +13,8 @@ from gantrain.errors import ConfigError
         (-3, (-3, -3)),
         (1e-7, (1e-7, 1e-7)),
         ("-3..3", (-3, 3)),
-        ("3..-.5", (3, -0.5)),
-        (" 1. .. +2 ", (1, 2)),
+        ("3..-0.5", (3, -0.5)),
+        (" 1.0 .. +2 ", (1, 2)),
     ],
 )
 def test_numbers_and_ranges(text: float | str, ends: tuple[float, float]) -> None:

@@ -121,7 +121,7 @@ def test_sefa_is_numpys(style: Model, layers: tuple[int, ...] | None) -> None:
     # The weights as they act: the difference of the outputs for unit vectors.
     A = np.concatenate([(a(torch.eye(16)) - a(torch.zeros(1, 16))).detach().T for a in chosen])
     _, singular, rows = np.linalg.svd(A.astype(np.float64))
-    np.testing.assert_allclose(np.abs(found.vectors @ rows[:3].T), np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(np.abs(found.vectors.numpy() @ rows[:3].T), np.eye(3), atol=1e-4)
     share = singular[:3] ** 2 / (singular**2).sum()
     np.testing.assert_allclose(found.quality["explained"], share, rtol=1e-4)
     largest = found.vectors.gather(1, found.vectors.abs().argmax(1, keepdim=True))
