@@ -42,7 +42,7 @@ class DirectionsConfig:
     @staticmethod
     def value_problems(plain: dict[str, Any]) -> Iterator[str]:
         """Yield a sentence for each list of seeds or layers that cannot be read."""
-        seeds = plain.get("seeds")
+        seeds: Any = plain.get("seeds")
         yield from (problems := number_problems("seeds", seeds, LARGEST_SEED))
         if accepts(seeds, Numbers) and not problems:
             count = len(read_numbers("seeds", seeds))
