@@ -1,6 +1,8 @@
 """What generators of latents must be able to do."""
 
 import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -37,8 +39,42 @@ class StyleGenerator(LatentGenerator, Protocol):
     synthesis: nn.Module
 
 
-def other_use(networks: dict[str, nn.Module]) -> str:
-    """Return what networks without latents are for, as the end of a sentence."""
+def miss_w(features: Sequence[str], file: Path, algorithm: str, sources: str) -> str:
+    """Return the sentence about settings that need w, of a generator without.
+
+    Args:
+        features: the settings.
+        file: the snapshot.
+        algorithm: class of the GAN.
+        sources: what it generates images from.
+    """
+    verb = "needs" if len(features) == 1 else "need"
+    return (
+        f"{', '.join(features)} {verb} StyleGAN's w, and {file} is a snapshot of {algorithm}: it "
+        f"generates images from {sources}, and interpolates between them."
+    )
+
+
+def miss_encoder(file: Path, algorithm: str) -> str:
+    """Return the sentence about a snapshot without an encoder."""
+    return (
+        "images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
+        f"{file} ({algorithm}) generates images from seeds."
+    )
+
+
+def moves_canvas(generator: object) -> bool:
+    """Return whether the synthesis network takes a transform of its canvas, as StyleGAN3's does."""
+    synthesis = getattr(generator, "synthesis", None)
+    return synthesis is not None and "transform" in inspect.signature(synthesis.forward).parameters
+
+
+def explain_use(networks: Mapping[str, nn.Module]) -> str:
+    """Return what networks without latents are for, the end of a sentence.
+
+    Args:
+        networks: of a snapshot, by name.
+    """
     if "G" in networks:
         return (
             f"its network {type(networks['G']).__name__} needs the attribute z_dim, the length of "
@@ -48,12 +84,6 @@ def other_use(networks: dict[str, nn.Module]) -> str:
         f"its networks ({', '.join(networks)}) translate images. Use gantrain translate, or "
         f"translate(x, {next(iter(networks))!r}) in Python."
     )
-
-
-def moves_canvas(generator: object) -> bool:
-    """Return whether the synthesis network takes a transform of its canvas, as StyleGAN3's does."""
-    synthesis = getattr(generator, "synthesis", None)
-    return synthesis is not None and "transform" in inspect.signature(synthesis.forward).parameters
 
 
 def canvas_arguments(generator: nn.Module, transform: Tensor | None) -> dict[str, Tensor]:

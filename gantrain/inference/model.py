@@ -21,6 +21,7 @@ from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.inference.truncation import Center, Centers, label_centers, truncate
 from gantrain.networks.directions import directions_of
+from gantrain.networks.eval_mode import TestMode, set_test_mode
 from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -31,6 +32,9 @@ def load(
     device: str | torch.device = "cpu",
     precision: PrecisionName = "fp32",
     say: Callable[[str], None] = warnings.warn,
+    *,
+    test_mode: TestMode | None = None,
+    seed: int = 0,
 ) -> "Model":
     """Load a snapshot file, or the newest state of a run directory: a snapshot or a checkpoint.
 
@@ -39,6 +43,9 @@ def load(
         device: "cpu", "cuda", "cuda:N", "mps", or "auto": the first available of cuda, mps, cpu.
         precision: as in training; sets torch's process-wide TF32 switches.
         say: called with a sentence for each newer snapshot that is damaged.
+        test_mode: of batch norm and dropout, see `gantrain.networks.eval_mode`; None: as the
+            networks were made.
+        seed: of the dropout of "as_trained".
 
     Raises:
         NoSnapshotError: a run has none.
@@ -51,6 +58,9 @@ def load(
             "build of torch for your GPU."
         )
     snapshot = load_snapshot(path, torch_device, say)
+    for network in snapshot.networks.values():
+        if mode := test_mode or getattr(network, "test_mode", None):
+            set_test_mode(network, mode, seed)
     return Model(
         snapshot.file, snapshot.networks, snapshot.meta, Precision(torch_device, precision)
     )
@@ -84,7 +94,7 @@ class Model:
         if network is None or not hasattr(network, "z_dim"):
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"{generators.other_use(self.networks)}"
+                f"{generators.explain_use(self.networks)}"
             )
         return cast(LatentGenerator, network)
 
@@ -109,6 +119,11 @@ class Model:
     def directions(self) -> list[str]:
         """The directions in which it translates, "ab" before "ba"; []: it has latents instead."""
         return directions_of(self.networks)
+
+    @property
+    def test_mode(self) -> TestMode:
+        """How batch norm and dropout act; "eval" of networks without a choice."""
+        return getattr(next(iter(self.networks.values())), "test_mode", "eval")
 
     @property
     def has_w(self) -> bool:
@@ -201,11 +216,7 @@ class Model:
             ConfigError: the snapshot has no latents, no w to truncate or no such class.
         """
         numbers = read_numbers("seeds", seeds)
-        needs_w = []
-        if psi != 1 or cutoff is not None:
-            needs_w.append("truncation")
-        if noise != "const":
-            needs_w.append("noise")
+        needs_w = ["truncation"] * (psi != 1 or cutoff is not None) + ["noise"] * (noise != "const")
         if problems := self.explain_missing_w(*needs_w):
             raise ConfigError(*problems)
         images = []
@@ -378,19 +389,9 @@ class Model:
             return (
                 generators.explain_missing_noise(self.networks["G"]) if "noise" in features else []
             )
-        verb = "needs" if len(features) == 1 else "need"
-        classes = " and classes" if self.label_dim else ""
-        return [
-            f"{', '.join(features)} {verb} StyleGAN's w, and {self.file} is a snapshot of "
-            f"{self.algorithm}: it generates images from seeds{classes}, and interpolates between "
-            "them."
-        ]
+        sources = "seeds and classes" if self.label_dim else "seeds"
+        return [generators.miss_w(features, self.file, self.algorithm, sources)]
 
     def explain_missing_encoder(self) -> list[str]:
         """Return a sentence if the snapshot has no encoder from images to w, else none."""
-        if "E" in self.networks:
-            return []
-        return [
-            f"images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
-            f"{self.file} ({self.algorithm}) generates images from seeds."
-        ]
+        return [] if "E" in self.networks else [generators.miss_encoder(self.file, self.algorithm)]
