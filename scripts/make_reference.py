@@ -27,6 +27,15 @@ RECIPES = ("experiment", "sweep", "launcher", "debug", "tracking", "runtime", "o
 PYTHON = {  # what users import, by module
     "gantrain": ["load"],
     "gantrain.inference.model": ["Model"],
+    "gantrain.inference.editing": ["Direction", "Directions", "read_directions"],
+    "gantrain.inference.directions": [
+        "Sampling",
+        "find_pca",
+        "find_sefa",
+        "find_labels",
+        "find_between_examples",
+        "find_pairs",
+    ],
     "gantrain.snapshot": ["Snapshot", "load_snapshot"],
     "gantrain.gans.base": ["GAN", "Phase", "Step", "ImageSpec", "RankLocal"],
     "gantrain.types": ["Range", "value_at"],

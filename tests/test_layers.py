@@ -170,9 +170,13 @@ def test_what_answers_at_once_does_not_import_torch(name: str) -> None:
     assert seen
 
 
-FITTING = ("inference/projection.py", "inference/pivotal_tuning.py")
+FITTING = (
+    "inference/projection.py",
+    "inference/pivotal_tuning.py",
+    "inference/linear_classifier.py",
+)
 WHERE = {  # call: the only places it may stand in
-    # latents are found, and a generator is tuned to them, without a GAN to train
+    # latents and boundaries are found, and a generator is tuned, without a GAN to train
     "backward": (*FITTING, "engine/"),
     "zero_grad": (*FITTING, "engine/"),
     "step": (*FITTING, "engine/"),

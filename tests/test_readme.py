@@ -173,6 +173,12 @@ def imported(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def directed(folder: Path, named: None) -> None:
+    for command in (c for c in COMMANDS if c.startswith("gantrain directions ")):
+        run(folder, command)
+
+
+@pytest.fixture(scope="module")
 def exported(folder: Path, imported: None) -> None:
     """The files that a snippet loads."""
     [command] = [c for c in COMMANDS if "format=torch_export" in c and " run=runs/zebras" in c]
@@ -206,6 +212,8 @@ def small(command: str) -> list[str]:
         "doctor",
     ):
         return words
+    if words[0] == "directions":
+        return [*words, "weights.lpips=lpips.pth", "samples=20", "seeds=0", "count=4"]
     if words[0] == "project":
         return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here
@@ -256,8 +264,12 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("projected")
     if command.startswith("gantrain compare sweeps/"):
         request.getfixturevalue("sweeps")
+    if "directions" in command:
+        request.getfixturevalue("directed")
     if " import " in command:
         request.getfixturevalue("imported")
+    elif command.startswith("gantrain directions "):
+        return  # done: its folder is not overwritten
     elif "format=torch_export" in command:
         request.getfixturevalue("exported")
     elif command != STRIPES and not any(f" name={name} " in command for name in NAMED):

@@ -29,7 +29,17 @@ SWEEP_GROUPS = ("launcher", "sweep")  # config groups that only make sense for a
 # The key that takes an argument without "=", by command; those in LISTS take several
 POSITIONAL = {
     **dict.fromkeys(
-        ("generate", "project", "translate", "evaluate", "doctor", "report", "export"), "run"
+        (
+            "generate",
+            "project",
+            "directions",
+            "translate",
+            "evaluate",
+            "doctor",
+            "report",
+            "export",
+        ),
+        "run",
     ),
     **{"compare": "runs", "prepare": "data.root", "import": "source", "fetch": "weights"},
 }

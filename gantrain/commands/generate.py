@@ -1,6 +1,5 @@
 """gantrain generate: images, style mixes and videos from a trained generator."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
 from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
+from gantrain.inference.edited_latents import LatentEdit
+from gantrain.inference.editing import explain_misfit, find_direction
 from gantrain.inference.generators import moves_canvas
 from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
@@ -22,6 +23,7 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.pose import anchor, canvas_transform, explain_fixed_canvas, motion
 from gantrain.inference.rendering import ImageWriter, explain_missing_package
 from gantrain.inference.seeds import read_numbers
+from gantrain.io.download import digest
 from gantrain.io.files import atomic_write, write_json
 from gantrain.runs.directory import RunDirectory
 
@@ -39,7 +41,7 @@ def main(config: GenerateConfig) -> None:
     mixing, video = config.style_mixing, config.interpolation
     pose = config.transform
     # Reads its files now, so that errors come early.
-    batches = _posed(config, model, _latent_batches(config, model))
+    batches = _posed(config, model, _edited(config, _latent_batches(config, model)))
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
         print(_default_labels(model))
@@ -67,8 +69,10 @@ def main(config: GenerateConfig) -> None:
     elif pose.frames:
         transforms = motion(pose.translate, pose.rotate, pose.frames)
         writer.write_motions(batches, transforms, video.format, fps=video.fps, loop=video.loop)
+    elif config.edit.frames:
+        writer.write_films(batches, video.format, fps=video.fps, loop=video.loop)
     else:
-        writer.write_images(batches, config.grid)
+        writer.write_images(batches, config.grid, config.edit.steps or None)
     _finish(config, model, writer)
 
 
@@ -98,6 +102,7 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
         "truncation_cutoff": config.truncation_cutoff is not None,
         "truncation_center": config.truncation_center != "global",
         "style_mixing": config.style_mixing.columns is not None,
+        "edit": config.edit.direction is not None,
         "save_w": config.save_w,
         "noise": config.noise != "const",
     }
@@ -116,7 +121,7 @@ def problems(config: GenerateConfig, model: Model) -> list[str]:
             f"truncation_center=class: {model.file} was trained without labels; leave it out."
         )
     if model.has_w:
-        return sentences + _layer_problems(config, model)
+        return sentences + _layer_problems(config, model) + _edit_problems(config, model)
     return sentences + _class_problems(config, model)
 
 
@@ -131,6 +136,22 @@ def _layer_problems(config: GenerateConfig, model: Model) -> list[str]:
     if cutoff is not None and cutoff > count:
         sentences.append(f"truncation_cutoff={cutoff}: this generator has only {count} layers.")
     return sentences
+
+
+def _edit_problems(config: GenerateConfig, model: Model) -> list[str]:
+    try:
+        edit = _read_edit(config)
+    except ConfigError as error:
+        return list(error.problems)
+    sizes = model.style.w_dim, model.style.num_ws
+    sentences = (explain_misfit(direction, *sizes, edit.layers) for direction in edit.directions)
+    return list(dict.fromkeys(sentence for found in sentences for sentence in found))
+
+
+def _read_edit(config: GenerateConfig) -> LatentEdit:
+    edit = config.edit
+    layers = None if edit.layers is None else read_numbers("edit.layers", edit.layers)
+    return LatentEdit([find_direction(text) for text in edit.directions], edit.ranges, layers)
 
 
 def _class_problems(config: GenerateConfig, model: Model) -> list[str]:
@@ -153,6 +174,19 @@ def _layers(config: GenerateConfig, model: Model) -> list[int]:
     if layers is None:
         return list(range(model.style.num_ws // 2))
     return read_numbers("style_mixing.layers", layers)
+
+
+def _edited(config: GenerateConfig, batches: Iterator[LatentBatch]) -> Iterator[LatentBatch]:
+    """Return the latents moved along the directions; for a video, a batch for each image."""
+    edit = config.edit
+    if edit.direction is None:
+        return batches
+    if edit.steps:
+        ranges = _read_edit(config).steps(batches, edit.steps)
+        return (part for one in ranges for part in latent_sources.split(one, config.batch))
+    if edit.frames:
+        return _read_edit(config).films(batches, edit.frames, loop=config.interpolation.loop)
+    return _read_edit(config).apply_all(batches)
 
 
 def _posed(
@@ -203,7 +237,7 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
         home = model.file.parent
         home = home.parent if home.name in ("snapshots", "checkpoints") else home
         mixing = config.style_mixing.columns is not None
-        video = config.interpolation.frames > 0 or config.transform.frames > 0
+        video = config.interpolation.frames or config.transform.frames or config.edit.frames
         if (home / "config.yaml").exists():  # perhaps the run of somebody else
             RunDirectory(home).refuse_special_files()
         what = "mixing" if mixing else "video" if video else "pictures"
@@ -227,6 +261,7 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
     record = {
         "settings": plain_settings(config),
         "snapshot": _snapshot_record(model),
+        "directions": [_direction_record(text) for text in config.edit.directions],
         "versions": packages,
         "files": writer.descriptions,
     }
@@ -235,8 +270,13 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
     print(f"{count} in {writer.folder}; the settings are in generate.json.")
 
 
+def _direction_record(text: str) -> dict[str, Any]:
+    direction = find_direction(text)
+    file = text if Path(text).is_file() else text.rpartition(":")[0]
+    about = {"name": direction.name, "scale": direction.scale, "layers": direction.layers}
+    return {"file": file, "sha256": digest(Path(file), "sha256"), **about}
+
+
 def _snapshot_record(model: Model) -> dict[str, Any]:
-    with open(model.file, "rb") as file:
-        digest = hashlib.sha256(file.read())
     meta = {key: model.meta.get(key) for key in ("nimg", "ema", "model", "versions")}
-    return {"file": str(model.file), "sha256": digest.hexdigest(), **meta}
+    return {"file": str(model.file), "sha256": digest(model.file, "sha256"), **meta}

@@ -16,12 +16,17 @@ from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
 from gantrain.inference.animation import write_animation
 from gantrain.inference.generators import StyleGenerator
-from gantrain.inference.image_io import run_pixels
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.pivotal_tuning import tune
-from gantrain.inference.projection import Projection, ProjectionSettings, Projector, for_lpips
+from gantrain.inference.projection import (
+    Projection,
+    ProjectionSettings,
+    Projector,
+    explain_unlike_lpips,
+    for_lpips,
+)
 from gantrain.inference.results import ResultFolder
 from gantrain.io.download import digest
 from gantrain.io.files import atomic_write
@@ -29,7 +34,6 @@ from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_lpips
 from gantrain.metrics.lpips import LPIPS
 from gantrain.metrics.paired import psnr
-from gantrain.metrics.requirements import LEAST_SIDES
 from gantrain.networks.spec import spec_of
 from gantrain.ops.value_range import to_float, to_uint8
 from gantrain.snapshot import save_snapshot
@@ -107,20 +111,14 @@ def explain_problems(config: ProjectConfig, model: Model) -> Iterator[str]:
     Raises:
         ConfigError: the snapshot has no generator of latents.
     """
-    G = model.generator
+    assert model.generator is not None
     if config.space != "z":
         yield from model.explain_missing_w(f"space={config.space}")
         if config.tune and not model.has_w:
             yield "tune=true needs a generator with w, such as StyleGAN's."
     if config.start == "encoder":
         yield from model.explain_missing_encoder()
-    channels, sides = getattr(G, "channels", None), getattr(G, "resolution", (0, 0))
-    if channels not in (1, 3):
-        yield f"project compares images by LPIPS, which sees 1 or 3 channels, not {channels}."
-    if min(sides) < (least := LEAST_SIDES["lpips"]):
-        yield f"project compares images by LPIPS, which needs at least {least} pixels a side."
-    if run_pixels(model.meta.get("data", {})).result_dtype(np.dtype(np.uint8)) != np.uint8:
-        yield "project reads and compares images of 8 bits; this generator was trained on others."
+    yield from explain_unlike_lpips(model, "project")
     if model.label_dim and config.class_ is None:
         yield "class=null: this generator has labels; give the class of the images."
     elif config.class_ is not None:

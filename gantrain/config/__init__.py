@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-OWN_MODULES = ("generate", "project")  # the commands whose settings are not in `tools`
+# The commands whose settings are not in `tools`
+OWN_MODULES = ("directions", "generate", "project")
 
 
 def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> Any:

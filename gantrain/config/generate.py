@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from gantrain.config.annotations import accepts
+from gantrain.config.editing import Edit, strength_problems
 from gantrain.config.machine import device_problems, is_installed, run_problems
 from gantrain.errors import ConfigError, format_value
 from gantrain.inference.seeds import LARGEST_SEED, read_numbers
@@ -90,6 +91,7 @@ class GenerateConfig:
     style_mixing: StyleMixing
     interpolation: Interpolation
     transform: Transform
+    edit: Edit
     noise: Literal["const", "random", "none"]
     grid: bool
     save_w: bool
@@ -102,13 +104,17 @@ class GenerateConfig:
         """Yield a sentence for each list of seeds or layers that cannot be read."""
         mixing = plain.get("style_mixing")
         mixing = mixing if isinstance(mixing, dict) else {}
-        yield from _number_problems("seeds", plain.get("seeds"), LARGEST_SEED)
+        yield from number_problems("seeds", plain.get("seeds"), LARGEST_SEED)
         for key, largest in (
             ("rows", LARGEST_SEED),
             ("columns", LARGEST_SEED),
             ("layers", MOST_LAYERS),
         ):
-            yield from _number_problems(f"style_mixing.{key}", mixing.get(key), largest)
+            yield from number_problems(f"style_mixing.{key}", mixing.get(key), largest)
+        edit = plain.get("edit")
+        if isinstance(edit, dict):
+            yield from number_problems("edit.layers", edit.get("layers"), MOST_LAYERS)
+            yield from strength_problems(edit.get("strength"))
 
     def problems(self) -> Iterator[str]:
         """Yield the problems with combinations, files, packages and the device."""
@@ -151,6 +157,7 @@ class GenerateConfig:
                 "in two commands."
             )
         yield from self._transform_problems()
+        yield from self._edit_problems()
         if self.truncation_center == "class" and self.truncation_psi == 1:
             yield (
                 "truncation_center=class has no effect with truncation_psi=1, which truncates "
@@ -195,6 +202,25 @@ class GenerateConfig:
                     "in a command of its own."
                 )
 
+    def _edit_problems(self) -> Iterator[str]:
+        """Check the settings of edits."""
+        edit = self.edit
+        yield from edit.problems()
+        if edit.direction is not None and self.style_mixing.columns is not None:
+            yield (
+                "edit and style_mixing exclude each other: make the mixes with save_w=true, and "
+                "edit w=w.npz."
+            )
+        for key, is_set in (
+            ("interpolation.frames", self.interpolation.frames > 0),
+            ("transform.frames", self.transform.frames > 0),
+        ):
+            if is_set and (edit.steps or edit.frames):
+                yield (
+                    f"A range of edit.strength and {key} exclude each other: give one strength, or "
+                    f"leave {key} out."
+                )
+
     def _machine_problems(self) -> Iterator[str]:
         """Check the files, the output folder, the video encoder and the device."""
         out = Path(self.out) if self.out else None
@@ -207,7 +233,7 @@ class GenerateConfig:
                 f"out={out} already exists and is not overwritten: name a new or an empty folder."
             )
         video = self.interpolation
-        has_video = video.frames > 0 or self.transform.frames > 0
+        has_video = video.frames > 0 or self.transform.frames > 0 or self.edit.frames > 0
         if has_video and video.format == "mp4" and not is_installed("av"):
             yield (
                 "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
@@ -216,7 +242,8 @@ class GenerateConfig:
         yield from device_problems(self.device, self.precision)
 
 
-def _number_problems(key: str, value: Any, largest: int) -> tuple[str, ...]:
+def number_problems(key: str, value: Any, largest: int) -> tuple[str, ...]:
+    """Return a sentence if a value is no list of numbers from 0 to `largest`, else none."""
     if not accepts(value, Numbers):  # None, or already reported by the annotation check
         return ()
     try:

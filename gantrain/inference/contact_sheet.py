@@ -18,14 +18,17 @@ def max_images(size: tuple[int, int]) -> int:
     return max(1, MAX_PIXELS // ((width + GAP) * (height + HEADER + GAP)))
 
 
-def image_grid(images: Sequence[Image.Image], captions: Sequence[str] = ()) -> Image.Image:
-    """Arrange images of one size row by row on a sheet that is nearly square.
+def image_grid(
+    images: Sequence[Image.Image], captions: Sequence[str] = (), columns: int | None = None
+) -> Image.Image:
+    """Arrange images of one size row by row on a sheet.
 
     Args:
         images: of one size and mode.
         captions: one per image, written below it; (): none.
+        columns: how many; None: as many as make the sheet nearly square.
     """
-    columns = best_columns(len(images), images[0].size)
+    columns = columns or best_columns(len(images), images[0].size)
     cells = list(images)
     if captions:
         cells = [_with_caption(*pair) for pair in zip(images, captions, strict=True)]

@@ -1,7 +1,8 @@
 """What generators of latents must be able to do."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -36,6 +37,30 @@ class StyleGenerator(LatentGenerator, Protocol):
     w_dim: int
     mapping: nn.Module
     synthesis: nn.Module
+
+
+def miss_w(features: Sequence[str], file: Path, algorithm: str, sources: str) -> str:
+    """Return the sentence about settings that need w, of a generator without.
+
+    Args:
+        features: the settings.
+        file: the snapshot.
+        algorithm: class of the GAN.
+        sources: what it generates images from.
+    """
+    verb = "needs" if len(features) == 1 else "need"
+    return (
+        f"{', '.join(features)} {verb} StyleGAN's w, and {file} is a snapshot of {algorithm}: it "
+        f"generates images from {sources}, and interpolates between them."
+    )
+
+
+def miss_encoder(file: Path, algorithm: str) -> str:
+    """Return the sentence about a snapshot without an encoder."""
+    return (
+        "images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
+        f"{file} ({algorithm}) generates images from seeds."
+    )
 
 
 def moves_canvas(generator: object) -> bool:

@@ -125,13 +125,14 @@ def from_images(
         yield LatentBatch(names, descriptions, model.encode(to_float(part)), indices, part)
 
 
-def read_w(model: Model, path: Path) -> Tensor:
+def read_w(model: Model, path: Path, name: str = "w") -> Tensor:
     """Read latents from an .npz file.
 
     Args:
         model: sets the shape.
         path: an .npz with the array "w", [num_ws, w_dim] or [N, num_ws, w_dim]; for a generator
             without w with "z", [z_dim + label_dim] or [N, z_dim + label_dim].
+        name: the setting that names it.
 
     Returns:
         float32 [N, num_ws, w_dim] or [N, z_dim + label_dim].
@@ -148,18 +149,18 @@ def read_w(model: Model, path: Path) -> Tensor:
             latents = torch.from_numpy(np.asarray(content[key], dtype=np.float32))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise ConfigError(
-            f"w={path} is not an .npz file with an array {key}, as gantrain project"
+            f"{name}={path} is not an .npz file with an array {key}, as gantrain project"
             f"{' and save_w=true write' if model.has_w else ' writes'} it."
         ) from None
     if latents.ndim == len(shape):
         latents = latents[None]
     if latents.shape[1:] != shape or not len(latents):
         raise ConfigError(
-            f"w={path} has the shape {list(latents.shape)}, and this generator needs "
+            f"{name}={path} has the shape {list(latents.shape)}, and this generator needs "
             f"[N, {', '.join(map(str, shape))}]."
         )
     if not torch.isfinite(latents).all():
-        raise ConfigError(f"w={path} has values that are not finite.")
+        raise ConfigError(f"{name}={path} has values that are not finite.")
     return latents
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
 from gantrain.errors import ConfigError
 from gantrain.inference import generators
+from gantrain.inference.editing import Direction, edit
 from gantrain.inference.generators import LatentGenerator, StyleGenerator
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
@@ -360,6 +361,13 @@ class Model:
             pairs = zip(ws.split(1), noise_seeds, strict=True)
             return torch.cat([with_noise(network, w, seed).float() for w, seed in pairs])
 
+    def edit(
+        self, ws: Tensor, direction: Direction, strength: float, layers: Numbers | None = None
+    ) -> Tensor:
+        """Move ws [N, num_ws, w_dim] along a direction, see `gantrain.inference.editing.edit`."""
+        chosen = None if layers is None else read_numbers("layers", layers)
+        return edit(ws, direction, strength, chosen)
+
     def encode(self, images: Tensor) -> Tensor:
         """Encode real images [N, C, H, W] in [-1, 1] as ws [N, num_ws, w_dim].
 
@@ -381,19 +389,9 @@ class Model:
             return (
                 generators.explain_missing_noise(self.networks["G"]) if "noise" in features else []
             )
-        verb = "needs" if len(features) == 1 else "need"
-        classes = " and classes" if self.label_dim else ""
-        return [
-            f"{', '.join(features)} {verb} StyleGAN's w, and {self.file} is a snapshot of "
-            f"{self.algorithm}: it generates images from seeds{classes}, and interpolates between "
-            "them."
-        ]
+        sources = "seeds and classes" if self.label_dim else "seeds"
+        return [generators.miss_w(features, self.file, self.algorithm, sources)]
 
     def explain_missing_encoder(self) -> list[str]:
         """Return a sentence if the snapshot has no encoder from images to w, else none."""
-        if "E" in self.networks:
-            return []
-        return [
-            f"images needs an encoder, which only snapshots of experiment=stylegan_cycle have; "
-            f"{self.file} ({self.algorithm}) generates images from seeds."
-        ]
+        return [] if "E" in self.networks else [generators.miss_encoder(self.file, self.algorithm)]

@@ -5,16 +5,19 @@ Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", app
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantrain.inference.image_io import run_pixels
 from gantrain.inference.model import Model
 from gantrain.metrics.lpips import LPIPS
+from gantrain.metrics.requirements import LEAST_SIDES
 
 Space = Literal["w", "w+", "z"]
 SAMPLES = 10_000  # latents for the mean and the spread of w
@@ -244,6 +247,23 @@ def _normalize(noise: dict[str, Tensor]) -> None:
 def mean_square(x: Tensor) -> Tensor:
     """[N, ...] -> [N]."""
     return x.square().flatten(1).mean(dim=1)
+
+
+def explain_unlike_lpips(model: Model, user: str) -> Iterator[str]:
+    """Yield a sentence for each reason why LPIPS cannot compare a generator's images with files.
+
+    Args:
+        model: a generator of latents.
+        user: what compares them, such as "project".
+    """
+    G = model.generator
+    channels, sides = getattr(G, "channels", None), getattr(G, "resolution", (0, 0))
+    if channels not in (1, 3):
+        yield f"{user} compares images by LPIPS, which sees 1 or 3 channels, not {channels}."
+    if min(sides) < (least := LEAST_SIDES["lpips"]):
+        yield f"{user} compares images by LPIPS, which needs at least {least} pixels a side."
+    if run_pixels(model.meta.get("data", {})).result_dtype(np.dtype(np.uint8)) != np.uint8:
+        yield f"{user} reads and compares images of 8 bits; this generator was trained on others."
 
 
 def for_lpips(x: Tensor) -> Tensor:

@@ -74,12 +74,15 @@ class ImageWriter:
         self.descriptions: dict[str, str] = {}
         self.values: list[Tensor] = []
 
-    def write_images(self, batches: Iterable[LatentBatch], sheet: bool) -> None:
+    def write_images(
+        self, batches: Iterable[LatentBatch], sheet: bool, columns: int | None = None
+    ) -> None:
         """Write a file for each image, and a contact sheet.
 
         Args:
             batches: the latents.
             sheet: whether to write the sheet; encoded images are shown beside their inputs.
+            columns: of the sheet; None: as many as make it nearly square.
         """
         cells: list[Image.Image] = []
         captions: list[str] = []
@@ -98,7 +101,8 @@ class ImageWriter:
             self.descriptions[SHEET] = (
                 f"the first {len(cells)} (of {count}) images" if is_partial else "all images"
             )
-            save_png(self.folder / SHEET, contact_sheet.image_grid(cells, captions[: len(cells)]))
+            grid = contact_sheet.image_grid(cells, captions[: len(cells)], columns)
+            save_png(self.folder / SHEET, grid)
 
     def write_style_mixing(
         self, rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], sheet: bool
@@ -172,6 +176,26 @@ class ImageWriter:
                 file = self.folder / f"{part.names[0]}.{kind}"
                 write_animation(file, frames, kind, fps=fps, loop=loop)
                 self.descriptions[file.name] = part.descriptions[0]
+
+    def write_films(
+        self, films: Iterable[LatentBatch], kind: Format, *, fps: float, loop: bool
+    ) -> None:
+        """Write a video of each sequence of latents.
+
+        Args:
+            films: frames of one video each; its name and description are those of the first frame.
+            kind: format of the files.
+            fps: frames per second.
+            loop: whether the videos repeat.
+        """
+        for film in films:
+            if self.keep_values:
+                self.values.append(film.values)
+            parts = latent_sources.split(film, self.batch)
+            frames = (image for part in parts for image in self._render(part))
+            file = self.folder / f"{film.names[0]}.{kind}"
+            write_animation(file, frames, kind, fps=fps, loop=loop)
+            self.descriptions[file.name] = film.descriptions[0]
 
     def _move(self, latents: LatentBatch, transforms: Tensor) -> list[Image.Image]:
         """Render one image under each of the transforms."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional as F
 
 from gantrain.io.files import atomic_write
 from gantrain.ops.value_range import to_uint8
@@ -16,6 +17,7 @@ HEADER = 14  # pixels for a column's name
 MAX_NAME = 160  # pixels of a row's name
 FONT = ImageFont.load_default(10)
 MIN_SIDE = 96  # pixels; smaller images are enlarged by nearest neighbour
+THUMBNAIL = 128  # pixels; larger images are averaged to about this
 
 
 def shown_bands(x: Tensor, show: Sequence[int] | None = None, alpha: bool = True) -> Tensor:
@@ -37,6 +39,20 @@ def shown_bands(x: Tensor, show: Sequence[int] | None = None, alpha: bool = True
     if channels in (2, 4) and alpha:
         return x
     return x[..., : 3 if channels > 2 else 1, :, :]
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Return images for a sheet of very many.
+
+    Args:
+        images: [N, C, H, W] about [-1, 1].
+
+    Returns:
+        The same in [-1, 1], on the CPU, at a half, a third, ... of their size, so that the longer
+        side is below twice `THUMBNAIL`.
+    """
+    factor = max(images.shape[2:]) // THUMBNAIL
+    return (F.avg_pool2d(images, factor) if factor > 1 else images).clamp(-1, 1).cpu()
 
 
 def compose_grid(

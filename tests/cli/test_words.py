@@ -146,7 +146,7 @@ def name_of(word: str) -> str:
             "model.z_dim=8",
             "model=dcgan, model=r3gan, model=stylegan and model=stylegan3: add model=dcgan",
         ),
-        ("seeds=0-3 data=folder", "It is a key of gantrain generate."),
+        ("seeds=0-3 data=folder", "It is a key of gantrain directions and generate."),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
         ("generate run=a model.ngf=3", "It is a key of gantrain train."),
         ("'seed=a b (c)'", "seed must be an integer"),

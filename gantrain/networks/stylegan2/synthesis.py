@@ -177,3 +177,17 @@ class SynthesisNetwork(nn.Module):
                 index += block.num_conv  # the `ToRGB` shares its w with the next block
         assert image is not None
         return image
+
+    def modulation_weights(self) -> dict[int, Tensor]:
+        """Return the affine weights [C, w_dim] that turn each w into its convolution's styles.
+
+        By index in ws. The last w is that of a `ToRGB` alone and has none.
+        """
+        blocks = [self.get_submodule(name) for name in self.names]
+        layers = [
+            getattr(block, conv)
+            for block in blocks
+            for conv in ("conv0", "conv1")
+            if hasattr(block, conv)
+        ]
+        return {i: layer.affine.weight * layer.affine.scale for i, layer in enumerate(layers)}

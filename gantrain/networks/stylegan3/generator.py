@@ -87,6 +87,16 @@ class SynthesisNetwork(nn.Module):
                 x = getattr(self, name)(x, w, update_magnitudes)
             return x.to(full) * _OUTPUT_SCALE
 
+    def modulation_weights(self) -> dict[int, Tensor]:
+        """Return the affine weights [C, w_dim] that turn each w into its convolution's styles.
+
+        By index in ws. The first w, that of the canvas, and the last, that of the `ToRGB`, have
+        none.
+        """
+        layers = [getattr(self, name) for name in self.names[:-1]]
+        affines = (layer.affine for layer in layers)
+        return {i: affine.weight * affine.scale for i, affine in enumerate(affines, start=1)}
+
 
 @self_describing
 class StyleGAN3Generator(nn.Module):
