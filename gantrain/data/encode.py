@@ -59,7 +59,9 @@ def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras =
         OSError: the file cannot be written.
     """
     suffix = path.suffix.lower()
-    kind = "NPY" if suffix == ".npy" else Image.registered_extensions()[suffix]
+    kind = "NPY" if suffix == ".npy" else Image.registered_extensions().get(suffix)
+    if kind is None:
+        raise ImageFault(f"is a {suffix} file, which is read but not written: use format=tiff")
     content = encode_image(x, kind, alpha, extras)
     with atomic_write(path) as file:
         file.write(content)

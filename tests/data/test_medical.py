@@ -62,6 +62,38 @@ def test_dicom_is_rescaled_by_the_file(tmp_path: Path, dtype: Any) -> None:
     assert found.dtype == np.float32 and (found[..., 0] == RAW / 2 + 0.25).all()
 
 
+def test_frames_of_enhanced_dicom_are_rescaled_each_or_all(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
+
+    def groups(*rescaling: tuple[float, float]) -> list[Any]:
+        found = []
+        for slope, intercept in rescaling:
+            one, group = pydicom.Dataset(), pydicom.Dataset()
+            one.RescaleSlope, one.RescaleIntercept = slope, intercept
+            group.PixelValueTransformationSequence = [one]
+            found.append(group)
+        return found
+
+    x = np.stack([RAW, RAW + 1]).astype(np.int16)
+    path = tmp_path / "x.dcm"
+    every = View(path, Formats(pages="channels"))
+    dicom(path, x, SharedFunctionalGroupsSequence=groups((2, -1024)))
+    assert (decode(every).pixels == np.moveaxis(x, 0, 2) * 2 - 1024).all()
+    dicom(path, x, PerFrameFunctionalGroupsSequence=groups((2, -5), (3, 7)))
+    wanted = [x[0] * 2 - 5, x[1] * 3 + 7]
+    assert (decode(every).pixels == np.moveaxis(wanted, 0, 2)).all()
+    for i in range(2):
+        found = decode(View(path, Formats(pages="each"), i)).pixels[..., 0]
+        assert (found == wanted[i]).all()
+
+
+def test_values_that_a_table_maps_are_refused(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
+    path = dicom(tmp_path / "x.dcm", RAW.astype(np.int16), ModalityLUTSequence=[pydicom.Dataset()])
+    with pytest.raises(ImageFault, match="by a table"):
+        decode(path)
+
+
 def test_a_window_maps_numbers_to_0_and_1(tmp_path: Path) -> None:
     path = dicom(tmp_path / "x.dcm", RAW.astype(np.int16), WindowCenter=[300, 1], WindowWidth=200)
     for formats in (Formats(window=(300, 200)), Formats(window="file")):
