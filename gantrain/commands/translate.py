@@ -24,7 +24,7 @@ from gantrain.data.decode import (
     image_size,
     lift_size_limit,
 )
-from gantrain.data.encode import Extras
+from gantrain.data.encode import Extras, profile_fits
 from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile, Formats
 from gantrain.engine import memory
@@ -146,13 +146,17 @@ class _Job:
             return self.target.alpha
         return self.result_channels in (2, 4) and not holds_bands(file)
 
-    def keeps_colors(self) -> bool:
-        """Return whether results have the colour channels of the inputs, and so their profile."""
-        return (self.channels < 3) == ((self.result_channels or 3) < 3)
+    def keeps_profile(self, file: AnyFile, profile: bytes) -> bool:
+        """Return whether the colours of an image's result are of the kind that a profile is for."""
+        if self.format == "npy":
+            return False
+        return profile_fits(profile, (self.result_channels or 3) - self.result_has_alpha(file))
 
     def extras(self, file: AnyFile) -> Extras:
         """Return what is kept of an input's file besides its pixels."""
-        return Extras(colour_profile(file) if self.keeps_colors() else None, geotags(file))
+        profile = colour_profile(file)
+        is_kept = profile is not None and self.keeps_profile(file, profile)
+        return Extras(profile if is_kept else None, geotags(file))
 
 
 def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
@@ -182,14 +186,14 @@ def _report_losses(done: list[TranslationTask], job: _Job) -> None:
             "geographic tags: format=tiff and format=same keep them.",
             file=sys.stderr,
         )
-    if job.format == "npy" or not job.keeps_colors():
-        lost = [task.source for task in done if colour_profile(task.source)]
-        if lost:
-            print(
-                f"Warning: the results of {len(lost)} images, such as {lost[0]}, have no colour "
-                "profile.",
-                file=sys.stderr,
-            )
+    profiles = ((task.source, colour_profile(task.source)) for task in done)
+    lost = [file for file, one in profiles if one and not job.keeps_profile(file, one)]
+    if lost:
+        print(
+            f"Warning: the results of {counted(len(lost), 'image')}, such as {lost[0]}, have no "
+            "colour profile.",
+            file=sys.stderr,
+        )
 
 
 def _translate_batch(

@@ -26,6 +26,7 @@ _CHANNELS = {
     "QOI": (3, 4),
 }
 _PROFILED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF")  # formats to which Pillow writes an ICC profile
+_COLORS = {b"GRAY": 1, b"RGB ": 3}  # channels by the colour space of a profile
 _PNG_HEADER = 33  # bytes of the signature and IHDR
 
 
@@ -43,6 +44,11 @@ class Extras:
 
 
 NO_EXTRAS = Extras()
+
+
+def profile_fits(profile: bytes, colors: int) -> bool:
+    """Return whether an ICC profile is one of images with so many colours (ICC.1:2022, 7.2.8)."""
+    return _COLORS.get(profile[16:20]) == colors
 
 
 def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras = NO_EXTRAS) -> None:
