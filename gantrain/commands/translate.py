@@ -25,6 +25,7 @@ from gantrain.data.decode import (
     lift_size_limit,
 )
 from gantrain.data.encode import Extras, profile_fits
+from gantrain.data.pixel_settings import check_window
 from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile, Formats
 from gantrain.engine import memory
@@ -173,6 +174,8 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
         slices=config.slices,
         window=config.window,
     )
+    if config.window is not None:  # else as in training, where the other domain may have windows
+        check_window(formats, [source.value_range], prefix="")
     channels, result = input_channels(network) or 3, output_channels(network)
     return _Job(source, target, channels, result, formats, config.depth, config.format)
 

@@ -206,6 +206,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path
         (["input=in", "run=nowhere"], "run=nowhere: there is no such run"),
         (["input=in", "device=gpu"], "device=gpu is not a device"),
         (["input=in", "ouput=x"], "output"),
+        (["input=in", "window=[40,400]", "value_range=[-9,9]"], "leave out the window"),
         ([], "input has no value"),
     ],
 )

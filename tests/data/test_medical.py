@@ -11,8 +11,10 @@ from gantrain.data import medical
 from gantrain.data.archive import Member
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import count_images, decode, image_size
+from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.views import Formats, View
+from gantrain.errors import ConfigError
 
 RAW = np.arange(600).reshape(20, 30)
 
@@ -108,6 +110,24 @@ def test_a_window_maps_numbers_to_0_and_1(tmp_path: Path) -> None:
     assert np.allclose(inverted, 1 - found)
     with pytest.raises(ImageFault, match=r"names no window: give data.window"):
         decode(View(path, Formats(window="file")))
+
+
+@pytest.mark.parametrize("window", ["file", [40, 400]])
+def test_a_window_needs_the_range_of_its_numbers(tmp_path: Path, window: Any) -> None:
+    for i in range(2):
+        dicom(tmp_path / f"{i}.dcm", RAW.astype(np.int16))
+    settings = {"seed": 0, "root": str(tmp_path), "window": window, "depth": "float"}
+    with pytest.raises(ConfigError, match=r"data.window=.* from 0 to 1, and value_range=\[-9,9\]"):
+        ImageFolder(**settings, value_range=[-9, 9])
+    ImageFolder(**settings, value_range=[0, 1])
+    two = {**settings, "root": None, "root_a": str(tmp_path / "a"), "root_b": str(tmp_path / "b")}
+    for domain in "ab":
+        (tmp_path / domain).mkdir()
+        for i in range(2):
+            dicom(tmp_path / f"{domain}/{i}.dcm", RAW.astype(np.int16))
+    with pytest.raises(ConfigError, match=r"use data.value_range=\[0,1\], or leave out"):
+        UnpairedFolder(**two, value_range=[-9, 9])
+    UnpairedFolder(**two, value_range_a=[-9, 9])
 
 
 def test_frames_of_dicom(tmp_path: Path) -> None:
