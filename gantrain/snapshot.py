@@ -14,9 +14,9 @@ from gantrain.errors import ConfigError
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write, is_intact
 from gantrain.io.module_pickle import PickledModule
-from gantrain.io.reference_file import WHOLE_FILE, read_players, split_by_player
+from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_players, split_by_player
 from gantrain.io.snapshot_content import find_fault, fit_labels
-from gantrain.io.tensors import DIGEST, digest, is_module_pickle, is_unaltered, named_code
+from gantrain.io.tensors import DIGEST, digest, is_unaltered, named_code
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
@@ -85,7 +85,7 @@ def load_snapshot(
             is neither gantrain nor a plug-in.
     """
     file = Path(path)
-    if is_module_pickle(file):
+    if holds_objects(file):
         return _from_reference(file, read_players(file), device)
     file, content = _read_newest(file, warn)
     if "networks" in _note(content):

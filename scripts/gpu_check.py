@@ -31,7 +31,7 @@ PARTS = [  # in order of value; seconds on a GPU
     Part("fir", 50, "fir"),
     Part("stylegan", 240, "stylegan"),
     Part("cyclegan", 120, "cyclegan"),
-    Part("generators", 70, "generators"),
+    Part("models", 110, "models"),
     Part("loop", 30, "loop"),
     Part("resume", 45, "resume"),
     Part("memory", 35, "memory"),

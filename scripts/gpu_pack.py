@@ -226,21 +226,24 @@ def convert(target: str, path: Path, side: int) -> PackedImage:
     """
     try:
         target.encode()
-        pixels, _ = decode(path)
+        image = decode(path)
     except UnicodeEncodeError:
         return PackedImage(fault="has a name that is not in UTF-8, which a zip cannot hold")
     except ImageFault as fault:
         return PackedImage(fault=str(fault))
+    pixels = image.pixels
+    if pixels.shape[-1] - image.alpha not in (1, 3):
+        return PackedImage(fault=f"has {pixels.shape[-1]} bands, which JPEG cannot hold")
     if pixels.dtype != np.uint8:
         return PackedImage(fault="has more than 8 bits per channel, which JPEG cannot hold")
     transparent = False
-    if pixels.shape[-1] in (2, 4):
+    if image.alpha:
         transparent = bool((pixels[..., -1] < 255).any())
         pixels = _over_white(pixels)
     square = FitResize("crop", "lanczos", (side, side)).resize(pixels)
     file = io.BytesIO()
-    image = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
-    image.save(file, format="JPEG", quality=QUALITY)
+    packed = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
+    packed.save(file, format="JPEG", quality=QUALITY)
     return PackedImage(file.getvalue(), flattened=transparent)
 
 

@@ -21,6 +21,7 @@ CONFIGS = paths.config_dir()
 CHOICES = sorted(f"{file.parent.name}={file.stem}" for file in CONFIGS.glob("*/*.yaml"))
 TINY_MODEL = {
     "cyclegan": "ngf=2 ndf=2 blocks=1 d_layers=1 pool_size=1 adversarial_kimg=0.001",
+    "pix2pix": "generator=resnet blocks=1 ngf=2 ndf=2 d_layers=1",
     "cut": "ngf=2 ndf=2 blocks=1 d_layers=1 head_width=8",
     "stylegan": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
     "stylegan2": "z_dim=8 w_dim=8 channel_base=128 channel_max=8",
@@ -28,11 +29,14 @@ TINY_MODEL = {
     "dcgan": "z_dim=8 g_width=8 d_width=2",
     "r3gan": "z_dim=8 channel_base=64 channel_max=8",
 }
-TRANSLATORS = ("cyclegan", "cut")
+TRANSLATORS = ("cyclegan", "cut", "pix2pix")
 OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
 OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
+PAIRED = ("data=paired", "data=cityscapes", "data=edges2handbags", "data=edges2shoes")
+PAIRED += ("data=facades_pairs", "data=maps_pairs", "data=night2day")
 FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
-FOLDER += ("experiment=cyclegan_reference", "experiment=cut_reference", "experiment=fastcut")
+FOLDER += (*PAIRED, "experiment=cyclegan_reference", "experiment=cut_reference")
+FOLDER += ("experiment=fastcut",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
 FOLDER += ("experiment=stylegan_finetune",)
@@ -66,6 +70,8 @@ def model_of(choice: str) -> str:
         return "cut"
     if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
+    if choice in PAIRED:
+        return "pix2pix"
     return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
 
 
@@ -111,13 +117,14 @@ def commands(choice: str, pictures: Path) -> list[str]:
     model = model_of(choice)
     if not any(text.startswith("data.root=") for text in overrides):
         overrides += ["data.train_images=16", "data.test_images=4"]  # of the procedural set
-    if group == "data" and model not in TRANSLATORS:
-        overrides += [f"model={model}", "data.labels=true"]
+    if group == "data" and model != "cyclegan":
+        overrides += [f"model={model}"] + ["data.labels=true"] * (model not in TRANSLATORS)
     return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
 
 NEEDS_CUDA = ("runtime=gpu",)
-SAME = {f"data={name}" for name in OFFICIAL.split()[1:]}  # as the first but for the URL
+# As the first but for the URL
+SAME = {f"data={name}" for name in OFFICIAL.split()[1:]} | {*PAIRED[2:]}
 
 
 def marks(choice: str) -> tuple[pytest.MarkDecorator, ...]:

@@ -1,5 +1,6 @@
 """Every command and every snippet of the documentation is run."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ from gantrain.metrics.inception import Inception
 from gantrain.metrics.lpips import LPIPS
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from tests.helpers.clips import pictures, write_clip
 from tests.helpers.command_line import ENVIRONMENT, gantrain
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
 from tests.helpers.reference_pickles import write_stylegan
@@ -30,6 +32,14 @@ SMALL_MODEL = {
     "stylegan": ["model.z_dim=8", "model.w_dim=8", "model.channel_base=128", "model.channel_max=8"],
     "dcgan": ["model.g_width=8", "model.d_width=2"],
     "my_gan": ["lr.unit=image"],
+    "pix2pix": [
+        "model.generator=resnet",
+        "model.ngf=2",
+        "model.ndf=2",
+        "model.blocks=1",
+        "lr.unit=image",
+        "evaluation.test_images=1",
+    ],
     "cut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "model.head_width=8", "lr.unit=image"],
     "fastcut": ["model.ngf=2", "model.ndf=2", "model.blocks=1", "lr.unit=image"],
     "cyclegan": [
@@ -56,6 +66,7 @@ NAMED = (
     "photos",
     "oneway",
     "mine",
+    "paired",
 )  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
@@ -97,7 +108,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place with the pictures and files the documents speak of."""
     home = tmp_path_factory.mktemp("readme")
     values = np.random.default_rng(0)
-    for root in ("my_photos", "cache/horse2zebra", "apple2orange"):
+    for root in ("my_photos", "my_pairs", "cache/horse2zebra", "apple2orange"):
         for name in ("trainA", "trainB", "testA", "testB"):
             path = home / root / name
             path.mkdir(parents=True)
@@ -109,6 +120,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = home / place / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    if importlib.util.find_spec("av"):
+        for name in ("clip.mp4", "clips/a.mp4", "clips/b.mov"):
+            write_clip(home / name, pictures(4))
+    for number, frame in enumerate(pictures(3)):
+        (home / "frames").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(home / f"frames/{number:04d}.png")
     torch.save(Inception().state_dict(), home / "inception.pth")
     torch.save(LPIPS().state_dict(), home / "lpips.pth")
     theirs = home / "checkpoints/horse2zebra"
@@ -153,6 +170,13 @@ def sweeps(folder: Path) -> None:
 def imported(folder: Path) -> None:
     for command in (c for c in COMMANDS if c.startswith("gantrain import ")):
         run(folder, command)
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path, imported: None) -> None:
+    """The files that a snippet loads."""
+    [command] = [c for c in COMMANDS if "format=torch_export" in c and " run=runs/zebras" in c]
+    run(folder, command)
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +241,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         said = gantrain(folder, *words, environment=nowhere, code=2, cold=command in COLD)
         assert "on another machine and put it into empty/weights" in said
         return
+    if re.search(r" input=clips?\b", command):
+        pytest.importorskip("av", reason="videos need PyAV: pip install 'gantrain[video]'")
     if "stripes" in command:
         request.getfixturevalue("stripes")
     if any(name in command for name in NAMED):
@@ -232,6 +258,8 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("sweeps")
     if " import " in command:
         request.getfixturevalue("imported")
+    elif "format=torch_export" in command:
+        request.getfixturevalue("exported")
     elif command != STRIPES and not any(f" name={name} " in command for name in NAMED):
         output = run(folder, command)
         assert "has no effect" not in output
@@ -255,7 +283,7 @@ def test_tensorboard_finds_the_run(command: str, folder: Path, stripes: Path) ->
 
 @pytest.mark.multi
 def test_python_snippets_of_the_documents(
-    folder: Path, stripes: Path, named: None, monkeypatch: pytest.MonkeyPatch
+    folder: Path, stripes: Path, named: None, exported: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     for snippet in (s for d in DOCUMENTS for s in blocks(d, "python") if "# my_" not in s):
@@ -286,7 +314,8 @@ def test_the_readme_names_its_two_commands() -> None:
 
 def test_links_of_the_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)|src=\"([^\"]+)\"", document.read_text()):
+        text = re.sub(r"`[^`\n]+`", "", document.read_text())  # D[domain](x) is no link
+        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)|src=\"([^\"]+)\"", text):
             if (link[0] or link[1]).startswith("http"):
                 continue
             target = document.parent / (link[0] or link[1])

@@ -116,7 +116,7 @@ class _Case:
 
 def _check_memorization(config: DoctorConfig, run: Run) -> bool:
     """Compare samples with training images, and return whether some look memorized."""
-    model = load_model(config.run, config.device, say=print)
+    model = load_model(config.run, config.device, say=print, seed=config.seed)
     data = load_run_data(Path(config.run), config.data_root, model)
     data.prepare(batch=1, multiple=size_multiple(model), log=lambda _: None)
     mirrored = bool(data.describe().get("flip"))

@@ -30,10 +30,13 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     Raises:
         ConfigError: there is no such run or data, weights are missing, or metrics do not apply.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    mode, seed = config.test_mode, config.seed
+    model = load_model(
+        config.run, config.device, config.precision, print, test_mode=mode, seed=seed
+    )
     translates = bool(model.directions)
     data = load_run_data(Path(config.run), config.data_root, model)
-    if not translates and data.kind == "unpaired":
+    if not translates and data.kind != "images":
         raise ConfigError(
             f"{model.algorithm} generates images, but was trained on two domains: there is no one "
             "set of images to compare with. Give data_root=, a folder of images of its kind."

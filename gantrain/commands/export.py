@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,25 +18,29 @@ from gantrain.inference.model import load as load_model
 from gantrain.inference.translation import input_channels
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
+from gantrain.networks.eval_mode import has_active_dropout
 
 # Network -> file name in the reference code of CycleGAN, and in that of models with one direction
 TWO_WAYS = {"G.ab": "G_A", "G.ba": "G_B", "D.b": "D_A", "D.a": "D_B"}
 ONE_WAY = {"G.ab": "G", "G.ba": "G", "D.b": "D", "D.a": "D", "F.F": "F"}
+
+WHOLE = {"onnx": "onnx", "torch_export": "pt2"}  # formats that hold the network -> suffix
 
 
 def main(config: ExportConfig) -> None:
     """Write one file per generator, or per network.
 
     Raises:
-        ConfigError: the networks have no such format, a file exists, or the results of an ONNX
-            network differ from those of torch.
+        ConfigError: the networks have no such format, a file exists, or the results of an
+            exported network differ from those of the snapshot's.
     """
-    model = load_model(config.run, say=print)
+    model = load_model(config.run, say=print, test_mode=config.test_mode)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not model.directions:
         raise ConfigError(
             f"{model.file} is a snapshot of {model.algorithm}, but format=pth is the format of "
-            "CycleGAN's reference code: use format=onnx or format=safetensors."
+            "the reference code of CycleGAN and pix2pix: use format=onnx, torch_export or "
+            "safetensors."
         )
     if config.truncation_psi != 1 and not ("G" in networks and model.has_w):
         raise ConfigError(
@@ -93,8 +98,8 @@ def _others(config: ExportConfig) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def _file_name(name: str, names: dict[str, str], config: ExportConfig) -> str:
-    if config.format == "onnx":  # not a format of the reference, so not named like its files
-        return f"{name}.onnx"
+    if config.format in WHOLE:  # not formats of the reference, so not named like its files
+        return f"{name}.{WHOLE[config.format]}"
     theirs = names.get(name) or names.get(f"G.{name}")
     return f"{f'latest_net_{theirs}' if theirs else name}.{config.format}"
 
@@ -111,24 +116,34 @@ def _content(
         return None, ""
     if config.format == "safetensors":
         return safetensors_file.to_bytes(name, _weights(network), getattr(network, "spec", {})), ""
-    from gantrain.interop.onnx_file import onnx_bytes
-
+    if has_active_dropout(network):
+        raise ConfigError(
+            "An exported network has no dropout by seed, and this model is used with dropout: add "
+            "test_mode=no_dropout (each image's own statistics) or test_mode=eval."
+        )
     channels = input_channels(network)
     if channels is None and not hasattr(network, "z_dim"):
         raise ConfigError(
-            f"{type(network).__name__} cannot be exported as ONNX: it has no attribute "
+            f"{type(network).__name__} cannot be exported as {config.format}: it has no attribute "
             "in_channels, the number of channels of its input."
         )
-    content, difference = onnx_bytes(
-        network, _metadata(model, name, config), channels=channels or 3, psi=config.truncation_psi
-    )
+    inputs: Any = {"channels": channels or 3, "psi": config.truncation_psi}
+    about = _metadata(model, name, config)
+    if config.format == "torch_export":
+        from gantrain.interop.torch_export import torch_export_bytes
+
+        content, difference = torch_export_bytes(network, about, **inputs)
+        return content, f" (the file and the network differ by {difference:.1g} at most)"
+    from gantrain.interop.onnx_file import onnx_bytes
+
+    content, difference = onnx_bytes(network, about, **inputs)
     if math.isnan(difference):
         return content, " (not compared with torch: onnxruntime is not installed)"
     return content, f" (onnxruntime and torch differ by {difference:.1g} at most)"
 
 
 def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
-    """Return the metadata of an ONNX file."""
+    """Return the metadata that a file with a whole network carries."""
     metadata = {
         "gantrain": __version__,
         "algorithm": model.algorithm,
@@ -138,7 +153,8 @@ def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
         "value_range": "[-1, 1]",
     }
     if not hasattr(model.networks[name], "z_dim"):
-        return metadata | {"direction": name}
+        mode = {} if model.test_mode == "eval" else {"test_mode": model.test_mode}
+        return metadata | {"direction": name} | mode
     if model.labels:
         metadata["labels"] = json.dumps(model.labels)
     if model.has_w:

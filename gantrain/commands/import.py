@@ -12,14 +12,20 @@ from gantrain.interop import cyclegan, latent_generators
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.spec import spec_of
+from gantrain.networks.unet import UnetGenerator
 from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
 
 WEIGHTS_FILE = "weights.pt"  # all networks, for init_from
-TARGETS = {"cyclegan": "gantrain.gans.cyclegan.CycleGAN", "cut": "gantrain.gans.cut.CUT"}
+TARGETS = {
+    "cyclegan": "gantrain.gans.cyclegan.CycleGAN",
+    "cut": "gantrain.gans.cut.CUT",
+    "pix2pix": "gantrain.gans.pix2pix.Pix2Pix",
+}
 # How the generators of the models change the size by default
-RESAMPLING = {"cyclegan": ("transpose", "strided"), "cut": ("antialias", "antialias")}
+PLAIN, SMOOTH = ("transpose", "strided"), ("antialias", "antialias")
+RESAMPLING = {"cyclegan": PLAIN, "pix2pix": PLAIN, "cut": SMOOTH}
 
 
 def main(config: ImportConfig) -> None:
@@ -60,20 +66,29 @@ def _import_generator(config: ImportConfig, imported: latent_generators.Imported
 
 
 def _import_translators(config: ImportConfig) -> None:
-    """Import networks of the CycleGAN or CUT code."""
+    """Import networks of the CycleGAN, pix2pix or CUT code."""
     files = cyclegan.find_files(config.source)
     networks = {
         name: cyclegan.rebuild_network(cyclegan.read_state_dict(file), name)
         for name, file in files.items()
     }
+    pairs = cyclegan.is_pix2pix(networks)
+    if pairs:
+        networks["G.ab"] = cyclegan.as_pix2pix(networks["G.ab"])
     for name, network in networks.items():
         _introduce(name, network, files[name])
+    if pairs and isinstance(networks["G.ab"], UnetGenerator):
+        print(
+            "Dropout leaves no trace in a U-Net's weights: it is assumed, as published. "
+            "test_mode=no_dropout translates without it."
+        )
     generators = {n.partition(".")[2]: net for n, net in networks.items() if n.startswith("G.")}
     source = {name: str(file) for name, file in files.items()}
     directory = _write(config, generators, networks, source, TARGETS[_model(networks)])
     print(f"  gantrain translate {shown(f'run={directory.path}')} input=DIR output=DIR")
     settings, start = " ".join(_model_settings(networks)), shown(f"init_from={directory.path}")
-    print(f"  gantrain data=folder data.root=DIR {settings} {start}")
+    data = "data=paired" if pairs else "data=folder"
+    print(f"  gantrain {data} data.root=DIR {settings} {start}")
 
 
 def _introduce(name: str, network: nn.Module, file: str | Path) -> None:
@@ -123,6 +138,8 @@ def _write(
 
 def _model(networks: dict[str, Any]) -> str:
     """Return the name of the model: CUT has a head, and an anti-aliased generator as published."""
+    if cyclegan.is_pix2pix(networks):
+        return "pix2pix"
     arguments = spec_of(next(net for name, net in networks.items() if name[0] == "G"))["args"]
     smooth = arguments.get("downsample") == "antialias"
     return "cut" if "F.F" in networks or ("G.ba" not in networks and smooth) else "cyclegan"
@@ -133,16 +150,18 @@ def _model_settings(networks: dict[str, Any]) -> list[str]:
     generator = next(net for name, net in networks.items() if name.startswith("G."))
     spec = spec_of(generator)["args"]
     model = _model(networks)
+    pairs = model == "pix2pix"  # which has other defaults
     if isinstance(generator, ResnetGenerator):
-        overrides = [f"model.blocks={spec['blocks']}"]
+        overrides = ["model.generator=resnet"] * pairs + [f"model.blocks={spec['blocks']}"]
         for key, usual in zip(("upsample", "downsample"), RESAMPLING[model], strict=True):
             overrides += [f"model.{key}={spec[key]}"] if spec[key] != usual else []
     else:
         overrides = [f"model.generator=unet_{2 ** spec['downs']}"]
     overrides += [f"model.ngf={spec['ngf']}"] if spec["ngf"] != 64 else []
-    overrides += [f"model.norm={spec['norm']}"] if spec["norm"] != "instance" else []
-    overrides += ["model.dropout=true"] if spec["dropout"] else []
-    overrides = ["model=cut", *overrides] if model == "cut" else overrides
+    norm = "batch" if pairs else "instance"
+    overrides += [f"model.norm={spec['norm']}"] if spec["norm"] != norm else []
+    overrides += [f"model.dropout={str(spec['dropout']).lower()}"] * (spec["dropout"] != pairs)
+    overrides = [f"model={model}", *overrides] if model != "cyclegan" else overrides
     if head := networks.get("F.F"):
         width = spec_of(head)["args"]["width"]
         overrides += [f"model.head_width={width}"] if width != 256 else []

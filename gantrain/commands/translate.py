@@ -4,41 +4,47 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from gantrain.config.tools import TranslateConfig
-from gantrain.data.bit_depth import Depth, ImageFault
+from gantrain.data.bit_depth import ImageFault
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import (
     colour_profile,
-    geotags,
     has_geotags,
-    holds_bands,
-    holds_numbers,
-    image_size,
     lift_size_limit,
 )
-from gantrain.data.encode import Extras, profile_fits
 from gantrain.data.pixel_settings import check_window
 from gantrain.data.tiff import is_tiff_name
-from gantrain.data.views import PLAIN, AnyFile, Formats
+from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
-from gantrain.engine.signals import EXIT_STOPPED, Signals, handle_signals
+from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
-from gantrain.inference.image_io import RunPixels, run_formats, run_pixels
-from gantrain.inference.inputs import TranslationTask, find_tasks
+from gantrain.inference.image_io import run_formats, run_pixels
+from gantrain.inference.inputs import (
+    TranslationTask,
+    batches_of_one_size,
+    becomes_file,
+    describe_count,
+    find_tasks,
+    find_videos,
+)
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
-from gantrain.inference.results import ResultFolder
+from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
 from gantrain.inference.translation import input_channels, output_channels
+from gantrain.inference.translation_job import TranslationJob
+from gantrain.inference.video_reader import VideoReader
+from gantrain.inference.video_translation import Stopped, translate_video
+from gantrain.inference.video_writer import Encoding
+from gantrain.networks.eval_mode import has_active_dropout
 from gantrain.pages.gallery import write_gallery
 from gantrain.tracking.console import progress_bar
 
@@ -58,43 +64,49 @@ def main(config: TranslateConfig) -> None:
         ConfigError: a setting does not fit the snapshot or the output folder.
         SystemExit: 1 if images were skipped, 75 if a signal stopped it.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    mode, seed = config.test_mode, config.seed
+    model = load_model(
+        config.run, config.device, config.precision, print, test_mode=mode, seed=seed
+    )
     network = model.translator(config.direction)
-    if config.tile and not isinstance(network, Bandable):
-        raise ConfigError(
-            f"tile={config.tile} works with resnets and U-Nets only, and this is a "
-            f"{type(network).__name__}: remove tile."
-        )
+    if config.tile:
+        _check_bandable(network, config.tile)
     output = Path(config.output)
     job = _make_job(config, model, network)
-    suffix_of = None if config.format == "same" else job.suffix
-    tasks, left_out = find_tasks(config.input, suffix_of, output, job.formats, job.source.stacked)
-    folder = ResultFolder(output, _settings(config, model, job))
+    tasks, clips, left_out = _find(config, job)
+    settings = _settings(config, model, job)
+    folder = (ResultFile if becomes_file(output) else ResultFolder)(output, settings)
     missing = [task for task in tasks if not folder.has(task)]
-    done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
-    print(f"{counted(len(tasks), 'image')}{done}; {model.file} on {model.precision.device}.")
+    missing_clips = [clip for clip in clips if not folder.has(clip)]
+    count = len(tasks + clips) - len(missing + missing_clips)
+    done = f", {count} of them done" if count else ""
+    print(f"{describe_count(tasks, clips)}{done}; {model.file} on {model.precision.device}.")
     if left_out:
         results = counted(len(left_out), "result")
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
-    if others := folder.others(tasks):
+    if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     faults: Faults = {}
     if config.tile:
         lift_size_limit()
-    with handle_signals() as signals, progress_bar(len(missing)) as advance:
-        for batch in _batches(missing, config.batch, config.tile, faults):
-            if signals.pop_request():
-                break
-            _translate_batch(model, config, batch, job, folder, faults)
-            advance(len(batch))
+    with handle_signals() as signals:
+        with progress_bar(len(missing)) as advance:
+            for batch in batches_of_one_size(missing, config.batch, config.tile, faults):
+                if _is_stopped(signals):
+                    break
+                _translate_batch(model, config, batch, job, folder, faults)
+                advance(len(batch))
+        for clip in missing_clips:
+            if not _is_stopped(signals):
+                _translate_clip(model, config, clip, job, folder, faults, signals)
     _exit_if_stopped(signals)
     _report_losses([task for task in missing if task.source not in faults], job)
-    if config.gallery:
-        translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    translated = [task for task in tasks if task.source not in faults][: config.gallery]
+    if config.gallery and (translated or not clips):
         direction = model.choose_direction(config.direction)
         page = write_gallery(output, translated, model, direction, job.source, job.target)
         print(f"Page: {page}")
-    print(f"{counted(len(tasks) - len(faults), 'image')} in {output}")
+    print(f"{describe_count(tasks, clips, faults)} in {output}")
     if faults:
         for source, reason in faults.items():
             own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
@@ -102,65 +114,43 @@ def main(config: TranslateConfig) -> None:
         raise SystemExit(1)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What is known of the pixels of inputs and results.
+def _find(
+    config: TranslateConfig, job: TranslationJob
+) -> tuple[list[TranslationTask], list[TranslationTask], list[Path]]:
+    """Return the images, the videos, and the results among the inputs, which are left out.
 
-    Attributes:
-        source: of the domain of the inputs.
-        target: of the domain of the results.
-        channels: of the network's input.
-        result_channels: of its output; None: unknown.
-        formats: how inputs are read.
-        depth: of the results, as typed.
-        format: of the results, as typed.
+    Raises:
+        ConfigError: see `find_tasks` and `find_videos`.
     """
+    output, inputs = Path(config.output), config.input
+    clips: list[TranslationTask] = []
+    if job.source.stacked == 1:
+        clips, inputs = find_videos(inputs, output, _encoding(config))
+    if not inputs:
+        return [], clips, []
+    suffix_of = None if config.format == "same" else job.suffix
+    tasks, left_out = find_tasks(inputs, suffix_of, output, job.formats, job.source.stacked)
+    return tasks, clips, left_out
 
-    source: RunPixels
-    target: RunPixels
-    channels: int
-    result_channels: int | None
-    formats: Formats
-    depth: Depth | None
-    format: str
 
-    def suffix(self, file: AnyFile) -> str:
-        """Return the suffix of an image's result."""
-        if self.format != "png":
-            return {"tiff": ".tiff", "npy": ".npy"}[self.format]
-        is_deep = self.depth == "float" or (
-            self.depth is None
-            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
+def _encoding(config: TranslateConfig) -> Encoding:
+    return Encoding(config.video.codec, config.video.crf, config.video.chroma)
+
+
+def _check_bandable(network: nn.Module, tile: int) -> None:
+    """Raise ConfigError if a network cannot translate in bands."""
+    if not isinstance(network, Bandable):
+        raise ConfigError(
+            f"tile={tile} works with resnets and U-Nets only, and this is a "
+            f"{type(network).__name__}: remove tile."
         )
-        is_signed = self.target.has_units and self.target.value_range[0] < 0
-        channels = self.result_channels or 3
-        is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
-        return ".tiff" if is_deep or is_signed or is_bands else ".png"
-
-    def result_has_alpha(self, file: AnyFile) -> bool:
-        """Return whether the last channel of an image's result is alpha.
-
-        Of a network whose images are unknown, two and four channels are taken for grey and colour
-        with alpha, unless its input has other bands.
-        """
-        if self.target.alpha is not None:
-            return self.target.alpha
-        return self.result_channels in (2, 4) and not holds_bands(file)
-
-    def keeps_profile(self, file: AnyFile, profile: bytes) -> bool:
-        """Return whether the colours of an image's result are of the kind that a profile is for."""
-        if self.format == "npy":
-            return False
-        return profile_fits(profile, (self.result_channels or 3) - self.result_has_alpha(file))
-
-    def extras(self, file: AnyFile) -> Extras:
-        """Return what is kept of an input's file besides its pixels."""
-        profile = colour_profile(file)
-        is_kept = profile is not None and self.keeps_profile(file, profile)
-        return Extras(profile if is_kept else None, geotags(file))
+    if has_active_dropout(network):
+        raise ConfigError(
+            f"tile={tile} works without dropout only: add test_mode=no_dropout, or remove tile."
+        )
 
 
-def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> _Job:
+def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -> TranslationJob:
     data = model.meta.get("data", {})
     src, dst = model.choose_direction(config.direction)
     source, target = (
@@ -177,10 +167,10 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
     if config.window is not None:  # else as in training, where the other domain may have windows
         check_window(formats, [source.value_range], prefix="")
     channels, result = input_channels(network) or 3, output_channels(network)
-    return _Job(source, target, channels, result, formats, config.depth, config.format)
+    return TranslationJob(source, target, channels, result, formats, config.depth, config.format)
 
 
-def _report_losses(done: list[TranslationTask], job: _Job) -> None:
+def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
     """Say which results lack what their inputs' files say besides the pixels."""
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
@@ -199,12 +189,50 @@ def _report_losses(done: list[TranslationTask], job: _Job) -> None:
         )
 
 
+def _translate_clip(
+    model: Model,
+    config: TranslateConfig,
+    clip: TranslationTask,
+    job: TranslationJob,
+    folder: ResultFolder | ResultFile,
+    faults: Faults,
+    signals: Signals,
+) -> None:
+    """Translate a video, from file to file."""
+    target = folder.path / clip.name
+    assert isinstance(clip.source, Path)
+    try:
+        if job.source.has_units or job.target.has_units:
+            raise ImageFault("holds levels, and the run was trained on numbers (value_range)")
+        row = folder.row(clip)
+        with VideoReader(clip.source) as reader, progress_bar(reader.count) as advance:
+            notes = translate_video(
+                reader,
+                target,
+                lambda images: _results(model, config, images),
+                _encoding(config),
+                channels=job.channels,
+                batch=config.batch,
+                is_stopped=lambda: _is_stopped(signals),
+                advance=advance,
+            )
+        folder.add(row)
+        for note in notes:
+            print(f"Warning: {clip.source} {note}.", file=sys.stderr)
+    except ImageFault as fault:
+        faults[clip.source] = str(fault)
+    except Stopped:
+        return
+    except OSError as error:
+        raise _unwritable(target, error) from None
+
+
 def _translate_batch(
     model: Model,
     config: TranslateConfig,
     batch: list[TranslationTask],
-    job: "_Job",
-    folder: ResultFolder,
+    job: TranslationJob,
+    folder: ResultFolder | ResultFile,
     faults: Faults,
 ) -> None:
     """Translate images of the same size, from file to file."""
@@ -247,10 +275,14 @@ def _translate_batch(
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:
-            raise RunError(
-                f"{folder.path / task.name} cannot be written ({error.strerror or error}): make "
-                "room or give another output=. To resume, repeat the command."
-            ) from None
+            raise _unwritable(folder.path / task.name, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path} cannot be written ({error.strerror or error}): make room or give another output=. "
+        "To resume, repeat the command."
+    )
 
 
 def _results(
@@ -288,30 +320,10 @@ def _translate_images(
     return model.translate(torch.stack(images), config.direction)
 
 
-def _batches(
-    tasks: list[TranslationTask], batch: int, tile: int | None, faults: Faults
-) -> Iterator[list[TranslationTask]]:
-    """Yield up to `batch` successive images of the same size; large ones one at a time."""
-
-    def size(task: TranslationTask) -> tuple[int, int] | None:
-        try:
-            return image_size(task.source)
-        except ImageFault as fault:
-            faults[task.source] = str(fault)
-            return None
-
-    for shape, group in groupby(tasks, size):
-        members = list(group)
-        if shape is not None:
-            is_large = tile is not None and shape[0] * shape[1] > tile * tile
-            count = 1 if is_large else batch
-            for i in range(0, len(members), count):
-                yield members[i : i + count]
-
-
-def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, Any]:
+def _settings(config: TranslateConfig, model: Model, job: TranslationJob) -> dict[str, Any]:
     """Return what the results depend on, apart from the inputs."""
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
+    mode = {"test_mode": model.test_mode, "seed": config.seed}
     return {
         "snapshot": {"file": str(model.file), "sha256": digest},
         "direction": model.choose_direction(config.direction),
@@ -322,10 +334,16 @@ def _settings(config: TranslateConfig, model: Model, job: "_Job") -> dict[str, A
         "depth": config.depth,
         "clip": config.clip,
         "formats": None if job.formats == PLAIN else job.formats.describe(),
+        **(mode if model.test_mode != "eval" else {}),
     }
 
 
+def _is_stopped(signals: Signals) -> bool:
+    """Return whether a signal asks to stop; to save, as Slurm does, means to go on here."""
+    return signals.pop_request() >= Action.STOP
+
+
 def _exit_if_stopped(signals: Signals) -> None:
-    if signals.received and signals.pop_request():
+    if signals.received and _is_stopped(signals):
         print(f"Stopped by {signals.received.name}. To resume, repeat the command.")
         raise SystemExit(EXIT_STOPPED)

@@ -29,7 +29,9 @@ BOUNDS: dict[str, dict[str, Range]] = {
 }
 # Numbers of an optimizer that it reads anew in every step, and that may so be schedules
 SCHEDULED = {"optimizer": ("lr", "betas", "momentum", "weight_decay")}
-TARGET = re.compile(r"^ *(?:_target_|unpaired|images): *([A-Za-z_]\w*(?:\.\w+)+)", re.MULTILINE)
+TARGET = re.compile(
+    r"^ *(?:_target_|unpaired|paired|images): *([A-Za-z_]\w*(?:\.\w+)+)", re.MULTILINE
+)
 
 
 def owners(section: str, name: str, config_dir: str | None = None) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Match the data section of a config to the kind of data set that the model takes.
 
-A model class has `takes = "unpaired"` (two domains, "a" and "b") or `"images"` (single images); a
-data class has `kind = ...`. A data YAML that serves both kinds names a class for each:
+A model class has `takes = "unpaired"` (two domains, "a" and "b"), `"paired"` (a and b are pairs) or
+`"images"` (single images); a data class has `kind = ...`. Pairs also serve a model that needs none.
+A data YAML that serves several kinds names a class for each:
 
     _target_: {unpaired: gantrain.data.folder.UnpairedFolder, images: gantrain...ImageFolder}
 """
@@ -14,8 +15,16 @@ from gantrain.config import constructors
 from gantrain.errors import ConfigError
 from gantrain.targets import is_allowed
 
-WORDS = {"unpaired": "images of two domains", "images": "single images"}
-EXAMPLES = {"unpaired": "data=folder or data=shapes", "images": "data=folder, data=cifar10, ..."}
+WORDS = {
+    "unpaired": "images of two domains",
+    "paired": "pairs of images",
+    "images": "single images",
+}
+EXAMPLES = {
+    "unpaired": "data=folder or data=shapes",
+    "paired": "data=paired or data=shapes",
+    "images": "data=folder, data=cifar10, ...",
+}
 
 Section = dict[str, Any]
 
@@ -41,7 +50,7 @@ def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[st
     """Do `match_data` for a model called `name` that takes the kind `takes`.
 
     Args:
-        takes: "unpaired" or "images".
+        takes: "unpaired", "paired" or "images".
         name: of the model's class, for sentences.
         data: see `match_data`.
 
@@ -51,7 +60,8 @@ def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[st
     target = data.get("_target_")
     if not isinstance(target, dict):
         kind = class_attribute(target, "kind")
-        if kind is None or kind not in WORDS or takes not in WORDS or kind == takes:
+        fits = kind == takes or (kind, takes) == ("paired", "unpaired")
+        if kind is None or kind not in WORDS or takes not in WORDS or fits:
             return data, {}, []
         problem = (
             f"{str(target).rpartition('.')[2]} holds {WORDS[kind]}, but {name} trains on "

@@ -191,7 +191,9 @@ def _direction(x: Foreign) -> Answer | None:
     way = {"atob": "ab", "btoa": "ba"}.get(x.value.lower())
     if way is None:
         return None
-    if x.current("direction") is not None:
+    if x.current("data.direction") is not None:
+        return [f"data.direction={way}"], ""
+    if x.current("gallery") is not None:  # of gantrain translate
         return [f"direction={way}"], ""
     return [], (
         f"A CycleGAN learns both directions: leave it out, and write direction={way} for gantrain "

@@ -208,7 +208,7 @@ class GenerateConfig:
             )
         video = self.interpolation
         has_video = video.frames > 0 or self.transform.frames > 0
-        if has_video and video.format == "mp4" and not is_installed("imageio_ffmpeg"):
+        if has_video and video.format == "mp4" and not is_installed("av"):
             yield (
                 "interpolation.format=mp4 needs a video encoder: pip install 'gantrain[video]', or "
                 "use interpolation.format=webp."

@@ -24,13 +24,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class VideoConfig:
+    """How the results of videos are compressed, see `gantrain.inference.video_writer.Encoding`."""
+
+    codec: Literal["auto", "h264", "h265", "vp9", "ffv1"]
+    crf: Annotated[int, Range(0, 63)] | None
+    chroma: Literal["auto", 420, 444]
+
+    def problems(self) -> Iterator[str]:
+        """Yield the problems with settings that the codec does not have."""
+        if self.crf is not None and self.crf > 51 and self.codec != "vp9":
+            yield f"video.crf={self.crf}: only video.codec=vp9 goes beyond 51."
+        if self.codec == "ffv1" and (self.crf is not None or self.chroma != "auto"):
+            yield "video.codec=ffv1 is lossless: leave out video.crf and video.chroma."
+
+
+@dataclass(frozen=True)
 class TranslateConfig:
-    """The checked config of translate: the images to translate and where the results go.
+    """The checked config of translate: the images and videos, and where the results go.
 
     Attributes:
         input: files, folders and glob patterns.
         direction: None: "ab", or the only one that the snapshot has.
         gallery: how many pairs the gallery page shows; 0: no gallery.
+        test_mode: of batch norm and dropout; None: that of the snapshot.
         tile: images of more than tile x tile pixels are translated in bands; None: whole.
         value_range: [lowest, highest] of inputs that hold numbers.
         clip: whether numbers outside of it are clipped; None: as in training.
@@ -43,6 +60,8 @@ class TranslateConfig:
     input: list[str]
     output: str
     direction: Literal["ab", "ba"] | None
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
+    seed: Annotated[int, Range(0, 10**9)]
     format: Literal["png", "same", "tiff", "npy"]
     depth: Literal[8, 16, "float"] | None
     gallery: Count
@@ -54,12 +73,13 @@ class TranslateConfig:
     array_name: str | None
     slices: Annotated[int, Range(0, 2)] | None
     window: Literal["file"] | list[float] | None
+    video: VideoConfig
     device: str
     precision: Literal["fp32", "tf32", "bf16"]
     batch: AtLeastOne
 
     def problems(self) -> Iterator[str]:
-        """Yield the problems with the value range, the run and the device."""
+        """Yield the problems with the value range, the video, the run and the device."""
         limits = self.value_range
         if limits is not None and (len(limits) != 2 or not limits[0] < limits[1]):
             yield (
@@ -67,6 +87,7 @@ class TranslateConfig:
                 "as [0,1]."
             )
             return
+        yield from self.video.problems()
         yield from run_problems(self.run)
         yield from device_problems(self.device, self.precision)
 
@@ -92,8 +113,9 @@ class ExportConfig:
 
     run: str
     output: str
-    format: Literal["pth", "safetensors", "onnx"]
+    format: Literal["pth", "safetensors", "onnx", "torch_export"]
     networks: Literal["generators", "all"]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
 
     def problems(self) -> list[str]:
@@ -112,15 +134,20 @@ class ExportConfig:
             )
 
     def _unused(self) -> Iterator[str]:
-        if self.truncation_psi != 1 and self.format != "onnx":
+        if self.truncation_psi != 1 and self.format not in ("onnx", "torch_export"):
             yield (
-                "truncation_psi applies to format=onnx only; the other formats store the weights "
-                "unchanged."
+                "truncation_psi applies to format=onnx and format=torch_export; the other formats "
+                "store the weights unchanged."
             )
-        if self.networks == "all" and self.format == "onnx":
+        if self.networks == "all" and self.format in ("onnx", "torch_export"):
             yield (
                 "networks=all applies to format=pth and format=safetensors: only generators are of "
-                "use as ONNX."
+                f"use as {'ONNX' if self.format == 'onnx' else '.pt2'}."
+            )
+        if self.test_mode and self.format not in ("onnx", "torch_export"):
+            yield (
+                "test_mode applies to format=onnx and format=torch_export; the other formats store "
+                "the weights."
             )
 
 
@@ -168,6 +195,7 @@ class EvaluateConfig:
     extractor: Literal["inception", "random"]
     weights: WeightsConfig
     truncation_psi: Annotated[float, Range(-2, 2)]
+    test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     seed: Annotated[int, Range(0, 10**9)]
     data_root: str | None
     output: str | None
@@ -233,7 +261,7 @@ class FetchConfig:
 class PrepareConfig:
     """The checked config of prepare: a data set of one kind, and the files to write."""
 
-    takes: Literal["unpaired", "images"]
+    takes: Literal["unpaired", "paired", "images"]
     report: str | None
     pack: str | None
     data: dict[str, Any]

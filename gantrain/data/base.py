@@ -26,7 +26,7 @@ class Dataset(Protocol):
     constructor's arguments and the files.
     """
 
-    kind: ClassVar[Literal["unpaired", "images"]]
+    kind: ClassVar[Literal["unpaired", "paired", "images"]]
     seed: int
     has_pairs: bool  # test image i of "a" shows the same as test image i of "b"
     channels: dict[str, int]  # by stream
@@ -149,7 +149,7 @@ class ImageDataset:
             `gantrain.data.image_files.Reading`.
     """
 
-    kind: ClassVar[Literal["unpaired", "images"]] = "images"
+    kind: ClassVar[Literal["unpaired", "paired", "images"]] = "images"
     has_pairs: bool = False
     channels: dict[str, int]
     resolution: tuple[int, int]

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,11 @@ class Store:
         shape, start = self.shapes[index], self.offsets[index]
         size = shape[0] * shape[1] * shape[2] * self.dtype.itemsize
         return self._bytes[start : start + size].view(self.dtype).reshape(shape)
+
+    def only(self, indices: list[int]) -> "Store":
+        """Return some of the images, by index."""
+        offsets, shapes = ([values[i] for i in indices] for values in (self.offsets, self.shapes))
+        return replace(self, offsets=offsets, shapes=shapes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the bytes: a spawned worker maps the file itself."""

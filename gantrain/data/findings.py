@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gantrain.data import cache, suitability
 from gantrain.data.bit_depth import PixelFormat
 from gantrain.data.claims import MAIN_VIEW
+from gantrain.data.halves import Half
 from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError, counted
@@ -25,6 +26,7 @@ class ImageSource:
         pixels: format of the images.
         test: whether they are test images, which are not cached.
         alpha: whether their last channel is alpha, once this is known.
+        half: the half of each picture that is the image; None: all of it.
     """
 
     names: Sequence[str]
@@ -34,6 +36,7 @@ class ImageSource:
     pixels: PixelFormat
     test: bool = False
     alpha: bool = False
+    half: Half | None = None
 
 
 @dataclass(frozen=True)

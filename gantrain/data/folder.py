@@ -69,7 +69,7 @@ class UnpairedFolder:
         ConfigError: the folders do not exist or have another structure.
     """
 
-    kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
+    kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
     label_dim = 0
     pairing: Pairing
     _reading: Reading

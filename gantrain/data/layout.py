@@ -49,23 +49,48 @@ def find_folders(
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
             *hints,
         )
-    base = open_root("data.root", root, hints, _NO_FOLDER)
-    base = replace(base, reading=reading, formats=formats)
-    subfolders, has_files = base.content()
-    # Archives often hold one folder with everything in it.
-    if base.prefix is not None and len(subfolders) == 1 and not has_files:
-        base = base.below(subfolders[0])
-        subfolders, _ = base.content()
-    names = find_domains(subfolders, base, reading)
-    folders = {key: base.below(name) for key, name in names.items()}
-    if reading > 1 and not folders:
-        folders = _nested(base, subfolders)
+    base = enter_root(root, hints, reading, formats)
+    folders = domain_folders(base)
     missing = [
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in folders
     ]
     if missing:
         raise ConfigError(_explain_wrong_root(base, missing), *hints)
-    return _in_order(folders), _unused(folders, base)
+    return _in_order(folders), unused_folders(folders, base)
+
+
+def enter_root(
+    root: str, hints: list[str], reading: Reading = 3, formats: Formats = PLAIN
+) -> ImageLocation:
+    """Return the location that data.root names, or the only folder of an archive.
+
+    Args:
+        root: the folder or archive.
+        hints: extra sentences for the error about a missing root.
+        reading: see `find_folders`.
+        formats: how files are read.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
+    base = open_root("data.root", root, hints, _NO_FOLDER)
+    base = replace(base, reading=reading, formats=formats)
+    subfolders, has_files = base.content()
+    # Archives often hold one folder with everything in it.
+    single = base.prefix is not None and len(subfolders) == 1 and not has_files
+    return base.below(subfolders[0]) if single else base
+
+
+def domain_folders(base: ImageLocation) -> Folders:
+    """Return the folders of the two domains in one folder, see `find_folders`; {}: there are none.
+
+    Args:
+        base: from `enter_root`.
+    """
+    subfolders, _ = base.content()
+    names = find_domains(subfolders, base, base.reading)
+    folders = {key: base.below(name) for key, name in names.items()}
+    return folders if folders or base.reading == 1 else _nested(base, subfolders)
 
 
 def _nested(base: ImageLocation, subfolders: list[str]) -> Folders:
@@ -110,7 +135,7 @@ def _in_order(folders: Folders) -> Folders:
     return {name: folders[name] for name in _BELOW_ROOT if name in folders}
 
 
-def _unused(folders: Folders, base: ImageLocation) -> list[str]:
+def unused_folders(folders: Folders, base: ImageLocation) -> list[str]:
     """Return the folders below `base` that are not used and beside ones that are, and images."""
     used = [str(place) for place in folders.values()]
     if str(base) in used:
@@ -120,7 +145,7 @@ def _unused(folders: Folders, base: ImageLocation) -> list[str]:
     for name in base.content()[0]:
         place = base.below(name)
         if any(one.startswith(f"{place}/") for one in used):
-            unused += _unused(folders, place)
+            unused += unused_folders(folders, place)
         elif str(place) not in used:
             unused.append(str(place))
     return unused
@@ -210,7 +235,7 @@ def _explicit(
             f"data.root_a={_text(root_a)} and data.root_b={_text(root_b)} are the same folder or "
             "one is inside the other, which mixes the domains: give each domain its own folder."
         )
-    return _in_order(folders), [name for base in bases for name in _unused(folders, base)]
+    return _in_order(folders), [name for base in bases for name in unused_folders(folders, base)]
 
 
 def _text(root: str | list[str]) -> str:

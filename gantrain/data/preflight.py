@@ -15,6 +15,7 @@ from gantrain.data import cache
 from gantrain.data.bit_depth import ImageFault, to_channels
 from gantrain.data.decode import decode, image_size
 from gantrain.data.findings import ImageSource, Job, Log, report
+from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
@@ -49,12 +50,14 @@ class ValidatedSource:
         source: all files, usable or not, and how they are read.
         numbers: indices of the usable ones in `source.files`.
         sizes: (height, width) after the resize, of each usable file.
+        file_sizes: (height, width) before it.
         store: the resized images of the usable files; None for test sources and without a cache.
     """
 
     source: ImageSource
     numbers: list[int]
     sizes: list[Size]
+    file_sizes: list[Size]
     store: cache.Store | None
 
     def __len__(self) -> int:
@@ -71,10 +74,14 @@ class ValidatedSource:
         return [self.source.files[i] for i in self.numbers]
 
     def only(self, indices: list[int]) -> "ValidatedSource":
-        """Return some of the usable files, by index, of a source without a store."""
-        assert self.store is None
-        numbers = [self.numbers[i] for i in indices]
-        return replace(self, numbers=numbers, sizes=[self.sizes[i] for i in indices])
+        """Return some of the usable files, by index."""
+        return replace(
+            self,
+            numbers=[self.numbers[i] for i in indices],
+            sizes=[self.sizes[i] for i in indices],
+            file_sizes=[self.file_sizes[i] for i in indices],
+            store=self.store.only(indices) if self.store is not None else None,
+        )
 
     def resized(self, index: int) -> np.ndarray:
         """Return the resized image [h, w, C] of usable file `index`, from the cache if any.
@@ -91,7 +98,8 @@ class ValidatedSource:
     def _read(self, index: int, test: bool) -> np.ndarray:
         source, file = self.source, self.source.files[self.numbers[index]]
         image = reload_image(file, source.channels, source.pixels)
-        return source.resize.resize(image.pixels, test, image.alpha)
+        pixels = half_of(image.pixels, source.half)
+        return source.resize.resize(pixels, test, image.alpha)
 
     def names_and_sizes(self) -> list[tuple[str, int]]:
         """Return the name and the size in bytes of each usable file, to identify the set."""
@@ -205,8 +213,11 @@ def _key(sources: dict[str, ImageSource]) -> str:
     for name, source in sources.items():
         resize: dict[str, Any] = {**source.resize.__dict__, "load_size": source.resize.load}
         del resize["flip"]
+        if resize.get("interpolation") == "bicubic":  # not in the keys of earlier versions
+            del resize["interpolation"]
         pixels = source.pixels.__dict__
         settings.append([name, source.channels, source.test, len(source.files), resize, pixels])
+        settings += [source.half] if source.half else []
     files = [path for source in sources.values() for path in source.files]
     return cache.cache_key(settings, files)
 
@@ -228,6 +239,10 @@ def _read_header(job: Job, source: ImageSource) -> Job:
         size = image_size(job.path)
     except ImageFault as fault:
         return replace(job, fault=str(fault))
+    if source.half:
+        if fault := half_fault(size):
+            return replace(job, size=size, fault=fault)
+        size = size[0], size[1] // 2
     job = replace(job, size=size)
     if fault := source.resize.size_fault(size, source.test):
         return replace(job, fault=fault)
@@ -267,7 +282,7 @@ def _decode(job: Job, source: ImageSource) -> tuple[Job, np.ndarray | None]:
     """Return the job with the result of decoding, and the resized image to be cached."""
     try:
         picture = decode(job.path)
-        numbers = source.pixels.convert(picture.pixels)
+        numbers = source.pixels.convert(half_of(picture.pixels, source.half))
         image = to_channels(picture._replace(pixels=numbers), source.channels)
     except ImageFault as fault:
         # A fault of the content is more important than one of the size.
@@ -302,7 +317,10 @@ def _validated(
             store = cache.Store(cached, offsets, shapes, source.pixels.dtype)
         sizes = [(job.shape[0], job.shape[1]) for job in usable]
         alpha = any(job.alpha for job in usable)
-        result[name] = ValidatedSource(replace(source, alpha=alpha), numbers, sizes, store)
+        file_sizes = [job.size for job in usable]
+        result[name] = ValidatedSource(
+            replace(source, alpha=alpha), numbers, sizes, file_sizes, store
+        )
     return result
 
 

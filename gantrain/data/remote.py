@@ -1,14 +1,17 @@
-"""Download a published zip archive once and unpack it safely into the cache folder."""
+"""Download a published archive once and unpack it safely into the cache folder."""
 
+import gzip
 import hashlib
 import os
 import shutil
 import stat
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.parse import urlsplit
 
 from gantrain.errors import ConfigError
@@ -17,14 +20,19 @@ from gantrain.io.download import RemoteFile, exclusive_download, fetch
 Log = Callable[[str], None]
 
 _CHUNK = 1 << 20
+_UNREADABLE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError),
+    *(NotImplementedError, RuntimeError),
+)
 MAX_FILES = 1_000_000
 # An archive may unpack to 10 times its size plus 1 GiB: compressed images hardly shrink further.
 _MAX_RATIO, _EXTRA_BYTES = 10, 1 << 30
+_TRAINING = ("trainA", "train")  # folders that show where a set begins
 
 
 @dataclass(frozen=True)
 class RemoteArchive:
-    """A published zip archive and the folder that it is unpacked into.
+    """A published archive, .zip or .tar.gz, and the folder that it is unpacked into.
 
     Args:
         urls: tried in order.
@@ -42,22 +50,28 @@ class RemoteArchive:
     @property
     def name(self) -> str:
         """Name of the unpacked folder."""
-        stem = PurePosixPath(urlsplit(self.urls[0]).path).stem or "set"
+        file = PurePosixPath(urlsplit(self.urls[0]).path).name
+        stem = PurePosixPath(file.replace(".tar.", ".")).stem or "set"
         url_digest = hashlib.sha256(self.urls[0].encode()).hexdigest()[:8]
         return stem if self.sha256 else f"{stem}-{url_digest}"
 
     @property
     def archive(self) -> Path:
         """Path of the archive until it is unpacked; a file placed there by hand is used."""
-        return self.cache / f"{self.name}.zip"
+        return self.cache / f"{self.name}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        is_tar = urlsplit(self.urls[0]).path.endswith((".tar.gz", ".tgz"))
+        return ".tar.gz" if is_tar else ".zip"
 
     def find(self) -> Path | None:
-        """Return the unpacked folder with trainA/ in it, or None if there is none."""
+        """Return the unpacked folder with trainA/ or train/ in it, or None if there is none."""
         folder = self.cache / self.name
         if not folder.is_dir():
             return None
-        inner = sorted(path for path in folder.iterdir() if (path / "trainA").is_dir())
-        return inner[0] if inner and not (folder / "trainA").is_dir() else folder
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and _is_top(path))
+        return inner[0] if inner and not _is_top(folder) else folder
 
     def get(self, log: Log) -> Path:
         """Return the unpacked folder; downloads and unpacks the archive if necessary.
@@ -94,8 +108,12 @@ class RemoteArchive:
             self.archive.unlink()
 
 
+def _is_top(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in _TRAINING)
+
+
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip archive into a folder, which appears only when it is complete.
+    """Unpack an archive into a folder, which appears only when it is complete.
 
     Args:
         archive: the file, which is not trusted.
@@ -109,23 +127,53 @@ def unpack(archive: Path, folder: Path) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        with zipfile.ZipFile(archive) as file:
-            entries = [entry for entry in file.infolist() if not entry.is_dir()]
-            max_bytes = archive.stat().st_size * _MAX_RATIO + _EXTRA_BYTES
-            if fault := _fault(entries, max_bytes):
-                raise ConfigError(
-                    f"{archive} {fault}: it is not unpacked; get it from another source."
-                )
-            for entry in entries:
-                max_bytes = _write(file, entry, temporary, max_bytes)
+        max_bytes = archive.stat().st_size * _MAX_RATIO + _EXTRA_BYTES
+        is_tar = archive.name.endswith(".tar.gz")
+        (_unpack_tar if is_tar else _unpack_zip)(archive, temporary, max_bytes)
         temporary.mkdir(parents=True, exist_ok=True)  # an archive may have no files
         os.replace(temporary, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_UNREADABLE, gzip.BadGzipFile) as error:
+        kind = "tar.gz" if archive.name.endswith(".tar.gz") else "zip"
         raise ConfigError(
-            f"{archive} is no readable zip archive ({error}): remove it and download it again."
+            f"{archive} is no readable {kind} archive ({error}): remove it and download it again."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
+    with zipfile.ZipFile(archive) as file:
+        entries = [entry for entry in file.infolist() if not entry.is_dir()]
+        if fault := _fault(entries, max_bytes):
+            raise _refused(archive, fault)
+        for entry in entries:
+            with file.open(entry) as source:
+                max_bytes = _write(archive, entry.filename, source, folder, max_bytes)
+
+
+def _unpack_tar(archive: Path, folder: Path, max_bytes: int) -> None:
+    """Unpack while reading, since a compressed tar has no list of its files; nothing is trusted."""
+    with tarfile.open(archive, "r|gz") as file:
+        for count, entry in enumerate(file, 1):
+            if count > MAX_FILES:
+                raise _refused(archive, f"holds more than {MAX_FILES} files")
+            if fault := _path_fault(entry.name):
+                raise _refused(archive, fault)
+            if not (entry.isfile() or entry.isdir()):
+                raise _refused(archive, f"holds {entry.name!r}, a link or a device")
+            if entry.isfile() and (source := file.extractfile(entry)):
+                max_bytes = _write(archive, entry.name, source, folder, max_bytes)
+
+
+def _refused(archive: Path, fault: str) -> ConfigError:
+    return ConfigError(f"{archive} {fault}: it is not unpacked; get it from another source.")
+
+
+def _path_fault(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ":")[0]:
+        return f"holds {name!r}, a path outside its folder"
+    return ""
 
 
 def _fault(entries: list[zipfile.ZipInfo], max_bytes: int) -> str:
@@ -135,9 +183,8 @@ def _fault(entries: list[zipfile.ZipInfo], max_bytes: int) -> str:
     if (size := sum(entry.file_size for entry in entries)) > max_bytes:
         return f"claims to hold {size / 1e9:.1f} GB, far more than images in a file of its size"
     for entry in entries:
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ":")[0]:
-            return f"holds {entry.filename!r}, a path outside its folder"
+        if fault := _path_fault(entry.filename):
+            return fault
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             return f"holds {entry.filename!r}, a link or a device"
@@ -146,17 +193,14 @@ def _fault(entries: list[zipfile.ZipInfo], max_bytes: int) -> str:
     return ""
 
 
-def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, max_bytes: int) -> int:
+def _write(archive: Path, name: str, source: IO[bytes], folder: Path, max_bytes: int) -> int:
     """Unpack an entry and return the rest of `max_bytes`; its stated size is not trusted."""
-    target = folder / entry.filename.replace("\\", "/")
+    target = folder / name.replace("\\", "/")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with file.open(entry) as source, target.open("wb") as out:
+    with target.open("wb") as out:
         while chunk := source.read(_CHUNK):
             max_bytes -= len(chunk)
             if max_bytes < 0:
-                raise ConfigError(
-                    f"{file.filename} holds far more than it claims: it is not unpacked; get it "
-                    "from another source."
-                )
+                raise _refused(archive, "holds far more than it claims")
             out.write(chunk)
     return max_bytes

@@ -40,7 +40,7 @@ class UnpairedShapes:
         ConfigError: a number is out of range.
     """
 
-    kind: ClassVar[Literal["unpaired", "images"]] = "unpaired"
+    kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
     label_dim = 0
 
     def __init__(
@@ -84,9 +84,10 @@ class UnpairedShapes:
                 f"data.resolution={side} does not suit this model, whose images need sides that "
                 f"are multiples of {multiple}: use {-(-side // multiple) * multiple}."
             )
+        scenes_b = _TRAIN_A if self.kind == "paired" else _TRAIN_B
         self._images = {
             "train_a": draw("a", _TRAIN_A, train, side),
-            "train_b": draw("b", _TRAIN_B, train, side),
+            "train_b": draw("b", scenes_b, train, side),
             "test_a": draw("a", _TEST, test, side),
             "test_b": draw("b", _TEST, test, side),
         }
@@ -142,6 +143,20 @@ class UnpairedShapes:
         if self.flip and counter_random(self.seed, stream, position, 1)[0] >> np.uint64(63):
             return np.ascontiguousarray(image[:, :, ::-1])
         return image
+
+
+class PairedShapes(UnpairedShapes):
+    """The same images in pairs: training images of equal index show the same scene, too."""
+
+    kind: ClassVar[Literal["unpaired", "paired", "images"]] = "paired"
+
+    def item(self, position: int) -> dict[str, np.ndarray]:
+        """Return a pair, uint8 [3, H, W] of "a" and "b", mirrored at random together."""
+        index, _ = self._sampler(position)
+        return {
+            domain: self._mirror_at_random(f"train_{domain}", index, AUGMENT_A, position)
+            for domain in "ab"
+        }
 
 
 def draw(domain: str, split: int, count: int, side: int) -> np.ndarray:

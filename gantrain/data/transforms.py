@@ -12,12 +12,14 @@ from gantrain.errors import ConfigError
 PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Resize = Literal["crop", "stretch", "none"]
 Filter = Literal["lanczos", "box", "bicubic"]
+Interpolation = Literal["bicubic", "nearest"]
 Size = tuple[int, int]  # (height, width)
 
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
     "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
 }
 
 _CROPPING = ("resize_and_crop", "crop", "scale_width_and_crop")
@@ -26,7 +28,7 @@ _LOAD_RATIO = 286 / 256  # the reference's margin for the random crop
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop and mirroring of an unpaired set; resizes are bicubic.
+    """Resize, crop and mirroring of a set of two domains.
 
     resize_and_crop: resize to `load_size` without keeping the aspect ratio, random crop.
     crop: random crop of the image at its own size.
@@ -45,6 +47,7 @@ class Preprocess:
             `resolution` without.
         flip: whether training images are mirrored at random.
         multiple: image sides must be multiples of it.
+        interpolation: of the resize; "nearest" does not mix the colours of label maps.
     """
 
     name: PreprocessName
@@ -52,6 +55,7 @@ class Preprocess:
     load_size: Size | None = None
     flip: bool = True
     multiple: int = 1
+    interpolation: Interpolation = "bicubic"
 
     @property
     def crops(self) -> bool:
@@ -108,7 +112,7 @@ class Preprocess:
             [h, w, C] in the dtype of the image.
         """
         size = self.resized((image.shape[0], image.shape[1]), test)
-        return resize(image, size, Image.Resampling.BICUBIC, alpha)
+        return resize(image, size, FILTERS[self.interpolation], alpha)
 
     def augment(self, image: np.ndarray, bits: np.ndarray) -> np.ndarray:
         """Crop and mirror a resized image at random.

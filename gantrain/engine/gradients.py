@@ -43,8 +43,19 @@ def _to_device(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device, non_blocking=True)
 
 
+def without_graphs(batch: Batch) -> Batch:
+    """Return the entries of a batch, detached where they have a graph."""
+    return {name: x.detach() if x.requires_grad else x for name, x in batch.items()}
+
+
 def backpropagate(
-    phase: Phase, batch: Batch, prepared: Batch, step: Step, weight: float, forward: Context
+    phase: Phase,
+    batch: Batch,
+    prepared: Batch,
+    step: Step,
+    weight: float,
+    forward: Context,
+    keep_graph: bool = False,
 ) -> Values:
     """Add weight * gradient of every dict of losses that a phase yields to the parameters' .grad.
 
@@ -55,6 +66,7 @@ def backpropagate(
         step: training progress.
         weight: factor of all losses.
         forward: () -> the context of forward passes, such as autocast.
+        keep_graph: whether entries that the phase adds may have a graph, for one that continues it.
 
     Returns:
         The values that it yields, detached, by "loss/<phase>/<name>" or "score/<phase>/<name>".
@@ -66,7 +78,8 @@ def backpropagate(
         with forward():  # the code between two yields runs here
             terms = next(losses, None)
         if terms is None:
-            batch.update({k: x for k, x in entries.items() if k not in prepared})
+            left = {k: x for k, x in entries.items() if k not in prepared and x is not batch.get(k)}
+            batch.update(left if keep_graph else without_graphs(left))
             return values
         for name, value in terms.items():
             kind = "loss" if value.requires_grad else "score"

@@ -12,8 +12,7 @@ from gantrain.gans.base import GAN
 from gantrain.io import safetensors_file
 from gantrain.io.files import is_intact
 from gantrain.io.module_pickle import PickledModule
-from gantrain.io.reference_file import PLAYERS, read_players, split_by_player
-from gantrain.io.tensors import is_module_pickle
+from gantrain.io.reference_file import PLAYERS, holds_objects, read_players, split_by_player
 from gantrain.networks.reference import CONSTANT_FILTERS
 from gantrain.snapshot import FORMAT, load_plain_dict
 
@@ -119,7 +118,7 @@ def _read(file: Path, own: dict[str, nn.Module]) -> dict[str, Saved]:
         file: a snapshot, a checkpoint or plain tensors.
         own: the networks of the model, one of which plain tensors may be.
     """
-    if is_module_pickle(file):
+    if holds_objects(file):
         return _plain(_reference_networks(read_players(file), own))
     exported: safetensors_file.Content | None = None
     if file.suffix == ".safetensors":

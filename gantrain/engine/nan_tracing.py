@@ -16,10 +16,10 @@ from gantrain.gans.base import GAN, Batch, RankLocal
 _NOT_COMPUTED = ("empty", "new_empty", "full", "new_full", "fill", "scalar_tensor", "masked_fill")
 
 
-def save_buffers(gan: GAN) -> Callable[[], None]:
+def save_buffers(module: nn.Module) -> Callable[[], None]:
     """Save the small buffers (running means, mostly), and return a function that restores them."""
     # Large buffers are constants, see `running_buffers.SMALL`; copying them would cost time.
-    buffers = [b for b in gan.buffers() if b.numel() < SMALL]
+    buffers = [b for b in module.buffers() if b.numel() < SMALL]
     before = [b.detach().clone() for b in buffers]
 
     @torch.no_grad()

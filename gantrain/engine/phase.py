@@ -1,6 +1,6 @@
 """One optimizer step of a phase's players: accumulate, check, step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Literal
 
@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from gantrain.engine import nan_tracing, seeding
 from gantrain.engine.distributed.world import World
-from gantrain.engine.gradients import Context, backpropagate, prepare
+from gantrain.engine.gradients import Context, backpropagate, prepare, without_graphs
 from gantrain.engine.precision import Precision
 from gantrain.engine.recorded_phase import RecordedPhase, RecordedPhases
 from gantrain.engine.running_buffers import RunningBufferAverager
@@ -86,6 +86,9 @@ class PhaseRunner:
         self._traces = 0
         self._tracing = self._is_ready = False
         self.phases = gan.phases()
+        self._continued = {phase.continues for phase in self.phases}
+        self._given: list[str] = []  # the entries of a microbatch that come from the data set
+        self._undo: dict[str, Callable[[], None]] = {}  # what a continued phase did to its player
         self.stats = Stats()
         self.skipped = 0
         self._running_buffers = RunningBufferAverager(gan, self.world)
@@ -100,6 +103,7 @@ class PhaseRunner:
                 Microbatches of unequal size are weighted by their images. Phases may add entries.
             step: the step's index and the images before it.
         """
+        self._given = [*microbatches[0]]
         for phase in self.phases:
             if step.index % phase.interval == 0:
                 self._run_phase(phase, microbatches, step)
@@ -114,7 +118,10 @@ class PhaseRunner:
             getattr(self.gan, name).requires_grad_(name in phase.players)
         self._zero_grad(phase)
         restore = nan_tracing.save_state(self.gan) if self.check_immediately else None
-        inputs = [*microbatches[0]]  # before the phase adds entries of its own
+        if restore and phase.name in self._continued:
+            self._undo[phase.name] = nan_tracing.save_buffers(getattr(self.gan, phase.players[0]))
+        # Before the phase adds entries of its own; a pass that it continues is repeated.
+        inputs = [name for name, x in microbatches[0].items() if not x.requires_grad]
         self._collect(phase, microbatches, step)
         bad_ranks = self._descend(phase, step)
         if bad_ranks is None or restore is None:
@@ -127,6 +134,10 @@ class PhaseRunner:
                 raise NonFiniteGradient(phase.name, step.index, _rank_list(bad_ranks), origin)
             self.nonfinite_origins.append((step.index, phase.name, origin))
         restore()  # running means and pools must not remember the skipped step
+        if phase.continues:
+            self._undo[phase.continues]()
+        for batch in microbatches:  # a graph needs the buffers that were restored
+            batch.update(without_graphs(batch))
 
     def _zero_grad(self, phase: Phase) -> None:
         for player in phase.players:
@@ -143,17 +154,26 @@ class PhaseRunner:
         is_split = len(microbatches) * self.world.size > 1
         if is_split:
             self._running_buffers.begin()
+        # The graphs of several microbatches would take the memory that splitting saves, and
+        # averaging changes buffers that a graph needs.
+        keep_graph = not is_split and phase.name in self._continued
         for batch in microbatches:
-            seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
+            self._seed(phase, step, slot)
             share = _image_count(batch) / all_images
-            self._accumulate(phase, batch, step, share)
+            self._accumulate(phase, batch, step, share, keep_graph)
             slot += _image_count(batch)
             if is_split:
                 self._running_buffers.after(share, last=batch is microbatches[-1])
         if is_split:
             self._running_buffers.end()
 
-    def _accumulate(self, phase: Phase, batch: Batch, step: Step, share: float) -> None:
+    def _seed(self, phase: Phase, step: Step, slot: int) -> None:
+        name = phase.continues or phase.name
+        seeding.seed_all(self.seed, f"{seeding.TRAIN}/{name}", step.index, slot)
+
+    def _accumulate(
+        self, phase: Phase, batch: Batch, step: Step, share: float, keep_graph: bool = False
+    ) -> None:
         """Add share * interval * gradient of every dict of losses that the phase yields."""
         prepared = self._prepare(phase, batch, step)
         if self.recorded and not self._tracing:
@@ -162,7 +182,7 @@ class PhaseRunner:
             batch.update(left)
         else:
             weight, forward = self._weight(phase, share), self._forward_context(phase)
-            values = backpropagate(phase, batch, prepared, step, weight, forward)
+            values = backpropagate(phase, batch, prepared, step, weight, forward, keep_graph)
         for name, value in values:
             self.stats.add(name, value, share)
 
@@ -259,10 +279,20 @@ class PhaseRunner:
         self._traces += 1
         stats, self.stats = self.stats, Stats()  # the step's values have been counted already
         self._tracing = True
-        own_origin = self._find_origin(phase, microbatches, step, inputs)
+        own_origin = self._find_earlier(phase, microbatches, step)
+        own_origin = own_origin or self._find_origin(phase, microbatches, step, inputs)
         self.stats, self._tracing = stats, False
         origins = [origin for origin in self.world.gather(own_origin) if origin]
         return origins[0] if origins else "all its values were finite, but not its norm"
+
+    def _find_earlier(self, phase: Phase, microbatches: Sequence[Batch], step: Step) -> str:
+        """Look into the passes of this step that a phase continues, whose gradient comes later."""
+        for earlier in self.phases[: self.phases.index(phase)]:
+            if earlier.name in self._undo:
+                self._undo[earlier.name]()
+                if origin := self._find_origin(earlier, microbatches, step, self._given):
+                    return origin
+        return ""
 
     def _find_origin(
         self, phase: Phase, microbatches: Sequence[Batch], step: Step, inputs: Sequence[str]
@@ -276,7 +306,8 @@ class PhaseRunner:
         restore_buffers = nan_tracing.save_buffers(self.gan)
         self._zero_grad(phase)
         for batch in microbatches:
-            seeding.seed_all(self.seed, f"{seeding.TRAIN}/{phase.name}", step.index, slot)
+            self._seed(phase, step, slot)
+            batch.update(without_graphs(batch))  # they are used up
             watch = nan_tracing.NonFiniteWatch(self.gan)
             with watch.watching():
                 # The share of the step itself: another one could scale a value out of its range.

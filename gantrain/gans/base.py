@@ -59,7 +59,7 @@ class GAN(nn.Module):
     after it.
     """
 
-    takes: ClassVar[Literal["unpaired", "images"]] = "unpaired"  # the kind of data set
+    takes: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"  # the kind of data set
     # Independent batches of real images that a step takes, see `real_batch`. A step counts as one
     # batch of images all the same.
     real_batches: ClassVar[int] = 1

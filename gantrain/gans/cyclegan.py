@@ -44,7 +44,7 @@ class CycleGAN(GAN):
         self,
         images: ImageSpec,
         *,
-        generator: Literal["resnet", "unet_128", "unet_256"] = "resnet",
+        generator: Literal["resnet", "unet_64", "unet_128", "unet_256"] = "resnet",
         blocks: Annotated[int, Range(1, 64)] | None = None,
         ngf: AtLeastOne = 64,
         discriminator: Literal["patch", "pixel"] = "patch",

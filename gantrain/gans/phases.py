@@ -43,6 +43,9 @@ class Phase:
     on the step, on random numbers drawn on the host, or on plain Python state. So the losses are
     the same operations in every step, and can be compiled or captured as a CUDA graph. A choice
     between two kinds of losses is made by which entries there are.
+
+    A phase that `continues` an earlier one draws its random numbers, so it can repeat its forward
+    pass; unrecorded, in one microbatch of one rank, what that one left in the batch has its graph.
     """
 
     name: str  # "G", "G_pl", "D", "D_r1": log prefix and timer
@@ -54,6 +57,7 @@ class Phase:
     # a player that just steps less often, such as a generator after every n-th step of its critic.
     lazy: bool = True
     prepare: Callable[[Batch, Step], Batch] = _nothing
+    continues: str = ""  # name of an earlier phase of the same player and interval
 
     @property
     def players(self) -> tuple[str, ...]:

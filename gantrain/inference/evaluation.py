@@ -245,6 +245,7 @@ def _protocol(
         truncation_psi=request.truncation_psi,
         ema=bool(model.meta.get("ema")),
         seed=request.seed,
+        test_mode="" if model.test_mode == "eval" else model.test_mode,
     )
 
 

@@ -1,6 +1,7 @@
 """What generators of latents must be able to do."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -41,6 +42,23 @@ def moves_canvas(generator: object) -> bool:
     """Return whether the synthesis network takes a transform of its canvas, as StyleGAN3's does."""
     synthesis = getattr(generator, "synthesis", None)
     return synthesis is not None and "transform" in inspect.signature(synthesis.forward).parameters
+
+
+def explain_use(networks: Mapping[str, nn.Module]) -> str:
+    """Return what networks without latents are for, the end of a sentence.
+
+    Args:
+        networks: of a snapshot, by name.
+    """
+    if "G" in networks:
+        return (
+            f"its network {type(networks['G']).__name__} needs the attribute z_dim, the length of "
+            "z, and to be called with z [N, z_dim] (and labels, with label_dim)."
+        )
+    return (
+        f"its networks ({', '.join(networks)}) translate images. Use gantrain translate, or "
+        f"translate(x, {next(iter(networks))!r}) in Python."
+    )
 
 
 def canvas_arguments(generator: nn.Module, transform: Tensor | None) -> dict[str, Tensor]:

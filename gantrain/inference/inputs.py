@@ -1,31 +1,38 @@
 """Find the images to translate and name their results."""
 
 import glob
+import importlib.util
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path, PurePath
 
-from gantrain.data.decode import count_images
-from gantrain.data.image_files import is_image, list_images
+from gantrain.data.bit_depth import ImageFault
+from gantrain.data.decode import count_images, image_size
+from gantrain.data.image_files import is_image, list_files, list_images
 from gantrain.data.stack import match_names
 from gantrain.data.views import PLAIN, AnyFile, Formats, Stack, View, part_names, split_suffix
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
+from gantrain.inference.video_reader import is_video
+from gantrain.inference.video_writer import Encoding
 
 RECORD_FILE = "translate.json"  # marks a folder of results
 
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """An image to translate.
+    """An image or a video to translate.
 
     Args:
         source: its file or files.
         name: of the result, a path below the output folder.
+        encoding: how a video's result is compressed.
     """
 
     source: AnyFile
     name: str
+    encoding: str = ""
 
 
 Images = dict[AnyFile, str]  # source to path of the result, with the source's suffix
@@ -175,11 +182,106 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return folder in (path.resolve(), *path.resolve().parents)
 
 
+def becomes_file(output: Path) -> bool:
+    """Return whether an output is a file, which one video becomes, rather than a folder."""
+    return is_video(output.name) and not output.is_dir()
+
+
+def find_videos(
+    inputs: list[str], output: Path, encoding: Encoding
+) -> tuple[list[TranslationTask], list[str]]:
+    """Return all videos that the inputs name, each once, and the inputs with other files.
+
+    A result keeps the video's path like that of an image, see `find_tasks`, and its suffix where
+    that can be written; results of earlier translations are left out.
+
+    Args:
+        inputs: files, folders (with everything below) and glob patterns.
+        output: the folder of the results, or the file that one video becomes.
+        encoding: how results are compressed.
+
+    Raises:
+        ConfigError: an input lies in `output`, two results would have the same name, a file
+            cannot hold the codec, or the output is a file and the input not one video.
+    """
+    folder = None if becomes_file(output) else output
+    others: list[str] = []
+    paths: Images = {}
+    for text in inputs:
+        root, found = _find(text, is_video)
+        found = [file for file in found if is_video(file.name)]
+        is_file = Path(text).expanduser().is_file()
+        if not found or (not is_file and _find_images(text)[1]):
+            others.append(text)
+        if found and folder and _is_inside(root, folder.resolve()):
+            raise ConfigError(f"input={text} lies in output={output}: give another output.")
+        own = set(_results(root, found, folder))
+        for source in (file for file in found if file not in own):
+            paths.setdefault(source.resolve(), source.relative_to(root).as_posix())
+    if not (paths or others):
+        raise ConfigError(f"input={inputs[0]} holds only results of gantrain translate.")
+    if folder is None and (len(paths) != 1 or others):
+        raise ConfigError(
+            f"output={output} is a file for one video, and input names something else: give a "
+            "folder."
+        )
+    if folder is None:
+        clips = [TranslationTask(source, output.name) for source in paths]
+    else:
+        clips = _named(paths, lambda source: encoding.suffix(paths[source]))
+    if importlib.util.find_spec("av") is not None:  # else each video is skipped
+        for clip in clips:
+            encoding.codec_for(PurePath(clip.name).suffix)
+    return [replace(clip, encoding=encoding.describe()) for clip in clips], others
+
+
+def describe_count(
+    images: list[TranslationTask], videos: list[TranslationTask], left_out: Container[AnyFile] = ()
+) -> str:
+    """Return a count such as "3 images and 1 video", without the sources in `left_out`."""
+    counts = [sum(t.source not in left_out for t in tasks) for tasks in (images, videos)]
+    parts = [counted(counts[0], "image")] if images or not videos else []
+    return " and ".join([*parts, counted(counts[1], "video")] if videos else parts)
+
+
+def batches_of_one_size(
+    tasks: list[TranslationTask], batch: int, tile: int | None, faults: dict[AnyFile, str]
+) -> Iterator[list[TranslationTask]]:
+    """Yield up to `batch` successive images of the same size.
+
+    Args:
+        tasks: the images.
+        batch: the most of them.
+        tile: images of more than tile x tile pixels come one at a time; None: none do.
+        faults: gets the images whose size cannot be read, and why.
+    """
+
+    def size(task: TranslationTask) -> tuple[int, int] | None:
+        try:
+            return image_size(task.source)
+        except ImageFault as fault:
+            faults[task.source] = str(fault)
+            return None
+
+    for shape, group in groupby(tasks, size):
+        members = list(group)
+        if shape is not None:
+            is_large = tile is not None and shape[0] * shape[1] > tile * tile
+            count = 1 if is_large else batch
+            for i in range(0, len(members), count):
+                yield members[i : i + count]
+
+
 def _find_images(text: str) -> tuple[Path, list[Path]]:
     """Return the folder that names are relative to, and the images."""
+    return _find(text, is_image)
+
+
+def _find(text: str, is_wanted: Callable[[str], bool]) -> tuple[Path, list[Path]]:
+    """Return the folder that names are relative to, and the files; one named itself is any."""
     path = Path(text).expanduser()
     if path.is_dir():
-        return path, list_images(path)
+        return path, _wanted(path, is_wanted)
     if path.is_file():
         return path.parent, [path]
     wildcards = [i for i, part in enumerate(path.parts) if glob.has_magic(part)]
@@ -187,7 +289,11 @@ def _find_images(text: str) -> tuple[Path, list[Path]]:
         return path, []
     root = Path(*path.parts[: wildcards[0]])
     matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-    files = [match for match in matches if match.is_file() and is_image(match.name)]
+    files = [match for match in matches if match.is_file() and is_wanted(match.name)]
     for folder in (match for match in matches if match.is_dir()):
-        files += list_images(folder)
+        files += _wanted(folder, is_wanted)
     return root, files
+
+
+def _wanted(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
+    return [file for file in list_files(folder) if is_wanted(file.name)]

@@ -20,6 +20,7 @@ from gantrain.inference.seeds import Numbers, read_numbers
 from gantrain.inference.translation import input_channels, translate_any_size
 from gantrain.inference.truncation import Center, Centers, label_centers, truncate
 from gantrain.networks.directions import directions_of
+from gantrain.networks.eval_mode import TestMode, set_test_mode
 from gantrain.snapshot import load_snapshot
 
 Noise: TypeAlias = Literal["const", "random", "none"]
@@ -30,6 +31,9 @@ def load(
     device: str | torch.device = "cpu",
     precision: PrecisionName = "fp32",
     say: Callable[[str], None] = warnings.warn,
+    *,
+    test_mode: TestMode | None = None,
+    seed: int = 0,
 ) -> "Model":
     """Load a snapshot file, or the newest state of a run directory: a snapshot or a checkpoint.
 
@@ -38,6 +42,9 @@ def load(
         device: "cpu", "cuda", "cuda:N", "mps", or "auto": the first available of cuda, mps, cpu.
         precision: as in training; sets torch's process-wide TF32 switches.
         say: called with a sentence for each newer snapshot that is damaged.
+        test_mode: of batch norm and dropout, see `gantrain.networks.eval_mode`; None: as the
+            networks were made.
+        seed: of the dropout of "as_trained".
 
     Raises:
         NoSnapshotError: a run has none.
@@ -50,6 +57,9 @@ def load(
             "build of torch for your GPU."
         )
     snapshot = load_snapshot(path, torch_device, say)
+    for network in snapshot.networks.values():
+        if mode := test_mode or getattr(network, "test_mode", None):
+            set_test_mode(network, mode, seed)
     return Model(
         snapshot.file, snapshot.networks, snapshot.meta, Precision(torch_device, precision)
     )
@@ -81,23 +91,11 @@ class Model:
         """
         network = self.networks.get("G")
         if network is None or not hasattr(network, "z_dim"):
-            names = ", ".join(self.networks)
             raise ConfigError(
                 f"{self.file} is a snapshot of {self.algorithm}, which has no latents to sample: "
-                f"{self._other_use(names)}"
+                f"{generators.explain_use(self.networks)}"
             )
         return cast(LatentGenerator, network)
-
-    def _other_use(self, names: str) -> str:
-        if "G" in self.networks:
-            return (
-                f"its network {type(self.networks['G']).__name__} needs the attribute z_dim, the "
-                "length of z, and to be called with z [N, z_dim] (and labels, with label_dim)."
-            )
-        return (
-            f"its networks ({names}) translate images. Use gantrain translate, or "
-            f"translate(x, {next(iter(self.networks))!r}) in Python."
-        )
 
     @property
     def style(self) -> StyleGenerator:
@@ -120,6 +118,11 @@ class Model:
     def directions(self) -> list[str]:
         """The directions in which it translates, "ab" before "ba"; []: it has latents instead."""
         return directions_of(self.networks)
+
+    @property
+    def test_mode(self) -> TestMode:
+        """How batch norm and dropout act; "eval" of networks without a choice."""
+        return getattr(next(iter(self.networks.values())), "test_mode", "eval")
 
     @property
     def has_w(self) -> bool:
@@ -212,11 +215,7 @@ class Model:
             ConfigError: the snapshot has no latents, no w to truncate or no such class.
         """
         numbers = read_numbers("seeds", seeds)
-        needs_w = []
-        if psi != 1 or cutoff is not None:
-            needs_w.append("truncation")
-        if noise != "const":
-            needs_w.append("noise")
+        needs_w = ["truncation"] * (psi != 1 or cutoff is not None) + ["noise"] * (noise != "const")
         if problems := self.explain_missing_w(*needs_w):
             raise ConfigError(*problems)
         images = []

@@ -9,7 +9,7 @@ from typing import Any
 from gantrain.data.views import AnyFile, Stack, bytes_of, plain_file
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import RECORD_FILE, TranslationTask
-from gantrain.io.files import remove_leftovers, write_json
+from gantrain.io.files import read_json, remove_leftovers, write_json
 from gantrain.io.plain_files import json_rows, load_json
 
 INPUTS_FILE = "inputs.jsonl"
@@ -80,13 +80,74 @@ class ResultFolder:
         Raises:
             OSError: there is no such file any more.
         """
-        return {"name": task.name, "bytes": bytes_of(task.source), "sha256": _hash(task)}
+        return _row(task)
 
     def add(self, row: dict[str, Any]) -> None:
         """Record the `row` of a task whose result has been written."""
         self._inputs[row["name"]] = row
         with (self.path / INPUTS_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(row)}\n")
+
+
+class ResultFile:
+    """One result by one network with one set of settings: a file that the user named.
+
+    NAME.json beside it records these and the input.
+
+    Args:
+        path: the file.
+        settings: plain values.
+
+    Raises:
+        ConfigError: there is another file, or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path, self._file, self._settings = path.parent, path, settings
+        self._record = path.with_name(f"{path.name}.json")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for leftover in self.path.glob(f".{path.name}.*.tmp"):
+                leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(f"output={path} cannot be written ({error}): give another.") from None
+
+    def has(self, task: TranslationTask) -> bool:
+        """Return whether the file is the result of exactly this input.
+
+        Raises:
+            ConfigError: it is another one.
+        """
+        if not self._file.exists():
+            return False
+        known = read_json(self._record) if self._record.is_file() else None
+        before = known if isinstance(known, dict) else {}
+        is_same = before.get("input") == self.row(task)
+        if not is_same or any(
+            _identity(before.get(key)) != _identity(self._settings[key]) for key in self._settings
+        ):
+            raise ConfigError(
+                f"output={self._file} already exists and is not the result of this command: give "
+                "another name, or remove it."
+            )
+        return True
+
+    def others(self, tasks: list[TranslationTask]) -> int:
+        """Return 0: there is one result."""
+        return 0
+
+    def row(self, task: TranslationTask) -> dict[str, Any]:
+        """Return what identifies the input of a task."""
+        return _row(task)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record the `row` of a task whose result has been written."""
+        write_json(self._record, self._settings | {"input": row})
+
+
+def _row(task: TranslationTask) -> dict[str, Any]:
+    row = {"name": task.name, "bytes": bytes_of(task.source), "sha256": _hash(task)}
+    return row | ({"encoding": task.encoding} if task.encoding else {})
 
 
 def _hash(task: TranslationTask) -> str:

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision
-from gantrain.networks.layers import ReflectionPad, without_autocast
+from gantrain.networks.eval_mode import BatchNorm
+from gantrain.networks.layers import InstanceNorm, ReflectionPad, without_autocast
 from gantrain.networks.resampling import BlurDown, BlurUp
 from gantrain.ops.fir import upfirdn2d
 
@@ -133,9 +134,24 @@ def fuse_padding(layers: list[nn.Module]) -> Iterator[RowOp | nn.Module]:
             yield RowOp("double", layer)
         elif isinstance(layer, nn.InstanceNorm2d) or any(layer.children()):
             yield layer
-        # Dropout does nothing in eval mode, in which batch norm acts pixel by pixel.
+        elif isinstance(layer, BatchNorm) and layer.per_image:
+            yield InstanceNorm(layer.num_features, layer.eps)
+            yield RowOp("each", Affine(layer.weight, layer.bias))
+        # Dropout is off, and batch norm with running statistics acts pixel by pixel.
         elif not isinstance(layer, nn.Dropout | nn.Identity):
             yield RowOp("each", layer)
+
+
+class Affine(nn.Module):
+    """Batch norm's scale [C] and shift [C]."""
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.scale, self.shift = scale[:, None, None], shift[:, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H, W]."""
+        return x * self.scale + self.shift
 
 
 class Normalize(nn.Module):

@@ -19,6 +19,7 @@ from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.patch_head import PatchHead
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import spec_of
 from gantrain.networks.unet import UnetGenerator
 
 Weights = dict[str, Tensor]
@@ -63,7 +64,7 @@ def find_files(source: list[str]) -> dict[str, Path]:
             raise ConfigError(
                 f"{file.name} does not say which network it holds: name it like "
                 "latest_net_G_A.pth (G_A and G_B for generators, D_A and D_B for discriminators; "
-                "CUT's are G, D and F)."
+                "those of CUT G, D and F, of pix2pix G and D)."
             )
         name = {**NAMES, **ONE_WAY}[match[1]]
         if name in networks:
@@ -133,6 +134,36 @@ def rebuild_network(weights: Weights, name: str) -> nn.Module:
             f"The weights of {name} fit no network of the reference (resnet, U-Net; PatchGAN, "
             f"pixel; CUT's head): {reason}"
         ) from None
+    return network.eval()
+
+
+def is_pix2pix(networks: dict[str, nn.Module]) -> bool:
+    """Return whether networks are those of pix2pix: D sees pairs, or G alone has batch norm.
+
+    Args:
+        networks: from `rebuild_network`, by name.
+    """
+    G, D = networks.get("G.ab"), networks.get("D.b")
+    if G is None or networks.keys() - {"G.ab", "D.b"}:
+        return False
+    args = spec_of(G)["args"]
+    if D is not None:
+        return spec_of(D)["args"]["in_channels"] == args["in_channels"] + args["out_channels"]
+    return args["norm"] == "batch"
+
+
+def as_pix2pix(generator: nn.Module) -> nn.Module:
+    """Return a generator that is used as pix2pix is.
+
+    Dropout leaves no trace in a U-Net's weights, and is assumed to be there as published.
+
+    Args:
+        generator: from `rebuild_network`.
+    """
+    args = dict(spec_of(generator)["args"])
+    args["dropout"] |= isinstance(generator, UnetGenerator)
+    network = type(generator)(**args | {"test_mode": "as_trained"})
+    network.load_state_dict(generator.state_dict())
     return network.eval()
 
 

@@ -8,9 +8,7 @@ from typing import Any
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.io.module_pickle import read_modules
-from gantrain.io.reference_file import WHOLE_FILE, read_reference_file
-from gantrain.io.tensors import is_module_pickle
+from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_objects, read_reference_file
 from gantrain.networks import reference
 from gantrain.networks.spec import spec_of
 
@@ -80,7 +78,7 @@ def read(source: list[str]) -> Imported | None:
             problems += [f"{name} of {file}: {text}" for text in error.problems]
     if problems:
         raise ConfigError(*problems)
-    p = _augment_p(file) if is_module_pickle(file) else None
+    p = _augment_p(file) if holds_objects(file) else None
     try:
         return Imported(networks, list(_settings(networks)), augment_p=p)
     except ConfigError as error:
@@ -88,7 +86,7 @@ def read(source: list[str]) -> Imported | None:
 
 
 def _augment_p(file: Path) -> float | None:
-    pipe = read_modules(file).get("augment_pipe")
+    pipe = read_objects(file).get("augment_pipe")
     p = pipe.weights.get("p") if pipe else None
     return None if p is None or p.numel() != 1 else float(p)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
-from gantrain.io import safetensors_file
+from gantrain.io import rosinality, safetensors_file
 from gantrain.io.module_pickle import PickledModule, read_modules
 from gantrain.io.tensors import is_module_pickle
 
@@ -19,7 +19,7 @@ def read_reference_file(file: Path) -> dict[str, PickledModule]:
     """Return the networks in a file: "G_ema", "G" and "D", or `WHOLE_FILE`.
 
     Args:
-        file: a .pkl, of which nothing is run; or plain tensors, .pth or .safetensors, named
+        file: one with objects, see `holds_objects`; or plain tensors, .pth or .safetensors, named
             "G.mapping.fc0.weight", ... or nested, {"G": state dict, ...}.
 
     Returns:
@@ -28,19 +28,36 @@ def read_reference_file(file: Path) -> dict[str, PickledModule]:
     Raises:
         ConfigError: the file is a pickle that is not of networks.
     """
-    if is_module_pickle(file):
+    if holds_objects(file):
         return read_players(file)
     content = _plain_content(file)
     return split_by_player(content) if content else {}
 
 
-def read_players(file: Path) -> dict[str, PickledModule]:
-    """Return "G_ema", "G" and "D" of a pickle, as far as they are there.
+def holds_objects(file: Path) -> bool:
+    """Return whether a file holds more than plain values, but is read as data all the same.
+
+    Such are pickles of the reference codes, and checkpoints of rosinality's stylegan2-pytorch.
+    """
+    return is_module_pickle(file) or rosinality.is_checkpoint(file)
+
+
+def read_objects(file: Path) -> dict[str, PickledModule]:
+    """Return the modules of such a file; of them "augment_pipe" holds the probability "p".
 
     Raises:
-        ConfigError: see `read_modules`; or there is none of these.
+        ConfigError: the file is damaged, or holds anything else.
     """
-    modules = read_modules(file)
+    return rosinality.read(file) if rosinality.is_checkpoint(file) else read_modules(file)
+
+
+def read_players(file: Path) -> dict[str, PickledModule]:
+    """Return "G_ema", "G" and "D" of a file with objects, as far as they are there.
+
+    Raises:
+        ConfigError: see `read_objects`; or there is none of these.
+    """
+    modules = read_objects(file)
     players = {name: modules[name] for name in PLAYERS if name in modules}
     if not players:
         held = ", ".join(modules) or "no network"

@@ -33,6 +33,7 @@ class Protocol:
         ema: whether the moving average of the weights was measured.
         seed: of the latents.
         quantise: how float images became 8-bit images.
+        test_mode: of networks with batch norm or dropout, if it is not "eval".
     """
 
     extractor: str
@@ -46,10 +47,11 @@ class Protocol:
     ema: bool
     seed: int
     quantise: str = QUANTISE
+    test_mode: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
+        """Return the fields as plain values, without an empty test mode."""
+        return {key: x for key, x in asdict(self).items() if (key, x) != ("test_mode", "")}
 
 
 PARTS = {  # metrics that give several values

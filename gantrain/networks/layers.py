@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.eval_mode import BatchNorm
 from gantrain.ops.precision import at_least_float32
 from gantrain.ops.reflect import reflect_pad
 
@@ -66,7 +67,7 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
         # torch's defaults, as in the reference: no affine parameters, no running statistics.
         return InstanceNorm(channels)
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm(channels)
     return nn.Identity()
 
 

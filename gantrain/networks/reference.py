@@ -16,6 +16,7 @@ from gantrain.networks.r3gan import R3GANDiscriminator, R3GANGenerator, from_ref
 from gantrain.networks.reference_settings import own_arguments
 from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
+from gantrain.networks.stylegan2.mapping import MappingNetwork
 from gantrain.networks.stylegan3.generator import StyleGAN3Generator
 from gantrain.networks.stylegan3.layers import SynthesisLayer
 from gantrain.networks.stylegan3.plan import signals
@@ -23,6 +24,8 @@ from gantrain.networks.stylegan3.plan import signals
 Weights = dict[str, Tensor]
 CONSTANT_FILTERS = ("resample_filter", "up_filter", "down_filter", "Resampler.Kernel")
 _SG3_LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.weight")
+MEAN_W = "mapping.w_avg"
+SAMPLES = 10_000  # latents for a mean w
 MAX_SIDE = 8192  # pixels
 _TOLERANCE = 1e-4  # of a filter's taps, whose sum is 1
 
@@ -58,12 +61,29 @@ def rebuild(weights: Weights, given: Mapping[str, Any]) -> nn.Module:
         own = _complete(getattr(planned, "from_reference", dict)(own), planned)
         network = build(weights, arguments)
         network.load_state_dict(own)
+        if isinstance(network, StyleGAN2Generator) and MEAN_W not in weights:
+            _measure_mean_w(network.mapping)
     except (KeyError, ValueError, IndexError, AttributeError, OverflowError, TypeError) as fault:
         raise ConfigError(
             f"The weights are not those of a complete {_TITLES[build]}: {fault} is missing or has "
             "an unusual shape."
         ) from None
     return network.eval()
+
+
+@torch.no_grad()
+def _measure_mean_w(mapping: MappingNetwork) -> None:
+    """Set the mean w of a file without one, over the same latents every time.
+
+    Raises:
+        ConfigError: it depends on labels.
+    """
+    if mapping.label_dim:
+        raise ConfigError(
+            f"The weights have no {MEAN_W}, the mean w that truncation pulls towards."
+        )
+    z = torch.randn(SAMPLES, mapping.z_dim, generator=torch.Generator().manual_seed(0))
+    mapping.w_avg.copy_(torch.cat([mapping(part)[:, 0] for part in z.split(500)]).mean(dim=0))
 
 
 def _complete(weights: Weights, network: nn.Module) -> Weights:
@@ -74,7 +94,7 @@ def _complete(weights: Weights, network: nn.Module) -> Weights:
     """
     own = network.state_dict()
     for key in own.keys() - weights.keys():
-        if key.endswith(("noise_strength", "noise_const")):
+        if key.endswith(("noise_strength", "noise_const")) or key == MEAN_W:
             weights[key] = torch.zeros(own[key].shape)
     for key in [*own, *weights]:
         there, here = (tuple(x[key].shape) if key in x else "absent" for x in (weights, own))

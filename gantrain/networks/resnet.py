@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.eval_mode import Dropout, TestMode, set_test_mode
 from gantrain.networks.layers import (
     Downsample,
     Norm,
@@ -35,7 +36,7 @@ class ResnetBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
             nn.ReLU(),
-            *([nn.Dropout(0.5)] if dropout else []),
+            *([Dropout(0.5)] if dropout else []),
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
@@ -64,6 +65,7 @@ class ResnetGenerator(nn.Module):
             "antialias", bilinear (`BlurUp`) and a 3x3 convolution, as in CUT.
         downsample: how they are halved: "strided", a convolution of stride 2; "antialias", one of
             stride 1 whose activations are blurred (`BlurDown`), as in CUT.
+        test_mode: see `set_test_mode`.
     """
 
     size_multiple = 4  # image sides must be multiples of it
@@ -79,6 +81,7 @@ class ResnetGenerator(nn.Module):
         dropout: bool = False,
         upsample: Upsample = "transpose",
         downsample: Downsample = "strided",
+        test_mode: TestMode = "eval",
     ) -> None:
         super().__init__()
         bias = uses_bias(norm)
@@ -101,6 +104,7 @@ class ResnetGenerator(nn.Module):
         # No norm here: it would fix the brightness and contrast of the image.
         layers += [ReflectionPad(3), nn.Conv2d(ngf, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        set_test_mode(self, test_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1].

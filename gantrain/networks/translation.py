@@ -2,13 +2,14 @@
 
 from torch import nn
 
+from gantrain.networks.eval_mode import TestMode
 from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
 
 # 2^7 = 128: at its nominal size, the innermost feature map is a single pixel.
-_UNET_DOWNS = {"unet_128": 7, "unet_256": 8}
+_UNET_DOWNS = {"unet_64": 6, "unet_128": 7, "unet_256": 8}
 
 
 def make_generator(
@@ -21,11 +22,12 @@ def make_generator(
     dropout: bool,
     upsample: Upsample = "transpose",
     downsample: Downsample = "strided",
+    test_mode: TestMode = "eval",
 ) -> nn.Module:
     """Return an image-to-image generator with values in [-1, 1].
 
     Args:
-        name: "resnet", "unet_128" or "unet_256".
+        name: "resnet", "unet_64", "unet_128" or "unet_256".
         in_channels: channels of the source domain.
         out_channels: channels of the target domain.
         ngf: channels of the first layer.
@@ -34,17 +36,19 @@ def make_generator(
         dropout: whether the network has dropout layers.
         upsample: that of "resnet", see `ResnetGenerator`.
         downsample: likewise.
+        test_mode: see `set_test_mode`.
 
     Raises:
         ValueError: a U-Net with another way to change the size than its strided convolutions.
     """
     if name == "resnet":
         return ResnetGenerator(
-            in_channels, out_channels, ngf, blocks, norm, dropout, upsample, downsample
+            in_channels, out_channels, ngf, blocks, norm, dropout, upsample, downsample, test_mode
         )
     if (upsample, downsample) != ("transpose", "strided"):
         raise ValueError(f"{name} has strided convolutions: not {upsample} and {downsample}")
-    return UnetGenerator(in_channels, out_channels, ngf, _UNET_DOWNS[name], norm, dropout)
+    downs = _UNET_DOWNS[name]
+    return UnetGenerator(in_channels, out_channels, ngf, downs, norm, dropout, test_mode)
 
 
 def make_discriminator(

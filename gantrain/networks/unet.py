@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gantrain.networks.eval_mode import Dropout, TestMode, set_test_mode
 from gantrain.networks.layers import Norm, in_float32, make_norm, uses_bias
 from gantrain.networks.spec import self_describing
 
@@ -38,7 +39,7 @@ class UnetLevel(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(from_below, outer, 4, stride=2, padding=1, bias=bias),
             make_norm(norm, outer),
-            *([nn.Dropout(0.5)] if dropout else []),
+            *([Dropout(0.5)] if dropout else []),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,6 +79,7 @@ class UnetGenerator(nn.Module):
         norm: see `make_norm`.
         dropout: adds a dropout of probability 0.5 to the levels with 8 ngf channels on both sides,
             except the innermost one.
+        test_mode: see `set_test_mode`.
 
     Raises:
         ValueError: fewer than 5 downsamplings.
@@ -91,6 +93,7 @@ class UnetGenerator(nn.Module):
         downs: int = 8,
         norm: Norm = "instance",
         dropout: bool = False,
+        test_mode: TestMode = "eval",
     ) -> None:
         super().__init__()
         if downs < 5:
@@ -104,6 +107,7 @@ class UnetGenerator(nn.Module):
         self.model = _Outermost(in_channels, out_channels, ngf, level, norm)
         self.out_channels = out_channels
         self.size_multiple = 2**downs  # image sides must be multiples of it
+        set_test_mode(self, test_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1]; see `size_multiple`."""

@@ -164,6 +164,10 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
     commands = [f"gantrain {shown(f'resume={directory.path}')} {budget}"]
     if config.tracking.tensorboard:
         commands.append(f"tensorboard --logdir {shown(str(directory.path))}")
-    if data_kind.class_attribute(config.model["_target_"], "takes") == "images":
+    takes = data_kind.class_attribute(config.model["_target_"], "takes")
+    if takes == "images":
         return [*commands, f"gantrain generate {shown(f'run={directory.path}')} seeds=0-31"]
+    if takes == "paired":
+        model = str(config.model["_target_"]).rpartition(".")[2].lower()
+        return [*commands, f"gantrain model={model} data=paired data.root=DIR"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

@@ -15,6 +15,8 @@ MODELS = {
     "StyleGAN with ADA": "model=stylegan model.augment_p=0.3 train.ema_kimg=0.1",
     "StyleGAN3": "model=stylegan3 model.augment_p=0.3 train.ema_kimg=0.1",
     "R3GAN": "model=r3gan model.augment_p=0.3",
+    "CUT": "model=cut model.flip_equivariance=true",
+    "pix2pix": "model=pix2pix model.pool_size=6",
 }
 
 
@@ -87,9 +89,9 @@ def interrupt(task: Task, folder: Path, process: Running, overrides: list[str]) 
         if has_checkpoint:
             program.kill(process)
         output = program.finish(task, process, None)
-        if process.returncode == -9:
+        if process.returncode == -9 and not (folder / "runs/run/result.json").exists():
             return
-        if process.returncode:
+        if process.returncode not in (0, -9):
             raise RuntimeError(f"it failed by itself: {output.strip().splitlines()[-1:]}")
         (folder / "runs/run").rename(folder / f"runs/fast-{process.pid}")
         process = program.start(task, folder, *overrides)

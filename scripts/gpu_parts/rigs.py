@@ -21,6 +21,7 @@ from gantrain.engine.memory import peak_gigabytes
 from gantrain.engine.phase import PhaseRunner
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, ImageSpec, Phase, Step
+from gantrain.targets import resolve
 
 from . import clock
 from .task import Task
@@ -28,6 +29,8 @@ from .trace import Profile
 
 TINY = {
     "cyclegan": ["ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
+    "cut": ["ngf=4", "ndf=4", "blocks=3", "d_layers=1", "head_width=8", "num_patches=64"],
+    "pix2pix": ["generator=resnet", "ngf=2", "ndf=2", "blocks=1", "d_layers=1"],
     "stylegan": ["z_dim=8", "w_dim=8", "channel_base=128", "channel_max=8"],
     "stylegan3": ["z_dim=8", "w_dim=8", "channel_base=64", "channel_max=8"],
     "r3gan": ["z_dim=8", "channel_base=128", "channel_max=16"],
@@ -100,7 +103,8 @@ def make_gan(config: RunConfig, side: int) -> tuple[GAN, Precision]:
     """Return the GAN on the device, in the layout of the config."""
     precision = build.make_precision(config.runtime)
     seeding.seed_all(config.seed, seeding.INIT)
-    streams = ("a", "b") if config.model["_target_"].endswith("CycleGAN") else ("image",)
+    takes = resolve(config.model)[0].takes
+    streams = ("image",) if takes == "images" else ("a", "b")
     images = ImageSpec(dict.fromkeys(streams, 3), (side, side), batch=config.train.batch or 1)
     gan = build.make_gan(config, images)
     build.prepare_networks(gan, config.runtime, precision.device)
@@ -109,7 +113,7 @@ def make_gan(config: RunConfig, side: int) -> tuple[GAN, Precision]:
 
 def streams_of(gan: GAN) -> list[str]:
     """Return the names of the images that a step takes."""
-    streams = ["a", "b"] if gan.takes == "unpaired" else ["image"]
+    streams = ["image"] if gan.takes == "images" else ["a", "b"]
     return streams + [f"{i}/{name}" for i in range(1, gan.real_batches) for name in streams]
 
 

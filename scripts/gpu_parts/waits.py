@@ -32,6 +32,8 @@ MODELS = {
     ),
     "StyleGAN3": ("stylegan3", ["model.augment_p=0.3", "model.r1_interval=1"]),
     "R3GAN": ("r3gan", ["model.augment_p=0.3"]),
+    "CUT": ("cut", ["model.flip_equivariance=true"]),
+    "pix2pix": ("pix2pix", ["model.pool_size=4"]),
     "DCGAN": ("dcgan", []),
 }
 

@@ -139,7 +139,8 @@ def name_of(word: str) -> str:
         ),
         (
             "model=stylegan data=folder model.pool_size=50",
-            "model.pool_size is a key of model=cyclegan, not of model=stylegan: remove it, or",
+            "model.pool_size is a key of model=cyclegan and model=pix2pix, not of model=stylegan: "
+            "remove it, or",
         ),
         (
             "model.z_dim=8",
@@ -188,8 +189,8 @@ def test_everything_is_told_at_once_and_nothing_that_follows(say: Say) -> None:
         "  - --n_epochs 100 and --n_epochs_decay 50 are not flags. Settings are written without "
         "dashes. Did you mean train.epochs=150 lr.decay=0.333333? In the reference, 100 epochs "
         "come before the decay and 50 are part of it.",
-        "  - modle is not a key. Did you mean model? Choices: cut, cyclegan, dcgan, r3gan, "
-        "stylegan, stylegan2, stylegan3.",
+        "  - modle is not a key. Did you mean model? Choices: cut, cyclegan, dcgan, pix2pix, "
+        "r3gan, stylegan, stylegan2, stylegan3.",
         "  - train.batch=0 is out of range: train.batch must be an integer of at least 1 or null.",
     ]
     # Not that data.root is missing, which only follows from the misspelling; and no demo.

@@ -74,12 +74,12 @@ def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
     told = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert told["truncation_psi"] == "0.6" and '"dog"' in told["labels"]
     refused = gantrain(tmp_path, "export", "run=s", "output=p", code=2)
-    assert "use format=onnx or format=safetensors" in refused
+    assert "use format=onnx, torch_export or safetensors" in refused
     assert "G.safetensors" in gantrain(
         tmp_path, "export", "run=s", "output=p", "format=safetensors"
     )
     refused = gantrain(tmp_path, "export", "run=s", "output=q", "truncation_psi=0.5", code=2)
-    assert "truncation_psi applies to format=onnx" in refused
+    assert "truncation_psi applies to format=onnx and format=torch_export" in refused
 
 
 def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,53 @@ def test_mistakes(home: Path) -> None:
     assert not (home / "runs/x").exists()
 
 
+@pytest.fixture(scope="module")
+def pix2pix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the reference's G and D of pix2pix, imported as runs/taken."""
+    home = tmp_path_factory.mktemp("import-pix2pix")
+    (home / "theirs").mkdir()
+    _, golden = load("pix2pix_training_steps")
+    for part in ("G", "D"):
+        torch.save(under(golden, f"init/{part}/"), home / f"theirs/latest_net_{part}.pth")
+    said = gantrain(home, "import", "source=theirs", "name=taken")
+    assert "downs=6 norm=batch dropout=True test_mode=as_trained" in said
+    assert "D.b from theirs/latest_net_D.pth: PatchDiscriminator in_channels=6" in said
+    assert "Dropout leaves no trace" in said
+    [command] = [line for line in said.splitlines() if "init_from=" in line]
+    (home / "command.txt").write_text(command)
+    return home
+
+
+def test_pix2pix_goes_round(pix2pix: Path) -> None:
+    gantrain(pix2pix, "export", "run=runs/taken", "output=ours")
+    ours, theirs = (
+        torch.load(pix2pix / folder / "latest_net_G.pth", weights_only=True)
+        for folder in ("ours", "theirs")
+    )
+    assert ours.keys() == theirs.keys() and any("running_mean" in key for key in ours)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    g = package.load(pix2pix / "runs/taken")
+    assert g.algorithm == "Pix2Pix" and g.test_mode == "as_trained"
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    g = package.load(pix2pix / "runs/taken", test_mode="no_dropout")
+    network = g.networks["ab"]  # a batch of 1 in training mode, but for the dropout
+    for module in network.modules():
+        module.training = not isinstance(module, torch.nn.Dropout)
+    with torch.no_grad():
+        expected = network(x)
+    g = package.load(pix2pix / "runs/taken", test_mode="no_dropout")
+    torch.testing.assert_close(g.translate(x), expected, atol=2e-6, rtol=0)
+
+
+def test_pix2pix_is_trained_on(pix2pix: Path) -> None:
+    words = (pix2pix / "command.txt").read_text().split()
+    assert "model=pix2pix" in words and "data=paired" in words
+    words = [w for w in words if w.startswith(("model", "init"))]
+    tiny = [text for text in TINY if not text.startswith(("model.", "data.resolution"))]
+    said = gantrain(pix2pix, *tiny, *words, "data.resolution=64", "train.kimg=0.002", "name=on")
+    assert "Loaded the weights of G.ab, D.b from runs/taken." in said
+
+
 def test_a_pickle_of_stylegan(tmp_path: Path) -> None:
     width = {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8}
     torch.manual_seed(0)

@@ -197,6 +197,19 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(cyclegan: Path, tmp_path
     assert len(list(out.glob("*.png"))) == 300
 
 
+@pytest.mark.ci
+def test_slurm_s_sigterm_does_not_end_it_early(cyclegan: Path, tmp_path: Path) -> None:
+    """A job that exits in its grace time counts as done, and is not queued again."""
+    for number in range(60):
+        picture(tmp_path / f"in/{number:03d}.png", "RGB", (64, 64))
+    command = ["translate", f"run={cyclegan}", "input=in", "output=out", "gallery=0", "batch=1"]
+    process = start(tmp_path, *command, environment={"SLURM_JOB_ID": "7"})
+    wait_for(process, lambda: (tmp_path / "out/003.png").exists())
+    process.send_signal(signal.SIGTERM)
+    assert "60 images in out" in finish(process)
+    assert len(list((tmp_path / "out").glob("*.png"))) == 60
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

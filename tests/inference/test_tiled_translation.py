@@ -15,6 +15,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference.row_streaming import FeatureMapFile
 from gantrain.inference.tiled_translation import Bandable, TiledTranslator, translate_in_bands
 from gantrain.inference.translation import translate_any_size
+from gantrain.networks.eval_mode import set_test_mode
 from gantrain.networks.layers import Downsample, Norm, Upsample
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.unet import UnetGenerator
@@ -145,3 +146,14 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FeatureMapFile, "write", full)
     with pytest.raises(ConfigError, match=r"No space left on device.*TMPDIR"):
         translate_in_bands(network(), torch.zeros(3, 64, 64), FP32, tile=16)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("resnet", (64, 48)), ("unet", (192, 128))])
+def test_batch_norm_of_each_image(kind: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    net, x = network("batch", kind), torch.rand(3, *size) * 2 - 1
+    set_test_mode(net, "no_dropout")
+    with torch.no_grad():
+        expected = net(x[None])[0]
+    found = translate_in_bands(net, x, FP32, tile=32)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)

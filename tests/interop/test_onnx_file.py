@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from gantrain.errors import ConfigError
-from gantrain.interop import onnx_file
-from gantrain.interop.onnx_file import TOLERANCE, onnx_bytes
+from gantrain.interop import graph, onnx_file
+from gantrain.interop.graph import TOLERANCE
+from gantrain.interop.onnx_file import onnx_bytes
 from gantrain.networks.dcgan import DCGANGenerator
 from gantrain.networks.layers import Norm
 from gantrain.networks.r3gan import R3GANGenerator
@@ -173,7 +174,7 @@ def test_rounding_that_is_torch_s_own_is_allowed(monkeypatch: pytest.MonkeyPatch
     network = Cancelling().eval().requires_grad_(False)
     _, difference = onnx_bytes(network, {})
     assert difference > TOLERANCE
-    monkeypatch.setattr(onnx_file, "_rounding_error", lambda *_: 0.0)
+    monkeypatch.setattr(graph, "_rounding_error", lambda *_: 0.0)
     with pytest.raises(ConfigError, match="nothing is written"):
         onnx_bytes(network, {})
 

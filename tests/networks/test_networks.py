@@ -127,7 +127,7 @@ def test_spec_rebuilds_the_network() -> None:
     again.load_state_dict(net.state_dict())
     assert net.spec["args"] == {
         "in_channels": 1, "out_channels": 3, "ngf": 2, "downs": 7,
-        "norm": "instance", "dropout": True,
+        "norm": "instance", "dropout": True, "test_mode": "eval",
     }  # fmt: skip
 
 

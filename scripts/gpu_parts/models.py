@@ -1,11 +1,11 @@
-"""R3GAN at 64 px and StyleGAN3 at 256 px: every phase, in tf32 and bf16, one step after another."""
+"""R3GAN, StyleGAN3, CUT, FastCUT and pix2pix: every phase, in bf16 and tf32."""
 
 from .rigs import Variant, run_variant
 from .task import Task
 
-SECONDS = 8.0  # for measuring one variant, on a GPU
-# Published networks: R3GAN's for FFHQ at 64 px, StyleGAN3-T at 256 px. Both need two penalties or
-# large maps, so the batches are smaller than StyleGAN2's.
+SECONDS = 6.0  # for measuring one variant, on a GPU
+# Published networks: R3GAN's for FFHQ at 64 px, all others at 256 px. Two penalties and large maps
+# make the batches smaller than StyleGAN2's.
 MODELS = {
     "R3GAN 64 px b64": ("r3gan", 64, 64, ["model.augment_p=0.3"]),
     "StyleGAN3-T 256 px b16": (
@@ -14,6 +14,14 @@ MODELS = {
         16,
         ["model.augment=fixed", "model.augment_p=0.3", "model.channel_base=16384"],
     ),
+    "CUT 256 px b1": ("cut", 256, 1, []),
+    "FastCUT 256 px b1": (
+        "cut",
+        256,
+        1,
+        ["model.nce_identity=false", "model.flip_equivariance=true", "model.lambda_nce=10"],
+    ),
+    "pix2pix 256 px b1": ("pix2pix", 256, 1, []),
 }
 
 

@@ -1,0 +1,67 @@
+"""What is known of the pixels of inputs and results before images are translated."""
+
+from dataclasses import dataclass
+
+from gantrain.data.bit_depth import Depth
+from gantrain.data.decode import colour_profile, geotags, holds_bands, holds_numbers
+from gantrain.data.encode import Extras, profile_fits
+from gantrain.data.views import AnyFile, Formats
+from gantrain.inference.image_io import RunPixels
+
+
+@dataclass(frozen=True)
+class TranslationJob:
+    """What is known of the pixels of inputs and results.
+
+    Attributes:
+        source: of the domain of the inputs.
+        target: of the domain of the results.
+        channels: of the network's input.
+        result_channels: of its output; None: unknown.
+        formats: how inputs are read.
+        depth: of the results, as typed.
+        format: of the results, as typed.
+    """
+
+    source: RunPixels
+    target: RunPixels
+    channels: int
+    result_channels: int | None
+    formats: Formats
+    depth: Depth | None
+    format: str
+
+    def suffix(self, file: AnyFile) -> str:
+        """Return the suffix of an image's result."""
+        if self.format != "png":
+            return {"tiff": ".tiff", "npy": ".npy"}[self.format]
+        is_deep = self.depth == "float" or (
+            self.depth is None
+            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
+        )
+        is_signed = self.target.has_units and self.target.value_range[0] < 0
+        channels = self.result_channels or 3
+        is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
+        return ".tiff" if is_deep or is_signed or is_bands else ".png"
+
+    def result_has_alpha(self, file: AnyFile) -> bool:
+        """Return whether the last channel of an image's result is alpha.
+
+        Of a network whose images are unknown, two and four channels are taken for grey and colour
+        with alpha, unless its input has other bands.
+        """
+        if self.target.alpha is not None:
+            return self.target.alpha
+        return self.result_channels in (2, 4) and not holds_bands(file)
+
+    def keeps_profile(self, file: AnyFile, profile: bytes) -> bool:
+        """Return whether the colours of an image's result are of the kind that a profile is for."""
+        if self.format == "npy":
+            return False
+        return profile_fits(profile, (self.result_channels or 3) - self.result_has_alpha(file))
+
+    def extras(self, file: AnyFile) -> Extras:
+        """Return what is kept of an input's file besides its pixels."""
+        profile = colour_profile(file)
+        is_kept = profile is not None and self.keeps_profile(file, profile)
+        return Extras(profile if is_kept else None, geotags(file))
