@@ -13,6 +13,7 @@ from gantrain import __version__, targets
 from gantrain.config.tools import PrepareConfig
 from gantrain.data.base import Dataset, FileDataset, check_members
 from gantrain.data.bit_depth import ImageFault
+from gantrain.data.findings import alpha_faults
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
@@ -28,7 +29,7 @@ def main(config: PrepareConfig) -> None:
     """Print a report about the data set, write it if requested, and pack if requested.
 
     Raises:
-        ConfigError: there is no such data set, or a file cannot be written.
+        ConfigError: there is no such data set, a file cannot be written, or bands are mixed.
         SystemExit: 1 if there are unusable images.
     """
     data_class, settings = targets.resolve(config.data)
@@ -56,6 +57,9 @@ def main(config: PrepareConfig) -> None:
         with unwritable_as_config_error("report", target):
             write_json(target, report)
         print(f"Full report: {config.report}")
+    mixed = alpha_faults((x.split, x.file, x.alpha) for x in records if not x.fault)
+    if mixed:
+        raise ConfigError(*mixed)
     if config.pack:
         _pack(config, data, sources, records)
     if report["faults"]:

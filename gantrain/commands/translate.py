@@ -19,6 +19,7 @@ from gantrain.data.decode import (
     has_geotags,
     lift_size_limit,
 )
+from gantrain.data.pixel_settings import check_window
 from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
@@ -169,6 +170,8 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
         slices=config.slices,
         window=config.window,
     )
+    if config.window is not None:  # else as in training, where the other domain may have windows
+        check_window(formats, [source.value_range], prefix="")
     channels, result = input_channels(network) or 3, output_channels(network)
     return TranslationJob(source, target, channels, result, formats, config.depth, config.format)
 
@@ -182,14 +185,14 @@ def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
             "geographic tags: format=tiff and format=same keep them.",
             file=sys.stderr,
         )
-    if job.format == "npy" or not job.keeps_colors():
-        lost = [task.source for task in done if colour_profile(task.source)]
-        if lost:
-            print(
-                f"Warning: the results of {len(lost)} images, such as {lost[0]}, have no colour "
-                "profile.",
-                file=sys.stderr,
-            )
+    profiles = ((task.source, colour_profile(task.source)) for task in done)
+    lost = [file for file, one in profiles if one and not job.keeps_profile(file, one)]
+    if lost:
+        print(
+            f"Warning: the results of {counted(len(lost), 'image')}, such as {lost[0]}, have no "
+            "colour profile.",
+            file=sys.stderr,
+        )
 
 
 def _translate_clip(

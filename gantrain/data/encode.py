@@ -26,6 +26,7 @@ _CHANNELS = {
     "QOI": (3, 4),
 }
 _PROFILED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF")  # formats to which Pillow writes an ICC profile
+_COLORS = {b"GRAY": 1, b"RGB ": 3}  # channels by the colour space of a profile
 _PNG_HEADER = 33  # bytes of the signature and IHDR
 
 
@@ -45,6 +46,11 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
+def profile_fits(profile: bytes, colors: int) -> bool:
+    """Return whether an ICC profile is one of images with so many colours (ICC.1:2022, 7.2.8)."""
+    return _COLORS.get(profile[16:20]) == colors
+
+
 def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras = NO_EXTRAS) -> None:
     """Write an image file atomically, in the format of its suffix.
 
@@ -59,7 +65,9 @@ def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras =
         OSError: the file cannot be written.
     """
     suffix = path.suffix.lower()
-    kind = "NPY" if suffix == ".npy" else Image.registered_extensions()[suffix]
+    kind = "NPY" if suffix == ".npy" else Image.registered_extensions().get(suffix)
+    if kind is None:
+        raise ImageFault(f"is a {suffix} file, which is read but not written: use format=tiff")
     content = encode_image(x, kind, alpha, extras)
     with atomic_write(path) as file:
         file.write(content)

@@ -1,6 +1,6 @@
 """What is known of each image file once it was decoded, and what is said about it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gantrain.data import cache, suitability
@@ -93,29 +93,35 @@ def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Lo
                 f"{counted(len(clipped), 'image')}) lie outside of "
                 f"[{source.pixels.low:g},{source.pixels.high:g}] and are clipped"
             )
-    if mixed := [*_alpha_faults(jobs)]:
-        raise ConfigError(*mixed)
+    problems = alpha_faults((job.source, job.path, job.alpha) for job in jobs if not job.fault)
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
+    if lines and not skip:
+        problems.append(
+            f"{len(lines)} of {len(jobs)} images cannot be used; repair or remove them, or leave "
+            "them out with data.on_bad_file=skip:"
+        )
+        problems += lines
+    if problems:
+        raise ConfigError(*problems)
     if not lines:
         return
-    if not skip:
-        raise ConfigError(
-            f"{len(lines)} of {len(jobs)} images cannot be used; repair or remove them, or leave "
-            "them out with data.on_bad_file=skip:",
-            *lines,
-        )
     log(f"data: left out {len(lines)} of {len(jobs)} images (data.on_bad_file=skip):")
     for line in lines:
         log(line)
 
 
-def _alpha_faults(jobs: list[Job]) -> Iterator[str]:
-    """Yield a sentence for each domain in which a channel is alpha in some images only."""
-    for domain in dict.fromkeys(job.source.rpartition("_")[2] for job in jobs):
-        usable = [job for job in jobs if job.source.rpartition("_")[2] == domain and not job.fault]
-        kinds = {job.alpha: job.path for job in reversed(usable)}
-        if len(kinds) > 1:
-            yield (
-                f"The last channel of {kinds[True]} is alpha, and that of {kinds[False]} another "
-                "band: save all images of a domain with the same bands."
-            )
+def alpha_faults(usable: Iterable[tuple[str, AnyFile, bool]]) -> list[str]:
+    """Return a sentence for each domain in which a channel is alpha in some images only.
+
+    Args:
+        usable: split and file of each usable image, and whether its last channel is alpha.
+    """
+    kinds: dict[str, dict[bool, AnyFile]] = {}
+    for split, file, alpha in usable:
+        kinds.setdefault(split.rpartition("_")[2], {}).setdefault(alpha, file)
+    return [
+        f"The last channel of {found[True]} is alpha, and that of {found[False]} another band: "
+        "save all images of a domain with the same bands."
+        for found in kinds.values()
+        if len(found) > 1
+    ]

@@ -13,7 +13,7 @@ from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import Reading, unread_kinds, unread_warning
 from gantrain.data.labels import join_limited
 from gantrain.data.layout import Folders, Names, Roots, find_files, find_folders, pair_key, stem
-from gantrain.data.pixel_settings import check_show, describe_pixels, make_formats
+from gantrain.data.pixel_settings import check_show, check_window, describe_pixels, make_formats
 from gantrain.data.preflight import (
     CacheSettings,
     ImageSource,
@@ -126,6 +126,7 @@ class UnpairedFolder:
         ranges = {"a": value_range_a or value_range, "b": value_range_b or value_range}
         self._pixels = {domain: pixel_format(depth, x, clip) for domain, x in ranges.items()}
         self._formats = make_formats(pages, array_layout, array_name, slices, window)
+        check_window(self._formats, [(one.low, one.high) for one in self._pixels.values()])
         self.show = check_show(show, [channels_a, channels_b])
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
         self._skip, self._reading = on_bad_file == "skip", reading

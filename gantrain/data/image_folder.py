@@ -29,7 +29,7 @@ from gantrain.data.location import (
     no_images_message,
     resolve_root,
 )
-from gantrain.data.pixel_settings import check_show, describe_pixels, make_formats
+from gantrain.data.pixel_settings import check_show, check_window, describe_pixels, make_formats
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.data.views import Layout, Pages, Window
@@ -106,6 +106,7 @@ class ImageFolder(ImageDataset):
         self.resolution = parse_size("resolution", resolution)
         self._pixels = pixel_format(depth, value_range, clip)
         self._formats = make_formats(pages, array_layout, array_name, slices, window)
+        check_window(self._formats, [(self._pixels.low, self._pixels.high)])
         self.show = check_show(show, [channels])
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))

@@ -91,9 +91,9 @@ def _read_dicom(path: ImageFile, formats: Formats, index: int | None) -> Picture
         index = 0
     if index is not None:
         array = array[index : index + 1]
-    slope = float(getattr(header, "RescaleSlope", 1) or 1)
-    intercept = float(getattr(header, "RescaleIntercept", 0) or 0)
-    values = array.astype(np.float64) * slope + intercept
+    chosen = range(frames) if index is None else [index]
+    slope, intercept = np.moveaxis(np.array([_rescaling(header, i) for i in chosen]), 1, 0)
+    values = array * slope[:, None, None] + intercept[:, None, None]
     if formats.window is not None:
         values = _windowed(values, header, formats)
         numbers = values.astype(np.float32)
@@ -102,6 +102,28 @@ def _read_dicom(path: ImageFile, formats: Formats, index: int | None) -> Picture
     else:
         numbers = values.astype(np.float32)
     return Picture(np.ascontiguousarray(np.moveaxis(numbers, 0, 2)), colors=len(numbers) == 1)
+
+
+def _rescaling(header: Any, frame: int) -> tuple[float, float]:
+    """Return the slope and intercept of a frame.
+
+    Enhanced files have them for each frame, or for all of them (DICOM PS3.3 C.7.6.16.2.9).
+
+    Raises:
+        ImageFault: values are mapped by a table instead.
+    """
+    if getattr(header, "ModalityLUTSequence", None):
+        raise ImageFault(
+            "maps its values by a table (Modality LUT), which is not read: apply it and save the "
+            "result as NIfTI, .npy or TIFF"
+        )
+    place = header
+    shared = getattr(header, "SharedFunctionalGroupsSequence", None) or []
+    own = (getattr(header, "PerFrameFunctionalGroupsSequence", None) or [])[frame : frame + 1]
+    for group in (*shared, *own):
+        place = (getattr(group, "PixelValueTransformationSequence", None) or [place])[0]
+    slope, intercept = (getattr(place, f"Rescale{name}", None) for name in ("Slope", "Intercept"))
+    return float(slope or 1), float(intercept or 0)
 
 
 def _windowed(values: np.ndarray, header: Any, formats: Formats) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The settings of data=folder about what files hold: bands, pages, ranges; and their record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gantrain.data.bit_depth import PixelFormat
@@ -37,6 +37,36 @@ def make_formats(
             "file."
         )
     return Formats(pages, array_layout, array_name, slices, (float(window[0]), float(window[1])))
+
+
+def check_window(
+    formats: Formats, ranges: Iterable[tuple[float, float]], prefix: str = "data."
+) -> None:
+    """Check that a window and the ranges of the domains go together.
+
+    Args:
+        formats: with the window, if any.
+        ranges: of each domain, the numbers that become -1 and 1.
+        prefix: of the keys, for errors.
+
+    Raises:
+        ConfigError: windows give numbers from 0 to 1, and no domain has this range: nearly all
+            contrast would be lost.
+    """
+    ranges = [*ranges]
+    if formats.window is None or (0.0, 1.0) in ranges:
+        return
+    low, high = ranges[0]
+    window = formats.window if formats.window == "file" else f"[{_numbers(*formats.window)}]"
+    raise ConfigError(
+        f"{prefix}window={window} makes numbers from 0 to 1, and value_range="
+        f"[{_numbers(low, high)}] is about others: use {prefix}value_range=[0,1], or "
+        "leave out the window."
+    )
+
+
+def _numbers(low: float, high: float) -> str:
+    return f"{low:g},{high:g}"
 
 
 def check_show(show: Sequence[int] | None, channels: Sequence[int]) -> list[int] | None:

@@ -230,7 +230,9 @@ def setting_faults(preprocess: Preprocess) -> list[str]:
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+    # Always a copy: one channel is contiguous as it is, and may be a read-only array of Pillow or
+    # of a cache, of which torch warns.
+    return np.array(image.transpose(2, 0, 1), order="C")
 
 
 def round_up(side: int, multiple: int) -> int:

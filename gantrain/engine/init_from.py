@@ -57,9 +57,13 @@ def load_weights(gan: GAN, path: Path) -> list[str]:
     saved = _read(_find_file(path), own)
     # A snapshot has no discriminators: a part of the networks is enough, but not none.
     shared = [name for name in own if name in saved]
-    if not shared:
+    # Nor all but the generators, as of a model of the other direction.
+    has_generators = any(name.startswith("G.") for name in shared)
+    if not shared or (not has_generators and any(name.startswith("G.") for name in saved)):
+        # A checkpoint offers two readings of its names; the ones that it describes are meant.
+        known = [name for name in saved if saved[name].kind] or saved
         raise ConfigError(
-            f"init_from={path} holds the networks {', '.join(saved)}, but this model has "
+            f"init_from={path} holds the networks {', '.join(known)}, but this model has "
             f"{', '.join(own)}."
         )
     misfits = {name: text for name in shared if (text := _misfit(own[name], saved[name]))}
@@ -268,6 +272,8 @@ def _explain(
     for name in [name for name in misfits if not misfits[name].startswith(ANOTHER_KIND)]:
         theirs, ours = saved[name].arguments, _arguments(getattr(own[name], "spec", None))
         keys = [key for key in ours if key in theirs and _listed(theirs[key]) != _listed(ours[key])]
+        # Of a head on the layers of another network, not of images.
+        keys = [key for key in keys if key != "channels" or isinstance(ours[key], int)]
         # The others follow from these
         for causes in (DATA_ARGUMENTS, settings):
             keys = [key for key in keys if key in causes] or keys

@@ -38,8 +38,13 @@ def choose_layers(wanted: list[int] | None, G: ResnetGenerator) -> list[int]:
         G: the generator.
 
     Raises:
-        ConfigError: there is no such layer, or it belongs to the output.
+        ConfigError: there is none, no such layer, or it belongs to the output.
     """
+    if wanted == []:
+        raise ConfigError(
+            "model.nce_layers=[] names no layer: add model.nce_layers=null for the usual ones, or "
+            "model.lambda_nce=0 to train without PatchNCE."
+        )
     layers = sorted(set(wanted or G.encoder_layers()))
     last = len(G.model) - 4  # behind it are the padding, the last convolution and the tanh
     if layers[-1] > last:

@@ -66,7 +66,8 @@ def find_tasks(
             name.
     """
     if stacked > 1:
-        return _named(_find_stacks(inputs, formats, stacked), suffix_of), []
+        stacks, left_out = _find_stacks(inputs, formats, stacked, output)
+        return _named(stacks, suffix_of), left_out
     left_out: list[Path] = []
     paths: Images = {}
     problems: list[str] = []
@@ -102,8 +103,10 @@ def _images_in(file: Path, path: Path, formats: Formats) -> list[tuple[AnyFile, 
     return [(View(file, formats, i), one) for i, one in zip(indices, names, strict=True)]
 
 
-def _find_stacks(inputs: list[str], formats: Formats, stacked: int) -> Images:
-    """Return stacks of the images of the same name in several folders."""
+def _find_stacks(
+    inputs: list[str], formats: Formats, stacked: int, output: Path | None
+) -> tuple[Images, list[Path]]:
+    """Return stacks of the images of the same name in several folders, and the results there."""
     folders = [Path(text).expanduser() for text in inputs]
     if len(folders) != stacked or not all(map(Path.is_dir, folders)):
         raise ConfigError(
@@ -111,22 +114,30 @@ def _find_stacks(inputs: list[str], formats: Formats, stacked: int) -> Images:
             f"{','.join(f'DIR{i + 1}' for i in range(stacked))}], {stacked} folders in the order "
             "of training."
         )
+    files = [list_images(folder) for folder in folders]
+    left_out = [
+        file
+        for folder, listed in zip(folders, files, strict=True)
+        for file in _results(folder, listed, output)
+    ]
+    own = set(left_out)
     found = [
         {
             name: image
-            for file in list_images(folder)
+            for file in listed
+            if file not in own
             for image, name in _images_in(file.resolve(), file.relative_to(folder), formats)
         }
-        for folder in folders
+        for folder, listed in zip(folders, files, strict=True)
     ]
     rows = match_names(folders, [list(images) for images in found])
     stacks: Images = {}
     for row in rows:
-        files = [images[name] for images, name in zip(found, row, strict=True)]
-        stacks[Stack(tuple(file for file in files if not isinstance(file, Stack)))] = row[0]
+        parts = [images[name] for images, name in zip(found, row, strict=True)]
+        stacks[Stack(tuple(part for part in parts if not isinstance(part, Stack)))] = row[0]
     if not stacks:
         raise ConfigError(f"input={inputs[0]}: there is no folder with images.")
-    return stacks
+    return stacks, left_out
 
 
 def _named(paths: Images, suffix_of: Callable[[AnyFile], str] | None) -> list[TranslationTask]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gantrain.data.bit_depth import Depth
 from gantrain.data.decode import colour_profile, geotags, holds_bands, holds_numbers
-from gantrain.data.encode import Extras
+from gantrain.data.encode import Extras, profile_fits
 from gantrain.data.views import AnyFile, Formats
 from gantrain.inference.image_io import RunPixels
 
@@ -54,10 +54,14 @@ class TranslationJob:
             return self.target.alpha
         return self.result_channels in (2, 4) and not holds_bands(file)
 
-    def keeps_colors(self) -> bool:
-        """Return whether results have the colour channels of the inputs, and so their profile."""
-        return (self.channels < 3) == ((self.result_channels or 3) < 3)
+    def keeps_profile(self, file: AnyFile, profile: bytes) -> bool:
+        """Return whether the colours of an image's result are of the kind that a profile is for."""
+        if self.format == "npy":
+            return False
+        return profile_fits(profile, (self.result_channels or 3) - self.result_has_alpha(file))
 
     def extras(self, file: AnyFile) -> Extras:
         """Return what is kept of an input's file besides its pixels."""
-        return Extras(colour_profile(file) if self.keeps_colors() else None, geotags(file))
+        profile = colour_profile(file)
+        is_kept = profile is not None and self.keeps_profile(file, profile)
+        return Extras(profile if is_kept else None, geotags(file))

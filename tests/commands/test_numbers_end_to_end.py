@@ -244,7 +244,23 @@ def test_colour_profiles_are_kept(tmp_path: Path, identity: Any, dtype: Any, end
             assert Image.open(result).info["icc_profile"] == profile
         assert ending == "jpg" or (decode(result).pixels == x).all()
     said = translate(tmp_path, identity(3), "output=npy", "format=npy")
-    assert "the results of 1 images, such as" in said and "have no colour profile" in said
+    assert "the results of 1 image, such as" in said and "have no colour profile" in said
+
+
+@pytest.mark.parametrize(("space", "mode"), [(b"CMYK", "CMYK"), (b"GRAY", "L")])
+def test_profiles_of_other_colours_than_the_results_are_left_out(
+    tmp_path: Path, identity: Any, space: bytes, mode: str
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile[:16] + space + profile[20:]
+    (tmp_path / "in").mkdir()
+    Image.new(mode, (16, 12)).save(tmp_path / "in/x.jpg", icc_profile=profile)
+    for form in ("png", "same"):
+        said = translate(tmp_path, identity(3), f"output={form}", f"format={form}")
+        assert "in/x.jpg, have no colour profile" in said
+        [result] = (tmp_path / form).glob("x.*")
+        opened = Image.open(result)
+        assert opened.mode == "RGB" and "icc_profile" not in opened.info
 
 
 def test_files_of_no_known_kind_are_counted(tmp_path: Path) -> None:

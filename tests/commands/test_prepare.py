@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from gantrain.data.folder import UnpairedFolder
@@ -186,6 +187,20 @@ def test_what_is_not_read_and_what_does_not_suit_is_said(tmp_path: Path) -> None
     assert "Train_A that are not read as images: 3 .mat (such as 0.mat)" in second
     assert "2 of 2 images of train_a are enlarged" in third and "data.resolution than 16" in third
     assert "README" not in said
+
+
+def test_bands_that_are_alpha_in_some_images_are_refused_as_in_training(unpaired: Path) -> None:
+    tifffile.imwrite(
+        unpaired / "trainA/x.tif",
+        np.zeros((24, 30, 4), np.uint8),
+        photometric="minisblack",
+        planarconfig="contig",
+    )
+    options = ["data.channels_a=4", "data.channels_b=4", "pack=x.zip"]
+    command = ["prepare", "data=folder", f"data.root={unpaired}", *options]
+    said = gantrain(unpaired.parent, *command, code=2)
+    assert "is alpha, and that of" in said and "save all images of a domain" in said
+    assert not (unpaired.parent / "x.zip").exists()
 
 
 def test_classes_are_those_of_training(tmp_path: Path) -> None:

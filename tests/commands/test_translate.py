@@ -219,6 +219,7 @@ def test_slurm_s_sigterm_does_not_end_it_early(cyclegan: Path, tmp_path: Path) -
         (["input=in", "run=nowhere"], "run=nowhere: there is no such run"),
         (["input=in", "device=gpu"], "device=gpu is not a device"),
         (["input=in", "ouput=x"], "output"),
+        (["input=in", "window=[40,400]", "value_range=[-9,9]"], "leave out the window"),
         ([], "input has no value"),
     ],
 )

@@ -276,6 +276,12 @@ def test_formats_that_cannot_hold_it_are_not_written(tmp_path):
         write_image(tmp_path / "x.png", np.zeros((2, 2, 4), np.uint8))
 
 
+@pytest.mark.parametrize("name", ["a.dcm", "a.nii.gz", "a.npz"])
+def test_what_is_only_read_is_not_written(tmp_path, name):
+    with pytest.raises(ImageFault, match=r"is read but not written: use format=tiff"):
+        write_image(tmp_path / name, np.zeros((2, 2, 1), np.uint8))
+
+
 def test_value_range_is_checked():
     assert pixel_format("float", [-2, 3]) == PixelFormat("float", -2.0, 3.0)
     assert pixel_format(16, [0, 4095]) == PixelFormat(16, 0.0, 4095.0, ranged=True)

@@ -11,8 +11,10 @@ from gantrain.data import medical
 from gantrain.data.archive import Member
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.decode import count_images, decode, image_size
+from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.views import Formats, View
+from gantrain.errors import ConfigError
 
 RAW = np.arange(600).reshape(20, 30)
 
@@ -62,6 +64,38 @@ def test_dicom_is_rescaled_by_the_file(tmp_path: Path, dtype: Any) -> None:
     assert found.dtype == np.float32 and (found[..., 0] == RAW / 2 + 0.25).all()
 
 
+def test_frames_of_enhanced_dicom_are_rescaled_each_or_all(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
+
+    def groups(*rescaling: tuple[float, float]) -> list[Any]:
+        found = []
+        for slope, intercept in rescaling:
+            one, group = pydicom.Dataset(), pydicom.Dataset()
+            one.RescaleSlope, one.RescaleIntercept = slope, intercept
+            group.PixelValueTransformationSequence = [one]
+            found.append(group)
+        return found
+
+    x = np.stack([RAW, RAW + 1]).astype(np.int16)
+    path = tmp_path / "x.dcm"
+    every = View(path, Formats(pages="channels"))
+    dicom(path, x, SharedFunctionalGroupsSequence=groups((2, -1024)))
+    assert (decode(every).pixels == np.moveaxis(x, 0, 2) * 2 - 1024).all()
+    dicom(path, x, PerFrameFunctionalGroupsSequence=groups((2, -5), (3, 7)))
+    wanted = [x[0] * 2 - 5, x[1] * 3 + 7]
+    assert (decode(every).pixels == np.moveaxis(wanted, 0, 2)).all()
+    for i in range(2):
+        found = decode(View(path, Formats(pages="each"), i)).pixels[..., 0]
+        assert (found == wanted[i]).all()
+
+
+def test_values_that_a_table_maps_are_refused(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
+    path = dicom(tmp_path / "x.dcm", RAW.astype(np.int16), ModalityLUTSequence=[pydicom.Dataset()])
+    with pytest.raises(ImageFault, match="by a table"):
+        decode(path)
+
+
 def test_a_window_maps_numbers_to_0_and_1(tmp_path: Path) -> None:
     path = dicom(tmp_path / "x.dcm", RAW.astype(np.int16), WindowCenter=[300, 1], WindowWidth=200)
     for formats in (Formats(window=(300, 200)), Formats(window="file")):
@@ -76,6 +110,24 @@ def test_a_window_maps_numbers_to_0_and_1(tmp_path: Path) -> None:
     assert np.allclose(inverted, 1 - found)
     with pytest.raises(ImageFault, match=r"names no window: give data.window"):
         decode(View(path, Formats(window="file")))
+
+
+@pytest.mark.parametrize("window", ["file", [40, 400]])
+def test_a_window_needs_the_range_of_its_numbers(tmp_path: Path, window: Any) -> None:
+    for i in range(2):
+        dicom(tmp_path / f"{i}.dcm", RAW.astype(np.int16))
+    settings = {"seed": 0, "root": str(tmp_path), "window": window, "depth": "float"}
+    with pytest.raises(ConfigError, match=r"data.window=.* from 0 to 1, and value_range=\[-9,9\]"):
+        ImageFolder(**settings, value_range=[-9, 9])
+    ImageFolder(**settings, value_range=[0, 1])
+    two = {**settings, "root": None, "root_a": str(tmp_path / "a"), "root_b": str(tmp_path / "b")}
+    for domain in "ab":
+        (tmp_path / domain).mkdir()
+        for i in range(2):
+            dicom(tmp_path / f"{domain}/{i}.dcm", RAW.astype(np.int16))
+    with pytest.raises(ConfigError, match=r"use data.value_range=\[0,1\], or leave out"):
+        UnpairedFolder(**two, value_range=[-9, 9])
+    UnpairedFolder(**two, value_range_a=[-9, 9])
 
 
 def test_frames_of_dicom(tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ def test_test_crops_are_central():
     assert (window == np.asarray(image)[4:36, 2:34].transpose(2, 0, 1)).all()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_results_are_copies_that_torch_may_write_to(channels):
+    image = np.zeros((8, 8, channels), np.uint8)
+    image.setflags(write=False)  # as Pillow's arrays and those of a cache are
+    settings = Preprocess("none", (8, 8), None, False)
+    for x in (settings.center_crop(image), settings.augment(image, bits())):
+        assert x.flags.writeable and x.flags.c_contiguous
+
+
 def test_gray_has_one_channel():
     preprocess = Preprocess("resize_and_crop", (32, 32))
     gray = preprocess.resize(array(picture(3).convert("L")))

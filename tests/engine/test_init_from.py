@@ -9,6 +9,7 @@ from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.init_from import load_weights
 from gantrain.errors import ConfigError
 from gantrain.gans.base import ImageSpec
+from gantrain.gans.cut import CUT
 from gantrain.gans.cyclegan import CycleGAN
 from gantrain.gans.dcgan import DCGAN
 from gantrain.gans.stylegan import StyleGAN
@@ -36,6 +37,32 @@ def test_from_a_checkpoint_everything_but_the_pool(tmp_path: Path) -> None:
     assert load_weights(new, tmp_path) == ["G.ab", "G.ba", "D.a", "D.b"]
     assert equal(old, new)
     assert new.pool["a"].images == []
+
+
+def make_cut(**settings: Any) -> CUT:
+    small = {"ngf": 2, "ndf": 2, "blocks": 1, "d_layers": 2, "head_width": 4}
+    return CUT(ImageSpec({"a": 3, "b": 3}, (16, 16)), **small | settings)
+
+
+def save_described(run: Path, gan: CUT) -> None:
+    """Save a checkpoint that describes its networks, as those of a training do."""
+    note = {"networks": {name: net.spec for name, net in gan.networks().items()}}
+    state = {"gan": gan.state_dict(), "nimg": 7, "note": note}
+    CheckpointStore(run / "checkpoints", 1).save(7, state)
+
+
+def test_without_the_generator_nothing_is_loaded(tmp_path: Path) -> None:
+    old = make_cut()
+    save_described(tmp_path, old)
+    assert load_weights(make_cut(), tmp_path) == ["G.ab", "D.b", "F.F"]
+    with pytest.raises(ConfigError, match=r"G.ab, D.b, F.F, but this model has G.ba, D.a, F.F\.$"):
+        load_weights(make_cut(direction="ba"), tmp_path)
+
+
+def test_channels_of_a_head_are_not_called_those_of_images(tmp_path: Path) -> None:
+    save_described(tmp_path, make_cut())
+    with pytest.raises(ConfigError, match=r"F.F differs in .* tensors.*model settings of the file"):
+        load_weights(make_cut(nce_layers=[0, 4]), tmp_path)
 
 
 def test_from_a_snapshot_the_generators(tmp_path: Path) -> None:

@@ -213,6 +213,8 @@ def test_layers_are_those_that_exist() -> None:
     assert make(nce_layers=[8, 0]).derived() == {"nce_layers": [0, 8]}
     with pytest.raises(ConfigError, match=r"layer 40.*nce_layers=null"):
         make(nce_layers=[0, 40])
+    with pytest.raises(ConfigError, match=r"names no layer.*nce_layers=null"):
+        make(nce_layers=[])
 
 
 def test_initialization_is_xavier_of_gain_one_fiftieth() -> None:

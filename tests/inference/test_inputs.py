@@ -85,6 +85,15 @@ def test_results_are_no_inputs(home: Path, inputs: list[str]) -> None:
     assert [task.name for task in back] == ["deep/x.png"]
 
 
+def test_results_are_no_parts_of_stacks(home: Path) -> None:
+    for name in ("rgb/1.png", "depth/1.png", "rgb/out/1.png"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    tasks, left_out = find_tasks(["rgb", "depth"], suffix, home / "rgb/out", stacked=2)
+    assert [task.name for task in tasks] == ["1.png"]
+    assert [path.resolve() for path in left_out] == [home / "rgb/out/1.png"]
+
+
 @pytest.mark.parametrize("text", ["out", "out/deep", "out/deep/x.png", "out/deep/*.png"])
 def test_an_input_must_not_lie_in_the_output(home: Path, text: str) -> None:
     (home / "out/deep").mkdir(parents=True)
