@@ -86,12 +86,8 @@ def main(config: TranslateConfig) -> None:
         print(f"Left out: {results} of gantrain translate, such as {left_out[0]}.")
     if others := folder.others(tasks + clips):
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
-    if model.meta.get("data", {}).get("side_by_side") and missing:
-        print(
-            "Warning: this run was trained on halves of pictures with two images side by side. "
-            "Here every input is one image: give the input's half alone.",
-            file=sys.stderr,
-        )
+    if missing:
+        _warn_of_pairs(model)
     faults: Faults = {}
     if config.tile:
         lift_size_limit()
@@ -118,6 +114,16 @@ def main(config: TranslateConfig) -> None:
             own = _KEYS.sub(r"\1", reason)  # the settings of a data set that this command has, too
             print(f"Skipped: {source} {own}.", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _warn_of_pairs(model: Model) -> None:
+    """Say that inputs are not split, if the run's training images were."""
+    if model.meta.get("data", {}).get("side_by_side"):
+        print(
+            "Warning: this run was trained on halves of pictures with two images side by side. "
+            "Here every input is one image: give the input's half alone.",
+            file=sys.stderr,
+        )
 
 
 def _find(
