@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 _MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-_THREADS = 4  # of an encoder: with another number its decisions, and the bits, would differ
+_THREADS = 1  # of an encoder: several ones do not always make the same bits
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: encoders hand durations on
 
 
