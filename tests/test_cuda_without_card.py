@@ -58,6 +58,8 @@ def test_nothing_waits_for_the_device_inside_a_step(found: dict[str, Any], case:
         assert kinds.pop(DRAWS, 0) == augmented * judged * (2 if case in IN_PARTS else 1)
         if stylegan and case != "stylegan3":
             assert kinds.pop(CUTOFF, 0) >= 2
+        if case.startswith("cut"):  # places of patches, of each domain that G translates
+            assert kinds.pop(CUTOFF, 0) == (1 if case == "cut fast" else 2)
         reads = case == "stylegan ada" and number in (1, 3)
         assert kinds.pop(ADA, 0) == reads
         if number == 0:
