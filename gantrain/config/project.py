@@ -56,5 +56,5 @@ class ProjectConfig:
             yield "tune=true needs w: use space=w or w+."
         if self.frames > self.steps:
             yield f"frames={self.frames}: there are only {self.steps} steps to show."
-        if self.frames and self.format == "mp4" and not is_installed("imageio_ffmpeg"):
+        if self.frames and self.format == "mp4" and not is_installed("av"):
             yield "format=mp4 needs a package: pip install 'gantrain[video]'."

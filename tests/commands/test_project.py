@@ -65,6 +65,12 @@ def test_a_repeated_command_continues(home: Path) -> None:
     assert "holds results of another seed" in said
 
 
+def test_a_video_of_the_way_as_mp4(home: Path) -> None:
+    options = ["input=photos/a.png", "output=film", "frames=2", "format=mp4"]
+    gantrain(home, "project", "run=style", *options, *QUICK)
+    assert (home / "film/a.mp4").stat().st_size > 0
+
+
 def test_a_tuned_generator_is_a_snapshot(home: Path) -> None:
     options = ["input=photos", "output=tuned", "space=w+", "tune=true", "tune_steps=2"]
     said = gantrain(home, "project", "run=style", *options, *QUICK)
