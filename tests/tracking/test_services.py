@@ -1,5 +1,6 @@
 """Trainings that report to W&B (offline) and MLflow (a database, and a server on loopback)."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -127,7 +128,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
     yield uri, process
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # the test has ended it
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
