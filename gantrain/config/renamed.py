@@ -6,8 +6,6 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gantrain.config.overrides import key_of
-
 
 @dataclass(frozen=True)
 class Renamed:
@@ -43,10 +41,11 @@ def admit(overrides: Sequence[str], say: Callable[[str], None] | None = None) ->
     """
     admitted = list(overrides)
     for i, text in enumerate(overrides):
-        if (old := RENAMED.get(key_of(text))) and not text.startswith("~"):
+        key = text.lstrip("+").partition("=")[0]
+        if old := RENAMED.get(key):
             admitted[i] = f"++{text.lstrip('+')}"
             if say:
-                say(_sentence(key_of(text), old))
+                say(_sentence(key, old))
     return admitted
 
 

@@ -61,8 +61,9 @@ class MlflowRun:
         else:
             known = self.client.get_experiment_by_name(experiment)
             group = known.experiment_id if known else self.client.create_experiment(experiment)
-            pairs = dict(tag.partition("=")[::2] for tag in tags)
-            run = self.client.create_run(group, run_name=name, tags=pairs)
+            pairs = [tag.partition("=") for tag in tags]
+            labels = {key: value for key, _, value in pairs}
+            run = self.client.create_run(group, run_name=name, tags=labels)
             self.id = record.id = run.info.run_id
             record.save()
         parameters = [

@@ -176,7 +176,7 @@ class RemoteSink(BaseSink):
 
     def _send_history(self) -> None:
         for row in self._history:
-            values = {name: value for name, value in row.items() if isinstance(value, int | float)}
+            values = {name: float(x) for name, x in row.items() if isinstance(x, int | float)}
             nimg = int(values.pop("nimg"))
             self._send_once("scalars", nimg, lambda n=nimg, v=values: self.service.scalars(n, v))
         self._history.clear()

@@ -15,7 +15,7 @@ def records(file: Path) -> Iterator[tuple[str, Any]]:
     from wandb.proto import wandb_internal_pb2
 
     for data in _payloads(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(data)
         kind = record.WhichOneof("record_type")
         yield kind, getattr(record, kind)
