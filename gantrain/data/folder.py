@@ -238,11 +238,8 @@ class UnpairedFolder:
         """Return the augmented images of "a" and "b" at a position, as the protocol says."""
         indices = self._sampler(position)
         return {
-            domain: self._pixels[domain].to_output(
-                self._preprocess[domain].augment(
-                    self._checked[f"train_{domain}"].resized(index),
-                    counter_random(self.seed, _STREAMS[domain], position, 3),
-                )
+            domain: self._augmented(
+                domain, index, counter_random(self.seed, _STREAMS[domain], position, 3)
             )
             for domain, index in zip("ab", indices, strict=True)
         }
@@ -356,6 +353,11 @@ class UnpairedFolder:
     def _make_sampler(self) -> UnpairedSampler:
         counts = self._count("train_a"), self._count("train_b")
         return UnpairedSampler(self.seed, *counts, self.pairing)
+
+    def _augmented(self, domain: str, index: int, bits: np.ndarray) -> np.ndarray:
+        """Return training image `index` of a domain, cropped and mirrored by `bits`."""
+        image = self._checked[f"train_{domain}"].resized(index)
+        return self._pixels[domain].to_output(self._preprocess[domain].augment(image, bits))
 
     def _center_crop(self, split: str, index: int) -> np.ndarray:
         image = self._checked[split].resized_for_test(index)

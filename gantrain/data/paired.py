@@ -81,13 +81,20 @@ class PairedFolder(UnpairedFolder):
         held_out: int = 0,
         hint: str | None = None,
     ) -> None:
-        shared: dict[str, Any] = dict(locals())
-        for own in ("self", "direction", "interpolation_a", "interpolation_b", "__class__"):
-            del shared[own]
         self._direction = direction
         self._halves: dict[str, Half] = {}
         self._orphans: list[str] = []
-        super().__init__(test_pairs=True, **shared)
+        super().__init__(
+            seed=seed, root=root, root_a=root_a, root_b=root_b, hint=hint,
+            url=url, url_sha256=url_sha256, url_bytes=url_bytes,
+            resolution=resolution, load_size=load_size, preprocess=preprocess, flip=flip,
+            channels_a=channels_a, channels_b=channels_b, depth=depth, clip=clip, show=show,
+            value_range=value_range, value_range_a=value_range_a, value_range_b=value_range_b,
+            pages=pages, array_layout=array_layout, array_name=array_name,
+            slices=slices, window=window,
+            cache=cache, cache_gb=cache_gb, cache_dir=cache_dir,
+            on_bad_file=on_bad_file, max_images=max_images, held_out=held_out, test_pairs=True,
+        )  # fmt: skip
         for domain, interpolation in (("a", interpolation_a), ("b", interpolation_b)):
             settings = replace(self._preprocess[domain], interpolation=interpolation)
             self._preprocess[domain] = settings
@@ -123,14 +130,7 @@ class PairedFolder(UnpairedFolder):
         """Return a pair, "a" and "b", with the same crop and mirroring."""
         index, _ = self._sampler(position)
         bits = counter_random(self.seed, AUGMENT_A, position, 3)
-        return {
-            domain: self._pixels[domain].to_output(
-                self._preprocess[domain].augment(
-                    self._checked[f"train_{domain}"].resized(index), bits
-                )
-            )
-            for domain in "ab"
-        }
+        return {domain: self._augmented(domain, index, bits) for domain in "ab"}
 
     def describe(self) -> dict[str, Any]:
         """Return a description in plain values, see `UnpairedFolder.describe`."""
