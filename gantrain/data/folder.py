@@ -70,6 +70,7 @@ class UnpairedFolder:
     """
 
     kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
+    choice: ClassVar[str] = "folder"  # the data= that reads a packed set
     label_dim = 0
     pairing: Pairing
     _reading: Reading
@@ -163,12 +164,13 @@ class UnpairedFolder:
 
     def image_sizes(self) -> list[tuple[AnyFile, Size]]:
         """Return the usable images that are not cropped, and (height, width) after the resize."""
-        return [
+        pairs = [
             pair
             for split, checked in self._checked.items()
             if not self._preprocess[split[-1]].crops
             for pair in zip(checked.files, checked.sizes, strict=True)
         ]
+        return list(dict.fromkeys(pairs))  # both domains may be of one file
 
     @property
     def images_per_epoch(self) -> int:
@@ -193,7 +195,7 @@ class UnpairedFolder:
         for note in self.notes():
             log(f"data: {note}")
         checked = preflight(sources, self._cache, self._skip, log)
-        faults = [*count_faults(checked), *size_faults(checked, self._preprocess, batch)]
+        faults = [*count_faults(checked), *size_faults(checked, batch)]
         if faults:
             raise ConfigError(*faults)
         self._use(checked)

@@ -12,7 +12,7 @@ from gantrain.data.findings import ImageSource
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.halves import Half, whole_pictures
 from gantrain.data.layout import Roots
-from gantrain.data.pairs import find_pairs, hold_out, orphan_faults
+from gantrain.data.pairs import PairFiles, find_pairs, hold_out, orphan_faults
 from gantrain.data.preflight import ValidatedSource
 from gantrain.data.sampler import AUGMENT_A, counter_random
 from gantrain.data.transforms import Interpolation, PreprocessName
@@ -42,6 +42,7 @@ class PairedFolder(UnpairedFolder):
     """
 
     kind: ClassVar[Literal["unpaired", "paired", "images"]] = "paired"
+    choice: ClassVar[str] = "paired"
 
     def __init__(
         self,
@@ -128,8 +129,7 @@ class PairedFolder(UnpairedFolder):
 
     def item(self, position: int) -> dict[str, np.ndarray]:
         """Return a pair, "a" and "b", with the same crop and mirroring."""
-        index, _ = self._sampler(position)
-        bits = counter_random(self.seed, AUGMENT_A, position, 3)
+        index, bits = self._draw(position)
         return {domain: self._augmented(domain, index, bits) for domain in "ab"}
 
     def describe(self) -> dict[str, Any]:
@@ -140,6 +140,10 @@ class PairedFolder(UnpairedFolder):
         description["interpolation"] = {d: self._preprocess[d].interpolation for d in "ab"}
         return description
 
+    def _draw(self, position: int) -> tuple[int, np.ndarray]:
+        """Return which pair comes at a position, and the random bits of crop and mirroring."""
+        return self._sampler(position)[0], counter_random(self.seed, AUGMENT_A, position, 3)
+
     def _list_files(
         self,
         root: str | None,
@@ -147,8 +151,7 @@ class PairedFolder(UnpairedFolder):
         root_b: Roots = None,
         hint: str | None = None,
     ) -> None:
-        found = find_pairs(root, root_a, root_b, hint, self._formats)
-        found = found if self._direction == "ab" else found.swapped()
+        found = self._find(root, root_a, root_b, hint)
         self._names = hold_out(found.names, self._max_images, self._held_out)
         self._unread, self._unused, self._orphans = found.unread, found.unused, found.orphans
         self._halves = found.halves
@@ -157,6 +160,10 @@ class PairedFolder(UnpairedFolder):
             for split in self._names
         }
         self._sampler = self._make_sampler()
+
+    def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
+        found = find_pairs(root, root_a, root_b, hint, self._formats)
+        return found if self._direction == "ab" else found.swapped()
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:
         """Use the pairs whose images are both usable and fit together."""

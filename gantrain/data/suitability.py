@@ -20,11 +20,13 @@ class Facts:
         names: for examples.
         sizes: (height, width) of the files.
         highest: the largest value of the 16-bit files; 0: there are none.
+        grey: names of those that lack the colours that they should teach.
     """
 
     names: Sequence[str]
     sizes: Sequence[Size]
     highest: int
+    grey: Sequence[str] = ()
 
 
 def warnings(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterator[str]:
@@ -58,6 +60,11 @@ def warnings(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterat
         )
     if 0 < facts.highest < 1 << max(_DEPTHS):
         yield _depth_warning(split, facts.highest)
+    if facts.grey:
+        yield (
+            f"{len(facts.grey)} of {len(facts.sizes)} images of {split} are grey, such as "
+            f"{facts.grey[0]}: they teach that things have no colour; remove them"
+        )
 
 
 def small_images(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterator[str]:
