@@ -1,6 +1,6 @@
 """What is known of the pixels of inputs and results before images are translated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gantrain.data.bit_depth import Depth
 from gantrain.data.decode import colour_profile, geotags, holds_bands, holds_numbers
@@ -21,6 +21,8 @@ class TranslationJob:
         formats: how inputs are read.
         depth: of the results, as typed.
         format: of the results, as typed.
+        new_colors: whether results have the lightness of their inputs, and other colours.
+        unused_colors: inputs in colour, if so; a list to which the command appends.
     """
 
     source: RunPixels
@@ -30,6 +32,8 @@ class TranslationJob:
     formats: Formats
     depth: Depth | None
     format: str
+    new_colors: bool = False
+    unused_colors: list[AnyFile] = field(default_factory=list)
 
     def suffix(self, file: AnyFile) -> str:
         """Return the suffix of an image's result."""

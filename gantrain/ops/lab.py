@@ -31,11 +31,11 @@ def split_rgb(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     xyz = _mix(_TO_XYZ, _linear(rgb)) / _WHITE
     fx, fy, fz = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -3, 0)
-    lightness = 116 * fy - 16
+    lightness = (116 * fy - 16)[..., None, :, :]
     colors = np.stack([500 * (fx - fy), 200 * (fy - fz)], axis=-3)
     return (
-        np.float32(lightness / _L_SCALE - 1)[..., None, :, :],
-        np.float32(colors / _AB_SCALE),
+        (lightness / _L_SCALE - 1).astype(np.float32),
+        (colors / _AB_SCALE).astype(np.float32),
     )
 
 

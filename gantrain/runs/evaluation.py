@@ -28,6 +28,7 @@ from gantrain.inference.evaluation import (
 from gantrain.inference.features import FeatureCache
 from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
+from gantrain.inference.pictures import is_lab
 from gantrain.metrics import requirements, weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import (
@@ -107,7 +108,7 @@ def subject_of(
         pairs=data.has_pairs,
         has_w=has_w,
         moves_canvas=moving,
-        channels=tuple(data.channels.values()),
+        channels=(3, 3) if is_lab(data.describe()) else tuple(data.channels.values()),
         side=side,
         real=real,
         hint=hint,
