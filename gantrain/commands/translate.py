@@ -189,7 +189,8 @@ def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
     """Say which results lack what their inputs hold, other than pixels or colours."""
     if job.unused_colors:
         count, example = counted(len(job.unused_colors), "picture"), job.unused_colors[0]
-        print(f"Of the colours of {count}, such as {example}, only the lightness was used.")
+        verb = "is" if len(job.unused_colors) == 1 else "are"
+        print(f"{count}, such as {example}, {verb} in colour: only their lightness was used.")
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
         print(
