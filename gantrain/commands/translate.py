@@ -24,7 +24,7 @@ from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
-from gantrain.errors import ConfigError, RunError, counted
+from gantrain.errors import ConfigError, RunError, agreed, counted
 from gantrain.inference import image_io
 from gantrain.inference.image_io import run_formats, run_pixels
 from gantrain.inference.inputs import (
@@ -89,12 +89,13 @@ def main(config: TranslateConfig) -> None:
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     if missing:
         _warn_of_pairs(model)
-    faults: Faults = {}
+    faults: Faults = {task.source: fault for task in missing if (fault := job.storage_fault(task))}
+    possible = [task for task in missing if task.source not in faults]
     if config.tile:
         lift_size_limit()
     with handle_signals() as signals:
-        with progress_bar(len(missing)) as advance:
-            for batch in batches_of_one_size(missing, config.batch, config.tile, faults):
+        with progress_bar(len(possible)) as advance:
+            for batch in batches_of_one_size(possible, config.batch, config.tile, faults):
                 if _is_stopped(signals):
                     break
                 _translate_batch(model, config, batch, job, folder, faults)
@@ -189,13 +190,13 @@ def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
     """Say which results lack what their inputs hold, other than pixels or colours."""
     if job.unused_colors:
         count, example = counted(len(job.unused_colors), "picture"), job.unused_colors[0]
-        verb = "is" if len(job.unused_colors) == 1 else "are"
+        verb = agreed(len(job.unused_colors))
         print(f"{count}, such as {example}, {verb} in colour: only their lightness was used.")
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
         print(
-            f"Warning: the results of {len(tasks)} GeoTIFFs, such as {tasks[0].source}, have no "
-            "geographic tags: format=tiff and format=same keep them.",
+            f"Warning: the results of {counted(len(tasks), 'GeoTIFF')}, such as {tasks[0].source}, "
+            "have no geographic tags: format=tiff and format=same keep them.",
             file=sys.stderr,
         )
     profiles = ((task.source, colour_profile(task.source)) for task in done)

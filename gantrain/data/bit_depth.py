@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.types import Range
 
 Depth = Literal[8, 16, "float"]
@@ -233,8 +233,8 @@ def _bands_fault(bands: int, channels: int, picture: Picture) -> str:
             "(ExtraSamples 2)"
         )
     return (
-        f"has {bands} channels, not {channels}: set its channels to {bands}, or save it with "
-        f"{channels}"
+        f"has {counted(bands, 'channel')}, not {channels}: set its channels to {bands}, or save it "
+        f"with {channels}"
     )
 
 

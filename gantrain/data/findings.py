@@ -88,8 +88,8 @@ def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Lo
         grey = [str(job.path) for job in usable if job.grey]
         if grey and len(grey) == len(usable) and split.startswith("train"):
             colorless.append(
-                f"All {len(grey)} images of {split} are grey, such as {grey[0]}: there are no "
-                "colours to learn; give data.root=, a folder of colour pictures."
+                f"{split} holds {counted(len(grey), 'grey image')}, such as {grey[0]}, and none in "
+                "colour: there is nothing to learn; give data.root=, a folder of colour pictures."
             )
         facts = suitability.Facts(names, sizes, highest, grey)
         for warning in suitability.warnings(split, facts, source.resize):

@@ -19,6 +19,7 @@ from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
+from gantrain.errors import counted
 from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
 
@@ -335,7 +336,8 @@ def _stored_bytes(job: Job, sources: dict[str, ImageSource]) -> int:
 def count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
     """Return a sentence for each split with too few images after skipping bad files."""
     return [
-        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
+        f"Only {counted(len(usable), 'usable image')} left in {name}: repair the files listed "
+        "above."
         for name, usable in checked.items()
         if len(usable) < (2 if name.startswith("train") else 1)
     ]

@@ -15,7 +15,7 @@ from gantrain.data.bit_depth import ImageFault, Picture, is_grey, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
 from gantrain.data.views import AnyFile, bytes_of, split_suffix
-from gantrain.errors import counted
+from gantrain.errors import agreed, counted
 from gantrain.io.cores import image_threads
 
 Log = Callable[[str], None]
@@ -244,8 +244,8 @@ def _warnings(
     for name, count in train.items():
         if count < FEW:
             yield (
-                f"{name} has {count} usable images: with fewer than {FEW} a discriminator soon "
-                "memorizes them; collect more, or watch for copies."
+                f"{name} has {counted(count, 'usable image')}: with fewer than {FEW} a "
+                "discriminator soon memorizes them; collect more, or watch for copies."
             )
     groups = (
         ("domains", train, "images of the small one are repeated more often"),
@@ -281,6 +281,7 @@ def _duplicate_warnings(duplicates: list[list[ImageRecord]]) -> Iterator[str]:
     if repeated:
         first, second = repeated[0][:2]
         yield (
-            f"{len(repeated)} images occur more than once, such as {first.split}/{first.name} and "
-            f"{second.split}/{second.name}: each copy counts; remove them if this is not intended."
+            f"{counted(len(repeated), 'image')} {agreed(len(repeated), 'occur')} more than once, "
+            f"such as {first.split}/{first.name} and {second.split}/{second.name}: each copy "
+            "counts; remove them if this is not intended."
         )

@@ -124,7 +124,7 @@ def explain_count(count: int, w_dim: int, samples: int | None = None) -> list[st
     if count > w_dim:
         return [f"count={count}: w of this generator has only {w_dim} entries."]
     if samples is not None and count >= samples:
-        return [f"count={count} directions need more than {samples} samples."]
+        return [f"count={count}: that needs more than samples={samples}."]
     return []
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.inference import generators
 from gantrain.inference.editing import Direction, edit
 from gantrain.inference.generators import LatentGenerator, StyleGenerator
@@ -159,8 +159,8 @@ class Model:
         network, data = self.translator(direction), self.meta.get("data", {})
         channels, _ = picture_channels(network, data)
         if channels is not None and x.shape[1] != channels:
-            direction = self.choose_direction(direction)
-            raise ConfigError(f"{direction} takes {channels} channels, and x has {x.shape[1]}.")
+            way = self.choose_direction(direction)
+            raise ConfigError(f"{way} takes {counted(channels, 'channel')}, not {x.shape[1]}.")
         translate = partial(translate_any_size, network, precision=self.precision)
         return of_pictures(translate, data)(x).cpu()
 

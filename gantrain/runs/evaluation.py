@@ -18,7 +18,7 @@ from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
 from gantrain.engine.reporting import Evaluate
 from gantrain.engine.threads import all_threads
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (
     EvaluationRequest,
@@ -167,7 +167,8 @@ def make_evaluator(
         since_best = len(history) - 1 - history.index(min(history))
         stop = section.patience is not None and since_best >= section.patience
         if stop:
-            say(f"{best} has not improved for {since_best} evaluations: stopping early.")
+            waited = counted(since_best, "evaluation")
+            say(f"{best} has not improved for {waited}: stopping early.")
         return results, stop
 
     return evaluate

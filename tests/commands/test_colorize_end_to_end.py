@@ -88,11 +88,18 @@ def test_metrics_are_of_rgb(home: Path) -> None:
     model = package.load(home / "runs/colors", test_mode="as_trained")
     errors = []
     for number in range(8, 14):
-        photo = Image.open(home / f"photos/test/{number}.png").resize((32, 32), Image.BICUBIC)
+        photo = Image.open(home / f"photos/test/{number}.png").resize(
+            (32, 32), Image.Resampling.BICUBIC
+        )
         rgb = torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())[None]
         result = ((model.translate(to_float(rgb)) + 1) * 127.5).round()
         errors.append((result - rgb).abs().mean().item())
     assert found["l1"] == pytest.approx(np.mean(errors), abs=0.01)
+
+
+def test_means_over_pictures_need_no_crowd(home: Path) -> None:
+    command = ["evaluate", "run=runs/colors", "metrics=[l1,psnr]", "output=few.jsonl"]
+    assert "l1_4/ab" in gantrain(home, *command, "num_images=4")
 
 
 def test_export_says_what_the_network_takes(home: Path) -> None:
