@@ -24,7 +24,7 @@ from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
-from gantrain.errors import ConfigError, RunError, agreed, counted
+from gantrain.errors import ConfigError, RunError, counted
 from gantrain.inference import image_io
 from gantrain.inference.image_io import run_formats, run_pixels
 from gantrain.inference.inputs import (
@@ -190,8 +190,7 @@ def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
     """Say which results lack what their inputs hold, other than pixels or colours."""
     if job.unused_colors:
         count, example = counted(len(job.unused_colors), "picture"), job.unused_colors[0]
-        verb = agreed(len(job.unused_colors))
-        print(f"{count}, such as {example}, {verb} in colour: only their lightness was used.")
+        print(f"{count} in colour, such as {example}: only the lightness was used.")
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
         print(
