@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference.equivariance import moved_pairs
 from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
-from gantrain.inference.pictures import Look, look_of, unchanged
+from gantrain.inference.pictures import look_of, seen_items
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
 from gantrain.metrics.equivariance import psnr
@@ -156,7 +157,7 @@ def evaluate_translation(
         start = time.monotonic()
         if any(name in FEATURES for name in request.metrics):
             real, pixels = networks.real_features(target, request.batch, tick)
-            inputs = _domain(data, direction[0], request.num_images, unchanged)
+            inputs = _domain(data, direction[0], request.num_images, stored=True)
             translations = (
                 translate(generator, x, model.precision, look) for x in inputs.stored(request.batch)
             )
@@ -187,7 +188,7 @@ def _paired_metrics(
 ) -> Iterator[MetricValue]:
     """Yield the means over the test pairs of the pixel-wise metrics and LPIPS."""
     start = time.monotonic()
-    source = _domain(data, direction[0], request.num_images, unchanged)
+    source = _domain(data, direction[0], request.num_images, stored=True)
     target, look = _domain(data, direction[1], request.num_images), look_of(data.describe())
     names = [name for name in request.metrics if name in PAIRED]
     scores: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -216,21 +217,13 @@ def _upper_bound(name: str) -> float:
     return _MAX_PSNR if name == "psnr" else float("inf")
 
 
-def _domain(data: Dataset, domain: str, limit: int | None, look: Look | None = None) -> RealImages:
-    """Return the first `limit` test images of a domain, as they look; or by another `look`."""
-    as_seen = look or look_of(data.describe())
+def _domain(data: Dataset, domain: str, limit: int | None, stored: bool = False) -> RealImages:
+    """Return the first `limit` test images of a domain, as they look; or as they are stored."""
     description = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
     name = json.dumps(description, sort_keys=True, default=str)
-
-    def get(index: int) -> np.ndarray:
-        image = data.test_item(domain, index)
-        if as_seen is unchanged:
-            return image
-        source = torch.from_numpy(data.test_item("a", index))
-        return as_seen(torch.from_numpy(image), source).numpy()
-
-    return RealImages(name, count, get)
+    get = partial(data.test_item, domain)
+    return RealImages(name, count, get if stored else seen_items(data, data.test_item, domain))
 
 
 def _split(data: Dataset) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.base import Dataset
 from gantrain.ops.lab import join_rgb, split_rgb
 from gantrain.ops.value_range import to_float
 
@@ -44,6 +45,27 @@ def look_of_columns(data: dict[str, Any]) -> Callable[[dict[str, Tensor], dict[s
         return {name: look(images, inputs.get("a")) for name, images in columns.items()}
 
     return apply
+
+
+def seen_items(
+    data: Dataset, get: Callable[[str, int], np.ndarray], stream: str
+) -> Callable[[int], np.ndarray]:
+    """Return a function from an index to the image of a stream as it looks.
+
+    Args:
+        data: the data set.
+        get: its `train_item` or `test_item`.
+        stream: of the images.
+    """
+    look = look_of(data.describe())
+    if look is unchanged:
+        return partial(get, stream)
+
+    def seen(index: int) -> np.ndarray:
+        image, source = (torch.from_numpy(get(name, index)) for name in (stream, "a"))
+        return look(image, source).numpy()
+
+    return seen
 
 
 def of_pictures(translate: Translate, data: dict[str, Any]) -> Translate:

@@ -102,6 +102,13 @@ def test_means_over_pictures_need_no_crowd(home: Path) -> None:
     assert "l1_4/ab" in gantrain(home, *command, "num_images=4")
 
 
+def test_doctor_compares_colors(home: Path) -> None:
+    gantrain(home, "doctor", "run=runs/colors", "samples=3")
+    pixels = np.asarray(Image.open(home / "runs/colors/doctor.png")).astype(int)
+    nearest = pixels[20:, pixels.shape[1] // 2 + 4 :]  # training pictures
+    assert (nearest.max(2) - nearest.min(2)).max() > 60
+
+
 def test_export_says_what_the_network_takes(home: Path) -> None:
     said = gantrain(home, "export", "run=runs/colors", "output=pth")
     assert "L / 50 - 1 to (a, b) / 110 of CIE Lab" in said
