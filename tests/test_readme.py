@@ -67,6 +67,7 @@ NAMED = (
     "oneway",
     "mine",
     "paired",
+    "colors",
 )  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gantrain.config import data_kind, schedules
+from gantrain.config.ignored import IGNORED
 from gantrain.config.machine import DEVICES
-from gantrain.config.without_effect import IGNORED
 from gantrain.errors import format_value
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
@@ -34,6 +34,7 @@ def problems(config: Config) -> list[str]:
         _sizes,
         _channels,
         _resampling,
+        _losses,
         _penalty,
         _momentum,
         _augmentation,
@@ -199,6 +200,20 @@ def _sizes(config: Config) -> Iterator[str]:
             f"{format_value(data['resolution'])}, the crop taken from it: make it at least as "
             "large, or null."
         )
+
+
+def _losses(config: Config) -> Iterator[str]:
+    """Refuse a generator without any loss; models without lambda_adversarial always have one."""
+    weights = {key: x for key, x in config["model"].items() if key.startswith("lambda_")}
+    if "lambda_adversarial" not in weights:
+        return
+    for name, weight in weights.items():
+        without_effect, _ = IGNORED.get(f"model.{name}", (lambda get: False, ""))
+        is_used = not without_effect(lambda key: _get(config, key))
+        if is_used and not schedules.is_zero(weight):
+            return
+    keys = [f"model.{name}" for name in weights]
+    yield f"{', '.join(keys)}: all are 0, and the generator would learn nothing. Raise one of them."
 
 
 def _penalty(config: Config) -> Iterator[str]:

@@ -56,6 +56,7 @@ class Trainer:
         world: the ranks that train together, of which rank 0 reports and writes; None: this
             process alone.
         recorded: runs the phases compiled or as CUDA graphs; None: they run as they are.
+        look: (columns of a grid, the inputs) -> the columns as they look, on any device.
 
     Attributes:
         last_evaluation: the values of the last evaluation.
@@ -82,6 +83,7 @@ class Trainer:
         metadata: dict[str, Any] | None = None,
         world: World | None = None,
         recorded: RecordedPhases | None = None,
+        look: Callable[[Batch, Batch], Batch] = lambda columns, preview: columns,
     ) -> None:
         self.gan, self.optimizers, self.precision, self.plan = gan, optimizers, precision, plan
         self.batches, self.tracker = batches, tracker
@@ -96,7 +98,7 @@ class Trainer:
         )
         self.rank_state = RankState(self.runner)
         self.saver = Saver(checkpoints, self.world)
-        self.evaluate, self.probe = evaluate, probe
+        self.evaluate, self.probe, self.look = evaluate, probe, look
         self.last_evaluation: dict[str, float] = {}
         self._unreported: dict[str, float] = {}  # values of an evaluation for the next report
         self.early_stopped = self._owing = False
@@ -346,7 +348,7 @@ class Trainer:
         with seeding.stream(self.plan.seed, seeding.PREVIEW), torch.no_grad():
             G.eval()  # batch norm must neither use nor collect statistics of these images
             with self.precision.autocast():
-                columns = self.gan.preview(G, preview)
+                columns = self.look(self.gan.preview(G, preview), preview)
             G.train(training)
         if columns:
             # Pixels, so that the thread only composes and encodes them.

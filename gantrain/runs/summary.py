@@ -169,5 +169,6 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
         return [*commands, f"gantrain generate {shown(f'run={directory.path}')} seeds=0-31"]
     if takes == "paired":
         model = str(config.model["_target_"]).rpartition(".")[2].lower()
-        return [*commands, f"gantrain model={model} data=paired data.root=DIR"]
+        choice = data_kind.class_attribute(config.data["_target_"], "choice") or "paired"
+        return [*commands, f"gantrain model={model} data={choice} data.root=DIR"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

@@ -40,6 +40,7 @@ from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError, RunError, shown
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.health.alarms import nonfinite_alarm
+from gantrain.inference.pictures import look_of_columns
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
 from gantrain.networks.spec import spec_of
@@ -240,10 +241,7 @@ def _trainer(
     directory: RunDirectory,
     world: World,
 ) -> Trainer:
-    # Snapshots are shared with others, so they do not reveal local paths.
-    description = {key: value for key, value in data.describe().items() if key != "folders"}
-    if examples := getattr(data, "label_examples", None):
-        description["labels"] = {**description["labels"], "examples": examples}
+    description = recording.description(data)
     about = {"model": settings["model"], "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
@@ -287,6 +285,7 @@ def _trainer(
         },
         world=world,
         recorded=build.make_recorded(gan, config.runtime, tracker.say),
+        look=look_of_columns(description),
     )
 
 

@@ -271,7 +271,10 @@ def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
         (["evaluation.metrics=[path_length]"], "fetch weights=lpips"),
         (["evaluation.metrics=[mid]"], "is not a metric"),
         (["evaluation.metrics=[]"], "evaluation.metrics is empty"),
-        (["evaluation.metrics=[l1]", "data.test_images=4"], "only 4 real images"),
+        (
+            ["evaluation.metrics=[kid]", "evaluation.extractor=random", "data.test_images=4"],
+            "only 4 real images to compare with: kid needs at least 6",
+        ),
         (["evaluation.best=fid"], "evaluation.best=fid is not measured"),
     ],
 )
