@@ -16,7 +16,7 @@ LAYERS = {
     1: "gans augment data health metrics tracking snapshot",
     2: "engine inference interop",
     3: "config build runs",
-    4: "pages sweeps commands cli __main__",
+    4: "pages studio sweeps commands cli __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 ORDER = {name: place for names in LAYERS.values() for place, name in enumerate(names.split())}

@@ -1,0 +1,88 @@
+"""The tab that finds the latents of a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+import gradio as gr  # pyright: ignore[reportMissingImports]
+
+from gantrain.errors import ConfigError
+from gantrain.studio import generating, projecting
+from gantrain.studio.answers import in_sentences, uploaded
+from gantrain.studio.generating import Pin
+from gantrain.studio.open_run import OpenRun
+from gantrain.studio.parts import BUTTON, HEIGHT, add_command
+
+
+def add_photo(
+    run: OpenRun,
+    pins: gr.State,
+    shelf: Sequence[Any],
+    on_shelf: Callable[[Sequence[Pin]], list[Any]],
+) -> None:
+    """Add the controls and what they find, which is pinned.
+
+    Args:
+        run: a generator.
+        pins: the state with the pins.
+        shelf: the components that show pins.
+        on_shelf: returns their values for pins.
+    """
+    where = f"{run.name}-photo"
+    classes = generating.choices_of_class(run)[1:]
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            photo = gr.File(label="A photo", height=120, elem_id=f"{where}-file")
+            spaces = projecting.spaces(run)
+            space = gr.Radio(
+                spaces, value=spaces[0], label="Latent space", visible=len(spaces) > 1,
+                info="w is easy to edit, w+ is closer", elem_id=f"{where}-space",
+            )  # fmt: skip
+            steps = gr.Slider(10, 1000, 300, step=10, label="Steps", elem_id=f"{where}-steps")
+            label = gr.Dropdown(
+                classes, label="Class", visible=bool(classes), elem_id=f"{where}-class"
+            )
+            with gr.Row():
+                start = gr.Button("Project", variant="primary", elem_id=f"{where}-start")
+                stop = gr.Button("Stop", elem_id=f"{where}-stop")
+        with gr.Column(scale=3, min_width=320):
+            compared = gr.ImageSlider(
+                label="Photo and projection",
+                height=HEIGHT,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id=f"{where}-compared",
+                elem_classes="picture",
+            )
+            said = gr.Markdown(elem_id=f"{where}-said")
+            with gr.Row():
+                png = gr.DownloadButton("Save PNG", size="sm", elem_id=f"{where}-png")
+                npz = gr.DownloadButton("Save npz", size="sm", elem_id=f"{where}-npz")
+            command = add_command(where)
+    stopped = Event()
+
+    @in_sentences
+    def project(
+        path: str | None, space: str, steps: int, label: Any, pins: list[Pin],
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 (so gradio finds it)
+    ) -> Any:  # fmt: skip
+        if not path:
+            raise ConfigError("Drop a photo first.")
+        stopped.clear()
+        call = projecting.call_for(run, uploaded(path), space, steps, label)
+
+        def report(done: int, total: int) -> None:
+            progress((done, total), desc="Projecting", unit="steps")
+
+        found = projecting.project(run, call, projecting.reporting(report, stopped))
+        text = f"{found.text}. Pinned: begin a picture with it, or take it through a video."
+        return [
+            (found.photo, found.found), text, found.found, found.latents, call.text,
+            *on_shelf([*pins, found.pin]),
+        ]  # fmt: skip
+
+    outputs = [compared, said, png, npz, command, *shelf]
+    start.click(project, [photo, space, steps, label, pins], outputs, **BUTTON)
+    stop.click(stopped.set, None, None, queue=False, **BUTTON)
