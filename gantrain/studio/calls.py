@@ -16,7 +16,7 @@ from gantrain import config
 from gantrain.config import compose
 from gantrain.config.overrides import quote
 
-_RANGE = re.compile(r"\d+-\d+")  # of seeds or layers
+_UNQUOTED = re.compile(r"\d+-\d+|[A-Za-z0-9_./-]+:\d+")  # a range of layers, FILE:NUMBER
 _composing = threading.Lock()  # Hydra's state is one for the process
 
 
@@ -86,6 +86,6 @@ def _written(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
-    if isinstance(value, int) or (isinstance(value, str) and _RANGE.fullmatch(value)):
+    if isinstance(value, int) or (isinstance(value, str) and _UNQUOTED.fullmatch(value)):
         return str(value)
     return quote(str(value.path if isinstance(value, OwnFile) else value))

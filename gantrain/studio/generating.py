@@ -195,7 +195,8 @@ def of_path(run: OpenRun, pins: Sequence[Pin], frames: int, loop: bool) -> Call:
     """
     if len(pins) < 2:
         raise ConfigError("Pin two pictures or more: the video goes from one to the next.")
-    path = {"interpolation.frames": frames, "interpolation.loop": loop}
+    path: dict[str, Any] = {"interpolation.frames": frames}
+    path |= {} if loop else {"interpolation.loop": False}
     if all(pin.seed is not None and pin.settings == pins[0].settings for pin in pins):
         return run.call("generate", seeds=[pin.seed for pin in pins], **pins[0].settings, **path)
     if any(pin.values is None for pin in pins):  # of a generator without w

@@ -17,7 +17,6 @@ from gantrain.studio.photo_tab import add_photo
 
 SEED = "the seed"
 MOST_STRENGTH = 5.0  # standard deviations
-KEPT = {"deep_copy": False}
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,15 @@ def add_generator(run: OpenRun, page: gr.Blocks) -> None:
         [(SEED, SEED)], value=SEED, label="Begin with", elem_id=f"{where}-source", render=False
     )
     gallery = gr.Gallery(
-        label="Pinned", columns=6, height=240, elem_id=f"{where}-pins", render=False, format="png",
-        interactive=False, elem_classes="picture",
-    )  # fmt: skip
+        show_label=False,
+        columns=4,
+        height=200,
+        format="png",
+        interactive=False,
+        elem_id=f"{where}-pins",
+        elem_classes="picture",
+        render=False,
+    )
     shelf = Shelf(pins, source, gallery)
     with gr.Tabs():
         with gr.Tab("Picture"):
@@ -81,12 +86,11 @@ def _add_picture(run: OpenRun, shelf: Shelf, page: gr.Blocks) -> None:
             seed = add_seed("Seed", where)
             controls = add_look([run], where)
             keys = gr.State(list(names))
-            sliders, find = _add_directions(run, names)
+            directions = _add_directions(run, names)
         with gr.Column(scale=3, min_width=320):
-            result = add_result("Picture", where, npz=run.model.has_w)
-            keep = gr.Button("Pin", size="sm", elem_id=f"{where}-pin")
+            result = add_result("Picture", where, npz=run.model.has_w, pin=True)
     current = gr.State(None)
-    count = len(controls.inputs)
+    count, sliders = len(controls.inputs), directions.sliders
 
     @in_sentences
     def make(
@@ -105,22 +109,33 @@ def _add_picture(run: OpenRun, shelf: Shelf, page: gr.Blocks) -> None:
     triggers = [shelf.source.change, seed.change, page.load]
     triggers += [one.change for one in (*controls.inputs, *sliders)]
     gr.on(triggers, make, inputs, [current, *result.outputs], **LIVE)
-    keep.click(_pinning(run, shelf), [current, shelf.pins], shelf.outputs, **BUTTON)
-    if find is not None:
-        _connect_find(run, find, keys, sliders)
+    _connect_pin(run, shelf, result, current)
+    if directions.find is not None:
+        _connect_find(run, directions, keys)
 
 
-def _add_directions(
-    run: OpenRun, names: dict[str, str]
-) -> tuple[list[gr.Slider], gr.Button | None]:
+@dataclass(frozen=True)
+class DirectionControls:
+    """Sliders of directions.
+
+    Attributes:
+        sliders: one for each direction, and hidden ones for those that may be found.
+        find: looks for some; None: there are some, or cannot be any.
+        reset: sets all to 0.
+    """
+
+    sliders: list[gr.Slider]
+    find: gr.Button | None = None
+    reset: gr.Button | None = None
+
+
+def _add_directions(run: OpenRun, names: dict[str, str]) -> DirectionControls:
     """Add a slider for each direction, or a button that finds some."""
     if not run.model.has_w:
-        return [], None
-    labels = list(names.values())
-    with gr.Accordion("Directions", open=bool(names)):
-        find = None
-        if not names:
-            find = gr.Button("Find directions (PCA)", elem_id=f"{run.name}-find")
+        return DirectionControls([])
+    where, labels = run.name, list(names.values())
+    with gr.Accordion("Directions"):
+        find = None if names else gr.Button("Find directions (PCA)", elem_id=f"{where}-find")
         sliders = [
             gr.Slider(
                 -MOST_STRENGTH,
@@ -129,36 +144,42 @@ def _add_directions(
                 step=0.1,
                 label=labels[i] if i < len(labels) else "",
                 visible=i < len(labels),
-                elem_id=f"{run.name}-direction{i}",
+                elem_id=f"{where}-direction{i}",
             )
-            for i in range(MOST_DIRECTIONS if not names else len(labels))
+            for i in range(len(labels) or MOST_DIRECTIONS)
         ]
-        if names:
-            reset = gr.Button("All to 0", size="sm", elem_id=f"{run.name}-reset")
-            reset.click(lambda: [0] * len(sliders), None, sliders, **BUTTON)
-    return sliders, find
+        reset = gr.Button("All to 0", size="sm", visible=bool(names), elem_id=f"{where}-reset")
+    reset.click(lambda: [0] * len(sliders), None, sliders, **BUTTON)
+    return DirectionControls(sliders, find, reset)
 
 
-def _connect_find(run: OpenRun, find: gr.Button, keys: gr.State, sliders: list[gr.Slider]) -> None:
+def _connect_find(run: OpenRun, directions: DirectionControls, keys: gr.State) -> None:
+    sliders = directions.sliders
+
     @in_sentences
     def search() -> Any:
         generating.find_directions(run)
         names = list(generating.directions(run).items())
         shown = [gr.update(visible=True, label=name) for _, name in names]
         hidden = [gr.update(visible=False)] * (len(sliders) - len(shown))
-        return [gr.update(visible=False), [key for key, _ in names], *shown, *hidden]
+        files = [key for key, _ in names]
+        return [gr.update(visible=False), gr.update(visible=True), files, *shown, *hidden]
 
-    find.click(search, None, [find, keys, *sliders], **BUTTON)
+    assert directions.find is not None
+    outputs = [directions.find, directions.reset, keys, *sliders]
+    directions.find.click(search, None, outputs, **BUTTON)
 
 
-def _pinning(run: OpenRun, shelf: Shelf) -> Any:
+def _connect_pin(run: OpenRun, shelf: Shelf, result: Result, current: gr.State) -> None:
     @in_sentences
     def keep(made: Picture | None, pins: list[Pin]) -> Any:
         if made is None:
             return shelf.values(pins)
+        gr.Info("Begin with it, or go through it: see Video.", duration=3, title="Pinned")
         return shelf.values([*pins, generating.pin(run, made, generating.describe(made))])
 
-    return keep
+    assert result.pin is not None
+    result.pin.click(keep, [current, shelf.pins], shelf.outputs, **BUTTON)
 
 
 def _add_mix(run: OpenRun, shelf: Shelf, page: gr.Blocks) -> None:
@@ -186,8 +207,7 @@ def _add_mix(run: OpenRun, shelf: Shelf, page: gr.Blocks) -> None:
                     for name in ("A", "B")
                 ]
         with gr.Column(scale=3, min_width=320):
-            result = add_result("A with layers of B", where, npz=True)
-            keep = gr.Button("Pin", size="sm", elem_id=f"{where}-pin")
+            result = add_result("A with layers of B", where, npz=True, pin=True)
     current = gr.State(None)
 
     @in_sentences
@@ -200,13 +220,14 @@ def _add_mix(run: OpenRun, shelf: Shelf, page: gr.Blocks) -> None:
     inputs = [row, column, chosen, *controls.inputs]
     triggers = [page.load, *(one.change for one in inputs)]
     gr.on(triggers, make, inputs, [current, *pictures, *result.outputs], **LIVE)
-    keep.click(_pinning(run, shelf), [current, shelf.pins], shelf.outputs, **BUTTON)
+    _connect_pin(run, shelf, result, current)
 
 
 def _add_video(run: OpenRun, shelf: Shelf) -> None:
     where = f"{run.name}-video"
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
+            gr.Markdown("The video goes through what is pinned, in this order.")
             shelf.gallery.render()
             with gr.Row():
                 last = gr.Button("Remove the last", size="sm", elem_id=f"{where}-last")
@@ -217,8 +238,12 @@ def _add_video(run: OpenRun, shelf: Shelf) -> None:
             loop = gr.Checkbox(True, label="Back to the first", elem_id=f"{where}-loop")
             start = gr.Button("Make the video", variant="primary", elem_id=f"{where}-make")
         with gr.Column(scale=3, min_width=320):
-            result: Result = add_result("Video", where, save="Save video")
-            latents = gr.DownloadButton("Save pins.npz", size="sm", elem_id=f"{where}-npz")
+            result: Result = add_result(
+                "Video", where, save="Save video", told="The same video by command"
+            )
+            latents = gr.DownloadButton(
+                "Save pins.npz, which it needs", size="sm", visible=False, elem_id=f"{where}-npz"
+            )
 
     @in_sentences
     def make(pins: list[Pin], frames: int, loop: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr  # pyright: ignore[reportMissingImports]
@@ -14,6 +15,7 @@ from gantrain.studio.generating import Look
 from gantrain.studio.open_run import OpenRun, Picture
 
 HEIGHT = 420  # pixels of a picture
+SAME = "The same picture by command"
 RANDOM_SEEDS = 1_000_000  # short to read, and enough
 # The latest value counts: while a picture is made, a slider passes others.
 LIVE: dict[str, Any] = {
@@ -32,12 +34,14 @@ class Result:
         picture: the image.
         png: saves it.
         npz: saves its latents; None: there are none.
+        pin: pins it; None: that is not offered.
         command: the text.
     """
 
     picture: gr.Image
     png: gr.DownloadButton
     npz: gr.DownloadButton | None
+    pin: gr.Button | None
     command: gr.Textbox
 
     @property
@@ -49,17 +53,27 @@ class Result:
     def values(self, made: Picture) -> list[Any]:
         """Return what to show of a picture."""
         files = [made.file] if self.npz is None else [made.file, made.latents]
-        return [made.shown, *files, made.call.text]
+        return [made.shown, *map(saves, files), made.call.text]
 
 
-def add_result(label: str, where: str, npz: bool = False, save: str = "Save PNG") -> Result:
+def add_result(
+    label: str,
+    where: str,
+    *,
+    npz: bool = False,
+    pin: bool = False,
+    save: str = "Save image",
+    told: str = SAME,
+) -> Result:
     """Add a picture with what belongs to it.
 
     Args:
         label: what the picture is called.
         where: the first part of the ids of the elements.
         npz: whether it has latents to save.
+        pin: whether it can be pinned.
         save: text of the button that saves the picture.
+        told: what the command is called.
     """
     picture = gr.Image(
         label=label,
@@ -71,14 +85,23 @@ def add_result(label: str, where: str, npz: bool = False, save: str = "Save PNG"
         elem_classes="picture",
     )
     with gr.Row():
-        png = gr.DownloadButton(save, size="sm", elem_id=f"{where}-png")
-        latents = gr.DownloadButton("Save npz", size="sm", elem_id=f"{where}-npz") if npz else None
-    return Result(picture, png, latents, add_command(where))
+        png = add_saving(save, f"{where}-png")
+        latents = add_saving("Save npz", f"{where}-npz") if npz else None
+        keep = gr.Button("Pin", size="sm", elem_id=f"{where}-pin") if pin else None
+    return Result(picture, png, latents, keep, add_command(where, told))
 
 
-def add_command(
-    where: str, label: str = "The same picture by command", visible: bool = True
-) -> gr.Textbox:
+def add_saving(text: str, where: str) -> gr.DownloadButton:
+    """Add a button that saves a file, once there is one: see `saves`."""
+    return gr.DownloadButton(text, size="sm", interactive=False, elem_id=where)
+
+
+def saves(file: Path | None) -> Any:
+    """Return the update of a saving button for a file; None: there is none."""
+    return gr.update(value=file and str(file), interactive=file is not None)
+
+
+def add_command(where: str, label: str = SAME, visible: bool = True) -> gr.Textbox:
     """Add the text of a command, with a button that copies it."""
     return gr.Textbox(
         label=label,
@@ -93,17 +116,16 @@ def add_command(
 
 def add_seed(label: str, where: str, value: int = 0) -> gr.Number:
     """Add a seed with a button for another one."""
-    with gr.Row(equal_height=True):
-        seed = gr.Number(
-            value,
-            label=label,
-            precision=0,
-            minimum=0,
-            maximum=LARGEST_SEED,
-            elem_id=f"{where}-seed",
-            scale=3,
-        )
-        button = gr.Button("Random", size="md", min_width=80, scale=1, elem_id=f"{where}-random")
+    button = gr.Button("Random", size="sm", render=False, elem_id=f"{where}-random")
+    seed = gr.Number(
+        value,
+        label=label,
+        precision=0,
+        minimum=0,
+        maximum=LARGEST_SEED,
+        buttons=[button],
+        elem_id=f"{where}-seed",
+    )
     button.click(
         fn=None,
         outputs=seed,

@@ -13,7 +13,7 @@ from gantrain.studio import generating, projecting
 from gantrain.studio.answers import in_sentences, uploaded
 from gantrain.studio.generating import Pin
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, HEIGHT, add_command
+from gantrain.studio.parts import BUTTON, HEIGHT, add_command, add_saving, saves
 
 
 def add_photo(
@@ -58,9 +58,9 @@ def add_photo(
             )
             said = gr.Markdown(elem_id=f"{where}-said")
             with gr.Row():
-                png = gr.DownloadButton("Save PNG", size="sm", elem_id=f"{where}-png")
-                npz = gr.DownloadButton("Save npz", size="sm", elem_id=f"{where}-npz")
-            command = add_command(where)
+                png = add_saving("Save image", f"{where}-png")
+                npz = add_saving("Save npz", f"{where}-npz")
+            command = add_command(where, "The same by command")
     stopped = Event()
 
     @in_sentences
@@ -79,10 +79,12 @@ def add_photo(
         found = projecting.project(run, call, projecting.reporting(report, stopped))
         text = f"{found.text}. Pinned: begin a picture with it, or take it through a video."
         return [
-            (found.photo, found.found), text, found.found, found.latents, call.text,
+            (found.photo, found.found), text, saves(found.found), saves(found.latents), call.text,
             *on_shelf([*pins, found.pin]),
         ]  # fmt: skip
 
     outputs = [compared, said, png, npz, command, *shelf]
-    start.click(project, [photo, space, steps, label, pins], outputs, **BUTTON)
+    start.click(
+        project, [photo, space, steps, label, pins], outputs, show_progress_on=compared, **BUTTON
+    )
     stop.click(stopped.set, None, None, queue=False, **BUTTON)

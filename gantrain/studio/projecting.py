@@ -92,7 +92,7 @@ def project(run: OpenRun, call: Call, progress: Progress) -> Projected:
         found=found,
         latents=latents,
         pin=Pin(photo.stem, picture.shown, None, {}, values),
-        text=next((text.split("  ", 1)[1].strip() for text in said if "LPIPS" in text), ""),
+        text=", ".join(next(text for text in said if "LPIPS" in text).split("  ")[1:]),
         call=call,
     )
 

@@ -9,7 +9,7 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 from gantrain.studio import translating
 from gantrain.studio.answers import in_sentences, uploaded, warn
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, HEIGHT, add_command
+from gantrain.studio.parts import BUTTON, HEIGHT, add_command, add_saving, saves
 from gantrain.studio.translating import Translation
 
 
@@ -22,7 +22,7 @@ def add_translator(run: OpenRun) -> None:
         with gr.Column(scale=2, min_width=300):
             files, direction = add_sources(where, directions)
             shown = gr.Dropdown([], label="Shown", visible=False, elem_id=f"{where}-shown")
-            png = gr.DownloadButton("Save the result", size="sm", elem_id=f"{where}-png")
+            png = add_saving("Save the result", f"{where}-png")
             command = add_command(where)
         with gr.Column(scale=3, min_width=320):
             after = add_comparison("Before and after", f"{where}-after")
@@ -32,12 +32,12 @@ def add_translator(run: OpenRun) -> None:
 
     def show(pictures: list[Translation], number: int | None) -> list[Any]:
         if not pictures:
-            return [None, None, None, "", ""]
+            return [None, None, saves(None), "", ""]
         one = pictures[number or 0]
         returned = (str(one.before), str(one.back.shown)) if one.back else None
         text = one.back.call.text if one.back else ""
         pair = str(one.before), str(one.after.shown)
-        return [pair, returned, str(one.after.file), one.after.call.text, text]
+        return [pair, returned, saves(one.after.file), one.after.call.text, text]
 
     @in_sentences
     def translate(
