@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import html
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ def in_sentences(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def warn(text: str) -> None:
     """Show a note."""
-    gr.Warning(html.escape(text), duration=SECONDS, title="Note")
+    gr.Warning(_shown(text), duration=SECONDS, title="Note")
 
 
 def uploaded(path: str) -> Path:
@@ -54,6 +56,14 @@ def uploaded(path: str) -> Path:
 
 
 def _on_the_page(problems: Any) -> gr.Error:
-    # gradio renders HTML in sentences, and names of files come from strangers
-    text = "<br>".join(html.escape(problem) for problem in problems)
+    text = "<br>".join(map(_shown, problems))
     return gr.Error(text, duration=SECONDS, title="This does not work", print_exception=False)
+
+
+def _shown(sentence: str) -> str:
+    """Return a sentence as HTML, which gradio renders: names of files come from strangers.
+
+    Uploads are called as the user calls them, without the folder that they are in here.
+    """
+    home = re.escape(os.environ.get("GRADIO_TEMP_DIR", ""))
+    return html.escape(re.sub(rf"{home}/(?:[^/\s]+/)+", "", sentence) if home else sentence)

@@ -114,6 +114,20 @@ def add_command(where: str, label: str = SAME, visible: bool = True) -> gr.Textb
     )
 
 
+def add_comparison(label: str, where: str, *, visible: bool = True) -> gr.ImageSlider:
+    """Add a picture that a slider divides into before and after."""
+    return gr.ImageSlider(
+        label=label,
+        height=HEIGHT,
+        max_height=HEIGHT,
+        interactive=False,
+        buttons=["fullscreen"],
+        visible=visible,
+        elem_id=where,
+        elem_classes="picture",
+    )
+
+
 def add_seed(label: str, where: str, value: int = 0) -> gr.Number:
     """Add a seed with a button for another one."""
     button = gr.Button("Random", size="sm", render=False, elem_id=f"{where}-random")

@@ -13,7 +13,7 @@ from gantrain.studio import generating, projecting
 from gantrain.studio.answers import in_sentences, uploaded
 from gantrain.studio.generating import Pin
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, HEIGHT, add_command, add_saving, saves
+from gantrain.studio.parts import BUTTON, add_command, add_comparison, add_saving, saves
 
 
 def add_photo(
@@ -48,14 +48,7 @@ def add_photo(
                 start = gr.Button("Project", variant="primary", elem_id=f"{where}-start")
                 stop = gr.Button("Stop", elem_id=f"{where}-stop")
         with gr.Column(scale=3, min_width=320):
-            compared = gr.ImageSlider(
-                label="Photo and projection",
-                height=HEIGHT,
-                interactive=False,
-                buttons=["fullscreen"],
-                elem_id=f"{where}-compared",
-                elem_classes="picture",
-            )
+            compared = add_comparison("Photo and projection", f"{where}-compared")
             said = gr.Markdown(elem_id=f"{where}-said")
             with gr.Row():
                 png = add_saving("Save image", f"{where}-png")

@@ -10,8 +10,16 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 from gantrain.studio import generating, translating
 from gantrain.studio.answers import in_sentences, uploaded, warn
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, LIVE, add_command, add_look, add_result, add_seed
-from gantrain.studio.translator_page import add_comparison, add_sources
+from gantrain.studio.parts import (
+    BUTTON,
+    LIVE,
+    add_command,
+    add_comparison,
+    add_look,
+    add_result,
+    add_seed,
+)
+from gantrain.studio.translator_page import add_sources
 
 
 def add_side_by_side(runs: Sequence[OpenRun], page: gr.Blocks) -> None:
@@ -59,7 +67,7 @@ def _add_translators(runs: Sequence[OpenRun]) -> None:
         gr.Markdown("The translators have no direction in common: each has a tab of its own.")
         return
     with gr.Row():
-        files, direction = add_sources("all", common)
+        files, direction = add_sources("all", common, several=False)
     columns: list[Any] = []
     with gr.Row():
         for number, run in enumerate(runs):
@@ -68,12 +76,12 @@ def _add_translators(runs: Sequence[OpenRun]) -> None:
                 columns.append(add_command(f"all{number}-after"))
 
     @in_sentences
-    def translate(paths: list[str] | None, direction: str) -> Any:
-        if not paths:
+    def translate(path: str | None, direction: str) -> Any:
+        if not path:
             return [None] * len(columns)
         shown: list[Any] = []
         for run in runs:
-            one = translating.translate(run, uploaded(paths[-1]), direction, warn)
+            one = translating.translate(run, uploaded(path), direction, warn)
             shown += [(str(one.before), str(one.after.shown)), one.after.call.text]
         return shown
 

@@ -50,7 +50,7 @@ def translate(run: OpenRun, source: Path, direction: str, warn: Say) -> Translat
     """
     given = OwnFile(source, source.name)
     output = f"translated_{direction}"
-    call = run.call("translate", input=[given], output=output, direction=direction)
+    call = run.call("translate", input=given, output=output, direction=direction)
     image, after = run.translate(call, warn)
     channels = input_channels(run.model.translator(direction)) or 3
     pixels = run_pixels(run.model.meta.get("data", {}), direction[0])
@@ -63,5 +63,5 @@ def translate(run: OpenRun, source: Path, direction: str, warn: Say) -> Translat
     if reverse not in run.model.directions:
         return Translation(source.name, before, after, None)
     result = OwnFile(after.file, f"{output}/{after.file.name}")
-    call = run.call("translate", input=[result], output=f"back_{reverse}", direction=reverse)
+    call = run.call("translate", input=result, output=f"back_{reverse}", direction=reverse)
     return Translation(source.name, before, after, run.translate(call, warn)[1])

@@ -9,7 +9,7 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 from gantrain.studio import translating
 from gantrain.studio.answers import in_sentences, uploaded, warn
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, HEIGHT, add_command, add_saving, saves
+from gantrain.studio.parts import BUTTON, add_command, add_comparison, add_saving, saves
 from gantrain.studio.translating import Translation
 
 
@@ -20,7 +20,7 @@ def add_translator(run: OpenRun) -> None:
     has_back = len(directions) > 1
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            files, direction = add_sources(where, directions)
+            files, direction = add_sources(where, directions, several=True)
             shown = gr.Dropdown([], label="Shown", visible=False, elem_id=f"{where}-shown")
             png = add_saving("Save the result", f"{where}-png")
             command = add_command(where)
@@ -60,18 +60,17 @@ def add_translator(run: OpenRun) -> None:
     shown.input(show, [made, shown], outputs, show_progress="hidden", **BUTTON)
 
 
-def add_sources(where: str, directions: list[tuple[str, str]]) -> tuple[gr.File, gr.Radio]:
-    """Add where pictures are dropped, and the choice of a direction."""
-    files = gr.File(label="Pictures", file_count="multiple", height=160, elem_id=f"{where}-files")
+def add_sources(
+    where: str, directions: list[tuple[str, str]], *, several: bool
+) -> tuple[gr.File, gr.Radio]:
+    """Add where pictures are dropped, one or several, and the choice of a direction."""
+    files = gr.File(
+        label="Pictures" if several else "A picture",
+        file_count="multiple" if several else "single",
+        height=160,
+        elem_id=f"{where}-files",
+    )
     direction = gr.Radio(
         directions, value=directions[0][1], label="Direction", elem_id=f"{where}-direction"
     )
     return files, direction
-
-
-def add_comparison(label: str, where: str, *, visible: bool = True) -> gr.ImageSlider:
-    """Add a picture that a slider divides into before and after."""
-    return gr.ImageSlider(
-        label=label, height=HEIGHT, interactive=False, buttons=["fullscreen"], visible=visible,
-        elem_id=where, elem_classes="picture",
-    )  # fmt: skip
