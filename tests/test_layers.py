@@ -170,6 +170,11 @@ def test_what_answers_at_once_does_not_import_torch(name: str) -> None:
     assert seen
 
 
+def test_only_the_page_imports_gradio() -> None:
+    users = {path for path in FILES if "gradio" in top_imports(path)}
+    assert users == {path for path in (PACKAGE / "studio/page").glob("[!_]*.py")}
+
+
 FITTING = (
     "inference/projection.py",
     "inference/pivotal_tuning.py",

@@ -39,7 +39,7 @@ def main(config: StudioConfig) -> None:
     with temporary_home() as home:
         runs = list(_open(config, home))
         with waiting("loading gradio"), startup.paused_gc():
-            from gantrain.studio import page  # after the home, and slow
+            from gantrain.studio.page import whole as page  # after the home, and slow
         place = open_place(config.host, config.port)
         if config.port not in (0, place.port):
             print(f"Port {config.port} is taken: this is {place.port}.")

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from gantrain.studio import generating, translating
-from gantrain.studio.answers import in_sentences, uploaded, warn
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import (
+from gantrain.studio.page.answers import in_sentences, uploaded, warn
+from gantrain.studio.page.parts import (
     BUTTON,
     LIVE,
     add_command,
@@ -19,7 +19,7 @@ from gantrain.studio.parts import (
     add_result,
     add_seed,
 )
-from gantrain.studio.translator_page import add_sources
+from gantrain.studio.page.translator import add_sources
 
 
 def add_side_by_side(runs: Sequence[OpenRun], page: gr.Blocks) -> None:

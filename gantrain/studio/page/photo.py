@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -10,10 +11,10 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from gantrain.errors import ConfigError
 from gantrain.studio import generating, projecting
-from gantrain.studio.answers import in_sentences, uploaded
 from gantrain.studio.generating import Pin
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, add_command, add_comparison, add_saving, saves
+from gantrain.studio.page.answers import in_sentences, uploaded
+from gantrain.studio.page.parts import BUTTON, add_command, add_comparison, add_saving, saves
 
 
 def add_photo(
@@ -31,19 +32,9 @@ def add_photo(
         on_shelf: returns their values for pins.
     """
     where = f"{run.name}-photo"
-    classes = generating.choices_of_class(run)[1:]
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            photo = gr.File(label="A photo", height=120, elem_id=f"{where}-file")
-            spaces = projecting.spaces(run)
-            space = gr.Radio(
-                spaces, value=spaces[0], label="Latent space", visible=len(spaces) > 1,
-                info="w is easy to edit, w+ is closer", elem_id=f"{where}-space",
-            )  # fmt: skip
-            steps = gr.Slider(10, 1000, 300, step=10, label="Steps", elem_id=f"{where}-steps")
-            label = gr.Dropdown(
-                classes, label="Class", visible=bool(classes), elem_id=f"{where}-class"
-            )
+            inputs = _add_inputs(run, where)
             with gr.Row():
                 start = gr.Button("Project", variant="primary", elem_id=f"{where}-start")
                 stop = gr.Button("Stop", elem_id=f"{where}-stop")
@@ -58,26 +49,48 @@ def add_photo(
 
     @in_sentences
     def project(
-        path: str | None, space: str, steps: int, label: Any, pins: list[Pin],
+        path: str | None,
+        space: str,
+        steps: int,
+        label: Any,
+        pins: list[Pin],
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (so gradio finds it)
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         if not path:
             raise ConfigError("Drop a photo first.")
         stopped.clear()
         call = projecting.call_for(run, uploaded(path), space, steps, label)
-
-        def report(done: int, total: int) -> None:
-            progress((done, total), desc="Projecting", unit="steps")
-
+        report = partial(_report, progress)
         found = projecting.project(run, call, projecting.reporting(report, stopped))
         text = f"{found.text}. Pinned: begin a picture with it, or take it through a video."
-        return [
-            (found.photo, found.found), text, saves(found.found), saves(found.latents), call.text,
-            *on_shelf([*pins, found.pin]),
-        ]  # fmt: skip
+        saved = saves(found.found), saves(found.latents)
+        return [(found.photo, found.found), text, *saved, call.text, *on_shelf([*pins, found.pin])]
 
     outputs = [compared, said, png, npz, command, *shelf]
-    start.click(
-        project, [photo, space, steps, label, pins], outputs, show_progress_on=compared, **BUTTON
-    )
+    start.click(project, [*inputs, pins], outputs, show_progress_on=compared, **BUTTON)
     stop.click(stopped.set, None, None, queue=False, **BUTTON)
+
+
+def _add_inputs(run: OpenRun, where: str) -> list[Any]:
+    """Add the file, the latent space, the number of steps, and the class."""
+    classes = generating.choices_of_class(run)[1:]
+    spaces = projecting.spaces(run)
+    return [
+        gr.File(label="A photo", height=120, elem_id=f"{where}-file"),
+        gr.Radio(
+            spaces,
+            value=spaces[0],
+            label="Latent space",
+            info="w is easy to edit, w+ is closer",
+            visible=len(spaces) > 1,
+            elem_id=f"{where}-space",
+        ),
+        gr.Slider(10, 1000, 300, step=10, label="Steps", elem_id=f"{where}-steps"),
+        gr.Dropdown(
+            classes, value=None, label="Class", visible=bool(classes), elem_id=f"{where}-class"
+        ),
+    ]
+
+
+def _report(progress: gr.Progress, done: int, total: int) -> None:
+    progress((done, total), desc="Projecting", unit="steps")

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr  # pyright: ignore[reportMissingImports]
 
-from gantrain.studio.generator_page import add_generator
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.side_by_side import add_side_by_side
-from gantrain.studio.translator_page import add_translator
+from gantrain.studio.page.generator import add_generator
+from gantrain.studio.page.side_by_side import add_side_by_side
+from gantrain.studio.page.translator import add_translator
 
 # Small pictures are enlarged without being smoothed; fonts are the machine's own.
 CSS = """

@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from gantrain.studio import generating
-from gantrain.studio.answers import in_sentences
 from gantrain.studio.generating import MOST_DIRECTIONS, Pin
 from gantrain.studio.open_run import OpenRun, Picture
-from gantrain.studio.parts import BUTTON, LIVE, Result, add_look, add_result, add_seed
-from gantrain.studio.photo_tab import add_photo
+from gantrain.studio.page.answers import in_sentences
+from gantrain.studio.page.parts import BUTTON, LIVE, Result, add_look, add_result, add_seed
+from gantrain.studio.page.photo import add_photo
 
 SEED = "the seed"
 MOST_STRENGTH = 5.0  # standard deviations

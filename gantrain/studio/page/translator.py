@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from gantrain.studio import translating
-from gantrain.studio.answers import in_sentences, uploaded, warn
 from gantrain.studio.open_run import OpenRun
-from gantrain.studio.parts import BUTTON, add_command, add_comparison, add_saving, saves
+from gantrain.studio.page.answers import in_sentences, uploaded, warn
+from gantrain.studio.page.parts import BUTTON, add_command, add_comparison, add_saving, saves
 from gantrain.studio.translating import Translation
 
 
