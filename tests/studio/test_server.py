@@ -1,0 +1,176 @@
+"""Ports and addresses; and, with gradio, what a server answers over plain HTTP."""
+
+import json
+import os
+import re
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gantrain.config.machine import is_installed
+from gantrain.errors import ConfigError
+from gantrain.studio.server import open_place, temporary_home
+from tests.helpers import generators
+from tests.helpers.command_line import finish, start
+
+needs_gradio = pytest.mark.skipif(
+    not is_installed("gradio"), reason="the page needs gradio: pip install 'gantrain[studio]'"
+)
+
+
+def test_the_next_free_port() -> None:
+    with open_place("127.0.0.1", 0).listener as taken:
+        port = taken.getsockname()[1]
+        place = open_place("127.0.0.1", port)
+        with place.listener:
+            assert port < place.port < port + 20 and place.token is None
+            assert place.address == f"http://127.0.0.1:{place.port}/"
+
+
+def test_no_port_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantrain.studio.server.TRIES", 1)
+    with open_place("127.0.0.1", 0).listener as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port={port}: .* taken"):
+            open_place("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_elsewhere(host: str) -> None:
+    with pytest.raises(ConfigError, match="is not an address of this machine"):
+        open_place(host, 7860)
+
+
+def test_other_hosts_have_a_token() -> None:
+    with (one := open_place("0.0.0.0", 0)).listener, (two := open_place("0.0.0.0", 0)).listener:
+        assert one.token and two.token and one.token != two.token and len(one.token) > 20
+        assert one.address == f"http://{socket.gethostname()}:{one.port}/{one.token}/"
+
+
+def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SSR_MODE", "True")
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with temporary_home() as home:
+        (home / "upload").mkdir()
+        assert os.environ["GRADIO_TEMP_DIR"] == str(home)
+        assert os.environ["GRADIO_SSR_MODE"] == os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert not home.exists() and "GRADIO_TEMP_DIR" not in os.environ
+    assert os.environ["GRADIO_SSR_MODE"] == "True"
+
+
+class Studio:
+    """A running studio: its address, and the folder that its temporary files are in."""
+
+    def __init__(self, home: Path, *words: str) -> None:
+        generators.cyclegan(home / "both")
+        self.folder = home / "tmp"
+        self.folder.mkdir()
+        fixed = ("run=both", "open=false", "port=0", "device=cpu")
+        environment = {"TMPDIR": str(self.folder)}
+        self.process = start(home, "studio", *fixed, *words, environment=environment, cold=True)
+        assert self.process.stdout is not None
+        said = ""
+        while not (found := re.search(r"The page is at http://[^:]+:(\d+)(/\S*)", said)):
+            line = self.process.stdout.readline()
+            assert line, said
+            said += line
+        self.root, self.path = f"http://127.0.0.1:{found[1]}", found[2]
+
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Status and content of the answer."""
+        request = urllib.request.Request(f"{self.root}{path}", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def end(self, how: signal.Signals, code: int) -> str:
+        self.process.send_signal(how)
+        said = finish(self.process, code)
+        assert list(self.folder.iterdir()) == []
+        return said
+
+
+ROUTES = [
+    "/", "/config", "/theme.css", "/static/img/logo.svg", "/assets/index.js", "/manifest.json",
+    "/gradio_api/info", "/gradio_api/heartbeat/x", "/gradio_api/queue/data?session_hash=x",
+    "/gradio_api/queue/status", "/gradio_api/file=/etc/hostname", "/gradio_api/startup-events",
+    "/gradio_api/app_id", "/gradio_api/upload_progress?upload_id=x", "/login_check", "/openapi.json",
+]  # fmt: skip
+POSTED = [
+    "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/cancel",
+    "/gradio_api/call/translate", "/gradio_api/reset", "/gradio_api/component_server", "/login",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    yield Studio(tmp_path_factory.mktemp("guarded"), "host=0.0.0.0")
+
+
+@needs_gradio
+@pytest.mark.multi
+def test_without_the_token_everything_is_refused(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, "host=0.0.0.0")
+    assert len(studio.path) > 20
+    for path in ROUTES:
+        assert studio.ask(path) == (403, studio.ask("/x")[1]), path
+        assert studio.ask(f"/wrong{path}")[0] == 403, path
+    for path in POSTED:
+        assert studio.ask(path, b"{}")[0] == 403, path
+    assert studio.ask(f"/?{studio.path.strip('/')}", Cookie=f"token={studio.path}")[0] == 403
+    status, page = studio.ask(studio.path)
+    assert status == 200 and b"gradio_config" in page
+    assert studio.ask(f"{studio.path}config")[0] == 200
+    assert studio.ask(f"{studio.path}gradio_api/upload", b"{}")[0] != 403
+    studio.end(signal.SIGTERM, 143)
+
+
+@needs_gradio
+@pytest.mark.multi
+def test_this_machine_alone(tmp_path: Path) -> None:
+    studio = Studio(tmp_path)
+    assert studio.path == "/" and studio.ask("/")[0] == 200
+    assert studio.ask("/", Host="example.org")[0] == 403
+    assert studio.ask("/gradio_api/upload", b"{}", Origin="http://example.org")[0] == 403
+    for path in ("/etc/hostname", str(tmp_path / "both/snapshots/snapshot-000012.500.pt")):
+        assert studio.ask(f"/gradio_api/file={path}")[0] == 403
+    assert "Interrupted" in studio.end(signal.SIGINT, 130)
+
+
+@needs_gradio
+@pytest.mark.multi
+def test_a_file_of_the_machine_is_no_upload(tmp_path: Path) -> None:
+    """A request may name any path as that of an upload, and what is one is served again."""
+    studio = Studio(tmp_path)
+    secret = tmp_path / "secret.png"
+    generators_picture(secret)
+    config = json.loads(studio.ask("/config")[1])
+    [index] = [
+        one["id"] for one in config["dependencies"] if any(t[1] == "change" for t in one["targets"])
+    ]
+    for path, code in ((str(secret), "error"), ("https://example.org/a.png", "error")):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        order = {"data": [[file], "ab"], "fn_index": index, "session_hash": "x"}
+        joined = studio.ask(
+            "/gradio_api/queue/join",
+            json.dumps(order).encode(),
+            **{"Content-Type": "application/json"},
+        )
+        assert joined[0] == 200
+        answer = studio.ask("/gradio_api/queue/data?session_hash=x")[1].decode()
+        assert '"success":false' in answer.replace(" ", ""), answer
+    assert not list(studio.folder.rglob("secret.png"))
+    studio.end(signal.SIGINT, 130)
+
+
+def generators_picture(file: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (16, 16)).save(file)
