@@ -141,8 +141,10 @@ class Server:
             mcp_server=False,
             **look,
         )
-        # Else gradio takes any file of this machine that a request names for an upload.
+        # Else gradio takes any file of this machine that a request names for an upload, and fetches
+        # what it names elsewhere.
         page.has_launched = True
+        gradio.processing_utils.async_ssrf_protected_get = _no_download
         settings = uvicorn.Config(
             Guard(app, place.token),
             log_level="critical",
@@ -171,3 +173,7 @@ class Server:
         """Return once the server has ended; Ctrl-C raises KeyboardInterrupt."""
         while self._thread.is_alive():
             self._thread.join(0.5)
+
+
+async def _no_download(url: str) -> Any:
+    raise ConfigError(f"{url} is not loaded: the studio loads nothing from the network.")
