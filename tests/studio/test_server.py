@@ -2,11 +2,8 @@
 
 import json
 import os
-import re
 import signal
 import socket
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from gantrain.config.machine import is_installed
 from gantrain.errors import ConfigError
 from gantrain.studio.server import open_place, temporary_home
 from tests.helpers import generators
-from tests.helpers.command_line import finish, start
+from tests.helpers.running_studio import Studio
 
 needs_gradio = pytest.mark.skipif(
     not is_installed("gradio"), reason="the page needs gradio: pip install 'gantrain[studio]'"
@@ -63,40 +60,6 @@ def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["GRADIO_SSR_MODE"] == "True"
 
 
-class Studio:
-    """A running studio: its address, and the folder that its temporary files are in."""
-
-    def __init__(self, home: Path, *words: str) -> None:
-        generators.cyclegan(home / "both")
-        self.folder = home / "tmp"
-        self.folder.mkdir()
-        fixed = ("run=both", "open=false", "port=0", "device=cpu")
-        environment = {"TMPDIR": str(self.folder)}
-        self.process = start(home, "studio", *fixed, *words, environment=environment, cold=True)
-        assert self.process.stdout is not None
-        said = ""
-        while not (found := re.search(r"The page is at http://[^:]+:(\d+)(/\S*)", said)):
-            line = self.process.stdout.readline()
-            assert line, said
-            said += line
-        self.root, self.path = f"http://127.0.0.1:{found[1]}", found[2]
-
-    def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """Status and content of the answer."""
-        request = urllib.request.Request(f"{self.root}{path}", body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    def end(self, how: signal.Signals, code: int) -> str:
-        self.process.send_signal(how)
-        said = finish(self.process, code)
-        assert list(self.folder.iterdir()) == []
-        return said
-
-
 ROUTES = [
     "/", "/config", "/theme.css", "/static/img/logo.svg", "/assets/index.js", "/manifest.json",
     "/gradio_api/info", "/gradio_api/heartbeat/x", "/gradio_api/queue/data?session_hash=x",
@@ -110,52 +73,59 @@ POSTED = [
 ]  # fmt: skip
 
 
+def translator(home: Path) -> Path:
+    generators.cyclegan(home / "both")
+    return home
+
+
 @needs_gradio
 @pytest.mark.multi
 def test_without_the_token_everything_is_refused(tmp_path: Path) -> None:
-    studio = Studio(tmp_path, "host=0.0.0.0")
-    assert len(studio.path) > 20
-    for path in ROUTES:
-        assert studio.ask(path) == (403, studio.ask("/x")[1]), path
-        assert studio.ask(f"/wrong{path}")[0] == 403, path
-    for path in POSTED:
-        assert studio.ask(path, b"{}")[0] == 403, path
-    assert studio.ask(f"/?{studio.path.strip('/')}", Cookie=f"token={studio.path}")[0] == 403
-    status, page = studio.ask(studio.path)
-    assert status == 200 and b"gradio_config" in page
-    assert studio.ask(f"{studio.path}config")[0] == 200
-    assert studio.ask(f"{studio.path}gradio_api/upload", b"{}")[0] != 403
-    studio.end(signal.SIGTERM, 143)
+    with Studio(translator(tmp_path), "run=both", "host=0.0.0.0") as studio:
+        assert len(studio.path) > 20
+        for path in ROUTES:
+            assert studio.ask(path) == (403, studio.ask("/x")[1]), path
+            assert studio.ask(f"/wrong{path}")[0] == 403, path
+        for path in POSTED:
+            assert studio.ask(path, b"{}")[0] == 403, path
+        assert studio.ask(f"/?{studio.path.strip('/')}", Cookie=f"token={studio.path}")[0] == 403
+        status, page = studio.ask(studio.path)
+        assert status == 200 and b"gradio_config" in page
+        assert studio.ask(f"{studio.path}config")[0] == 200
+        assert studio.ask(f"{studio.path}gradio_api/upload", b"{}")[0] != 403
+        studio.end(signal.SIGTERM, 143)
 
 
 @needs_gradio
 @pytest.mark.multi
 def test_this_machine_alone(tmp_path: Path) -> None:
-    studio = Studio(tmp_path)
-    assert studio.path == "/" and studio.ask("/")[0] == 200
-    assert studio.ask("/", Host="example.org")[0] == 403
-    assert studio.ask("/gradio_api/upload", b"{}", Origin="http://example.org")[0] == 403
-    for path in ("/etc/hostname", str(tmp_path / "both/snapshots/snapshot-000012.500.pt")):
-        assert studio.ask(f"/gradio_api/file={path}")[0] == 403
-    assert "Interrupted" in studio.end(signal.SIGINT, 130)
+    with Studio(translator(tmp_path), "run=both") as studio:
+        assert studio.path == "/" and studio.ask("/")[0] == 200
+        assert studio.ask("/", Host="example.org")[0] == 403
+        assert studio.ask("/gradio_api/upload", b"{}", Origin="http://example.org")[0] == 403
+        for path in ("/etc/hostname", str(tmp_path / "both/snapshots/snapshot-000012.500.pt")):
+            assert studio.ask(f"/gradio_api/file={path}")[0] == 403
+        assert "Interrupted" in studio.end(signal.SIGINT, 130)
 
 
 @needs_gradio
 @pytest.mark.multi
 def test_a_file_of_the_machine_is_no_upload(tmp_path: Path) -> None:
     """A request may name any path as that of an upload, and what is one is served again."""
-    studio = Studio(tmp_path)
-    secret = tmp_path / "secret.png"
-    Image.new("L", (16, 16)).save(secret)
-    made = json.loads(studio.ask("/config")[1])["dependencies"]
-    [index] = [one["id"] for one in made if any(target[1] == "change" for target in one["targets"])]
-    elsewhere = "https://example.org/a.png"
-    for path, reason in ((str(secret), "was not uploaded"), (elsewhere, "is not loaded")):
-        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        order = {"data": [[file], "ab"], "fn_index": index, "session_hash": "x"}
-        body, kind = json.dumps(order).encode(), {"Content-Type": "application/json"}
-        assert studio.ask("/gradio_api/queue/join", body, **kind)[0] == 200
-        answer = studio.ask("/gradio_api/queue/data?session_hash=x")[1].decode()
-        assert '"success":false' in answer and reason in answer, answer
-    assert not list(studio.folder.rglob("*.png"))
-    studio.end(signal.SIGINT, 130)
+    with Studio(translator(tmp_path), "run=both") as studio:
+        secret = tmp_path / "secret.png"
+        Image.new("L", (16, 16)).save(secret)
+        made = json.loads(studio.ask("/config")[1])["dependencies"]
+        [index] = [
+            one["id"] for one in made if any(target[1] == "change" for target in one["targets"])
+        ]
+        elsewhere = "https://example.org/a.png"
+        for path, reason in ((str(secret), "was not uploaded"), (elsewhere, "is not loaded")):
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            order = {"data": [[file], "ab"], "fn_index": index, "session_hash": "x"}
+            body, kind = json.dumps(order).encode(), {"Content-Type": "application/json"}
+            assert studio.ask("/gradio_api/queue/join", body, **kind)[0] == 200
+            answer = studio.ask("/gradio_api/queue/data?session_hash=x")[1].decode()
+            assert '"success":false' in answer and reason in answer, answer
+        assert not list(studio.folder.rglob("*.png"))
+        studio.end(signal.SIGINT, 130)
