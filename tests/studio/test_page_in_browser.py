@@ -66,6 +66,7 @@ class Browser:
         )
         self.asked: set[str] = set()
         self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
         self.page.on("request", lambda request: self.asked.add(request.url))
         self.page.goto(f"{studio.root}{studio.path}")
 
@@ -90,10 +91,10 @@ class Browser:
 
     def pixels(self, selector: str) -> np.ndarray:
         """uint8 [H, W, 3] of an image, once it is loaded."""
-        self.page.wait_for_function(
-            "selector => document.querySelector(selector)?.naturalWidth", arg=selector
-        )
-        height, width, values = self.page.locator(selector).first.evaluate(PIXELS)
+        image = self.page.locator(selector).first
+        while not image.evaluate("image => image.naturalWidth"):
+            self.page.wait_for_timeout(20)
+        height, width, values = image.evaluate(PIXELS)
         return np.array(values, np.uint8).reshape(height, width, 4)[..., :3]
 
     def assert_same(self, selector: str, file: Path) -> None:
@@ -110,9 +111,18 @@ class Browser:
         """Click a button that saves a file, and return the file."""
         with self.page.expect_download() as download:
             self.page.click(f"#{button}")
-        target = self.home / download.value.suggested_filename
+        name = download.value.suggested_filename
+        target = self.home / (name if name.endswith(".npz") else f"saved/{name}")
         download.value.save_as(target)
         return target
+
+    def assert_saves(self, button: str, file: Path) -> None:
+        """A button comes to save what is in a file."""
+        for _ in range(10):
+            if self.save(button).read_bytes() == file.read_bytes():
+                return
+            self.page.wait_for_timeout(200)
+        raise AssertionError(f"{button} saves another file than {file}")
 
     def type(self, command: str, *more: str) -> None:
         """Type a command where the saved files are."""
@@ -141,7 +151,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         said = studio.end(signal.SIGINT, 130)
     assert "Traceback" not in said, said
     own = {urlsplit(url).netloc for url in opened.asked if url.startswith(("http", "ws"))}
-    assert own == {urlsplit(studio.root).netloc}
+    assert own == {urlsplit(studio.root).netloc}, sorted(opened.asked)
 
 
 def test_a_picture(browser: Browser) -> None:
@@ -154,8 +164,8 @@ def test_a_picture(browser: Browser) -> None:
     page.mouse.down()
     page.mouse.move(slider["x"] + slider["width"] * 0.6, middle, steps=5)
     page.mouse.up()
-    page.click("#style-random")
-    page.click("#style-class")
+    page.locator("#style-seed").get_by_role("button", name="Random").click()
+    page.click("#style-class input")
     page.get_by_role("option", name="fox").click()
     page.get_by_label("random", exact=True).locator("visible=true").check()
     page.fill("#style-direction1 input[type=number]", "2.5")
@@ -167,7 +177,7 @@ def test_a_picture(browser: Browser) -> None:
     browser.type(command, "out=picture")
     [file] = browser.home.glob("picture/seed*.png")
     browser.assert_same("#style-picture img", file)
-    assert browser.save("style-png").read_bytes() == file.read_bytes()
+    browser.assert_saves("style-png", file)
     with np.load(browser.save("style-npz")) as content:
         assert content["w"].shape == (1, 6, 16)
     page.locator("#style-command").get_by_role("button").click()
@@ -192,9 +202,9 @@ def test_a_photo_and_a_video(browser: Browser) -> None:
     page.get_by_label("w+").check()
     page.fill("#style-photo-steps input[type=number]", "10")
     page.keyboard.press("Tab")
-    page.click("#style-photo-class")
+    page.click("#style-photo-class input")
     page.get_by_role("option", name="dog").locator("visible=true").click()
-    page.get_by_text("face.png").locator("visible=true").wait_for()
+    page.locator("#style-photo-file").get_by_label("Clear").wait_for()  # it is uploaded
     page.click("#style-photo-start")
     browser.type(browser.command("style-photo", "input=face.png", "class=dog", "steps=10"))
     browser.assert_same("#style-photo-compared img >> nth=-1", browser.home / "projected/face.png")
@@ -208,8 +218,7 @@ def test_a_photo_and_a_video(browser: Browser) -> None:
     command = browser.command("style-video", "w=pins.npz", "frames=3")
     assert browser.save("style-video-npz").name == "pins.npz"
     browser.type(command, "out=video")
-    saved = browser.save("style-video-png")
-    assert saved.read_bytes() == (browser.home / "video/video.webp").read_bytes()
+    browser.assert_saves("style-video-png", browser.home / "video/video.webp")
 
 
 @pytest.mark.parametrize("direction", ["a to b", "b to a"])
@@ -223,16 +232,17 @@ def test_a_translation_and_the_way_back(browser: Browser, direction: str) -> Non
     browser.type(browser.command("both", f"direction={there}"))
     browser.type(browser.command("both-back", f"direction={back}"))
     result = browser.home / f"translated_{there}/deep.png"
-    assert browser.save("both-png").read_bytes() == result.read_bytes()  # 16 bits
+    browser.assert_saves("both-png", result)  # 16 bits
     before, after = browser.pixels("#both-after img >> nth=0"), page.locator("#both-after img")
     assert before.shape == (20, 28, 3) and after.count() == 2
     box = page.locator("#both-after").bounding_box()
     assert box
     style = "element => getComputedStyle(element).clipPath"
     was = [image.evaluate(style) for image in after.all()]
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    start, end = (0.5, 0.25) if direction == "a to b" else (0.25, 0.75)
+    page.mouse.move(box["x"] + box["width"] * start, box["y"] + box["height"] / 2)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.move(box["x"] + box["width"] * end, box["y"] + box["height"] / 2, steps=5)
     page.mouse.up()
     assert [image.evaluate(style) for image in after.all()] != was
     assert (browser.home / f"back_{back}/deep.png").is_file()
