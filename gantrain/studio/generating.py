@@ -21,7 +21,7 @@ from gantrain.studio.open_run import OpenRun, Picture
 
 MOST_DIRECTIONS = 16  # sliders
 GROUPS = ("coarse", "middle", "fine")
-CLASS_OF_SEED = "by seed"
+CLASS_OF_SEED = ""  # the choice to leave the class to the seed
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Look:
 
     Attributes:
         psi: truncation.
-        label: class name or number; None: by seed.
+        label: class name or number, or CLASS_OF_SEED.
         noise: const, random or none.
         strengths: of the directions, by FILE:INDEX.
     """
 
     psi: float = 1.0
-    label: str | int | None = None
+    label: str | int = CLASS_OF_SEED
     noise: str = "const"
     strengths: dict[str, float] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class Look:
         settings: dict[str, Any] = {}
         if self.psi != 1:
             settings["truncation_psi"] = float(self.psi)
-        if self.label is not None:
+        if self.label != CLASS_OF_SEED:
             settings["class"] = self.label
         return settings
 
@@ -86,15 +86,18 @@ class Pin:
     noise: str = "const"
 
 
-def choices_of_class(run: OpenRun) -> list[tuple[str, str | int | None]]:
-    """Return the classes to choose from, by what they are called; []: there are none."""
+def choices_of_class(run: OpenRun) -> list[tuple[str, str | int]]:
+    """Return the classes to choose from, by what they are called; []: there are none.
+
+    The first choice is CLASS_OF_SEED.
+    """
     model = run.model
     about = model.labels or {}
     if not model.label_dim or about.get("kind") == "float":
         return []
     names = [str(name) for name in about.get("names") or ()]
     classes: list[str | int] = [*names] if names else [*range(model.label_dim)]
-    return [(CLASS_OF_SEED, None), *((str(one), one) for one in classes)]
+    return [("by seed", CLASS_OF_SEED), *((str(one), one) for one in classes)]
 
 
 def has_noise(run: OpenRun) -> bool:

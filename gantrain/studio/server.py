@@ -121,9 +121,10 @@ class Server:
     """
 
     def __init__(self, page: Any, place: Place, look: dict[str, Any]) -> None:
-        import gradio
-        import uvicorn
-        from fastapi import FastAPI
+        import gradio  # pyright: ignore[reportMissingImports]
+        import uvicorn  # pyright: ignore[reportMissingImports]
+        from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
+        from gradio import processing_utils  # pyright: ignore[reportMissingImports]
 
         path = f"/{place.token}" if place.token else "/"
         app = gradio.mount_gradio_app(
@@ -144,7 +145,7 @@ class Server:
         # Else gradio takes any file of this machine that a request names for an upload, and fetches
         # what it names elsewhere.
         page.has_launched = True
-        gradio.processing_utils.async_ssrf_protected_get = _no_download
+        processing_utils.async_ssrf_protected_get = _no_download
         settings = uvicorn.Config(
             Guard(app, place.token),
             log_level="critical",

@@ -179,7 +179,7 @@ def add_look(runs: Sequence[OpenRun], where: str) -> LookControls:
     classes = generating.choices_of_class(runs[0])
     if classes and all(generating.choices_of_class(run) == classes for run in runs):
         controls["label"] = gr.Dropdown(
-            classes, value=None, label="Class", elem_id=f"{where}-class"
+            classes, value=generating.CLASS_OF_SEED, label="Class", elem_id=f"{where}-class"
         )
     if all(map(generating.has_noise, runs)):
         controls["noise"] = gr.Radio(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr  # pyright: ignore[reportMissingImports]
+from gradio.themes import Default  # pyright: ignore[reportMissingImports]
 
 from gantrain.studio.open_run import OpenRun
 from gantrain.studio.page.generator import add_generator
@@ -20,7 +21,7 @@ footer { display: none !important; }
 """
 _MONO = ["ui-monospace", "monospace"]
 LOOK: dict[str, Any] = {
-    "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=_MONO),
+    "theme": Default(font=["system-ui", "sans-serif"], font_mono=_MONO),
     "css": CSS,
 }
 
