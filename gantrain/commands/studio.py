@@ -37,7 +37,8 @@ def main(config: StudioConfig) -> None:
     """
     signal.signal(signal.SIGTERM, _terminate)
     with temporary_home() as home:
-        runs = list(_open(config, home))
+        folders = Folders(home / "results")
+        runs = list(_open(config, folders))
         with waiting("loading gradio"), startup.paused_gc():
             from gantrain.studio.page import whole as page  # after the home, and slow
         place = open_place(config.host, config.port)
@@ -48,12 +49,14 @@ def main(config: StudioConfig) -> None:
             print(f"The page is at {place.address} (Ctrl-C to end)", flush=True)
             if config.open and _has_display():
                 webbrowser.open(place.address)
-            server.wait()
+            try:
+                server.wait()
+            finally:
+                folders.closed.set()
 
 
-def _open(config: StudioConfig, home: Path) -> Iterator[OpenRun]:
+def _open(config: StudioConfig, folders: Folders) -> Iterator[OpenRun]:
     """Yield the loaded runs."""
-    folders = Folders(home / "results")
     device: dict[str, Any] = {} if config.device == "auto" else {"device": config.device}
     device |= {} if config.precision == "fp32" else {"precision": config.precision}
     for path in config.run:

@@ -67,12 +67,15 @@ class Picture:
 class Folders:
     """Folders for results, the oldest of which are removed.
 
+    Attributes:
+        closed: set at the end: what is being made is no longer wanted.
+
     Args:
         home: the folder that they are in.
     """
 
     def __init__(self, home: Path) -> None:
-        self.home = home
+        self.home, self.closed = home, threading.Event()
         self._count = 0
         self._kept: deque[Path] = deque()
         self._lock = threading.Lock()

@@ -97,12 +97,12 @@ def project(run: OpenRun, call: Call, progress: Progress) -> Projected:
     )
 
 
-def reporting(report: Callable[[int, int], None], stop: Event) -> Progress:
+def reporting(report: Callable[[int, int], None], *stops: Event) -> Progress:
     """Return a progress for `project` that reports numbers of steps and can be stopped.
 
     Args:
         report: gets the number of steps done, and of all.
-        stop: set to end the projection with a ConfigError.
+        stops: one of them is set to end the projection with a ConfigError.
     """
 
     @contextmanager
@@ -113,7 +113,7 @@ def reporting(report: Callable[[int, int], None], stop: Event) -> Progress:
             nonlocal done
             done += count
             report(done, total)
-            if stop.is_set():
+            if any(stop.is_set() for stop in stops):
                 raise ConfigError(f"Stopped after {done} of {total} steps.")
 
         yield advance

@@ -267,3 +267,13 @@ def test_what_does_not_work_is_said_on_the_page(browser: Browser) -> None:
     said.wait_for()
     assert "name.png is unreadable" in said.inner_text()
     assert "gantrain-studio" not in said.inner_text()
+
+
+def test_the_end_does_not_wait_for_a_projection(browser: Browser) -> None:
+    """The fixture ends the studio, which must leave nothing, while this is at work."""
+    page = browser.page
+    browser.tab("style", "Photo")
+    page.fill("#style-photo-steps input[type=number]", "1000")
+    page.keyboard.press("Tab")
+    page.click("#style-photo-start")
+    page.get_by_text("/1000 steps").first.wait_for()

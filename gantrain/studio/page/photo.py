@@ -61,7 +61,9 @@ def add_photo(
         stopped.clear()
         call = projecting.call_for(run, uploaded(path), space, steps, label)
         report = partial(_report, progress)
-        found = projecting.project(run, call, projecting.reporting(report, stopped))
+        found = projecting.project(
+            run, call, projecting.reporting(report, stopped, run.folders.closed)
+        )
         text = f"{found.text}. Pinned: begin a picture with it, or take it through a video."
         saved = saves(found.found), saves(found.latents)
         return [(found.photo, found.found), text, *saved, call.text, *on_shelf([*pins, found.pin])]
