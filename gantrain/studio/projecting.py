@@ -92,7 +92,7 @@ def project(run: OpenRun, call: Call, progress: Progress) -> Projected:
         found=found,
         latents=latents,
         pin=Pin(photo.stem, picture.shown, None, {}, values),
-        text=", ".join(next(text for text in said if "LPIPS" in text).split("  ")[1:]),
+        text=_in_words(next(text for text in said if "LPIPS" in text)),
         call=call,
     )
 
@@ -119,3 +119,9 @@ def reporting(report: Callable[[int, int], None], *stops: Event) -> Progress:
         yield advance
 
     return progress
+
+
+def _in_words(line: str) -> str:
+    """Return the distances in a line of `project`, which are in columns there."""
+    distances = " ".join(line[line.index("LPIPS") :].split())
+    return distances.replace(" PSNR", ", PSNR").replace(" without", "; without")

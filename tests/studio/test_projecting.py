@@ -1,5 +1,6 @@
 """Photos of the page in latent space, compared with what its commands write."""
 
+import re
 from pathlib import Path
 from threading import Event
 
@@ -45,7 +46,8 @@ def test_the_command_finds_the_same(home: Path, style: OpenRun, tmp_path: Path) 
     call = call_for(style, home / "face.png", "w+", 3, "dog")
     made = project(style, call, reporting(lambda done, total: steps.append((done, total)), Event()))
     assert steps == [(1, 3), (2, 3), (3, 3)]
-    assert "LPIPS" in made.text and "without its noise" in made.text
+    one = r"LPIPS [0-9.]+, PSNR [0-9.]+ dB"
+    assert re.fullmatch(f"{one}; without its noise: {one}", made.text)
     typed(call, tmp_path)
     assert np.array_equal(pixels(tmp_path / "projected/face.png"), pixels(made.found))
     with np.load(tmp_path / "projected/w.npz") as theirs:
