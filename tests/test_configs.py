@@ -103,7 +103,7 @@ def commands(choice: str, pictures: Path) -> list[str]:
     elif choice != "debug=smoke":
         overrides += ["debug=smoke"]
     if choice == "tracking=default" or group == "experiment":
-        overrides += ["tracking.tensorboard=true"]
+        overrides += ["tracking.to=[tensorboard]"]
     if choice in FOLDER:
         root = pictures if model_of(choice) in TRANSLATORS else pictures / "trainA"
         root = pictures / "classes" if "imagenet" in choice else root

@@ -55,7 +55,7 @@ SMALL_MODEL = {
 PUBLISHED = {"data=cifar10": "data.root=published", "data=mnist": "data.root=published"}
 SMALL = [
     "train.epochs=null", "train.kimg=0.004", "data.resolution=32",
-    "tracking.tensorboard=false",
+    "tracking.to=[]",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = (
@@ -156,7 +156,7 @@ def named(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def stripes(folder: Path) -> Path:
-    gantrain(folder, *small(STRIPES), "tracking.tensorboard=true", "tracking.every_kimg=0.001")
+    gantrain(folder, *small(STRIPES), "tracking.to=[tensorboard]", "tracking.every_kimg=0.001")
     return folder / "runs/stripes"
 
 

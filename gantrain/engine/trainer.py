@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -46,7 +47,7 @@ class Trainer:
             stream of images, float32 [batch / ranks, label_dim] labels.
         tracker: receives the reports.
         checkpoints: stores the full training state.
-        snapshot: (nimg, generator) -> None, writes the inference file; called on rank 0.
+        snapshot: (nimg, generator) -> None, writes the inference file; on rank 0, in any thread.
         preview: fixed inputs for the grids; None: no grids.
         evaluate: (nimg, generator) -> (named values, whether to stop early); called on rank 0.
         probe: () -> values for the reports, under "health/"; called on rank 0.
@@ -262,7 +263,7 @@ class Trainer:
         if crossed(before, now, self.plan.grid_every):
             self._show_grid()
         if crossed(before, now, self.plan.snapshot_every):
-            self._snapshot()
+            self._snapshot(beside=True)
         if crossed(before, now, self.plan.checkpoint_every):
             self._save(beside=True)
 
@@ -323,10 +324,13 @@ class Trainer:
         self.last_evaluation, self.early_stopped = self.world.run_on_rank_zero(evaluate_generator)
         self._unreported = self.last_evaluation
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, beside: bool = False) -> None:
+        """Write the inference file: a copy `beside` the next steps, or before this returns."""
         self.runner.check()
         if self.world.is_rank_zero:
-            self.snapshot(self.nimg, self.generator)
+            generator = deepcopy(self.generator).cpu() if beside else self.generator
+            write = partial(self.snapshot, self.nimg, generator)
+            self.saver.background.submit(write) if beside else write()
         # The others wait: a rank that went ahead would time out in the next vote.
         self.world.barrier()
 

@@ -162,7 +162,7 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
     else:
         budget = f"train.epochs={(config.train.epochs or 0) * factor:g}"
     commands = [f"gantrain {shown(f'resume={directory.path}')} {budget}"]
-    if config.tracking.tensorboard:
+    if "tensorboard" in config.tracking.to:
         commands.append(f"tensorboard --logdir {shown(str(directory.path))}")
     takes = data_kind.class_attribute(config.model["_target_"], "takes")
     if takes == "images":

@@ -160,7 +160,7 @@ def _run(
             raise RunError(*_out_of_memory(error, precision, advice).problems) from error
         raise
     finally:
-        tracker.close()
+        tracker.close(sys.exc_info()[1])
 
 
 def _out_of_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:

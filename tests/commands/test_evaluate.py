@@ -25,7 +25,7 @@ from tests.helpers.command_line import (
 
 STYLEGAN = [
     "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128",
-    "model.channel_max=8", "train.batch=4", "tracking.tensorboard=false",
+    "model.channel_max=8", "train.batch=4", "tracking.to=[]",
     "tracking.grid_every_kimg=0",
 ]  # fmt: skip
 SMALL = [option for option in TINY if not option.startswith("data.test_images")]
