@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, PICTURE = ROOT / "gantrain", ROOT / "docs" / "architecture.svg"
 ROWS = (  # from the top; tests/test_layers.py holds the package to them
-    ("cli", "commands", "sweeps", "pages"),
+    ("cli", "commands", "sweeps", "studio", "pages"),
     ("runs", "build", "config"),
     ("inference", "engine", "interop"),
     ("gans", "augment", "data", "metrics", "health", "tracking", "snapshot"),

@@ -16,7 +16,7 @@ LAYERS = {
     1: "gans augment data health metrics tracking snapshot",
     2: "engine inference interop",
     3: "config build runs",
-    4: "pages sweeps commands cli __main__",
+    4: "pages studio sweeps commands cli __main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 ORDER = {name: place for names in LAYERS.values() for place, name in enumerate(names.split())}
@@ -168,6 +168,11 @@ def test_what_answers_at_once_does_not_import_torch(name: str) -> None:
         assert not heavy, f"gantrain.{name} reaches {module}, which imports {heavy}"
         waiting += [other for other in found if other.startswith("gantrain.")]
     assert seen
+
+
+def test_only_the_page_imports_gradio() -> None:
+    users = {path for path in FILES if "gradio" in top_imports(path)}
+    assert users == {path for path in (PACKAGE / "studio/page").glob("[!_]*.py")}
 
 
 FITTING = (

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from tests.helpers.clips import pictures, write_clip
 from tests.helpers.command_line import ENVIRONMENT, gantrain
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
 from tests.helpers.reference_pickles import write_stylegan
+from tests.helpers.running_studio import Studio
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -229,6 +231,16 @@ def small(command: str) -> list[str]:
     return [*words, *SMALL_MODEL[model], *SMALL, *budget]
 
 
+def open_studio(folder: Path, command: str) -> None:
+    """The page opens until Ctrl-C; without gradio a sentence says what to install."""
+    words = shlex.split(command)[2:]
+    if not importlib.util.find_spec("gradio"):
+        assert "pip install 'gantrain[studio]'" in gantrain(folder, "studio", *words, code=2)
+        return
+    with Studio(folder, *words) as studio:
+        studio.end(signal.SIGINT, 130)
+
+
 def test_the_documents_name_commands() -> None:
     assert len(COMMANDS) > 12
     assert STRIPES in COMMANDS
@@ -267,6 +279,9 @@ def test_command(command: str, folder: Path, request: pytest.FixtureRequest) -> 
         request.getfixturevalue("sweeps")
     if "directions" in command:
         request.getfixturevalue("directed")
+    if command.startswith("gantrain studio"):
+        open_studio(folder, command)
+        return
     if " import " in command:
         request.getfixturevalue("imported")
     elif command.startswith("gantrain directions "):

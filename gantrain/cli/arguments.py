@@ -38,12 +38,14 @@ POSITIONAL = {
             "doctor",
             "report",
             "export",
+            "studio",
         ),
         "run",
     ),
     **{"compare": "runs", "prepare": "data.root", "import": "source", "fetch": "weights"},
 }
 LISTS = ("runs", "source", "weights")
+SEVERAL_RUNS = ("studio",)  # commands whose run may be a list, too
 CFG_CHOICES = ("job", "hydra", "all")
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -150,7 +152,7 @@ def positional_overrides(arguments: Arguments) -> list[str]:
     key = POSITIONAL[command]
     if typed := [text for text in arguments.overrides if text.partition("=")[0] == key]:
         raise ConfigError(f"{words[0]} and {typed[0]} both say {key}: remove one of them.")
-    if key in LISTS:
+    if key in LISTS or command in SEVERAL_RUNS:
         return [f"{key}=[{','.join(map(quote, words))}]"]
     if len(words) > 1:
         together = " ".join(words)

@@ -14,6 +14,7 @@ from gantrain.errors import format_value
 RUN_KEYS = ("run", "runs", "resume", "init_from")
 PATH_KEYS = (
     "input", "output", "out", "source", "images", "w", "data_root", "csv", "html", "report", "pack",
+    "directions",
     "data.root", "data.root_a", "data.root_b", "data.cache_dir", "evaluation.inception",
     "evaluation.lpips", "weights.inception", "weights.lpips",
 )  # fmt: skip

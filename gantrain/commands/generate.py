@@ -1,6 +1,6 @@
 """gantrain generate: images, style mixes and videos from a trained generator."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +27,48 @@ from gantrain.io.download import digest
 from gantrain.io.files import atomic_write, write_json
 from gantrain.runs.directory import RunDirectory
 
+LATENTS = "w.npz"
 
-@torch.no_grad()
+
 def main(config: GenerateConfig) -> None:
-    """Write the images, the table or the video to a new folder.
+    """Write the images, the table or the video to a new folder, and how they were made.
 
     Raises:
         ConfigError: a setting does not fit the snapshot, or a file cannot be used.
     """
     model = load_model(config.run, config.device, config.precision, say=print)
+    writer = render(config, model, print)
+    _record(config, model, writer)
+    count = counted(len(writer.descriptions), "file")
+    print(f"{count} in {writer.folder}; the settings are in generate.json.")
+
+
+@torch.no_grad()
+def render(
+    config: GenerateConfig, model: Model, say: Callable[[str], None] = lambda text: None
+) -> ImageWriter:
+    """Write the images, the table or the video of a loaded model to a new folder.
+
+    Args:
+        config: the settings; the model stands for run, device and precision.
+        model: the loaded snapshot.
+        say: told in sentences what is made.
+
+    Returns:
+        What wrote the files: it knows the folder, and what each file shows.
+
+    Raises:
+        ConfigError: a setting does not fit the snapshot, or a file cannot be used.
+    """
     if model_problems := problems(config, model):
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
     pose = config.transform
     # Reads its files now, so that errors come early.
     batches = _posed(config, model, _edited(config, _latent_batches(config, model)))
-    print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
+    say(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
-        print(_default_labels(model))
+        say(_default_labels(model))
     folder = _folder(config, model)
     is_moved = moves_canvas(model.generator)
     writer = ImageWriter(
@@ -73,7 +97,10 @@ def main(config: GenerateConfig) -> None:
         writer.write_films(batches, video.format, fps=video.fps, loop=video.loop)
     else:
         writer.write_images(batches, config.grid, config.edit.steps or None)
-    _finish(config, model, writer)
+    if config.save_w:
+        with atomic_write(folder / LATENTS) as file:
+            np.savez(file, w=torch.cat(writer.values).cpu().numpy())
+    return writer
 
 
 def _default_labels(model: Model) -> str:
@@ -252,11 +279,8 @@ def _folder(config: GenerateConfig, model: Model) -> Path:
         ) from None
 
 
-def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
-    """Record everything needed to reproduce the results, and print where they are."""
-    if config.save_w:
-        with atomic_write(writer.folder / "w.npz") as file:
-            np.savez(file, w=torch.cat(writer.values).cpu().numpy())
+def _record(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
+    """Write everything needed to reproduce the results."""
     packages = {"gantrain": __version__, "torch": torch.__version__}
     packages |= {"numpy": np.__version__, "pillow": PIL.__version__}
     record = {
@@ -267,8 +291,6 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
         "files": writer.descriptions,
     }
     write_json(writer.folder / "generate.json", record)
-    count = counted(len(writer.descriptions), "file")
-    print(f"{count} in {writer.folder}; the settings are in generate.json.")
 
 
 def _direction_record(text: str) -> dict[str, Any]:

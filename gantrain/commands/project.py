@@ -1,6 +1,7 @@
 """gantrain project: the latents of real images."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -43,6 +44,7 @@ from gantrain.tracking.grids import compose_grid, save_png, to_image
 RECORD_FILE, SHEET, ALL_LATENTS, TUNED = "project.json", "grid.png", "w.npz", "tuned.pt"
 MAX_ROWS = 16  # of the sheet
 FPS = 30.0
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]  # of so many steps
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,29 @@ class Target:
         return TranslationTask(self.file, f"{self.stem}.npz")
 
 
-def main(config: ProjectConfig) -> None:
+def main(
+    config: ProjectConfig,
+    say: Callable[[str], None] = print,
+    progress: Progress = progress_bar,
+) -> None:
     """Write latents and images, a sheet, and perhaps a tuned generator.
+
+    Args:
+        config: the settings.
+        say: told in sentences how far it is, and how close the images are.
+        progress: see `gantrain.tracking.console.progress_bar`.
 
     Raises:
         ConfigError: a setting does not fit the snapshot, or a file cannot be used.
     """
-    model = load_model(config.run, config.device, config.precision, say=print)
+    model = load_model(config.run, config.device, config.precision, say=say)
     if problems := list(explain_problems(config, model)):
         raise ConfigError(*problems)
     label = None if not model.label_dim else model.label_batch([0], config.class_)
     path = Path(config.input)
     files, pixels = latent_sources.read_images(model, path, "input")
     targets = [Target(*pair) for pair in zip(files, _stems(path, files), pixels, strict=True)]
-    lpips = load_lpips(weights.find("lpips", config.weights.lpips, print), model.precision.device)
+    lpips = load_lpips(weights.find("lpips", config.weights.lpips, say), model.precision.device)
     # They change where and how, or what comes afterwards; the snapshot is known by its content.
     ignored = (
         "run",
@@ -89,20 +100,23 @@ def main(config: ProjectConfig) -> None:
     snapshot = {"file": str(model.file), "sha256": digest(model.file, "sha256")}
     folder = ResultFolder(Path(config.output), {**settings, "snapshot": snapshot}, RECORD_FILE)
     pending = [target for target in targets if not folder.has(target.task)]
-    print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
+    say(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if done := len(targets) - len(pending):
-        print(f"{done} of {len(targets)} images {agreed(done)} projected already.")
+        say(f"{done} of {len(targets)} images {agreed(done)} projected already.")
     projector = Projector(model, lpips, _projection_settings(config), label)
-    with progress_bar(len(pending) * config.steps) as advance:
+    with progress(len(pending) * config.steps) as advance:
         for start in range(0, len(pending), config.batch):
             part = pending[start : start + config.batch]
             rows = [folder.row(target.task) for target in part]
             _project(config, model, projector, part, folder.path, advance)
             for row in rows:
                 folder.add(row)
-    _summarize(model, lpips, targets, folder.path)
+    _summarize(model, lpips, targets, folder.path, say)
     if config.tune:
-        _tune(config, model, lpips, targets, folder.path)
+        with progress(config.tune_steps) as advance:
+            tuned = _tune(config, model, lpips, targets, folder.path, advance)
+        say(f"Tuned for {config.tune_steps} steps: LPIPS {tuned:.4f} on average. Next:")
+        say(f"  gantrain generate run={folder.path / TUNED} w={folder.path / ALL_LATENTS}")
 
 
 def explain_problems(config: ProjectConfig, model: Model) -> Iterator[str]:
@@ -194,8 +208,10 @@ def _arrays(model: Model, found: Projection, i: int) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def _summarize(model: Model, lpips: LPIPS, targets: list[Target], folder: Path) -> None:
-    """Print how close the images are, and write all latents and the sheet.
+def _summarize(
+    model: Model, lpips: LPIPS, targets: list[Target], folder: Path, say: Callable[[str], None]
+) -> None:
+    """Say how close the images are, and write all latents and the sheet.
 
     Two distances: of the image with its own noise, and of what `generate w=` makes of the latents,
     with the noise that is stored in the generator.
@@ -212,7 +228,7 @@ def _summarize(model: Model, lpips: LPIPS, targets: list[Target], folder: Path) 
         texts = [f"LPIPS {distance:.4f}  PSNR {ratio:5.2f} dB" for distance, ratio in scores]
         if texts[0] == texts[1]:
             del texts[1]
-        print(f"{target.stem:{width}}  {'  without its noise: '.join(texts)}")
+        say(f"{target.stem:{width}}  {'  without its noise: '.join(texts)}")
         rows.append((real, fitted, plain))
         latents.append(latent.cpu())
     with atomic_write(folder / ALL_LATENTS) as file:
@@ -223,11 +239,11 @@ def _summarize(model: Model, lpips: LPIPS, targets: list[Target], folder: Path) 
         ("real", "projected", "latents alone"), zip(*rows[:MAX_ROWS], strict=True), strict=True
     )
     save_png(folder / SHEET, compose_grid({name: torch.cat(images) for name, images in columns}))
-    print(
+    say(
         f"{counted(len(targets), 'image')} in {folder}; all latents are in "
         f"{folder / ALL_LATENTS}. Next:"
     )
-    print(f"  gantrain generate run={model.file} w={folder / ALL_LATENTS}")
+    say(f"  gantrain generate run={model.file} w={folder / ALL_LATENTS}")
 
 
 def _read_latent(model: Model, file: Path) -> Tensor:
@@ -242,23 +258,27 @@ def _scores(model: Model, lpips: LPIPS, x: Tensor, y: Tensor) -> tuple[float, fl
 
 
 def _tune(
-    config: ProjectConfig, model: Model, lpips: LPIPS, targets: list[Target], folder: Path
-) -> None:
-    """Adapt the generator to all images, and save it as a snapshot."""
+    config: ProjectConfig,
+    model: Model,
+    lpips: LPIPS,
+    targets: list[Target],
+    folder: Path,
+    advance: Callable[[int], None],
+) -> float:
+    """Adapt the generator to all images, save it as a snapshot, and return its mean LPIPS."""
     device = model.precision.device
     images = to_float(torch.stack([target.pixels for target in targets])).to(device)
     ws = torch.stack([_read_latent(model, folder / f"{target.stem}.npz") for target in targets])
-    with progress_bar(config.tune_steps) as advance:
-        tuned = tune(
-            model.style,
-            ws,
-            images,
-            lpips,
-            steps=config.tune_steps,
-            lr=config.tune_lr,
-            batch=config.batch,
-            report=lambda step, distance: advance(1),
-        )
+    tuned = tune(
+        model.style,
+        ws,
+        images,
+        lpips,
+        steps=config.tune_steps,
+        lr=config.tune_lr,
+        batch=config.batch,
+        report=lambda step, distance: advance(1),
+    )
     synthesis = cast(StyleGenerator, tuned).synthesis
     with torch.no_grad():
         made = torch.cat([synthesis(w, noise_mode="const") for w in ws.split(config.batch)])
@@ -266,5 +286,4 @@ def _tune(
     networks = {**model.networks, "G": tuned}
     specs = {name: spec_of(network) for name, network in model.networks.items()}
     save_snapshot(folder / TUNED, networks, specs, {**model.meta, "tuned": config.tune_steps})
-    print(f"Tuned for {config.tune_steps} steps: LPIPS {float(distance):.4f} on average. Next:")
-    print(f"  gantrain generate run={folder / TUNED} w={folder / ALL_LATENTS}")
+    return float(distance)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,9 @@ from gantrain.config.tools import TranslateConfig
 from gantrain.data.bit_depth import ImageFault, is_grey
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import (
-    colour_profile,
-    has_geotags,
     lift_size_limit,
 )
 from gantrain.data.pixel_settings import check_window
-from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import PLAIN, AnyFile
 from gantrain.engine import memory
 from gantrain.engine.signals import EXIT_STOPPED, Action, Signals, handle_signals
@@ -98,7 +95,7 @@ def main(config: TranslateConfig) -> None:
             for batch in batches_of_one_size(possible, config.batch, config.tile, faults):
                 if _is_stopped(signals):
                     break
-                _translate_batch(model, config, batch, job, folder, faults)
+                _translate_batch(model, config, batch, job, folder, faults, _warn)
                 advance(len(batch))
         for clip in missing_clips:
             if not _is_stopped(signals):
@@ -118,13 +115,45 @@ def main(config: TranslateConfig) -> None:
         raise SystemExit(1)
 
 
+def translate_files(
+    config: TranslateConfig, model: Model, warn: Callable[[str], None]
+) -> list[TranslationTask]:
+    """Translate the images of `config.input` into the new folder `config.output`.
+
+    Args:
+        config: the settings; the model stands for run, device, precision and test mode.
+        model: the loaded snapshot.
+        warn: told in sentences what had to be changed in an image.
+
+    Returns:
+        The images, with the names of their results.
+
+    Raises:
+        ConfigError: a setting does not fit the snapshot, or an image cannot be translated.
+    """
+    job = _make_job(config, model, model.translator(config.direction))
+    tasks, clips, _ = _find(config, job)
+    if clips:
+        raise ConfigError(f"{clips[0].source} is a video: use gantrain translate.")
+    faults: Faults = {}
+    folder = ResultFolder(Path(config.output), {})
+    for batch in batches_of_one_size(tasks, config.batch, config.tile, faults):
+        _translate_batch(model, config, batch, job, folder, faults, warn)
+    if faults:
+        raise ConfigError(*(f"{source} {reason}." for source, reason in faults.items()))
+    return tasks
+
+
+def _warn(text: str) -> None:
+    print(f"Warning: {text}", file=sys.stderr)
+
+
 def _warn_of_pairs(model: Model) -> None:
     """Say that inputs are not split, if the run's training images were."""
     if model.meta.get("data", {}).get("side_by_side"):
-        print(
-            "Warning: this run was trained on halves of pictures with two images side by side. "
-            "Here every input is one image: give the input's half alone.",
-            file=sys.stderr,
+        _warn(
+            "this run was trained on halves of pictures with two images side by side. "
+            "Here every input is one image: give the input's half alone."
         )
 
 
@@ -187,25 +216,11 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
 
 
 def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
-    """Say which results lack what their inputs hold, other than pixels or colours."""
     if job.unused_colors:
         count, example = counted(len(job.unused_colors), "picture"), job.unused_colors[0]
         print(f"{count} in colour, such as {example}: only the lightness was used.")
-    tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
-    if tasks:
-        print(
-            f"Warning: the results of {counted(len(tasks), 'GeoTIFF')}, such as {tasks[0].source}, "
-            "have no geographic tags: format=tiff and format=same keep them.",
-            file=sys.stderr,
-        )
-    profiles = ((task.source, colour_profile(task.source)) for task in done)
-    lost = [file for file, one in profiles if one and not job.keeps_profile(file, one)]
-    if lost:
-        print(
-            f"Warning: the results of {counted(len(lost), 'image')}, such as {lost[0]}, have no "
-            "colour profile.",
-            file=sys.stderr,
-        )
+    for sentence in job.losses(done):
+        _warn(sentence)
 
 
 def _translate_clip(
@@ -237,7 +252,7 @@ def _translate_clip(
             )
         folder.add(row)
         for note in notes:
-            print(f"Warning: {clip.source} {note}.", file=sys.stderr)
+            _warn(f"{clip.source} {note}.")
     except ImageFault as fault:
         faults[clip.source] = str(fault)
     except Stopped:
@@ -253,6 +268,7 @@ def _translate_batch(
     job: TranslationJob,
     folder: ResultFolder | ResultFile,
     faults: Faults,
+    warn: Callable[[str], None],
 ) -> None:
     """Translate images of the same size, from file to file."""
     tasks: list[tuple[TranslationTask, np.dtype]] = []
@@ -268,15 +284,14 @@ def _translate_batch(
             rows.append(row)
             if loaded.clipped:
                 low, high = job.source.value_range
-                print(
-                    f"Warning: {task.source} has {loaded.clipped} of {loaded.x.numel()} values "
-                    f"outside of [{low:g},{high:g}], which are clipped.",
-                    file=sys.stderr,
+                warn(
+                    f"{task.source} has {loaded.clipped} of {loaded.x.numel()} values outside of "
+                    f"[{low:g},{high:g}], which are clipped."
                 )
             if job.new_colors and not is_grey(loaded.x.permute(1, 2, 0).numpy()):
                 job.unused_colors.append(task.source)
             if loaded.note:
-                print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
+                warn(f"{task.source} {_NOTES[loaded.note]}.")
         except ImageFault as fault:
             faults[task.source] = str(fault)
         except OSError as error:

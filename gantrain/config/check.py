@@ -41,6 +41,8 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
     plain = as_texts(kind, to_plain(cfg))
     if isinstance(run := plain.get("run"), str):
         plain["run"] = paths.find_run(run)
+    elif isinstance(run, list):
+        plain["run"] = [paths.find_run(one) if isinstance(one, str) else one for one in run]
     if isinstance(runs := plain.get("runs"), list):
         plain["runs"] = [
             paths.find_run(run, RUN_FOLDERS) if isinstance(run, str) else run for run in runs

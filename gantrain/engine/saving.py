@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gantrain.engine.background import Background
+from gantrain.engine.background import Background, Job
 from gantrain.engine.checkpoint import CheckpointStore
 from gantrain.engine.distributed.world import World
 from gantrain.engine.memory import to_cpu
@@ -53,6 +53,10 @@ class Saver:
             self.world.barrier()  # the copy may take longer than a step
         else:
             self.settle()
+
+    def write(self, job: Job, beside: bool) -> None:
+        """Write another file, with what does not change any more; on rank 0."""
+        self.background.submit(job) if beside else job()
 
     def settle(self) -> None:
         """Wait until all files are written; a rank that exits early would end rank 0 while it does.

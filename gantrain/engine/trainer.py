@@ -250,7 +250,6 @@ class Trainer:
         self.index += 1
 
     def _maintain(self, before: int, now: int) -> None:
-        """Do what is due after a step from `before` to `now` images."""
         self.tracker.progress(now)
         if crossed(before, now, self.plan.tick):
             self._report(with_probe=crossed(before, now, self.plan.health_every))
@@ -331,8 +330,7 @@ class Trainer:
         self.runner.check()
         if self.world.is_rank_zero:
             generator = deepcopy(self.generator).cpu() if beside else self.generator
-            write = partial(self.snapshot, self.nimg, generator)
-            self.saver.background.submit(write) if beside else write()
+            self.saver.write(partial(self.snapshot, self.nimg, generator), beside)
         # The others wait: a rank that went ahead would time out in the next vote.
         self.world.barrier()
 

@@ -1,14 +1,17 @@
 """What is known of the pixels of inputs and results before images are translated."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import numpy as np
 
 from gantrain.data.bit_depth import Depth, ImageFault
-from gantrain.data.decode import colour_profile, geotags, holds_bands, holds_numbers
+from gantrain.data.decode import colour_profile, geotags, has_geotags, holds_bands, holds_numbers
 from gantrain.data.encode import Extras, kind_of, profile_fits, storage_fault
+from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import AnyFile, Formats
+from gantrain.errors import counted
 from gantrain.inference.image_io import RunPixels
 from gantrain.inference.inputs import TranslationTask
 
@@ -87,3 +90,19 @@ class TranslationJob:
         profile = colour_profile(file)
         is_kept = profile is not None and self.keeps_profile(file, profile)
         return Extras(profile if is_kept else None, geotags(file))
+
+    def losses(self, done: Sequence[TranslationTask]) -> Iterator[str]:
+        """Yield sentences about what results lack of their inputs' files besides the pixels."""
+        tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
+        if tasks:
+            yield (
+                f"the results of {counted(len(tasks), 'GeoTIFF')}, such as {tasks[0].source}, have "
+                "no geographic tags: format=tiff and format=same keep them."
+            )
+        profiles = ((task.source, colour_profile(task.source)) for task in done)
+        lost = [file for file, one in profiles if one and not self.keeps_profile(file, one)]
+        if lost:
+            yield (
+                f"the results of {counted(len(lost), 'image')}, such as {lost[0]}, have no colour "
+                "profile."
+            )

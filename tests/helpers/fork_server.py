@@ -147,9 +147,10 @@ def _watched(order: dict[str, Any], output: int, ending: int) -> dict[str, Any]:
 
 
 def _own_modules() -> list[str]:
-    """All modules of gantrain but the one that is run."""
-    found = pkgutil.walk_packages(gantrain.__path__, "gantrain.")
-    return [module.name for module in found if module.name != "gantrain.__main__"]
+    """All modules of gantrain but the one that is run, and those of the page, which need gradio."""
+    found = [module.name for module in pkgutil.walk_packages(gantrain.__path__, "gantrain.")]
+    page = "gantrain.studio.page."
+    return [name for name in found if name != "gantrain.__main__" and not name.startswith(page)]
 
 
 def _become(order: dict[str, Any]) -> None:
