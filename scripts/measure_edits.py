@@ -7,9 +7,10 @@ python scripts/measure_edits.py random RUN PHOTOS [--seeds 100] [--lpips FILE]
 `draw` writes folders of examples: OUT/without-circle and OUT/circle (red), and the same of squares
 (blue) and triangles (yellow), from the test scenes, which nothing is trained on. `table` moves the
 w of seeds along each direction, and along random ones by the same length, and prints by how many
-percent of the image the area of each colour changes: mean and standard deviation over the seeds. Of
-the random directions, it is that over seeds and 20 directions, and the largest mean of one of them.
-`random` prints the distance of photos to images of random seeds, the baseline of projections.
+percent of the image the area of each colour changes (mean and standard deviation over the seeds),
+and in how many images there is a shape of it before and after. Of the random directions, it is that
+over seeds and 20 directions, and the largest mean of one of them. `random` prints the distance of
+photos to images of random seeds, the baseline of projections.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from gantrain.metrics.paired import psnr
 from gantrain.ops.value_range import to_float, to_uint8
 
 NEAR = 80  # largest distance in RGB, of 255, of a pixel from the colour that it is counted as
+LEAST = 1.0  # percent of an image that a shape covers at least
 RANDOM = 20  # directions
 BATCH = 50
 
@@ -64,22 +66,22 @@ def random_directions(like: Direction, count: int) -> Iterator[Direction]:
 
 
 @torch.no_grad()
-def changes(model: Model, ws: Tensor, direction: Direction, strength: float) -> np.ndarray:
-    """Return the change of each area in percent of the image, [N, 3]."""
-    before, after = (measured(model, x) for x in (ws, model.edit(ws, direction, strength)))
-    return after - before
-
-
 def measured(model: Model, ws: Tensor) -> np.ndarray:
     """Return the areas in the images of ws, [N, 3]."""
     parts = ws.split(BATCH)
     return np.concatenate([areas(to_uint8(model.synthesis(part)).cpu()) for part in parts])
 
 
-def texts(values: np.ndarray) -> list[str]:
-    """Return "mean +- deviation" of each column."""
-    means, deviations = values.mean(0), values.std(0, ddof=1)
-    return [f"{m:+.2f} +- {d:.2f}" for m, d in zip(means, deviations, strict=True)]
+def texts(before: np.ndarray, after: np.ndarray) -> list[str]:
+    """Return the mean change of each column, its deviation, and how many images show the colour."""
+    change = after - before
+    rows = (change.mean(0), change.std(0, ddof=1), *(shown(x).mean(0) for x in (before, after)))
+    return [f"{m:+.2f} +- {d:.2f}; {a:.0%} to {b:.0%}" for m, d, a, b in zip(*rows, strict=True)]
+
+
+def shown(areas_in_images: np.ndarray) -> np.ndarray:
+    """Return whether an image shows a shape of the colour, from its area in percent."""
+    return areas_in_images > LEAST
 
 
 def show(name: str, cells: Iterable[str]) -> None:
@@ -92,23 +94,25 @@ def table(run: str, files: list[str], strength: float, seeds: int) -> None:
     model = gantrain.load(run)
     with torch.no_grad():
         ws = model.latent_inputs(range(seeds), None)
-        present = measured(model, ws)
-    show("direction, length", (f"{name} (%)" for name in ("red", "blue", "yellow")))
+    before = measured(model, ws)
+    show("direction, length", ("red", "blue", "yellow"))
     show("---", ["---"] * 3)
-    show(f"areas in seeds 0 to {seeds - 1}", texts(present))
+    show("area before", (f"{x:.2f}" for x in before.mean(0)))
     for file in files:
         found = read_directions(file)
         for i, name in enumerate(found.names):
             direction = found.pick(i)
             length = strength * direction.scale
-            show(f"{name}, {length:+.2f}", texts(changes(model, ws, direction, strength)))
-            by_direction = np.stack(
-                [changes(model, ws, d, strength) for d in random_directions(direction, RANDOM)]
-            )
-            show("random, same length", texts(by_direction.reshape(-1, len(COLORS))))
-            means = by_direction.mean(1)
+            after = measured(model, model.edit(ws, direction, strength))
+            show(f"{name}, {length:+.2f}", texts(before, after))
+            others = [
+                measured(model, model.edit(ws, d, strength))
+                for d in random_directions(direction, RANDOM)
+            ]
+            show("random", texts(np.tile(before, (RANDOM, 1)), np.concatenate(others)))
+            means = np.stack(others).mean(1) - before.mean(0)
             largest = means[np.abs(means).argmax(0), range(len(COLORS))]
-            show(f"largest mean of {RANDOM} random ones", (f"{x:+.2f}" for x in largest))
+            show(f"largest mean of {RANDOM} random", (f"{x:+.2f}" for x in largest))
 
 
 @torch.no_grad()
