@@ -35,6 +35,7 @@ from gantrain.ops.value_range import to_float, to_uint8
 
 NEAR = 80  # largest distance in RGB, of 255, of a pixel from the colour that it is counted as
 LEAST = 1.0  # percent of an image that a shape covers at least
+FIRST = 1000  # random seed, none of those that are projected
 RANDOM = 20  # directions
 BATCH = 50
 
@@ -121,7 +122,7 @@ def random_distance(run: str, photos: Path, seeds: int, file: str | None) -> Non
     model = gantrain.load(run)
     lpips = load_lpips(weights.find("lpips", file, print), model.precision.device)
     _, pixels = latent_sources.read_images(model, photos)
-    images = to_uint8(model.sample([*range(seeds)]))
+    images = to_uint8(model.sample([*range(FIRST, FIRST + seeds)]))
     ratios, distances = [], []
     for photo in pixels:
         pair = (for_lpips(to_float(x)) for x in (photo[None].repeat(seeds, 1, 1, 1), images))

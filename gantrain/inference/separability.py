@@ -88,7 +88,7 @@ def _surest_half(scores: Tensor) -> tuple[Tensor, Tensor]:
         raise ConfigError(
             f"separability: the {len(kept)} generated images that the classifier of the examples "
             f"is surest of are all like the {'second' if attribute.all() else 'first'} folder's: "
-            "give examples that are more like them, or differ in something that the generator varies."
+            "give examples that are more like them, or differ in what the generator varies."
         )
     return kept, attribute
 
