@@ -25,7 +25,7 @@ from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision, pick_device, unavailable_reason
 from gantrain.engine.recorded_phase import COMPILER_CACHE, RecordedPhases
 from gantrain.engine.threads import use_threads
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.gans.base import GAN, ImageSpec
 from gantrain.inference.labels import label_text
 from gantrain.inference.model import Model
@@ -149,7 +149,7 @@ def check_devices(runtime: RuntimeConfig) -> None:
         raise ConfigError("runtime.devices: Apple's GPU is a single device; add runtime.devices=1.")
     if kind == "cuda" and runtime.devices > count:
         raise ConfigError(
-            f"runtime.devices={runtime.devices}, but this machine has {count} GPUs: "
+            f"runtime.devices={runtime.devices}, but this machine has {counted(count, 'GPU')}: "
             f"add runtime.devices={count}, or runtime=cpu."
         )
 

@@ -53,8 +53,18 @@ def shown(override: str) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number and its noun, such as "1 image" or "2 images"."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    """Return a number and its noun, such as "1 image", "2 images" or "2 entries"."""
+    if count == 1:
+        return f"1 {noun}"
+    is_y = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{count} {noun[:-1]}ies" if is_y else f"{count} {noun}s"
+
+
+def agreed(count: int, plural: str = "are") -> str:
+    """Return the form of a verb for a count: "is" or "are"; "needs" or "need"."""
+    if count != 1:
+        return plural
+    return {"are": "is", "have": "has", "do": "does"}.get(plural, f"{plural}s")
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:

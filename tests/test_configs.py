@@ -33,9 +33,10 @@ TRANSLATORS = ("cyclegan", "cut", "pix2pix")
 OFFICIAL = "apple2orange cezanne2photo facades horse2zebra iphone2dslr_flower maps monet2photo "
 OFFICIAL += "summer2winter_yosemite ukiyoe2photo vangogh2photo"
 PAIRED = ("data=paired", "data=cityscapes", "data=edges2handbags", "data=edges2shoes")
+COLORIZE = "data=colorize"
 PAIRED += ("data=facades_pairs", "data=maps_pairs", "data=night2day")
 FOLDER = ("data=folder", *(f"data={name}" for name in OFFICIAL.split()), "experiment=cyclegan_64px")
-FOLDER += (*PAIRED, "experiment=cyclegan_reference", "experiment=cut_reference")
+FOLDER += (*PAIRED, COLORIZE, "experiment=cyclegan_reference", "experiment=cut_reference")
 FOLDER += ("experiment=fastcut",)
 FOLDER += tuple(f"experiment=stylegan_{name}" for name in ("paper256", "paper512", "paper1024"))
 FOLDER += ("experiment=stylegan_stylegan2", "experiment=cyclegan_128px", "experiment=stylegan_64px")
@@ -70,7 +71,7 @@ def model_of(choice: str) -> str:
         return "cut"
     if group == "model" or option.startswith(("stylegan_", "stylegan3_", "r3gan_")):
         return option.partition("_")[0]
-    if choice in PAIRED:
+    if choice in (*PAIRED, COLORIZE):
         return "pix2pix"
     return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
 
@@ -103,10 +104,10 @@ def commands(choice: str, pictures: Path) -> list[str]:
     elif choice != "debug=smoke":
         overrides += ["debug=smoke"]
     if choice == "tracking=default" or group == "experiment":
-        overrides += ["tracking.tensorboard=true"]
+        overrides += ["tracking.to=[tensorboard]"]
     if choice in FOLDER:
         root = pictures if model_of(choice) in TRANSLATORS else pictures / "trainA"
-        root = pictures / "classes" if "imagenet" in choice else root
+        root = pictures / "classes" if "imagenet" in choice or choice == COLORIZE else root
         overrides += [f"data.root={root}", "data.cache=memory"]
     if choice == "experiment=stylegan_finetune":
         overrides += ["init_from=runs/source"]
@@ -169,7 +170,9 @@ def test_config(choice: str, pictures: Path) -> None:
             assert network(x).shape == (2, network.num_ws, network.w_dim)
             continue
         else:
-            y = network(x)
+            is_colors = choice == COLORIZE  # of a lightness
+            y = network(x[:, :1] if is_colors else x)
+            x = x[:, :2] if is_colors else x
             assert y.abs().max() <= 1
         assert y.shape == x.shape and torch.isfinite(y).all()
 

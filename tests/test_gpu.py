@@ -39,7 +39,7 @@ TINY: dict[str, Any] = {"z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_
 STYLEGAN = [
     "model=stylegan", "data=shapes", "data.resolution=16", "data.train_images=16",
     "model.z_dim=8", "model.w_dim=8", "model.channel_base=64", "model.channel_max=8",
-    "train.batch=4", "tracking.tensorboard=false", "tracking.grid_every_kimg=0",
+    "train.batch=4", "tracking.to=[]", "tracking.grid_every_kimg=0",
 ]  # fmt: skip
 HERE = {"CUDA_VISIBLE_DEVICES": "0"}  # the other tests hide it
 

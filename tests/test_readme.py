@@ -53,7 +53,7 @@ SMALL_MODEL = {
 PUBLISHED = {"data=cifar10": "data.root=published", "data=mnist": "data.root=published"}
 SMALL = [
     "train.epochs=null", "train.kimg=0.004", "data.resolution=32",
-    "tracking.tensorboard=false",
+    "tracking.to=[]",
 ]  # fmt: skip
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = (
@@ -67,6 +67,7 @@ NAMED = (
     "oneway",
     "mine",
     "paired",
+    "colors",
 )  # runs that are put to use
 PLACEHOLDER = re.compile(r"\b(NAME|DIR|FILE|N)\b|\.\.\.")  # a pattern, not a command
 SHOWS = ("--help", "--cfg", "--info")  # print something and train nothing
@@ -154,7 +155,7 @@ def named(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def stripes(folder: Path) -> Path:
-    gantrain(folder, *small(STRIPES), "tracking.tensorboard=true", "tracking.every_kimg=0.001")
+    gantrain(folder, *small(STRIPES), "tracking.to=[tensorboard]", "tracking.every_kimg=0.001")
     return folder / "runs/stripes"
 
 

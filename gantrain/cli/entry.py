@@ -141,11 +141,19 @@ class CommandTask:
             ) from error
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def _run(arguments: Arguments) -> int:
     arguments.overrides = [
         as_typed(arguments.command, in_runs(text), arguments.config_dir, arguments.sweep)
         for text in arguments.overrides
     ]
+    if arguments.command == "train":
+        from gantrain.config import renamed
+
+        arguments.overrides = renamed.admit(arguments.overrides, _say)
     if arguments.problems or arguments.dashed:
         _raise_problems(arguments)
     if arguments.has("-sc", "--shell-completion"):

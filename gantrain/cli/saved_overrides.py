@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gantrain.config import renamed
 from gantrain.config.overrides import hydra_quote, key_of, quote
 from gantrain.errors import ConfigError, format_value
 from gantrain.io.plain_files import load_yaml
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SAVED = "overrides.yaml"
 ONE_START_ONLY = {"resume", "resume_force", "init_from"}  # they concern one start, not the run
 PLACE = ("out", "name")  # the run is where it is
-ELSEWHERE = ("data.cache_dir",)  # where else a run writes
+ELSEWHERE = ("data.cache_dir", "tracking.uri")  # where else a run writes
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*"
 _CHOICE = re.compile(r"[\w-]+(\.[\w-]+)*")  # of a group: the name of a YAML, never a path to one
 _OWN_INTERPOLATION = re.compile(rf"\$\{{{_KEY}\}}")
@@ -56,6 +57,7 @@ def prepend_saved(overrides: list[str], config_dir: str | None = None) -> list[s
     file, source = folder / SAVED, compose.config_loader(config_dir)
     if _chooses_foreign(kept, source):
         file, kept = folder / "config.yaml", [*_recorded_values(folder)]
+    kept = renamed.admit(kept)
     if problems := [*_problems(kept, file, source)]:
         raise ConfigError(*problems)
     typed = {key_of(text) for text in overrides}
@@ -92,7 +94,7 @@ def _placed(saved: list[str], folder: Path, typed: set[str]) -> Iterator[str]:
             yield text
         elif key not in typed and value not in ("null", ""):
             _say(
-                f"{folder / SAVED} says {text}, a folder outside of the run: it is not taken over. "
+                f"{folder / SAVED} says {text}, a place outside of the run: it is not taken over. "
                 f"To use it, add {text} to the command."
             )
 

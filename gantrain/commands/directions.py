@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gantrain.config.check import plain_settings
 from gantrain.config.directions import DirectionsConfig
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.inference import directions, latent_sources
 from gantrain.inference.attribution import Attribution, attribute
 from gantrain.inference.directions import IMAGES, SAMPLES, Sampling
@@ -100,9 +100,11 @@ def _write_directions(config: DirectionsConfig, model: Model) -> None:
     ]
     _record(config, model, {"directions": rows, **numbers})
     _write_sheet(config, model, found)
-    count = "1 direction" if len(found) == 1 else f"{len(found)} directions"
     shown = "them" if len(found) <= MAX_SHOWN else f"the first {MAX_SHOWN}"
-    print(f"{count} in {folder / FILE}; {folder / SHEET} shows {shown}. Next:")
+    print(
+        f"{counted(len(found), 'direction')} in {folder / FILE}; {folder / SHEET} shows {shown}. "
+        "Next:"
+    )
     print(
         f"  gantrain generate run={model.file} seeds=0-7 edit.direction={folder / FILE}:0 "
         "edit.strength=2"
@@ -126,8 +128,9 @@ def _find(config: DirectionsConfig, model: Model) -> tuple[Directions, dict[str,
     after = latent_sources.read_w(model, Path(config.after), "after")
     if len(before) != len(after):
         raise ConfigError(
-            f"before={config.before} has {len(before)} latents and after={config.after} "
-            f"{len(after)}: they must be of the same images, in the same order."
+            f"before={config.before} has {counted(len(before), 'latent')} and "
+            f"after={config.after} {len(after)}: they must be of the same images, in the same "
+            "order."
         )
     return directions.find_pairs(model, before, after, sampling), {"pairs": len(before)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from gantrain.inference.evaluation import training_labels
 from gantrain.inference.features import RealImages
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.pictures import look_of, seen_items
 from gantrain.inference.translation import translate
 from gantrain.io.files import unwritable_as_config_error
 from gantrain.ops.value_range import to_float, to_uint8
@@ -150,9 +152,10 @@ def _cases(config: DoctorConfig, model: Model, data: Dataset) -> Iterator[_Case]
         for direction, network in model.networks.items():
             source, target = direction
             count = min(config.samples, data.test_count(source))
-            inputs = _stack(data.test_item(source, i) for i in range(count))
-            batches = inputs.split(config.batch)
-            fake = torch.cat([translate(network, x, model.precision) for x in batches])
+            inputs = RealImages(source, count, partial(data.test_item, source))
+            first, look = data.test_item(source, 0), look_of(data.describe())
+            batches = (x for x in inputs.stored(config.batch) if x.shape[1:] == first.shape)
+            fake = torch.cat([translate(network, x, model.precision, look) for x in batches])
             yield _case(config, data, target, f"{source} to {target}", fake)
         return
     seeds = [*range(config.seed, config.seed + config.samples)]
@@ -175,9 +178,9 @@ def _samples(config: DoctorConfig, model: Model, data: Dataset, seeds: list[int]
 
 def _case(config: DoctorConfig, data: Dataset, stream: str, name: str, fake: Tensor) -> _Case:
     total = min(data.train_count(stream), config.train_images)
-    training = RealImages(stream, total, lambda i: data.train_item(stream, i))
+    training = RealImages(stream, total, seen_items(data, data.train_item, stream))
     if held_out := min(data.held_count(stream), 1000):
-        unseen = _stack(data.test_item(stream, i) for i in range(held_out))
+        unseen = _stack(map(seen_items(data, data.test_item, stream), range(held_out)))
         return _Case(name, fake, training, unseen, None)
     # Without held-out images, compare training images with each other
     own = torch.arange(min(total, 1000)) * total // min(total, 1000)

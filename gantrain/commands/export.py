@@ -15,6 +15,7 @@ from gantrain.engine.init_from import saved_networks
 from gantrain.errors import ConfigError
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.pictures import LAB, is_lab
 from gantrain.inference.translation import input_channels
 from gantrain.io import safetensors_file
 from gantrain.io.files import atomic_write
@@ -60,6 +61,8 @@ def main(config: ExportConfig) -> None:
     contents = {name: _content(model, name, networks[name], config) for name in networks}
     if config.format == "safetensors":
         contents |= {n: (safetensors_file.to_bytes(n, x, {}), "") for n, x in others.items()}
+    if is_lab(model.meta.get("data", {})):
+        print(f"The network maps {LAB}; the conversion to and from RGB is not part of it.")
     for name, file in files.items():
         content, remark = contents.get(name, (None, ""))
         with atomic_write(file) as target:
@@ -154,7 +157,8 @@ def _metadata(model: Model, name: str, config: ExportConfig) -> dict[str, str]:
     }
     if not hasattr(model.networks[name], "z_dim"):
         mode = {} if model.test_mode == "eval" else {"test_mode": model.test_mode}
-        return metadata | {"direction": name} | mode
+        space = {"color_space": LAB} if is_lab(model.meta.get("data", {})) else {}
+        return metadata | {"direction": name} | mode | space
     if model.labels:
         metadata["labels"] = json.dumps(model.labels)
     if model.has_w:

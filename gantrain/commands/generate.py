@@ -11,7 +11,7 @@ import torch
 from gantrain import __version__
 from gantrain.config.check import plain_settings
 from gantrain.config.generate import DEFAULT_SEEDS, GenerateConfig, Numbers
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.inference import latent_sources
 from gantrain.inference.edited_latents import LatentEdit
 from gantrain.inference.editing import explain_misfit, find_direction
@@ -137,7 +137,8 @@ def _layer_problems(config: GenerateConfig, model: Model) -> list[str]:
             f"{count - 1}."
         )
     if cutoff is not None and cutoff > count:
-        sentences.append(f"truncation_cutoff={cutoff}: this generator has only {count} layers.")
+        layers = counted(count, "layer")
+        sentences.append(f"truncation_cutoff={cutoff}: this generator has only {layers}.")
     return sentences
 
 
@@ -269,7 +270,7 @@ def _finish(config: GenerateConfig, model: Model, writer: ImageWriter) -> None:
         "files": writer.descriptions,
     }
     write_json(writer.folder / "generate.json", record)
-    count = "1 file" if len(writer.descriptions) == 1 else f"{len(writer.descriptions)} files"
+    count = counted(len(writer.descriptions), "file")
     print(f"{count} in {writer.folder}; the settings are in generate.json.")
 
 

@@ -161,4 +161,5 @@ def _pack(
             "pack=."
         ) from error
     size = f"{target.stat().st_size / 1e6:.1f} MB"
-    print(f"{counted(count, 'image')}, {size}: data=folder data.root={target}")
+    choice = getattr(data, "choice", "folder")
+    print(f"{counted(count, 'image')}, {size}: data={choice} data.root={target}")

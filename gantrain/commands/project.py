@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantrain.config.check import plain_settings
 from gantrain.config.project import ProjectConfig
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed, counted
 from gantrain.inference import latent_sources
 from gantrain.inference.animation import write_animation
 from gantrain.inference.generators import StyleGenerator
@@ -91,7 +91,7 @@ def main(config: ProjectConfig) -> None:
     pending = [target for target in targets if not folder.has(target.task)]
     print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if done := len(targets) - len(pending):
-        print(f"{done} of {len(targets)} images are projected already.")
+        print(f"{done} of {len(targets)} images {agreed(done)} projected already.")
     projector = Projector(model, lpips, _projection_settings(config), label)
     with progress_bar(len(pending) * config.steps) as advance:
         for start in range(0, len(pending), config.batch):
@@ -223,8 +223,10 @@ def _summarize(model: Model, lpips: LPIPS, targets: list[Target], folder: Path) 
         ("real", "projected", "latents alone"), zip(*rows[:MAX_ROWS], strict=True), strict=True
     )
     save_png(folder / SHEET, compose_grid({name: torch.cat(images) for name, images in columns}))
-    count = "1 image" if len(targets) == 1 else f"{len(targets)} images"
-    print(f"{count} in {folder}; all latents are in {folder / ALL_LATENTS}. Next:")
+    print(
+        f"{counted(len(targets), 'image')} in {folder}; all latents are in "
+        f"{folder / ALL_LATENTS}. Next:"
+    )
     print(f"  gantrain generate run={model.file} w={folder / ALL_LATENTS}")
 
 

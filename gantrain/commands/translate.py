@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gantrain.config.tools import TranslateConfig
-from gantrain.data.bit_depth import ImageFault
+from gantrain.data.bit_depth import ImageFault, is_grey
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.decode import (
     colour_profile,
@@ -37,9 +37,10 @@ from gantrain.inference.inputs import (
 )
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.pictures import is_lab, of_pictures
 from gantrain.inference.results import ResultFile, ResultFolder
 from gantrain.inference.tiled_translation import Bandable, translate_in_bands
-from gantrain.inference.translation import input_channels, output_channels
+from gantrain.inference.translation import picture_channels
 from gantrain.inference.translation_job import TranslationJob
 from gantrain.inference.video_reader import VideoReader
 from gantrain.inference.video_translation import Stopped, translate_video
@@ -88,12 +89,13 @@ def main(config: TranslateConfig) -> None:
         print(f"{output} also holds {counted(others, 'result')} of other inputs.")
     if missing:
         _warn_of_pairs(model)
-    faults: Faults = {}
+    faults: Faults = {task.source: fault for task in missing if (fault := job.storage_fault(task))}
+    possible = [task for task in missing if task.source not in faults]
     if config.tile:
         lift_size_limit()
     with handle_signals() as signals:
-        with progress_bar(len(missing)) as advance:
-            for batch in batches_of_one_size(missing, config.batch, config.tile, faults):
+        with progress_bar(len(possible)) as advance:
+            for batch in batches_of_one_size(possible, config.batch, config.tile, faults):
                 if _is_stopped(signals):
                     break
                 _translate_batch(model, config, batch, job, folder, faults)
@@ -178,17 +180,22 @@ def _make_job(config: TranslateConfig, model: Model, network: torch.nn.Module) -
     )
     if config.window is not None:  # else as in training, where the other domain may have windows
         check_window(formats, [source.value_range], prefix="")
-    channels, result = input_channels(network) or 3, output_channels(network)
-    return TranslationJob(source, target, channels, result, formats, config.depth, config.format)
+    channels, result = picture_channels(network, data)
+    return TranslationJob(
+        source, target, channels or 3, result, formats, config.depth, config.format, is_lab(data)
+    )
 
 
 def _report_losses(done: list[TranslationTask], job: TranslationJob) -> None:
-    """Say which results lack what their inputs' files say besides the pixels."""
+    """Say which results lack what their inputs hold, other than pixels or colours."""
+    if job.unused_colors:
+        count, example = counted(len(job.unused_colors), "picture"), job.unused_colors[0]
+        print(f"{count} in colour, such as {example}: only the lightness was used.")
     tasks = [task for task in done if not is_tiff_name(task.name) and has_geotags(task.source)]
     if tasks:
         print(
-            f"Warning: the results of {len(tasks)} GeoTIFFs, such as {tasks[0].source}, have no "
-            "geographic tags: format=tiff and format=same keep them.",
+            f"Warning: the results of {counted(len(tasks), 'GeoTIFF')}, such as {tasks[0].source}, "
+            "have no geographic tags: format=tiff and format=same keep them.",
             file=sys.stderr,
         )
     profiles = ((task.source, colour_profile(task.source)) for task in done)
@@ -266,6 +273,8 @@ def _translate_batch(
                     f"outside of [{low:g},{high:g}], which are clipped.",
                     file=sys.stderr,
                 )
+            if job.new_colors and not is_grey(loaded.x.permute(1, 2, 0).numpy()):
+                job.unused_colors.append(task.source)
             if loaded.note:
                 print(f"Warning: {task.source} {_NOTES[loaded.note]}.", file=sys.stderr)
         except ImageFault as fault:
@@ -328,7 +337,11 @@ def _translate_images(
     """
     network, tile = model.translator(config.direction), config.tile
     if tile and isinstance(network, Bandable) and images[0][0].numel() > tile * tile:
-        return (translate_in_bands(network, image, model.precision, tile) for image in images)
+        in_bands = of_pictures(
+            lambda x: translate_in_bands(network, x[0], model.precision, tile)[None],
+            model.meta.get("data", {}),
+        )
+        return (in_bands(image[None])[0] for image in images)
     return model.translate(torch.stack(images), config.direction)
 
 

@@ -1,7 +1,8 @@
 """Match the data section of a config to the kind of data set that the model takes.
 
 A model class has `takes = "unpaired"` (two domains, "a" and "b"), `"paired"` (a and b are pairs) or
-`"images"` (single images); a data class has `kind = ...`. Pairs also serve a model that needs none.
+`"images"` (single images); a data class has `kind = ...`. Pairs also serve a model that needs none,
+unless the data class has `needs_pairs = True`: its domains are parts of one picture.
 A data YAML that serves several kinds names a class for each:
 
     _target_: {unpaired: gantrain.data.folder.UnpairedFolder, images: gantrain...ImageFolder}
@@ -60,12 +61,14 @@ def select_class(takes: str, name: str, data: Section) -> tuple[Section, dict[st
     target = data.get("_target_")
     if not isinstance(target, dict):
         kind = class_attribute(target, "kind")
-        fits = kind == takes or (kind, takes) == ("paired", "unpaired")
+        is_whole = class_attribute(target, "needs_pairs") == "True"
+        fits = kind == takes or ((kind, takes) == ("paired", "unpaired") and not is_whole)
         if kind is None or kind not in WORDS or takes not in WORDS or fits:
             return data, {}, []
+        fix = "model=pix2pix" if is_whole else "another model"
         problem = (
             f"{str(target).rpartition('.')[2]} holds {WORDS[kind]}, but {name} trains on "
-            f"{WORDS[takes]}: use {EXAMPLES[takes]}, or another model."
+            f"{WORDS[takes]}: use {EXAMPLES[takes]}, or {fix}."
         )
         return data, {}, [problem]
     if takes not in target:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gantrain.errors import ConfigError, format_value
+from gantrain.errors import ConfigError, counted, format_value
 from gantrain.types import Count
 
 MOST = 1000.0  # standard deviations; further out, no image is one
@@ -63,7 +63,7 @@ class Edit:
             return ["edit.direction=[] names no direction."]
         if len(self.ranges) != len(self.directions):
             return [
-                f"edit.strength has {len(self.ranges)} entries, and edit.direction has "
+                f"edit.strength has {counted(len(self.ranges), 'entry')}, and edit.direction has "
                 f"{len(self.directions)}: give one for each, or one for all."
             ]
         if self.steps == 1:

@@ -1,4 +1,4 @@
-"""Combinations of settings that cannot work, and settings that have no effect.
+"""Combinations of settings that cannot work.
 
 A rule depends on the keys that exist, never on the name of a GAN: the rule about generators skips
 a model without a `generator` key. Every value has already passed its own check.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from gantrain.config import data_kind, schedules
+from gantrain.config.ignored import IGNORED
 from gantrain.config.machine import DEVICES
-from gantrain.engine.distributed import environment
 from gantrain.errors import format_value
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
@@ -34,6 +34,7 @@ def problems(config: Config) -> list[str]:
         _sizes,
         _channels,
         _resampling,
+        _losses,
         _penalty,
         _momentum,
         _augmentation,
@@ -201,6 +202,20 @@ def _sizes(config: Config) -> Iterator[str]:
         )
 
 
+def _losses(config: Config) -> Iterator[str]:
+    """Refuse a generator without any loss; models without lambda_adversarial always have one."""
+    weights = {key: x for key, x in config["model"].items() if key.startswith("lambda_")}
+    if "lambda_adversarial" not in weights:
+        return
+    for name, weight in weights.items():
+        without_effect, _ = IGNORED.get(f"model.{name}", (lambda get: False, ""))
+        is_used = not without_effect(lambda key: _get(config, key))
+        if is_used and not schedules.is_zero(weight):
+            return
+    keys = [f"model.{name}" for name in weights]
+    yield f"{', '.join(keys)}: all are 0, and the generator would learn nothing. Raise one of them."
+
+
 def _penalty(config: Config) -> Iterator[str]:
     preprocess = config["data"].get("preprocess")
     if config["model"].get("loss") == "wgan_gp" and preprocess in ("none", "scale_width"):
@@ -310,91 +325,3 @@ def _objective(config: Config) -> Iterator[str]:
         )
     elif config["evaluation"]["test_images"] == 0:
         yield f"objective={name} needs test images: give evaluation.test_images=100."
-
-
-Get = Callable[[str], Any]
-
-# {key: (whether it has no effect, why)}; a message is "key has no effect: why."
-IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
-    "model.blocks": (
-        lambda get: get("model.generator") in ("unet_128", "unet_256"),
-        "only model.generator=resnet has blocks",
-    ),
-    "model.d_layers": (
-        lambda get: get("model.discriminator") == "pixel",
-        "only model.discriminator=patch has layers to count",
-    ),
-    "model.gp_weight": (
-        lambda get: get("model.loss") not in (None, "wgan_gp"),
-        "only model.loss=wgan_gp has a gradient penalty",
-    ),
-    "model.lambda_identity": (
-        lambda get: get("model.lambda_cycle") == 0,
-        "it is relative to model.lambda_cycle, which is 0",
-    ),
-    **dict.fromkeys(
-        ("model.ada_target", "model.ada_kimg", "model.ada_max_p"),
-        (lambda get: get("model.augment") != "ada", "only model.augment=ada uses it"),
-    ),
-    **dict.fromkeys(
-        ("model.augment_p", "model.augment_spec"),
-        (lambda get: get("model.augment") == "none", "model.augment=none"),
-    ),
-    "model.r1_interval": (
-        lambda get: (
-            get("model.r1_gamma") == 0
-            or (get("model.r1_gamma") is None and get("model.loss") == "wgan_gp")
-        ),
-        "model.r1_gamma is 0 (null means 0 with model.loss=wgan_gp)",
-    ),
-    "model.pl_interval": (lambda get: get("model.pl_weight") == 0, "model.pl_weight=0"),
-    "model.adversarial_kimg": (
-        lambda get: get("model.lambda_latent") == 0 and get("model.lambda_image") == 0,
-        "model.lambda_latent=0 and model.lambda_image=0: there is no second stage",
-    ),
-    "runtime.timeout": (
-        lambda get: get("runtime.devices") == 1 and environment.from_environment() is None,
-        "there is only one process",
-    ),
-    "train.ema_rampup": (lambda get: get("train.ema_kimg") == 0, "train.ema_kimg=0"),
-    "lr.decay": (
-        lambda get: get("lr.schedule") in ("constant", "step"),
-        "only lr.schedule=linear and cosine decay over a fraction of the budget",
-    ),
-    "lr.step_kimg": (lambda get: get("lr.schedule") != "step", "only lr.schedule=step uses it"),
-    "lr.step_factor": (lambda get: get("lr.schedule") != "step", "only lr.schedule=step uses it"),
-    "lr.compat": (lambda get: get("lr.unit") == "image", "only lr.unit=epoch uses it"),
-    "lr.unit": (lambda get: get("lr.schedule") == "constant", "lr.schedule=constant never changes"),
-    "data.load_size": (
-        lambda get: get("data.preprocess") in ("crop", "none"),
-        "data.preprocess=crop and none do not resize",
-    ),
-    "data.cache_gb": (lambda get: get("data.cache") == "none", "data.cache=none"),
-    "data.cache_dir": (
-        lambda get: get("data.cache") in ("none", "memory"),
-        "only data.cache=disk and auto write files",
-    ),
-    "evaluation.test_images": (
-        lambda get: data_kind.class_attribute(get("model._target_"), "takes") == "images",
-        "only models with two domains translate test images",
-    ),
-    **{
-        f"{key}every_kimg": (
-            lambda get, key=key: get(f"{key}every_epochs") is not None,
-            f"{key}every_epochs is given instead",
-        )
-        for key in ("checkpoint.", "checkpoint.snapshot_", "evaluation.", "tracking.grid_")
-    },
-    "tracking.grid_images": (
-        lambda get: (
-            get("tracking.grid_every_kimg") == 0 and get("tracking.grid_every_epochs") is None
-        ),
-        "tracking.grid_every_kimg=0 writes no grids",
-    ),
-    "tracking.health_images": (
-        lambda get: get("tracking.health_every_kimg") == 0,
-        "tracking.health_every_kimg=0 turns the probes off",
-    ),
-    "stop_on_failure": (lambda get: get("stop_on_failure"), "there is only one run"),
-    "resume_force": (lambda get: get("resume") is None, "resume is not set"),
-}

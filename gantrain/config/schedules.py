@@ -44,6 +44,15 @@ def is_open(schedule: Any) -> bool:
     return isinstance(schedule, dict) and schedule["kimg"] is None
 
 
+def is_zero(schedule: Any) -> bool:
+    """Return whether a schedule is 0 at all times."""
+    if isinstance(schedule, dict):
+        return schedule["base"] == schedule["final"] == 0
+    if isinstance(schedule, list):
+        return all(value == 0 for _, value in schedule)
+    return schedule == 0
+
+
 def _changed(sections: Sections, change: Change) -> Sections:
     kinds = {name: constructor_annotations(name, sections[name]) for name in ("model", "optimizer")}
     kinds["train"] = {"ema_kimg": Schedule | None}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from gantrain.config import data_kind, rules
+from gantrain.config import data_kind, renamed, rules
 from gantrain.config.check import (
     annotations_of,
     as_texts,
@@ -155,6 +155,12 @@ class TrackingConfig:
         grid_every_kimg: thousands of images between sample grids; 0: no grids.
         grid_every_epochs: the same in passes over the data; None: grid_every_kimg holds.
         health_every_kimg: thousands of images between health probes; 0: no probes.
+        to: trackers beside the terminal and metrics.jsonl.
+        project: W&B's project, MLflow's experiment.
+        tags: labels of the run; for MLflow "key=value".
+        entity: W&B's user or team; None: the default of the account.
+        mode: of W&B; None: $WANDB_MODE, or online.
+        uri: of MLflow; None: $MLFLOW_TRACKING_URI, or MLflow's own default.
     """
 
     every_kimg: Positive | None
@@ -163,7 +169,12 @@ class TrackingConfig:
     grid_images: AtLeastOne
     health_every_kimg: NotNegative | None
     health_images: Annotated[int, Range(2)]
-    tensorboard: bool
+    to: list[Literal["tensorboard", "wandb", "mlflow"]]
+    project: str
+    tags: list[str]
+    entity: str | None
+    mode: Literal["online", "offline"] | None
+    uri: str | None
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,8 @@ def load(cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> RunConfig:
         ConfigError: lists every problem found.
     """
     plain = as_texts(RunConfig, to_plain(cfg))
+    keys = set(_keys_from_hydra() if typed_keys is None else typed_keys)
+    old_names = renamed.rename(plain, keys)
     problems = list(missing_values(plain))
     dropped: dict[str, str] = {}
     if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
@@ -212,11 +225,10 @@ def load(cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> RunConfig:
         problems += rules.problems(plain)
     if problems:
         raise ConfigError(*problems)
-    keys = set(_keys_from_hydra() if typed_keys is None else typed_keys)
     warnings = [
         f"data.{key} has no effect: {why}." for key, why in dropped.items() if f"data.{key}" in keys
     ]
-    warnings += rules.warnings(plain, keys)
+    warnings += [*rules.warnings(plain, keys), *old_names]
     return dataclasses.replace(typed(RunConfig, plain), warnings=tuple(warnings))
 
 

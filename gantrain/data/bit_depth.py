@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.types import Range
 
 Depth = Literal[8, 16, "float"]
@@ -220,6 +220,11 @@ def to_channels(picture: Picture, channels: int) -> Picture:
     return picture._replace(pixels=np.concatenate([colors, alpha], axis=2), alpha=True)
 
 
+def is_grey(x: np.ndarray) -> bool:
+    """Return whether an image [H, W, C] shows no colour: its three channels are the same."""
+    return x.shape[-1] < 3 or bool((x[..., :1] == x[..., 1:3]).all())
+
+
 def _bands_fault(bands: int, channels: int, picture: Picture) -> str:
     if bands in (2, 4) and not picture.colors:
         return (
@@ -228,8 +233,8 @@ def _bands_fault(bands: int, channels: int, picture: Picture) -> str:
             "(ExtraSamples 2)"
         )
     return (
-        f"has {bands} channels, not {channels}: set its channels to {bands}, or save it with "
-        f"{channels}"
+        f"has {counted(bands, 'channel')}, not {channels}: set its channels to {bands}, or save it "
+        f"with {channels}"
     )
 
 

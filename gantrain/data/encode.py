@@ -64,13 +64,43 @@ def write_image(path: Path, x: np.ndarray, alpha: bool = False, extras: Extras =
         ImageFault: the format cannot store the image, or a library is missing.
         OSError: the file cannot be written.
     """
-    suffix = path.suffix.lower()
+    content = encode_image(x, kind_of(path.suffix), alpha, extras)
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def kind_of(suffix: str) -> str:
+    """Return the format of a suffix such as ".jpg", by Pillow's name, or "NPY".
+
+    Raises:
+        ImageFault: it is not written.
+    """
+    suffix = suffix.lower()
     kind = "NPY" if suffix == ".npy" else Image.registered_extensions().get(suffix)
     if kind is None:
         raise ImageFault(f"is a {suffix} file, which is read but not written: use format=tiff")
-    content = encode_image(x, kind, alpha, extras)
-    with atomic_write(path) as file:
-        file.write(content)
+    return kind
+
+
+def storage_fault(kind: str, dtype: np.dtype, channels: int, alpha: bool) -> str:
+    """Return why a format cannot store an image, a phrase that follows its name, or "".
+
+    Args:
+        kind: see `kind_of`.
+        dtype: of the image.
+        channels: of the image.
+        alpha: whether the last one is alpha.
+    """
+    if kind in ("NPY", "TIFF"):
+        return ""
+    if dtype != np.uint8 and not (kind == "PNG" and dtype == np.uint16):
+        return f"has more than 8 bits per channel, which {kind} cannot store"
+    if channels > 4 or (channels in (2, 4) and not alpha):
+        return f"has {channels} bands, which {kind} cannot store: use format=tiff or npy"
+    if channels not in _CHANNELS.get(kind, (1, 2, 3, 4)):
+        what = {1: "is grey", 3: "has more than one channel"}.get(channels, "gets transparency")
+        return f"{what}, which {kind} cannot store: leave out format=same"
+    return ""
 
 
 def encode_image(
@@ -87,22 +117,15 @@ def encode_image(
     Raises:
         ImageFault: the format cannot store the image, or a library is missing.
     """
-    file = io.BytesIO()
+    file, channels = io.BytesIO(), x.shape[-1]
     if kind == "NPY":
         np.save(file, x, allow_pickle=False)
         return file.getvalue()
-    is_level = x.dtype == np.uint8 or (kind == "PNG" and x.dtype == np.uint16)
     if kind == "TIFF":
         _write_tiff(file, x, alpha, extras)
         return file.getvalue()
-    if not is_level:
-        raise ImageFault(f"has more than 8 bits per channel, which {kind} cannot store")
-    channels = x.shape[-1]
-    if channels > 4 or (channels in (2, 4) and not alpha):
-        raise ImageFault(f"has {channels} bands, which {kind} cannot store: use format=tiff or npy")
-    if channels not in _CHANNELS.get(kind, (1, 2, 3, 4)):
-        what = {1: "is grey", 3: "has more than one channel"}.get(channels, "gets transparency")
-        raise ImageFault(f"{what}, which {kind} cannot store: leave out format=same")
+    if fault := storage_fault(kind, x.dtype, channels, alpha):
+        raise ImageFault(fault)
     profile = {"icc_profile": extras.profile} if extras.profile and kind in _PROFILED else {}
     if x.dtype == np.uint8 or channels == 1:
         pixels = np.ascontiguousarray(x)

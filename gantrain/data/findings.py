@@ -27,6 +27,7 @@ class ImageSource:
         test: whether they are test images, which are not cached.
         alpha: whether their last channel is alpha, once this is known.
         half: the half of each picture that is the image; None: all of it.
+        teaches_colors: whether colours are learned from them, so that grey images are counted.
     """
 
     names: Sequence[str]
@@ -37,6 +38,7 @@ class ImageSource:
     test: bool = False
     alpha: bool = False
     half: Half | None = None
+    teaches_colors: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Job:
     highest: int = 0  # value of a 16-bit file
     clipped: int = 0  # values
     alpha: bool = False  # whether the last channel is alpha
+    grey: bool = False  # whether it lacks the colours that it should teach
 
 
 def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:
@@ -77,13 +80,19 @@ def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Lo
             f"data: warning: {counted(len(views), 'photo')} with other views inside, such as "
             f"{views[0]}: only the main one is used"
         )
+    colorless: list[str] = []
     for split, source in sources.items():
         usable = [job for job in jobs if job.source == split and not job.fault]
         highest = max((job.highest for job in usable), default=0)
         names, sizes = [str(job.path) for job in usable], [job.size for job in usable]
-        for warning in suitability.warnings(
-            split, suitability.Facts(names, sizes, highest), source.resize
-        ):
+        grey = [str(job.path) for job in usable if job.grey]
+        if grey and len(grey) == len(usable) and split.startswith("train"):
+            colorless.append(
+                f"{split} holds {counted(len(grey), 'grey image')}, such as {grey[0]}, and none in "
+                "colour: there is nothing to learn; give data.root=, a folder of colour pictures."
+            )
+        facts = suitability.Facts(names, sizes, highest, grey)
+        for warning in suitability.warnings(split, facts, source.resize):
             log(f"data: warning: {warning}")
         if clipped := [job for job in usable if job.clipped]:
             total = sum(job.clipped for job in usable)
@@ -93,7 +102,8 @@ def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Lo
                 f"{counted(len(clipped), 'image')}) lie outside of "
                 f"[{source.pixels.low:g},{source.pixels.high:g}] and are clipped"
             )
-    problems = alpha_faults((job.source, job.path, job.alpha) for job in jobs if not job.fault)
+    mixed = alpha_faults((job.source, job.path, job.alpha) for job in jobs if not job.fault)
+    problems = [*colorless, *mixed]
     lines = [f"  {job.path} {job.fault}" for job in jobs if job.fault]
     if lines and not skip:
         problems.append(

@@ -70,6 +70,7 @@ class UnpairedFolder:
     """
 
     kind: ClassVar[Literal["unpaired", "paired", "images"]] = "unpaired"
+    choice: ClassVar[str] = "folder"  # the data= that reads a packed set
     label_dim = 0
     pairing: Pairing
     _reading: Reading
@@ -163,12 +164,13 @@ class UnpairedFolder:
 
     def image_sizes(self) -> list[tuple[AnyFile, Size]]:
         """Return the usable images that are not cropped, and (height, width) after the resize."""
-        return [
+        pairs = [
             pair
             for split, checked in self._checked.items()
             if not self._preprocess[split[-1]].crops
             for pair in zip(checked.files, checked.sizes, strict=True)
         ]
+        return list(dict.fromkeys(pairs))  # both domains may be of one file
 
     @property
     def images_per_epoch(self) -> int:
@@ -193,7 +195,7 @@ class UnpairedFolder:
         for note in self.notes():
             log(f"data: {note}")
         checked = preflight(sources, self._cache, self._skip, log)
-        faults = [*count_faults(checked), *size_faults(checked, self._preprocess, batch)]
+        faults = [*count_faults(checked), *size_faults(checked, batch)]
         if faults:
             raise ConfigError(*faults)
         self._use(checked)
@@ -238,11 +240,8 @@ class UnpairedFolder:
         """Return the augmented images of "a" and "b" at a position, as the protocol says."""
         indices = self._sampler(position)
         return {
-            domain: self._pixels[domain].to_output(
-                self._preprocess[domain].augment(
-                    self._checked[f"train_{domain}"].resized(index),
-                    counter_random(self.seed, _STREAMS[domain], position, 3),
-                )
+            domain: self._augmented(
+                domain, index, counter_random(self.seed, _STREAMS[domain], position, 3)
             )
             for domain, index in zip("ab", indices, strict=True)
         }
@@ -356,6 +355,11 @@ class UnpairedFolder:
     def _make_sampler(self) -> UnpairedSampler:
         counts = self._count("train_a"), self._count("train_b")
         return UnpairedSampler(self.seed, *counts, self.pairing)
+
+    def _augmented(self, domain: str, index: int, bits: np.ndarray) -> np.ndarray:
+        """Return training image `index` of a domain, cropped and mirrored by `bits`."""
+        image = self._checked[f"train_{domain}"].resized(index)
+        return self._pixels[domain].to_output(self._preprocess[domain].augment(image, bits))
 
     def _center_crop(self, split: str, index: int) -> np.ndarray:
         image = self._checked[split].resized_for_test(index)

@@ -19,7 +19,7 @@ from gantrain.data.views import (
     parse_part,
     part_names,
 )
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 
 LABEL_FILE = "dataset.json"
 
@@ -190,8 +190,8 @@ def held_out_indices(total: int, count: int) -> list[int]:
     """
     if total - count < 2:
         raise ConfigError(
-            f"data.held_out={count} of {total} images leaves {max(total - count, 0)} to train "
-            f"on: give at most {max(total - 2, 0)}, or add images."
+            f"data.held_out={count} of {counted(total, 'image')} leaves {max(total - count, 0)} to "
+            f"train on: give at most {max(total - 2, 0)}, or add images."
         )
     return [i * total // count for i in range(count)]
 

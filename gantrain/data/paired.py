@@ -12,7 +12,7 @@ from gantrain.data.findings import ImageSource
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.halves import Half, whole_pictures
 from gantrain.data.layout import Roots
-from gantrain.data.pairs import find_pairs, hold_out, orphan_faults
+from gantrain.data.pairs import PairFiles, find_pairs, hold_out, orphan_faults
 from gantrain.data.preflight import ValidatedSource
 from gantrain.data.sampler import AUGMENT_A, counter_random
 from gantrain.data.transforms import Interpolation, PreprocessName
@@ -42,6 +42,7 @@ class PairedFolder(UnpairedFolder):
     """
 
     kind: ClassVar[Literal["unpaired", "paired", "images"]] = "paired"
+    choice: ClassVar[str] = "paired"
 
     def __init__(
         self,
@@ -81,13 +82,20 @@ class PairedFolder(UnpairedFolder):
         held_out: int = 0,
         hint: str | None = None,
     ) -> None:
-        shared: dict[str, Any] = dict(locals())
-        for own in ("self", "direction", "interpolation_a", "interpolation_b", "__class__"):
-            del shared[own]
         self._direction = direction
         self._halves: dict[str, Half] = {}
         self._orphans: list[str] = []
-        super().__init__(test_pairs=True, **shared)
+        super().__init__(
+            seed=seed, root=root, root_a=root_a, root_b=root_b, hint=hint,
+            url=url, url_sha256=url_sha256, url_bytes=url_bytes,
+            resolution=resolution, load_size=load_size, preprocess=preprocess, flip=flip,
+            channels_a=channels_a, channels_b=channels_b, depth=depth, clip=clip, show=show,
+            value_range=value_range, value_range_a=value_range_a, value_range_b=value_range_b,
+            pages=pages, array_layout=array_layout, array_name=array_name,
+            slices=slices, window=window,
+            cache=cache, cache_gb=cache_gb, cache_dir=cache_dir,
+            on_bad_file=on_bad_file, max_images=max_images, held_out=held_out, test_pairs=True,
+        )  # fmt: skip
         for domain, interpolation in (("a", interpolation_a), ("b", interpolation_b)):
             settings = replace(self._preprocess[domain], interpolation=interpolation)
             self._preprocess[domain] = settings
@@ -121,16 +129,8 @@ class PairedFolder(UnpairedFolder):
 
     def item(self, position: int) -> dict[str, np.ndarray]:
         """Return a pair, "a" and "b", with the same crop and mirroring."""
-        index, _ = self._sampler(position)
-        bits = counter_random(self.seed, AUGMENT_A, position, 3)
-        return {
-            domain: self._pixels[domain].to_output(
-                self._preprocess[domain].augment(
-                    self._checked[f"train_{domain}"].resized(index), bits
-                )
-            )
-            for domain in "ab"
-        }
+        index, bits = self._draw(position)
+        return {domain: self._augmented(domain, index, bits) for domain in "ab"}
 
     def describe(self) -> dict[str, Any]:
         """Return a description in plain values, see `UnpairedFolder.describe`."""
@@ -140,6 +140,10 @@ class PairedFolder(UnpairedFolder):
         description["interpolation"] = {d: self._preprocess[d].interpolation for d in "ab"}
         return description
 
+    def _draw(self, position: int) -> tuple[int, np.ndarray]:
+        """Return which pair comes at a position, and the random bits of crop and mirroring."""
+        return self._sampler(position)[0], counter_random(self.seed, AUGMENT_A, position, 3)
+
     def _list_files(
         self,
         root: str | None,
@@ -147,8 +151,7 @@ class PairedFolder(UnpairedFolder):
         root_b: Roots = None,
         hint: str | None = None,
     ) -> None:
-        found = find_pairs(root, root_a, root_b, hint, self._formats)
-        found = found if self._direction == "ab" else found.swapped()
+        found = self._find(root, root_a, root_b, hint)
         self._names = hold_out(found.names, self._max_images, self._held_out)
         self._unread, self._unused, self._orphans = found.unread, found.unused, found.orphans
         self._halves = found.halves
@@ -157,6 +160,10 @@ class PairedFolder(UnpairedFolder):
             for split in self._names
         }
         self._sampler = self._make_sampler()
+
+    def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
+        found = find_pairs(root, root_a, root_b, hint, self._formats)
+        return found if self._direction == "ab" else found.swapped()
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:
         """Use the pairs whose images are both usable and fit together."""

@@ -20,6 +20,10 @@ from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError, counted
 
 _HALVES: dict[str, Half] = {"a": "left", "b": "right"}
+_ADVICE = (
+    "Pairs are pictures of two images side by side, in train/ and test/ or directly in data.root; "
+    "or images of equal names in trainA/ and trainB/."
+)
 
 
 @dataclass
@@ -81,7 +85,32 @@ def find_pairs(
     base = enter_root(root, [hint] if hint else [], formats=formats)
     if domain_folders(base):
         return _of_two_folders(*find_folders(root, None, None, hint, formats=formats))
-    return _side_by_side(base)
+    return _of_pictures(base, _HALVES, _ADVICE)
+
+
+def find_pictures(root: str | None, hint: str | None, formats: Formats = PLAIN) -> PairFiles:
+    """Return pictures that are both images of a pair, for domains that are computed from them.
+
+    Args:
+        root: pictures in train/ and perhaps test/ (else val/), or directly.
+        hint: an extra sentence for errors about a missing root.
+        formats: how files are read.
+
+    Raises:
+        ConfigError: the folder does not exist or has another structure.
+    """
+    hints = [hint] if hint else []
+    if root is None:
+        raise ConfigError(
+            "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
+        )
+    base = enter_root(root, hints, formats=formats)
+    if folders := domain_folders(base):
+        raise ConfigError(
+            f"{base} holds images of two domains, and one set of pictures is wanted: choose one of "
+            f"them, such as data.root={folders['train_b']}."
+        )
+    return _of_pictures(base, {}, "Pictures are in train/ and test/, or directly in data.root.")
 
 
 def hold_out(names: Names, max_images: int | None, held_out: int) -> Names:
@@ -105,25 +134,28 @@ def hold_out(names: Names, max_images: int | None, held_out: int) -> Names:
     return {s: x[:max_images] if s.startswith("train") else x for s, x in names.items()}
 
 
-def _side_by_side(base: ImageLocation) -> PairFiles:
+def _of_pictures(base: ImageLocation, halves: dict[str, Half], advice: str) -> PairFiles:
+    """Return the pictures in a place, each of which holds both images of a pair.
+
+    Args:
+        base: holds train/ and perhaps test/, or the pictures.
+        halves: see `PairFiles`.
+        advice: a sentence for the error if there are none.
+    """
     splits = find_splits(base.content()[0], base, base.reading)
     if splits and "train" not in splits:
         raise ConfigError(
-            f"{base} has {', '.join(sorted(splits.values()))} but not train/: put the training "
-            "pairs into train/ there."
+            f"{base} has {', '.join(sorted(splits.values()))} but not train/: put the images to "
+            "train on into train/ there."
         )
     places = {"train": base.below(splits["train"]) if splits else base}
     if test := splits.get("test") or splits.get("validation"):
         places["test"] = base.below(test)
-    found = PairFiles({}, halves=dict(_HALVES))
+    found = PairFiles({}, halves=dict(halves))
     for split, place in places.items():
         images, others = place.names_and_others()
         if not images:
-            raise ConfigError(
-                no_images_message(place),
-                "Pairs are pictures of two images side by side, in train/ and test/ or directly in "
-                "data.root; or images of equal names in trainA/ and trainB/.",
-            )
+            raise ConfigError(no_images_message(place), advice)
         for domain in "ab":
             found.folders[f"{split}_{domain}"] = place
             found.names[f"{split}_{domain}"] = images

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import cache
-from gantrain.data.bit_depth import ImageFault, to_channels
+from gantrain.data.bit_depth import ImageFault, is_grey, to_channels
 from gantrain.data.decode import decode, image_size
 from gantrain.data.findings import ImageSource, Job, Log, report
 from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
+from gantrain.errors import counted
 from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
 
@@ -197,7 +198,7 @@ def _is_job(job: Any, split: str, source: ImageSource, total: int) -> bool:
         and len(size) == 2
         and all(map(is_count, (*shape, *size, offset, job["highest"], job["clipped"])))
         and all(isinstance(job[key], str) for key in ("fault", "note"))
-        and isinstance(job["alpha"], bool)
+        and all(isinstance(job[key], bool) for key in ("alpha", "grey"))
     )
     if not is_record or job["fault"]:
         return is_record
@@ -218,6 +219,7 @@ def _key(sources: dict[str, ImageSource]) -> str:
         pixels = source.pixels.__dict__
         settings.append([name, source.channels, source.test, len(source.files), resize, pixels])
         settings += [source.half] if source.half else []
+        settings += ["colors"] if source.teaches_colors else []
     files = [path for source in sources.values() for path in source.files]
     return cache.cache_key(settings, files)
 
@@ -294,6 +296,7 @@ def _decode(job: Job, source: ImageSource) -> tuple[Job, np.ndarray | None]:
         highest=int(array.max()) if array.dtype == np.uint16 and not source.pixels.ranged else 0,
         clipped=source.pixels.outside(array),
         alpha=image.alpha,
+        grey=source.teaches_colors and is_grey(image.pixels),
     )
     if job.fault or source.test:
         return job, None
@@ -333,29 +336,28 @@ def _stored_bytes(job: Job, sources: dict[str, ImageSource]) -> int:
 def count_faults(checked: dict[str, ValidatedSource]) -> list[str]:
     """Return a sentence for each split with too few images after skipping bad files."""
     return [
-        f"Only {len(usable)} usable image(s) left in {name}: repair the files listed above."
+        f"Only {counted(len(usable), 'usable image')} left in {name}: repair the files listed "
+        "above."
         for name, usable in checked.items()
         if len(usable) < (2 if name.startswith("train") else 1)
     ]
 
 
-def size_faults(
-    checked: dict[str, ValidatedSource], preprocess: dict[str, Preprocess], batch: int
-) -> list[str]:
-    """Return a sentence for each domain whose training images cannot be stacked to a batch.
+def size_faults(checked: dict[str, ValidatedSource], batch: int) -> list[str]:
+    """Return a sentence for each split whose training images cannot be stacked to a batch.
 
     Args:
         checked: the usable files, by split.
-        preprocess: of each domain.
         batch: images per batch.
     """
     faults = []
-    for domain, settings in preprocess.items():
-        name = f"train_{domain}"
-        sizes = Counter(checked[name].sizes)
-        if batch > 1 and not settings.crops and len(sizes) > 1:
+    for name, usable in checked.items():
+        settings, sizes = usable.source.resize, Counter(usable.sizes)
+        if not isinstance(settings, Preprocess) or settings.crops or name.startswith("test"):
+            continue
+        if batch > 1 and len(sizes) > 1:
             rarest = min(sizes, key=lambda size: sizes[size])
-            example = checked[name].files[checked[name].sizes.index(rarest)]
+            example = usable.files[usable.sizes.index(rarest)]
             faults.append(
                 f"data.preprocess={settings.name} leaves {len(sizes)} different sizes in {name} "
                 f"(such as {rarest[1]} x {rarest[0]} of {example}), which train.batch={batch} "

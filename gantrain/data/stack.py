@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gantrain.data.views import split_suffix
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed
 
 _SHOWN = 8  # names in a sentence
 
@@ -34,8 +34,8 @@ def match_names(places: Sequence[object], names: Sequence[Sequence[str]]) -> lis
         if orphans := sorted(set(found) - everywhere):
             problems.append(
                 f"{place} is stacked with {len(places) - 1} more, but {len(orphans)} of its "
-                f"{len(found)} images have no partner of the same name there: "
-                f"{_listed([found[stem] for stem in orphans])}. Add them, or remove these."
+                f"{len(found)} images {agreed(len(orphans), 'have')} no partner of the same name "
+                f"there: {_listed([found[stem] for stem in orphans])}. Add them, or remove these."
             )
     if problems:
         raise ConfigError(*problems)

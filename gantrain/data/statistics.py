@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gantrain.data import suitability
-from gantrain.data.bit_depth import ImageFault, Picture, to_channels
+from gantrain.data.bit_depth import ImageFault, Picture, is_grey, to_channels
 from gantrain.data.decode import decode
 from gantrain.data.preflight import ImageSource
 from gantrain.data.views import AnyFile, bytes_of, split_suffix
-from gantrain.errors import counted
+from gantrain.errors import agreed, counted
 from gantrain.io.cores import image_threads
 
 Log = Callable[[str], None]
@@ -44,6 +44,7 @@ class ImageRecord:
         clipped: values that are clipped.
         alpha: whether the last channel is alpha.
         lowest, top: the extreme values.
+        grey: whether it lacks the colours that it should teach.
     """
 
     split: str
@@ -59,6 +60,7 @@ class ImageRecord:
     alpha: bool = False
     lowest: float = 0.0
     top: float = 0.0
+    grey: bool = False
 
 
 def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
@@ -105,6 +107,7 @@ def _record(split: str, source: ImageSource, index: int) -> ImageRecord:
         alpha=alpha,
         lowest=float(array.min()),
         top=float(array.max()),
+        grey=source.teaches_colors and picture.colors and is_grey(array),
     )
 
 
@@ -163,7 +166,9 @@ def suitability_warnings(
     for split, source in sources.items():
         usable = [record for record in records if record.split == split and not record.fault]
         highest = max((record.highest for record in usable), default=0)
-        facts = suitability.Facts([r.name for r in usable], [r.size for r in usable], highest)
+        names, sizes = [r.name for r in usable], [r.size for r in usable]
+        grey = [r.name for r in usable if r.grey]
+        facts = suitability.Facts(names, sizes, highest, grey)
         for warnings in (suitability.warnings, suitability.small_images):
             found += [f"{text}." for text in warnings(split, facts, source.resize)]
     return found
@@ -239,8 +244,8 @@ def _warnings(
     for name, count in train.items():
         if count < FEW:
             yield (
-                f"{name} has {count} usable images: with fewer than {FEW} a discriminator soon "
-                "memorizes them; collect more, or watch for copies."
+                f"{name} has {counted(count, 'usable image')}: with fewer than {FEW} a "
+                "discriminator soon memorizes them; collect more, or watch for copies."
             )
     groups = (
         ("domains", train, "images of the small one are repeated more often"),
@@ -276,6 +281,7 @@ def _duplicate_warnings(duplicates: list[list[ImageRecord]]) -> Iterator[str]:
     if repeated:
         first, second = repeated[0][:2]
         yield (
-            f"{len(repeated)} images occur more than once, such as {first.split}/{first.name} and "
-            f"{second.split}/{second.name}: each copy counts; remove them if this is not intended."
+            f"{counted(len(repeated), 'image')} {agreed(len(repeated), 'occur')} more than once, "
+            f"such as {first.split}/{first.name} and {second.split}/{second.name}: each copy "
+            "counts; remove them if this is not intended."
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gantrain.data.transforms import FitResize, Preprocess, Size, format_size
+from gantrain.errors import agreed
 
 ENLARGED = 2  # factor beyond which images are blurred by the resize
 REDUCED = 8  # factor beyond which a small network sees little of the images
@@ -20,11 +21,13 @@ class Facts:
         names: for examples.
         sizes: (height, width) of the files.
         highest: the largest value of the 16-bit files; 0: there are none.
+        grey: names of those that lack the colours that they should teach.
     """
 
     names: Sequence[str]
     sizes: Sequence[Size]
     highest: int
+    grey: Sequence[str] = ()
 
 
 def warnings(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterator[str]:
@@ -42,22 +45,29 @@ def warnings(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterat
     if enlarged:
         i = max(enlarged, key=lambda index: scales[index])
         yield (
-            f"{len(enlarged)} of {len(scales)} images of {split} are enlarged more than "
-            f"{ENLARGED} times, such as {facts.names[i]} ({_pixels(facts.sizes[i])}), and stay "
-            f"blurred: use a smaller data.resolution than {format_size(resize.resolution)}, or "
-            "larger images"
+            f"{len(enlarged)} of {len(scales)} images of {split} {agreed(len(enlarged))} enlarged "
+            f"more than {ENLARGED} times, such as {facts.names[i]} ({_pixels(facts.sizes[i])}), "
+            f"and {agreed(len(enlarged), 'stay')} blurred: use a smaller data.resolution than "
+            f"{format_size(resize.resolution)}, or larger images"
         )
     reduced = [i for i, scale in enumerate(scales) if scale < 1 / REDUCED]
     if reduced and max(resize.resolution) <= SMALL:
         i = reduced[0]
-        seen = "are cropped to less than" if _only_crops(resize) else "are reduced to less than"
+        seen = f"{agreed(len(reduced))} {'cropped' if _only_crops(resize) else 'reduced'}"
         yield (
-            f"{len(reduced)} of {len(scales)} images of {split} {seen} 1/{REDUCED} of their sides "
-            f"by data.resolution={format_size(resize.resolution)}, such as {facts.names[i]} "
+            f"{len(reduced)} of {len(scales)} images of {split} {seen} to less than 1/{REDUCED} of "
+            f"the sides by data.resolution={format_size(resize.resolution)}, such as "
+            f"{facts.names[i]} "
             f"({_pixels(facts.sizes[i])}): a larger data.resolution shows more of them"
         )
     if 0 < facts.highest < 1 << max(_DEPTHS):
         yield _depth_warning(split, facts.highest)
+    if facts.grey:
+        yield (
+            f"{len(facts.grey)} of {len(facts.sizes)} images of {split} {agreed(len(facts.grey))} "
+            f"grey, such as {facts.grey[0]}: such images teach that things have no colour; remove "
+            "them"
+        )
 
 
 def small_images(split: str, facts: Facts, resize: Preprocess | FitResize) -> Iterator[str]:
@@ -77,10 +87,10 @@ def small_images(split: str, facts: Facts, resize: Preprocess | FitResize) -> It
     if small:
         i = min(small, key=lambda index: min(sizes[index]))
         yield (
-            f"{len(small)} of {len(sizes)} images of {split} have sides below {LEAST_SIDE} after "
-            f"data.preprocess={resize.name}, such as {facts.names[i]} ({_pixels(sizes[i])}), and "
-            f"CycleGAN's default discriminator cannot judge them: remove them, or use "
-            "data.preprocess=resize_and_crop or fewer model.d_layers"
+            f"{len(small)} of {len(sizes)} images of {split} {agreed(len(small), 'have')} sides "
+            f"below {LEAST_SIDE} after data.preprocess={resize.name}, such as {facts.names[i]} "
+            f"({_pixels(sizes[i])}), and CycleGAN's default discriminator cannot judge them: "
+            "remove them, or use data.preprocess=resize_and_crop or fewer model.d_layers"
         )
 
 

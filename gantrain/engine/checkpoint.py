@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.gans.base import GAN
 from gantrain.io.files import atomic_write, is_intact, kimg_label, remove_leftovers
 from gantrain.io.tensors import DIGEST, digest, is_unaltered, named_code
@@ -76,8 +76,9 @@ class CheckpointStore:
                     "Only tensors and plain values are read, and nothing of it was run."
                 )
             raise ConfigError(
-                f"All {len(paths)} checkpoints in {self.folder} are damaged: start again under "
-                "another name, or continue from the weights of a snapshot with init_from=."
+                f"Of {counted(len(paths), 'checkpoint')} in {self.folder}, none is intact: start "
+                "again under another name, or continue from the weights of a snapshot with "
+                "init_from=."
             )
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gantrain.errors import ConfigError, format_value
+from gantrain.errors import ConfigError, counted, format_value
 from gantrain.gans.base import GAN
 from gantrain.io import safetensors_file
 from gantrain.io.files import is_intact
@@ -282,8 +282,8 @@ def _explain(
             here = ", ".join(_describe(key, ours[key]) for key in keys)
             fixes = " and ".join(_setting(key, theirs[key], settings) for key in keys)
             return (
-                f"init_from={path} does not fit: its networks are {there}, and those of this model "
-                f"{here}. Train with {fixes}, or without init_from."
+                f"init_from={path} does not fit: its networks have {there}, and those of this "
+                f"model {here}. Train with {fixes}, or without init_from."
             )
     listed = "; ".join(f"{name} {text}" for name, text in misfits.items())
     return (
@@ -295,12 +295,12 @@ def _explain(
 def _describe(key: str, value: Any) -> str:
     """Say an argument of a network in words."""
     if key == "resolution":
-        return f"of {_pixels(value)} px"
+        return f"{_pixels(value)} px"
     if key == "label_dim":
-        return f"with labels of {value} entries" if value else "without labels"
+        return f"labels of {counted(value, 'entry')}" if value else "no labels"
     if key in DATA_ARGUMENTS:
-        return f"of {_counted(value, key)}"
-    return f"with {key}={format_value(value)}"
+        return _counted(value, key)
+    return f"{key}={format_value(value)}"
 
 
 def _setting(key: str, value: Any, settings: set[str]) -> str:
@@ -308,7 +308,7 @@ def _setting(key: str, value: Any, settings: set[str]) -> str:
     if key == "resolution":
         return f"data.resolution={_pixels(value).partition('x')[0]}"
     if key == "label_dim":
-        return f"labels of {value} entries" if value else "data.labels=false"
+        return f"labels of {counted(value, 'entry')}" if value else "data.labels=false"
     if key in DATA_ARGUMENTS:
         return f"images of {_counted(value, key)}"
     if key not in settings:
@@ -317,8 +317,8 @@ def _setting(key: str, value: Any, settings: set[str]) -> str:
 
 
 def _counted(value: Any, key: str) -> str:
-    words = key.replace("_", " ")
-    return f"{value} {words.removesuffix('s') if value == 1 else words}"
+    words = key.replace("in_", "input ").replace("out_", "output ").replace("_", " ")
+    return counted(value, words.removesuffix("s"))
 
 
 def _pixels(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -46,7 +47,7 @@ class Trainer:
             stream of images, float32 [batch / ranks, label_dim] labels.
         tracker: receives the reports.
         checkpoints: stores the full training state.
-        snapshot: (nimg, generator) -> None, writes the inference file; called on rank 0.
+        snapshot: (nimg, generator) -> None, writes the inference file; on rank 0, in any thread.
         preview: fixed inputs for the grids; None: no grids.
         evaluate: (nimg, generator) -> (named values, whether to stop early); called on rank 0.
         probe: () -> values for the reports, under "health/"; called on rank 0.
@@ -55,6 +56,7 @@ class Trainer:
         world: the ranks that train together, of which rank 0 reports and writes; None: this
             process alone.
         recorded: runs the phases compiled or as CUDA graphs; None: they run as they are.
+        look: (columns of a grid, the inputs) -> the columns as they look, on any device.
 
     Attributes:
         last_evaluation: the values of the last evaluation.
@@ -81,6 +83,7 @@ class Trainer:
         metadata: dict[str, Any] | None = None,
         world: World | None = None,
         recorded: RecordedPhases | None = None,
+        look: Callable[[Batch, Batch], Batch] = lambda columns, preview: columns,
     ) -> None:
         self.gan, self.optimizers, self.precision, self.plan = gan, optimizers, precision, plan
         self.batches, self.tracker = batches, tracker
@@ -95,7 +98,7 @@ class Trainer:
         )
         self.rank_state = RankState(self.runner)
         self.saver = Saver(checkpoints, self.world)
-        self.evaluate, self.probe = evaluate, probe
+        self.evaluate, self.probe, self.look = evaluate, probe, look
         self.last_evaluation: dict[str, float] = {}
         self._unreported: dict[str, float] = {}  # values of an evaluation for the next report
         self.early_stopped = self._owing = False
@@ -262,7 +265,7 @@ class Trainer:
         if crossed(before, now, self.plan.grid_every):
             self._show_grid()
         if crossed(before, now, self.plan.snapshot_every):
-            self._snapshot()
+            self._snapshot(beside=True)
         if crossed(before, now, self.plan.checkpoint_every):
             self._save(beside=True)
 
@@ -323,10 +326,13 @@ class Trainer:
         self.last_evaluation, self.early_stopped = self.world.run_on_rank_zero(evaluate_generator)
         self._unreported = self.last_evaluation
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, beside: bool = False) -> None:
+        """Write the inference file: a copy `beside` the next steps, or before this returns."""
         self.runner.check()
         if self.world.is_rank_zero:
-            self.snapshot(self.nimg, self.generator)
+            generator = deepcopy(self.generator).cpu() if beside else self.generator
+            write = partial(self.snapshot, self.nimg, generator)
+            self.saver.background.submit(write) if beside else write()
         # The others wait: a rank that went ahead would time out in the next vote.
         self.world.barrier()
 
@@ -342,7 +348,7 @@ class Trainer:
         with seeding.stream(self.plan.seed, seeding.PREVIEW), torch.no_grad():
             G.eval()  # batch norm must neither use nor collect statistics of these images
             with self.precision.autocast():
-                columns = self.gan.preview(G, preview)
+                columns = self.look(self.gan.preview(G, preview), preview)
             G.train(training)
         if columns:
             # Pixels, so that the thread only composes and encodes them.

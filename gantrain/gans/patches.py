@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.gans.base import ImageSpec
 from gantrain.losses import patch_nce
 from gantrain.networks.resnet import ResnetGenerator
@@ -23,9 +23,9 @@ def check_channels(images: ImageSpec) -> int:
     a, b = images.channels["a"], images.channels["b"]
     if a != b:
         raise ConfigError(
-            f"CUT's generator also encodes its own translations, but images of domain a have {a} "
-            f"channels and those of b {b}: make them equal by data.channels_a and data.channels_b, "
-            "or use model=cyclegan model.lambda_identity=0."
+            "CUT's generator also encodes its own translations, but images of domain a have "
+            f"{counted(a, 'channel')} and those of b {b}: make them equal by data.channels_a and "
+            "data.channels_b, or use model=cyclegan model.lambda_identity=0."
         )
     return a
 

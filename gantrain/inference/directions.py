@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed, counted
 from gantrain.inference import linear_classifier
 from gantrain.inference.editing import Directions
 from gantrain.inference.labels import Label
@@ -125,7 +125,8 @@ def explain_count(count: int, w_dim: int, samples: int | None = None) -> list[st
     if count > w_dim:
         return [f"count={count}: w of this generator has only {w_dim} entries."]
     if samples is not None and count >= samples:
-        return [f"count={count} directions need more than {samples} samples."]
+        found = f"{counted(count, 'direction')} {agreed(count, 'need')}"
+        return [f"count={count}: {found} more than {samples} samples."]
     return []
 
 

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from gantrain.inference.directions import fit_examples, pooled_features
 from gantrain.inference.equivariance import moved_pairs
 from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
+from gantrain.inference.pictures import look_of, seen_items
 from gantrain.inference.translation import METRICS as PIXELWISE
 from gantrain.inference.translation import translate
 from gantrain.metrics.equivariance import psnr
@@ -206,13 +208,16 @@ def evaluate_translation(
         tick: called with the number of images that were processed.
     """
     values: list[MetricValue] = []
+    look = look_of(data.describe())
     for direction, generator in generators.items():
         source, target = (_domain(data, domain, request.num_images) for domain in direction)
         start = time.monotonic()
         if any(name in FEATURES for name in request.metrics):
             real, pixels = networks.real_features(target, request.batch, tick)
-            inputs = source.batches(request.batch)
-            translations = (translate(generator, x, model.precision) for x in inputs)
+            inputs = _domain(data, direction[0], request.num_images, stored=True)
+            translations = (
+                translate(generator, x, model.precision, look) for x in inputs.stored(request.batch)
+            )
             fake = networks.fake_features(translations, tick)
             counts = (target.count, source.count)
             protocol = _protocol(networks.extractor, request, model, *counts, _split(data), pixels)
@@ -220,8 +225,8 @@ def evaluate_translation(
                 seconds = time.monotonic() - start
                 values.append(MetricValue(name, value, protocol, direction, std, seconds))
             # The baseline: the distance of the unchanged inputs.
-            unchanged, _ = networks.real_features(source, request.batch, tick)
-            for name, value, std in feature_metrics(networks, real, unchanged, request):
+            baseline, _ = networks.real_features(source, request.batch, tick)
+            for name, value, std in feature_metrics(networks, real, baseline, request):
                 if name in ("fid", "kid"):
                     values.append(MetricValue(f"{name}_input", value, protocol, direction, std))
         if any(name in PAIRED for name in request.metrics) and data.has_pairs:
@@ -240,12 +245,13 @@ def _paired_metrics(
 ) -> Iterator[MetricValue]:
     """Yield the means over the test pairs of the pixel-wise metrics and LPIPS."""
     start = time.monotonic()
-    source, target = (_domain(data, domain, request.num_images) for domain in direction)
+    source = _domain(data, direction[0], request.num_images, stored=True)
+    target, look = _domain(data, direction[1], request.num_images), look_of(data.describe())
     names = [name for name in request.metrics if name in PAIRED]
     scores: dict[str, list[Tensor]] = {name: [] for name in names}
     hasher = hashlib.sha256()
-    for x, y in zip(source.batches(1), target.batches(1), strict=False):
-        fake = translate(generator, x, model.precision)
+    for x, y in zip(source.stored(1), target.batches(1), strict=False):
+        fake = translate(generator, x, model.precision, look)
         update_digest(hasher, y)
         for name in names:
             if name == "lpips":
@@ -268,12 +274,13 @@ def _upper_bound(name: str) -> float:
     return _MAX_PSNR if name == "psnr" else float("inf")
 
 
-def _domain(data: Dataset, domain: str, limit: int | None) -> RealImages:
-    """Return the first `limit` test images of a domain."""
+def _domain(data: Dataset, domain: str, limit: int | None, stored: bool = False) -> RealImages:
+    """Return the first `limit` test images of a domain, as they look; or as they are stored."""
     description = {**data.describe(), "folders": "", "domain": domain, "split": _split(data)}
     count = min(data.test_count(domain), limit or data.test_count(domain))
     name = json.dumps(description, sort_keys=True, default=str)
-    return RealImages(name, count, lambda i: data.test_item(domain, i))
+    get = partial(data.test_item, domain)
+    return RealImages(name, count, get if stored else seen_items(data, data.test_item, domain))
 
 
 def _split(data: Dataset) -> str:

@@ -43,6 +43,10 @@ class RealImages:
 
         A batch ends early where the next image has another size.
         """
+        yield from map(to_uint8, self.stored(size))
+
+    def stored(self, size: int) -> Iterator[Tensor]:
+        """Yield the batches of `batches` as the data set stores them, which networks take."""
         with ThreadPoolExecutor(8) as pool:
             indices = iter(range(self.count))
             futures = [pool.submit(self.get, i) for i in islice(indices, _PREFETCH * size)]
@@ -53,7 +57,7 @@ class RealImages:
                 if batch and (len(batch) == size or batch[0].shape != image.shape):
                     yield torch.stack(batch)
                     batch = []
-                batch.append(to_uint8(image))
+                batch.append(image)
             if batch:
                 yield torch.stack(batch)
 

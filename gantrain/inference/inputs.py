@@ -154,8 +154,8 @@ def _named(paths: Images, suffix_of: Callable[[AnyFile], str] | None) -> list[Tr
     duplicates = [name for name, count in Counter(names.values()).items() if count > 1]
     if duplicates:
         raise ConfigError(
-            f"{len(duplicates)} results would have the same name, such as {duplicates[0]}: "
-            "translate the folders one by one, or give the folder above them."
+            f"{counted(len(duplicates), 'result')} would have the name of another, such as "
+            f"{duplicates[0]}: translate the folders one by one, or give the folder above them."
         )
     return [TranslationTask(source, name) for source, name in names.items()]
 

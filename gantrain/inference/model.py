@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -11,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.engine.precision import Precision, PrecisionName, pick_device, unavailable_reason
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.inference import generators
 from gantrain.inference.editing import Direction, edit
 from gantrain.inference.generators import LatentGenerator, StyleGenerator
 from gantrain.inference.labels import Label, cycle_classes, label_vector
 from gantrain.inference.noise import with_noise
+from gantrain.inference.pictures import of_pictures
 from gantrain.inference.seeds import Numbers, read_numbers
-from gantrain.inference.translation import input_channels, translate_any_size
+from gantrain.inference.translation import picture_channels, translate_any_size
 from gantrain.inference.truncation import Center, Centers, label_centers, truncate
 from gantrain.networks.directions import directions_of
 from gantrain.networks.eval_mode import TestMode, set_test_mode
@@ -141,7 +143,7 @@ class Model:
         return self.meta.get("data", {}).get("labels")
 
     def translate(self, x: Tensor, direction: str | None = None) -> Tensor:
-        """Translate images from one domain to the other.
+        """Translate images from one domain to the other; with data=colorize, RGB to RGB by its L.
 
         Args:
             x: float [N, C, H, W] in [-1, 1], of any size, with the channels of the source domain.
@@ -154,12 +156,13 @@ class Model:
             ConfigError: the snapshot has no network for the direction, or x has another number of
                 channels.
         """
-        network = self.translator(direction)
-        channels = input_channels(network)
+        network, data = self.translator(direction), self.meta.get("data", {})
+        channels, _ = picture_channels(network, data)
         if channels is not None and x.shape[1] != channels:
-            direction = self.choose_direction(direction)
-            raise ConfigError(f"{direction} takes {channels} channels, and x has {x.shape[1]}.")
-        return translate_any_size(network, x, self.precision).cpu()
+            way = self.choose_direction(direction)
+            raise ConfigError(f"{way} takes {counted(channels, 'channel')}, not {x.shape[1]}.")
+        translate = partial(translate_any_size, network, precision=self.precision)
+        return of_pictures(translate, data)(x).cpu()
 
     def choose_direction(self, direction: str | None) -> str:
         """Return a direction as it is; of None "ab", or the only one that there is."""

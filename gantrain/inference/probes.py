@@ -13,6 +13,7 @@ from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
 from gantrain.gans.base import GAN, Batch, networks_of
 from gantrain.health.signals import Probe, concat_probes, health_signals, quantize_with_noise
+from gantrain.inference.pictures import look_of
 from gantrain.networks.directions import directions_of
 from gantrain.ops.value_range import to_float
 
@@ -46,6 +47,7 @@ class HealthProbe:
     ) -> None:
         self.gan, self.precision, self.batch, self.layout = gan, precision, batch, layout
         self.directions = directions_of(networks_of(gan.G, "G"))
+        self._look = look_of(data.describe())
         self._real, self._held = (_fixed_images(data, split, count) for split in ("train", "held"))
 
     @torch.no_grad()
@@ -96,15 +98,19 @@ class HealthProbe:
         fake = generators[direction](real[src])
         logits_held = judge(held[dst], held.get(src)) if dst in held else None
         return Probe(
-            real=real[dst],
-            fake=fake,
+            real=self._seen(real[dst], real[src]),
+            fake=self._seen(fake, real[src]),
             logits_real=judge(real[dst], real[src]),
             logits_fake=judge(fake, real[src]),
             logits_held=logits_held,
-            source=real[src],
+            source=self._seen(real[src], None),
             back=translate_back(fake) if translate_back else None,
             back_coded=translate_back(quantize_with_noise(fake)) if translate_back else None,
         )
+
+    def _seen(self, x: Tensor, source: Tensor | None) -> Tensor:
+        """Return images as they look, on the device."""
+        return self._look(x, source).to(x.device)
 
 
 def _latent_generator(gan: GAN) -> Any:

@@ -1,12 +1,14 @@
 """Translate images between two domains, and compare test images with their ground truth."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gantrain.data.base import Dataset
 from gantrain.engine.precision import Precision
+from gantrain.inference.pictures import Look, is_lab, look_of, unchanged
 from gantrain.metrics.paired import WINDOW, l1, psnr, ssim
 from gantrain.ops.reflect import reflect_to_multiple
 from gantrain.ops.value_range import to_float, to_uint8
@@ -15,13 +17,16 @@ METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
 
 
 @torch.no_grad()
-def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
+def translate(
+    network: nn.Module, images: Tensor, precision: Precision, look: Look = unchanged
+) -> Tensor:
     """Translate images of a data set.
 
     Args:
         network: a generator; evaluated in eval mode, its mode is restored.
         images: [N, C, H, W], integers or floats in [-1, 1].
         precision: device and precision.
+        look: see `gantrain.inference.pictures.look_of`.
 
     Returns:
         uint8 [N, C', H, W] on the CPU.
@@ -31,7 +36,7 @@ def translate(network: nn.Module, images: Tensor, precision: Precision) -> Tenso
     with precision.autocast():
         result = network(to_float(images.to(precision.device)))
     network.train(training)
-    return to_uint8(result).cpu()
+    return to_uint8(look(result, images)).cpu()
 
 
 @torch.no_grad()
@@ -73,6 +78,19 @@ def output_channels(network: nn.Module) -> int | None:
     return channels if isinstance(channels, int) else None
 
 
+def picture_channels(network: nn.Module, data: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Return the channels of pictures and their translations, see `pictures.of_pictures`.
+
+    Args:
+        network: of the translation.
+        data: `describe()` of its data set, or {}.
+
+    Returns:
+        (of the input, of the result); None: unknown.
+    """
+    return (3, 3) if is_lab(data) else (input_channels(network), output_channels(network))
+
+
 def evaluate_pairs(
     generators: dict[str, nn.Module], data: Dataset, limit: int, precision: Precision
 ) -> dict[str, dict[str, dict[str, float]]]:
@@ -87,16 +105,20 @@ def evaluate_pairs(
     Returns:
         {"ab": {"model": {"l1", "psnr", "ssim"}, "baseline": {...}}, ...}: for each direction means
         over the pairs, in 8-bit levels whatever their depth. The baseline is the unchanged input;
-        it is missing if the domains differ in channels.
+        it is missing if the domains differ in channels. With data=colorize, both are RGB, and the
+        baseline is the grey picture.
     """
+    look = look_of(data.describe())
     count = min(limit, data.test_count("a"), data.test_count("b"))
     results: dict[str, dict[str, dict[str, float]]] = {}
     for direction, network in generators.items():
         scores: dict[str, list[dict[str, float]]] = {"model": [], "baseline": []}
         for source, truth in _pairs(data, direction, count):
-            scores["model"].append(_score(translate(network, source, precision), to_uint8(truth)))
-            if source.shape == truth.shape:
-                scores["baseline"].append(_score(to_uint8(source), to_uint8(truth)))
+            fake = translate(network, source, precision, look)
+            same, truth = (to_uint8(look(x, source)) for x in (source, truth))
+            scores["model"].append(_score(fake, truth))
+            if same.shape == truth.shape:
+                scores["baseline"].append(_score(same, truth))
         results[direction] = {name: _mean(rows) for name, rows in scores.items() if rows}
     return results
 

@@ -1,12 +1,16 @@
 """What is known of the pixels of inputs and results before images are translated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePath
 
-from gantrain.data.bit_depth import Depth
+import numpy as np
+
+from gantrain.data.bit_depth import Depth, ImageFault
 from gantrain.data.decode import colour_profile, geotags, holds_bands, holds_numbers
-from gantrain.data.encode import Extras, profile_fits
+from gantrain.data.encode import Extras, kind_of, profile_fits, storage_fault
 from gantrain.data.views import AnyFile, Formats
 from gantrain.inference.image_io import RunPixels
+from gantrain.inference.inputs import TranslationTask
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class TranslationJob:
         formats: how inputs are read.
         depth: of the results, as typed.
         format: of the results, as typed.
+        new_colors: whether results have the lightness of their inputs, and other colours.
+        unused_colors: inputs in colour, if so; a list to which the command appends.
     """
 
     source: RunPixels
@@ -30,6 +36,8 @@ class TranslationJob:
     formats: Formats
     depth: Depth | None
     format: str
+    new_colors: bool = False
+    unused_colors: list[AnyFile] = field(default_factory=list)
 
     def suffix(self, file: AnyFile) -> str:
         """Return the suffix of an image's result."""
@@ -43,6 +51,20 @@ class TranslationJob:
         channels = self.result_channels or 3
         is_bands = channels > 4 or (channels in (2, 4) and not self.result_has_alpha(file))
         return ".tiff" if is_deep or is_signed or is_bands else ".png"
+
+    def storage_fault(self, task: TranslationTask) -> str:
+        """Return why a result cannot be stored, as far as this is known before it is made, or "".
+
+        A result has at least the depth of the run, or the one typed.
+        """
+        try:
+            kind = kind_of(PurePath(task.name).suffix)
+            dtype = self.target.result_dtype(np.dtype(np.uint8), self.depth)
+        except ImageFault as fault:
+            return str(fault)
+        channels = self.result_channels or 3
+        alpha = self.result_has_alpha(task.source)
+        return storage_fault(kind, dtype, channels, alpha)
 
     def result_has_alpha(self, file: AnyFile) -> bool:
         """Return whether the last channel of an image's result is alpha.

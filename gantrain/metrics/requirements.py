@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gantrain.errors import agreed, counted
 from gantrain.metrics.protocol import EQUIVARIANCE, FEATURES, LATENT, PAIRED
 
-MIN_IMAGES = 6  # metrics of fewer images are meaningless
+# Statistics of fewer images are meaningless; other metrics are means over single images.
+MIN_IMAGES: dict[str, int] = dict.fromkeys((*FEATURES, *LATENT), 6)
 LEAST_SIDES = {"lpips": 16, "ssim": 11}  # VGG halves the sides four times; the window of SSIM
 RGB_METRICS = (*FEATURES, "lpips", "path_length")  # their networks see 1 or 3 channels
 
@@ -52,18 +54,32 @@ def problems(
         num_images: how many images to generate; None: as many as there are real ones.
         section: what the names of the settings begin with, such as "evaluation.".
     """
+    metrics = [*metrics]
     for name in metrics:
         yield from (f"{section}metrics: {sentence}" for sentence in _of_metric(name, subject))
-    if subject.real < MIN_IMAGES:
+    # The metric that needs the most, and that which needs the most to compare with; each or "".
+    compared = [name for name in metrics if name in (*FEATURES, *PAIRED)]
+    made, real = (max(names, key=_least_images, default="") for names in (metrics, compared))
+    if num_images is None:  # as many are made as there are real ones
+        real = made
+    if subject.real < (least := _least_images(real)):
         yield (
-            f"There are only {subject.real} real images to compare with: at least {MIN_IMAGES} are "
-            f"required, hundreds are recommended.{subject.hint}"
+            f"There {agreed(subject.real)} only {counted(subject.real, 'real image')} to compare "
+            f"with: {real} needs at least {_recommended(least)}.{subject.hint}"
         )
-    if num_images is not None and num_images < MIN_IMAGES:
+    if num_images is not None and num_images < (least := _least_images(made)):
         yield (
-            f"{section}num_images={num_images} is too small: at least {MIN_IMAGES} are required, "
-            "hundreds are recommended."
+            f"{section}num_images={num_images} is too small: {made} needs at least "
+            f"{_recommended(least)}."
         )
+
+
+def _least_images(name: str) -> int:
+    return MIN_IMAGES.get(name, 1) if name else 0
+
+
+def _recommended(least: int) -> str:
+    return f"{least}, and hundreds are recommended" if least > 1 else str(least)
 
 
 def _of_metric(name: str, subject: Subject) -> Iterator[str]:

@@ -14,7 +14,7 @@ from gantrain.inference import image_io
 from gantrain.inference.image_io import RunPixels
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
-from gantrain.inference.translation import input_channels
+from gantrain.inference.translation import picture_channels
 from gantrain.io.files import write_text
 from gantrain.ops.value_range import to_uint8
 from gantrain.pages.render import data_url, render
@@ -48,8 +48,8 @@ def write_gallery(
     Returns:
         The path of the page.
     """
-    channels = input_channels(model.translator(direction)) or 3
-    show = model.meta.get("data", {}).get("show")
+    data = model.meta.get("data", {})
+    channels, show = picture_channels(model.translator(direction), data)[0] or 3, data.get("show")
     back = direction[::-1] if direction[::-1] in model.networks else None
     images = []
     for task in tasks:

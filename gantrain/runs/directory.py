@@ -22,7 +22,7 @@ WRITTEN_BEFORE_CONFIG = (".lock", "environment.json", "overrides.yaml")
 # What a run leaves that never got to its first checkpoint, and the files in its folders
 WRITTEN_BEFORE_CHECKPOINT = ("config.yaml", "log.txt", "metrics.jsonl", "events.jsonl")
 FOLDERS = {"tensorboard": "events.out.tfevents.*", "grids": "grid-*.png"}
-FOLDERS |= {"checkpoints": "", "snapshots": ""}
+FOLDERS |= {"checkpoints": "", "snapshots": "", "trackers": "*.json", "wandb": "*"}
 JobIsGone = Callable[[str], bool]
 SECONDS_UNTIL_REFUSED = 2.0  # for a signal to reach the process that is to be waited for
 
@@ -31,9 +31,9 @@ class RunDirectory:
     """The paths of one run.
 
     They are config.yaml (resolved settings), overrides.yaml (as typed), environment.json, log.txt,
-    metrics.jsonl, evaluations.jsonl, events.jsonl, result.json, tensorboard/, grids/, checkpoints/,
-    snapshots/ and .lock (the training process). config.yaml is written last: a run exists once it
-    has this file.
+    metrics.jsonl, evaluations.jsonl, events.jsonl, result.json, tensorboard/, trackers/ (what W&B
+    and MLflow have got), wandb/, grids/, checkpoints/, snapshots/ and .lock (the training process).
+    config.yaml is written last: a run exists once it has this file.
 
     Args:
         path: the directory, which need not exist.
@@ -45,6 +45,7 @@ class RunDirectory:
         self.snapshots = path / "snapshots"
         self.grids = path / "grids"
         self.tensorboard = path / "tensorboard"
+        self.trackers = path / "trackers"
         self.config = path / "config.yaml"
         self.overrides = path / "overrides.yaml"
         self.metrics = path / "metrics.jsonl"

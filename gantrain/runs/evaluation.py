@@ -18,7 +18,7 @@ from gantrain.engine.plan import TrainingPlan
 from gantrain.engine.precision import Precision
 from gantrain.engine.reporting import Evaluate
 from gantrain.engine.threads import all_threads
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.gans.base import GAN, networks_of
 from gantrain.inference.evaluation import (
     EvaluationRequest,
@@ -28,6 +28,7 @@ from gantrain.inference.evaluation import (
 from gantrain.inference.features import FeatureCache
 from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
+from gantrain.inference.pictures import is_lab
 from gantrain.metrics import requirements, weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import (
@@ -110,7 +111,7 @@ def subject_of(
         pairs=data.has_pairs,
         has_w=has_w,
         moves_canvas=moving,
-        channels=tuple(data.channels.values()),
+        channels=(3, 3) if is_lab(data.describe()) else tuple(data.channels.values()),
         side=side,
         real=real,
         hint=hint,
@@ -171,7 +172,8 @@ def make_evaluator(
         since_best = len(history) - 1 - history.index(min(history))
         stop = section.patience is not None and since_best >= section.patience
         if stop:
-            say(f"{best} has not improved for {since_best} evaluations: stopping early.")
+            waited = counted(since_best, "evaluation")
+            say(f"{best} has not improved for {waited}: stopping early.")
         return results, stop
 
     return evaluate

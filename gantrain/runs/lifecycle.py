@@ -16,7 +16,7 @@ from gantrain.engine.checkpoint import shape_mismatches
 from gantrain.engine.distributed import slurm
 from gantrain.engine.distributed.environment import ProcessInfo
 from gantrain.engine.trainer import Trainer
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed, counted
 from gantrain.gans.base import GAN
 from gantrain.io.files import folder_as_config_error, read_json, write_json, write_text
 from gantrain.runs import resume
@@ -186,7 +186,8 @@ def _rank_message(rank_states: list[dict[str, Any]], size: int, microbatch: int)
     old_size = len(rank_states)
     pools = [pool.get("images", []) for state in rank_states for pool in state["local"].values()]
     count = sum(map(len, pools))
-    pooled = f"The {count} images of its pools are redistributed. " if count else ""
+    images = f"{counted(count, 'image')} of its pools {agreed(count)}"
+    pooled = f"The {images} redistributed. " if count else ""
     return (
         f"Saved by {old_size} rank{'s' * (old_size > 1)}, resumed with {size}. {pooled}Every rank "
         f"processes its part of the same batches in microbatches of {microbatch}. If that number "

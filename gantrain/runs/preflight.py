@@ -8,7 +8,7 @@ from gantrain import targets
 from gantrain.config.data_kind import keep_reading
 from gantrain.engine.distributed import environment
 from gantrain.errors import ConfigError
-from gantrain.runs import resume
+from gantrain.runs import resume, trackers
 
 if TYPE_CHECKING:
     from gantrain.config.train import RunConfig
@@ -39,6 +39,7 @@ def check(config: RunConfig) -> Dataset | None:
             return None
     except ConfigError as error:
         problems += error.problems
+    problems += trackers.find_problems(config.tracking)
     try:
         from gantrain.data.base import check_members  # it imports numpy
 

@@ -38,3 +38,14 @@ def specs(gan: GAN) -> dict[str, Any]:
 def plain(values: dict[str, Any]) -> dict[str, Any]:
     """Convert tuples and paths to types that YAML's safe subset has."""
     return json.loads(json.dumps(values, default=str))
+
+
+def description(data: Dataset) -> dict[str, Any]:
+    """Return what snapshots and checkpoints record of a data set, with examples of labels.
+
+    They are shared with others, so it does not reveal local paths.
+    """
+    found = {key: value for key, value in data.describe().items() if key != "folders"}
+    if examples := getattr(data, "label_examples", None):
+        found["labels"] = {**found["labels"], "examples": examples}
+    return found

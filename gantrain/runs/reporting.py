@@ -4,6 +4,7 @@ from typing import Any
 
 from gantrain.config.train import RunConfig
 from gantrain.engine.plan import TrainingPlan
+from gantrain.runs import trackers
 from gantrain.runs.directory import RunDirectory
 from gantrain.tracking.console import LiveDisplay, PlainLines
 from gantrain.tracking.sinks import EventLines, JsonLines, TensorBoard
@@ -22,7 +23,7 @@ def make_tracker(
     """Return a tracker with the sinks of a run.
 
     Args:
-        config: the checked config; TensorBoard is optional.
+        config: the checked config, which names the trackers.
         directory: that of the run, which gets the log, metrics.jsonl and events.jsonl.
         plan: the budget of the training.
         hyperparameters: settings under dotted keys, for TensorBoard.
@@ -36,6 +37,8 @@ def make_tracker(
     sinks: list[Sink] = [plain, JsonLines(directory.metrics), EventLines(directory.events)]
     if live:
         sinks.append(LiveDisplay(plan.total, resumed_at or 0, epochs=epochs))
-    if config.tracking.tensorboard:
+    if "tensorboard" in config.tracking.to:
         sinks.append(TensorBoard(directory.tensorboard, hyperparameters, resumed_at))
-    return Tracker(sinks, directory.grids)
+    tracker = Tracker(sinks, directory.grids)
+    tracker.sinks += trackers.connect(config, directory, hyperparameters, tracker.say)
+    return tracker

@@ -6,7 +6,7 @@ from gantrain.data.base import Dataset
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.transforms import Size, format_size
 from gantrain.data.views import AnyFile
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed, counted
 from gantrain.gans.base import GAN, networks_of
 
 MAX_FILES = 10  # that a sentence names
@@ -48,9 +48,9 @@ def check_images(gan: GAN, data: Dataset) -> None:
     lines += [f"  and {len(small) - MAX_FILES} more"] if len(small) > MAX_FILES else []
     layers = _layers_for(gan, min(min(size) for _, size in small))
     raise ConfigError(
-        f"{len(small)} images are too small for these networks, which need sides of at least "
-        f"{least} after data.preprocess: remove them, use data.preprocess=resize_and_crop"
-        f"{f', or model.d_layers={layers}' if layers else ''}:",
+        f"{counted(len(small), 'image')} {agreed(len(small))} too small for these networks, which "
+        f"need sides of at least {least} after data.preprocess: remove them, use "
+        f"data.preprocess=resize_and_crop{f', or model.d_layers={layers}' if layers else ''}:",
         *lines,
     )
 

@@ -162,12 +162,13 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
     else:
         budget = f"train.epochs={(config.train.epochs or 0) * factor:g}"
     commands = [f"gantrain {shown(f'resume={directory.path}')} {budget}"]
-    if config.tracking.tensorboard:
+    if "tensorboard" in config.tracking.to:
         commands.append(f"tensorboard --logdir {shown(str(directory.path))}")
     takes = data_kind.class_attribute(config.model["_target_"], "takes")
     if takes == "images":
         return [*commands, f"gantrain generate {shown(f'run={directory.path}')} seeds=0-31"]
     if takes == "paired":
         model = str(config.model["_target_"]).rpartition(".")[2].lower()
-        return [*commands, f"gantrain model={model} data=paired data.root=DIR"]
+        choice = data_kind.class_attribute(config.data["_target_"], "choice") or "paired"
+        return [*commands, f"gantrain model={model} data={choice} data.root=DIR"]
     return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]

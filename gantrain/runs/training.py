@@ -40,6 +40,7 @@ from gantrain.engine.trainer import Trainer
 from gantrain.errors import ConfigError, RunError, shown
 from gantrain.gans.base import GAN, ImageSpec, networks_of
 from gantrain.health.alarms import nonfinite_alarm
+from gantrain.inference.pictures import look_of_columns
 from gantrain.io import locks
 from gantrain.io.files import disk_full_reason, kimg_label
 from gantrain.networks.spec import spec_of
@@ -160,7 +161,7 @@ def _run(
             raise RunError(*_out_of_memory(error, precision, advice).problems) from error
         raise
     finally:
-        tracker.close()
+        tracker.close(sys.exc_info()[1])
 
 
 def _out_of_memory(error: BaseException, precision: Precision, advice: str) -> ConfigError:
@@ -239,10 +240,7 @@ def _trainer(
     directory: RunDirectory,
     world: World,
 ) -> Trainer:
-    # Snapshots are shared with others, so they do not reveal local paths.
-    description = {key: value for key, value in data.describe().items() if key != "folders"}
-    if examples := getattr(data, "label_examples", None):
-        description["labels"] = {**description["labels"], "examples": examples}
+    description = recording.description(data)
     about = {"model": settings["model"], "data": description, "versions": lifecycle.versions()}
     specs = {name: spec_of(network) for name, network in networks_of(gan.G, "G").items()}
 
@@ -286,6 +284,7 @@ def _trainer(
         },
         world=world,
         recorded=build.make_recorded(gan, config.runtime, tracker.say),
+        look=look_of_columns(description),
     )
 
 

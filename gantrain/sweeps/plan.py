@@ -21,7 +21,7 @@ from gantrain.config.overrides import key_of, quote
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.engine.distributed import environment
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.io.files import folder_as_config_error, refuse_special_files
 from gantrain.runs import preflight
 from gantrain.sweeps import claims, launchers, manifest, swept
@@ -209,8 +209,8 @@ def _check_and_write(sweep: Sweep, choices: Sequence[list[str]]) -> None:
     problems: dict[str, None] = {}
     count = len(set(jobs))
     if count >= MANY:
-        print(f"Checking {count} runs.", flush=True)
-    with waiting(f"checking {count} runs"):
+        print(f"Checking {counted(count, 'run')}.", flush=True)
+    with waiting(f"checking {counted(count, 'run')}"):
         for job in dict.fromkeys(jobs):
             problems.update(dict.fromkeys(_job_problems(sweep, job)))
     if problems:

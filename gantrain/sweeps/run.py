@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from gantrain.config.overrides import quote
-from gantrain.errors import RunError
+from gantrain.errors import RunError, counted
 from gantrain.io.files import disk_full_reason
 from gantrain.runs.status import DONE, FAILED, RUNNING, WAITING
 from gantrain.sweeps import manifest, plan, search, table
@@ -47,7 +47,7 @@ def run(
 
 
 def _run(sweep: Sweep, more: list[str], start: Callable[[Sweep, list[str]], None]) -> int:
-    count = f", {len(sweep.jobs())} runs" if sweep.grid else ""
+    count = f", {counted(len(sweep.jobs()), 'run')}" if sweep.grid else ""
     print(f"Sweep: {sweep.folder}{count}", flush=True)
     stopped = failed = False
     try:

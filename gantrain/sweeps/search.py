@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.config.overrides import quote
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.runs import status
 from gantrain.sweeps import claims
 from gantrain.sweeps.manifest import Job
@@ -89,7 +89,7 @@ def continued(sweep: Sweep) -> list[str]:
         return overrides
     _close_open_trials(study, sweep)
     count = len(study.get_trials(deepcopy=False))
-    print(f"Study {sweep.storage.study}: {count} earlier trials.", flush=True)
+    print(f"Study {sweep.storage.study}: {counted(count, 'earlier trial')}.", flush=True)
     if sweep.storage.seed is not None:
         overrides.append(f"{SWEEPER}.sampler.seed={sweep.storage.seed + count}")
     return overrides

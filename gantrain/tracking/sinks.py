@@ -30,6 +30,9 @@ class BaseSink:
     def say(self, text: str) -> None:
         """Ignore a message."""
 
+    def end(self, error: BaseException | None) -> None:
+        """Ignore how a run ends."""
+
     def close(self) -> None:
         """Do nothing at the end of a run."""
 

@@ -35,6 +35,10 @@ class Sink(Protocol):
         """Show a message to the user."""
         ...
 
+    def end(self, error: BaseException | None) -> None:
+        """Note how the training ended, while the other sinks still show messages."""
+        ...
+
     def close(self) -> None:
         """Release files and the terminal at the end of a run."""
         ...
@@ -89,7 +93,13 @@ class Tracker:
         for sink in self.sinks:
             sink.say(text)
 
-    def close(self) -> None:
-        """Close every sink."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Close every sink.
+
+        Args:
+            error: what ended the training; None: it is finished.
+        """
+        for sink in self.sinks:
+            sink.end(error)
         for sink in self.sinks:
             sink.close()

@@ -17,7 +17,7 @@ from tests.helpers.command_line import Running
 from .task import Task
 
 PLAIN = [  # training without reports beside metrics.jsonl
-    "tracking.tensorboard=false",
+    "tracking.to=[]",
     "tracking.grid_every_kimg=0",
     "tracking.health_every_kimg=0",
     "evaluation.test_images=0",

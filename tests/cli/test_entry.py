@@ -123,7 +123,7 @@ def test_a_start_hands_its_data_set_on(tmp_path: Path, monkeypatch: pytest.Monke
         (["optimizer.lr=abc"], "optimizer.lr=abc is not allowed: optimizer.lr must be a number"),
         (["train.batch=0"], "must be an integer of at least 1"),
         (["optimizer=adan"], "Did you mean optimizer=adam?"),
-        (["tracking=null"], "tracking=null is not a choice. Choices: default, none."),
+        (["tracking=null"], "tracking=null is not a choice. Choices: default, mlflow, none, wandb."),
         (["optimizer.maximize=true"], "write +optimizer.maximize=true"),
         (["+seed=3"], "write seed=3 without the +"),
         (["~train.kim"], "there is no train.kim to remove"),

@@ -81,7 +81,7 @@ def test_a_moved_run_stays_where_it_is(run: str, capsys: pytest.CaptureFixture[s
     assert prepend_saved([f"resume={run}"]) == ["out=runs", "name=first", f"resume={run}"]
     said = capsys.readouterr().err
     assert "says out=/cluster/runs: the run stays where it is" in said
-    assert "says data.cache_dir=/x, a folder outside" in said
+    assert "says data.cache_dir=/x, a place outside" in said
 
 
 @pytest.mark.parametrize("typed", [".", "../first", "../../runs/first/"])

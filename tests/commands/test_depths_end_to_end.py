@@ -203,7 +203,7 @@ def test_a_16_bit_picture_of_a_set_of_8_bits_is_told_before_the_first_step(tmp_p
 def test_stylegan_on_16_bits_and_floats(tmp_path: Path) -> None:
     tiny = ["model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128"]
     tiny += ["model.channel_max=8", "train.batch=2", "train.kimg=0.004", "data=folder"]
-    tiny += ["data.resolution=16", "tracking.tensorboard=false"]
+    tiny += ["data.resolution=16", "tracking.to=[]"]
     for name, dtype, depth in (("deep", np.uint16, "16"), ("floats", np.float32, "float")):
         domain(tmp_path / name, 1, dtype, ".tif")
         options = [f"data.root={name}", f"data.depth={depth}", "data.channels=1"]

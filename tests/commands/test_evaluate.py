@@ -26,7 +26,7 @@ from tests.helpers.command_line import (
 
 STYLEGAN = [
     "model=stylegan", "model.z_dim=8", "model.w_dim=8", "model.channel_base=128",
-    "model.channel_max=8", "train.batch=4", "tracking.tensorboard=false",
+    "model.channel_max=8", "train.batch=4", "tracking.to=[]",
     "tracking.grid_every_kimg=0",
 ]  # fmt: skip
 SMALL = [option for option in TINY if not option.startswith("data.test_images")]
@@ -299,7 +299,10 @@ def test_two_ranks_measure_as_one(tmp_path: Path) -> None:
         (["evaluation.metrics=[path_length]"], "fetch weights=lpips"),
         (["evaluation.metrics=[mid]"], "is not a metric"),
         (["evaluation.metrics=[]"], "evaluation.metrics is empty"),
-        (["evaluation.metrics=[l1]", "data.test_images=4"], "only 4 real images"),
+        (
+            ["evaluation.metrics=[kid]", "evaluation.extractor=random", "data.test_images=4"],
+            "only 4 real images to compare with: kid needs at least 6",
+        ),
         (["evaluation.best=fid"], "evaluation.best=fid is not measured"),
     ],
 )

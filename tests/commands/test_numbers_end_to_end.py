@@ -212,7 +212,7 @@ def test_geographic_tags_are_kept(tmp_path: Path, identity: Any) -> None:
             assert found[34735].value == keys and found[42113].value == "0"
         assert (decode(tmp_path / form / name).pixels == x).all()
     said = translate(tmp_path, identity(3), "output=png")
-    assert "1 GeoTIFFs" in said and "format=tiff and format=same keep them" in said
+    assert "1 GeoTIFF, such as" in said and "format=tiff and format=same keep them" in said
 
 
 @pytest.mark.parametrize(

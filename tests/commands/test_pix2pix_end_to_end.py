@@ -13,7 +13,7 @@ from tests.helpers.picture_sets import picture
 
 TINY = [
     "model=pix2pix", "model.generator=unet_64", "model.ngf=2", "model.ndf=2", "data.resolution=64",
-    "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
+    "train.epochs=null", "lr.unit=image", "tracking.to=[]",
 ]  # fmt: skip
 SHAPES = [*TINY, "data=shapes", "data.train_images=8", "data.test_images=8"]
 

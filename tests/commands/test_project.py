@@ -58,7 +58,7 @@ def test_a_repeated_command_continues(home: Path) -> None:
     before = (home / "more/a.npz").stat().st_mtime_ns
     (home / "photos/below/c.png").write_bytes((home / "photos/a.png").read_bytes())
     said = gantrain(home, *command, "input=photos/below", "batch=1")
-    assert "1 of 2 images are projected already" in said and "without its" not in said
+    assert "1 of 2 images is projected already" in said and "without its" not in said
     assert (home / "more/a.npz").stat().st_mtime_ns == before and (home / "more/c.npz").exists()
     (home / "photos/below/c.png").unlink()
     said = gantrain(home, *command, "input=photos/below", "seed=1", code=2)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.multi
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """(run directory, what was printed) of a run with everything on."""
     folder = tmp_path_factory.mktemp("run")
-    shown = ["tracking.grid_every_kimg=0.004", "tracking.tensorboard=true", "train.ema_kimg=0.01"]
+    shown = ["tracking.grid_every_kimg=0.004", "tracking.to=[tensorboard]", "train.ema_kimg=0.01"]
     tested = ["evaluation.test_images=2", "tracking.every_kimg=0.002"]
     output = gantrain(folder, *TINY, "train.kimg=0.008", *shown, *tested)
     return folder / "runs" / "cyclegan-shapes-001", output

@@ -53,6 +53,15 @@ def picture(path: Path, mode: str, size: tuple[int, int]) -> None:
     (image.quantize(200) if mode == "P" else image).save(path)
 
 
+def test_what_cannot_be_stored_is_refused_before_it_is_read(identity: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "in/good.png", "RGB", (20, 30))
+    (tmp_path / "in/damaged.jpg").write_bytes(b"no image")
+    command = ["translate", f"run={identity}", "input=in", "output=out", "format=same", "depth=16"]
+    said = gantrain(tmp_path, *command, environment=PLUGIN, code=1)
+    assert "damaged.jpg has more than 8 bits per channel, which JPEG cannot store" in said
+    assert (tmp_path / "out/good.png").is_file()
+
+
 def test_an_identity_network_returns_every_pixel(identity: Path, tmp_path: Path) -> None:
     values = np.random.default_rng(7)
     modes = {"L": ".png", "RGB": ".png", "P": ".png", "RGBA": ".tif"}
@@ -237,7 +246,7 @@ def test_in_python(cyclegan: Path) -> None:
     assert torch.equal(g.translate(x, "ab"), g.networks["ab"](x))
     assert g.translate(torch.rand(1, 3, 9, 301), "ab").shape == (1, 3, 9, 301)
     assert g.translate(torch.rand(1, 3, 1, 2), "ab").shape == (1, 3, 1, 2)
-    with pytest.raises(ConfigError, match="ab takes 3 channels, and x has 1"):
+    with pytest.raises(ConfigError, match="ab takes 3 channels, not 1"):
         g.translate(torch.rand(1, 1, 32, 32), "ab")
     with pytest.raises(ConfigError, match="is a snapshot of CycleGAN and cannot translate ba"):
         g.translate(x, "ba")

@@ -45,6 +45,7 @@ def problems(*overrides: str) -> list[str]:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_every_group_is_valid(choice: str) -> None:
     models = {"data=cifar10": "dcgan", "data=mnist": "dcgan", "optimizer=r3gan": "r3gan"}
+    models |= {"data=colorize": "pix2pix"}
     model = [f"model={models[choice]}"] if choice in models else []
     assert load(choice, *model).warnings == ()
 
@@ -138,8 +139,15 @@ def test_all_problems_at_once() -> None:
         (["resume=auto"], "add name="),
         (["model=stylegan", "model.augment_p=0.9"], "above its bound model.ada_max_p=0.8"),
         (["resume=runs/a", "init_from=runs/b"], "exclude each other"),
+        (["model=cut", "model.lambda_adversarial=0", "model.lambda_nce=0"],
+         "model.lambda_adversarial, model.lambda_nce: all are 0, and the generator would learn"),
+        (["model=pix2pix", "model.lambda_adversarial=[[0,0],[5,0]]", "model.lambda_l1=0.0",
+          "data.resolution=256"], "model.lambda_l1: all are 0"),
+        # lambda_identity is relative to lambda_cycle.
+        (["model.lambda_adversarial={base: 0, final: 0, kimg: 1, shape: cosine}",
+          "model.lambda_cycle=0"], "model.lambda_identity: all are 0"),
     ],
-)
+)  # fmt: skip
 def test_combinations_that_cannot_work(overrides: list[str], said: str) -> None:
     assert [text for text in problems(*overrides) if said in text]
 
@@ -154,6 +162,8 @@ def test_combinations_that_cannot_work(overrides: list[str], said: str) -> None:
         ["runtime.device=cuda:1", "runtime.precision=tf32"],
         ["model.lambda_cycle=[[0,0],[10,10]]", "+optimizer.maximize=true"],
         ["model=stylegan", "model.augment=fixed", "model.augment_p=0.9"],
+        ["model=cut", "model.lambda_adversarial=0", "model.lambda_nce=[[0,0],[5,1]]"],
+        ["model.lambda_adversarial=0", "model.lambda_identity=0"],
     ],
 )
 def test_combinations_that_work(overrides: list[str]) -> None:

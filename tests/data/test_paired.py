@@ -1,5 +1,6 @@
 """Pairs: which files belong together, and that both images see the same crop and mirror."""
 
+import inspect
 import io
 import shutil
 import tarfile
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gantrain.data import remote
+from gantrain.data.folder import UnpairedFolder
 from gantrain.data.paired import PairedFolder
 from gantrain.errors import ConfigError
 from gantrain.io import download
@@ -322,3 +324,22 @@ def test_a_torn_tar_or_one_that_grows_without_end(
     with pytest.raises(ConfigError, match="holds far more than it claims"):
         remote.unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_every_shared_setting_reaches_the_folders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: dict[str, Any] = {}
+    original = UnpairedFolder.__init__
+
+    def spy(self: UnpairedFolder, **settings: Any) -> None:
+        seen.update(settings)
+        original(self, seed=0, root=str(write_pairs(tmp_path, "sides")))
+
+    monkeypatch.setattr(UnpairedFolder, "__init__", spy)
+    own = {"self", "direction", "interpolation_a", "interpolation_b"}
+    names = inspect.signature(PairedFolder.__init__).parameters.keys() - own
+    given = {name: object() for name in names}  # unlike each other
+    settings: dict[str, Any] = given
+    PairedFolder(**settings)
+    assert seen == {**given, "test_pairs": True}

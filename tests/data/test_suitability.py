@@ -43,7 +43,7 @@ def test_images_that_keep_their_size_are_not_enlarged() -> None:
 def test_small_networks_and_large_images(name: Any) -> None:
     said = told(unpaired(name, 32), (348, 348), (200, 200))
     how = "cropped" if name == "crop" else "reduced"
-    assert said.startswith(f"1 of 2 images of train_a are {how} to less than 1/8 of their sides")
+    assert said.startswith(f"1 of 2 images of train_a is {how} to less than 1/8 of the sides")
     assert "data.resolution=32" in said and "0.png (348 x 348)" in said
     assert not told(unpaired(name, 128), (2000, 2000))
 

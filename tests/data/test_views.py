@@ -231,8 +231,8 @@ def test_stacked_folders(tmp_path: Path) -> None:
     (tmp_path / "depth/train/2.tif").rename(tmp_path / "depth/train/9.tif")
     with pytest.raises(ConfigError) as caught:
         unpaired(**roots, root_b=str(tmp_path / "b"), channels_a=4)
-    assert "1 of its 3 images have no partner of the same name there: 2.png" in str(caught.value)
-    assert "have no partner of the same name there: 9.tif" in str(caught.value)
+    assert "1 of its 3 images has no partner of the same name there: 2.png" in str(caught.value)
+    assert "no partner of the same name there: 9.tif" in str(caught.value)
     with pytest.raises(ConfigError, match="same folder or one is inside"):
         unpaired(**roots, root_b=str(tmp_path / "depth"), channels_a=4)
 

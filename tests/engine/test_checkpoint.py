@@ -135,7 +135,7 @@ def test_nothing_whole_is_an_error_and_nothing_there_is_not(tmp_path: Path) -> N
     store = CheckpointStore(tmp_path, keep=1)
     assert store.newest() is None
     store.save(1, state(1)).write_bytes(b"PK")
-    with pytest.raises(ConfigError, match=r"All 1 checkpoints .* are damaged"):
+    with pytest.raises(ConfigError, match=r"Of 1 checkpoint in .*, none is intact"):
         store.newest()
 
 

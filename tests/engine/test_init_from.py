@@ -86,11 +86,14 @@ def test_mismatches_are_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said", "fix"),
     [
-        ({"ngf": 3}, "with ngf=2, and those of this model with ngf=3", "model.ngf=2"),
-        ({"blocks": 2}, "with blocks=1, and", "model.blocks=1"),
-        ({"images": {"a": 1, "b": 3}}, "of 3 in channels, and", "images of 3 in channels"),
+        ({"ngf": 3}, "its networks have ngf=2, and those of this model ngf=3.", "model.ngf=2"),
+        ({"upsample": "resize"}, "have upsample=transpose, and those of this model upsample=resize",
+         "model.upsample=transpose"),
+        ({"blocks": 2}, "have blocks=1, and", "model.blocks=1"),
+        ({"images": {"a": 1, "b": 3}}, "have 3 input channels, and those of this model 1 input "
+         "channel.", "images of 3 input channels"),
     ],
-)
+)  # fmt: skip
 def test_known_settings_are_compared_instead_of_tensors(
     tmp_path: Path, settings: dict[str, Any], said: str, fix: str
 ) -> None:
@@ -112,9 +115,9 @@ def stylegan3(**settings: Any) -> StyleGAN3:
     ("old", "new", "fix"),
     [
         # The generator of R has twice the channels of the settings.
-        ({"channel_max": 8}, {}, "with channel_max=8.* Train with model.channel_max=8, or"),
-        ({"batch": 8, "w_dim": 8}, {}, "with w_dim=8,.* Train with model.w_dim=8, or"),
-        ({"config": "t"}, {}, "with config=t,.* Train with model.config=t, or"),
+        ({"channel_max": 8}, {}, "have channel_max=8.* Train with model.channel_max=8, or"),
+        ({"batch": 8, "w_dim": 8}, {}, "have w_dim=8,.* Train with model.w_dim=8, or"),
+        ({"config": "t"}, {}, "have config=t,.* Train with model.config=t, or"),
     ],
 )
 def test_the_advice_names_settings(

@@ -46,7 +46,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
     folder = tmp_path_factory.mktemp("straight")
     # Cold: with another order in sets than the runs that are compared with it.
-    gantrain(folder, *STATEFUL, "name=run", "tracking.tensorboard=true", cold=True)
+    gantrain(folder, *STATEFUL, "name=run", "tracking.to=[tensorboard]", cold=True)
     return folder / "runs" / "run"
 
 
@@ -87,7 +87,7 @@ def test_the_reference_run_exercises_its_state(straight: Path) -> None:
 @pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.ci), 2])
 def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> None:
     run = tmp_path / "runs" / "run"
-    process = start(tmp_path, *STATEFUL, "name=run", "tracking.tensorboard=true")
+    process = start(tmp_path, *STATEFUL, "name=run", "tracking.to=[tensorboard]")
     interrupt(process, run, checkpoints=2, how=signal.SIGKILL)
     killed_at = final_state(run)["nimg"]
     assert 80 <= killed_at < 240
@@ -99,7 +99,7 @@ def test_killed_and_resumed(straight: Path, tmp_path: Path, workers: int) -> Non
 @pytest.mark.ci
 def test_killed_before_the_first_checkpoint(straight: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
-    command = [*STATEFUL, "name=run", "tracking.tensorboard=true", "checkpoint.every_kimg=10"]
+    command = [*STATEFUL, "name=run", "tracking.to=[tensorboard]", "checkpoint.every_kimg=10"]
     process = start(tmp_path, *command)
     wait_for(process, lambda: len(lines(run / "metrics.jsonl")) >= 3)
     os.killpg(process.pid, signal.SIGKILL)
@@ -225,7 +225,7 @@ def test_another_optimizer_begins_anew(finished: Path, tmp_path: Path) -> None:
 
 def test_rate_and_budget_may_change(finished: Path, tmp_path: Path) -> None:
     changes = ["train.kimg=0.008", "optimizer.lr=0.5", "lr.schedule=constant"]
-    shown = ["tracking.tensorboard=true", "tracking.every_kimg=0.002"]
+    shown = ["tracking.to=[tensorboard]", "tracking.every_kimg=0.002"]
     gantrain(tmp_path, "resume=runs/run", *changes, *shown)
     assert [row["nimg"] for row in rows(finished)] == [4, 6, 8]
     assert list(finished.glob("tensorboard/*"))

@@ -13,7 +13,7 @@ COMMON = [
     "data=shapes", "data.resolution=16", "data.train_images=24", "data.test_images=2",
     "data.labels=true", "train.batch=4", "train.microbatch=2", "train.epochs=null",
     "train.ema_rampup=0.5", "lr.unit=image", "evaluation.test_images=0",
-    "tracking.every_kimg=0.03", "tracking.grid_every_kimg=0", "tracking.tensorboard=false",
+    "tracking.every_kimg=0.03", "tracking.grid_every_kimg=0", "tracking.to=[]",
     "checkpoint.keep=9", "name=run",
 ]  # fmt: skip
 COMMANDS = {

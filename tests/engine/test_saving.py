@@ -103,6 +103,48 @@ def test_a_checkpoint_written_late_holds_the_state_of_its_step(
     assert differences(resumed.state_dict(), straight.state_dict()) == []
 
 
+@pytest.mark.parametrize("ema_half_life", [0.0, 4.0])
+def test_a_snapshot_written_late_holds_the_weights_of_its_step(
+    tmp_path: Path, ema_half_life: float
+) -> None:
+    plan = {"ema_half_life": ema_half_life, "snapshot_every": 4, "checkpoint_every": 0}
+    run, _, _ = trainer(small_cyclegan(), tmp_path, **plan)
+    began, let_go = threading.Event(), threading.Event()
+    at_once, late, threads = dict[int, Any](), dict[int, Any](), list[threading.Thread]()
+
+    def snapshot(nimg: int, G: torch.nn.Module) -> None:
+        threads.append(threading.current_thread())
+        began.set()
+        assert let_go.wait(60)
+        late[nimg] = to_cpu(G.state_dict(), copy=True)
+
+    def poll() -> Action:
+        at_once[run.nimg] = to_cpu(run.generator.state_dict(), copy=True)
+        if run.nimg == 8:  # the weights have moved on
+            assert began.wait(60) and not late
+            let_go.set()
+        return Action.CONTINUE
+
+    run.snapshot = snapshot
+    run.train(poll)
+    assert list(late) == [4, 8, 12] and run.saver.saved_nimg == 12
+    assert differences(late[4], at_once[4]) == [] and differences(late[8], at_once[8]) == []
+    assert differences(late[12], to_cpu(run.generator.state_dict())) == []
+    assert [thread is threading.main_thread() for thread in threads] == [False, False, True]
+
+
+def test_a_snapshot_that_fails_ends_the_training(tmp_path: Path) -> None:
+    run, _, _ = trainer(small_cyclegan(), tmp_path, snapshot_every=8)
+
+    def snapshot(nimg: int, G: torch.nn.Module) -> None:
+        raise FULL
+
+    run.snapshot = snapshot
+    with pytest.raises(OSError, match="No space left"):
+        run.train()
+    assert run.nimg >= 8 and "000000.004" in saved(tmp_path)
+
+
 def test_a_copy_shares_nothing_with_the_state() -> None:
     weight = torch.arange(4.0)
     state = {"a": weight, "b": [{"c": (weight, [1])}], "d": {1, 2}}

@@ -205,7 +205,7 @@ def test_the_other_direction() -> None:
 
 
 def test_domains_of_different_channels_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"a have 1 channels and those of b 3.*model=cyclegan"):
+    with pytest.raises(ConfigError, match=r"a have 1 channel and those of b 3.*model=cyclegan"):
         make(channels=(1, 3))
 
 

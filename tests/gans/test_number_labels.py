@@ -15,7 +15,7 @@ from tests.helpers.command_line import gantrain
 TRAIN = [
     "model=stylegan", "data=folder", "data.root=set", "data.labels=true", "data.resolution=16",
     "model.channel_base=512", "model.channel_max=32", "model.z_dim=32", "model.w_dim=32",
-    "model.augment=none", "train.batch=32", "tracking.tensorboard=false", "runtime=cpu",
+    "model.augment=none", "train.batch=32", "tracking.to=[]", "runtime=cpu",
     "runtime.threads=1", "tracking.grid_every_kimg=0", "runtime.workers=0",
     "evaluation.test_images=0",
 ]  # fmt: skip

@@ -195,7 +195,7 @@ def test_gantrain_generates_from_a_pack(tmp_path: Path) -> None:
     said = gantrain(
         tmp_path, "model=stylegan", "data=folder", "data.root=out.zip", "data.resolution=16",
         "data.labels=true", "train.batch=2", "train.kimg=0.004", "train.epochs=null",
-        "tracking.tensorboard=false", *narrow,
+        "tracking.to=[]", *narrow,
     )  # fmt: skip
     assert "6 training and no test images, with labels of 2 entries" in said
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 SHAPES = [
     "data=shapes", "data.resolution=16", "train.epochs=null", "lr.unit=image",
-    "tracking.tensorboard=false", "tracking.grid_every_kimg=0", "evaluation.test_images=0",
+    "tracking.to=[]", "tracking.grid_every_kimg=0", "evaluation.test_images=0",
     "tracking.health_every_kimg=0.5", "tracking.health_images=32", "runtime=cpu",
 ]  # fmt: skip
 DCGAN = ["model=dcgan", "train.batch=16", "model.g_width=32", "model.d_width=16"]

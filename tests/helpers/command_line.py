@@ -22,7 +22,7 @@ from tests.helpers import fork_server
 TINY = [
     "data=shapes", "data.resolution=16", "data.train_images=8", "data.test_images=2",
     "model.ngf=2", "model.ndf=2", "model.blocks=1", "model.d_layers=1", "model.pool_size=3",
-    "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
+    "train.epochs=null", "lr.unit=image", "tracking.to=[]",
     "tracking.grid_every_kimg=0", "evaluation.test_images=0",
 ]  # fmt: skip
 VOLATILE = ("progress/img_per_sec", "progress/data_wait", "resources/memory_gb")

@@ -54,7 +54,9 @@ def test_pictures_that_differ_in_their_ending_only(home: Path) -> None:
 def test_folders_whose_results_would_meet(home: Path) -> None:
     (home / "other").mkdir()
     (home / "other/a.jpg").touch()
-    with pytest.raises(ConfigError, match=r"same name, such as a.jpg.png: translate the folders"):
+    with pytest.raises(
+        ConfigError, match=r"name of another, such as a.jpg.png: translate the folders"
+    ):
         names("in", "other")
 
 

@@ -8,6 +8,7 @@ from gantrain.metrics.protocol import EQUIVARIANCE, LATENT, METRICS, PAIRED
 from gantrain.metrics.requirements import Subject, problems
 
 CYCLEGAN = Subject("CycleGAN", True, True, False, (3, 3), 64, 50)
+STYLEGAN3 = Subject("StyleGAN3", False, False, True, (3,), 64, 50, moves_canvas=True)
 STYLEGAN = Subject("StyleGAN", False, False, True, (3,), 64, 50)
 
 
@@ -21,6 +22,13 @@ def test_what_can_be_measured() -> None:
     translated = [m for m in METRICS if m not in (*LATENT, *EQUIVARIANCE)]
     assert not list(problems(translated, CYCLEGAN, None))
     assert not list(problems(["l1", "psnr", "ssim"], replace(CYCLEGAN, channels=(4, 4)), None))
+
+
+def test_means_over_single_images_need_no_crowd() -> None:
+    assert not list(problems(["l1", "psnr"], replace(CYCLEGAN, real=2), None))
+    assert not list(problems(["l1", "psnr", "ssim", "lpips"], CYCLEGAN, 4))
+    assert not list(problems(["eqt", "eqr"], STYLEGAN3, 4))
+    assert not list(problems(["eqt", "eqr"], replace(STYLEGAN3, real=0), 4))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,11 @@ def test_what_can_be_measured() -> None:
         (["ssim"], replace(CYCLEGAN, side=8), None, "ssim needs images of at least 11 pixels"),
         (["l1"], replace(CYCLEGAN, pairs=False), None, "data.test_pairs=true"),
         (["l1"], STYLEGAN, None, "generates images from noise"),
-        (["kid"], STYLEGAN, 5, "x.num_images=5 is too small"),
+        (["kid"], STYLEGAN, 5, "x.num_images=5 is too small: kid needs at least 6, and hundreds"),
+        (["l1", "fid"], CYCLEGAN, 4, "x.num_images=4 is too small: fid needs at least 6"),
+        (["l1"], replace(CYCLEGAN, real=0), None, "only 0 real images to compare with: l1 needs"),
+        (["eqt"], replace(STYLEGAN3, real=0), None, "only 0 real images"),
+        (["fid", "eqt"], replace(STYLEGAN3, real=1), 9, "There is only 1 real image to compare"),
         (["kid"], replace(STYLEGAN, real=5, hint=" Try split=train."), None, "only 5 real images"),
     ],
 )  # fmt: skip

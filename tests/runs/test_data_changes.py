@@ -84,7 +84,7 @@ def test_the_description_of_a_source(tmp_path: Path) -> None:
 STYLEGAN = [
     "model=stylegan", "data=folder", "data.root=set", "data.labels=true", "data.resolution=16",
     "model.channel_base=32", "model.channel_max=4", "model.z_dim=4", "model.w_dim=4",
-    "model.augment=none", "train.batch=4", "tracking.tensorboard=false", "runtime=cpu",
+    "model.augment=none", "train.batch=4", "tracking.to=[]", "runtime=cpu",
     "tracking.grid_every_kimg=0", "runtime.workers=0", "evaluation.test_images=0",
 ]  # fmt: skip
 

@@ -199,7 +199,7 @@ def test_other_test_images_are_measured_without_training(
     """And what is suggested next is more than what was trained."""
     train(*SHORT, "resume=auto", "train.kimg=0.01")
     before = final_state(done)
-    more = ["evaluation.test_images=1", "tracking.tensorboard=false"]
+    more = ["evaluation.test_images=1", "tracking.to=[]"]
     train(*SHORT, "resume=auto", *more)
     assert result()["nimg"] == 10 and differences(final_state(done), before) == []
     assert "gantrain resume=runs/run train.kimg=0.016\n" in capsys.readouterr().out

@@ -61,6 +61,11 @@ def test_one_small_image_under_preprocess_none(tmp_path: Path) -> None:
     assert "trainB/p03.png is 60 x 16 pixels" in told and "testA/p01.png is 20 x 60" in told
     assert "resize_and_crop, or model.d_layers=2" in told
     check_images(cyclegan(d_layers=2), data)
+    (root / "testA" / "p01.png").unlink()
+    fewer = folder(root, preprocess="none", resolution=16)
+    prepared(fewer)
+    with pytest.raises(ConfigError, match="1 image is too small for these networks"):
+        check_images(cyclegan(), fewer)
 
 
 def test_of_many_small_images_some_are_named(tmp_path: Path) -> None:

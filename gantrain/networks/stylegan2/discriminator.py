@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, counted
 from gantrain.networks.labels import LabelScale, require_labels
 from gantrain.networks.layers import half_dtype, without_autocast
 from gantrain.networks.sizes import block_sizes
@@ -118,8 +118,8 @@ def _freeze(blocks: Iterable[DownBlock], count: int) -> None:
     ]
     if count > len(layers):
         raise ConfigError(
-            f"model.freeze_d={count}: this discriminator has {len(layers)} layers to freeze; 10 "
-            "and 13 are usual for large images."
+            f"model.freeze_d={count}: this discriminator has {counted(len(layers), 'layer')} to "
+            "freeze; 10 and 13 are usual for large images."
         )
     for layer in layers[:count]:
         for name, parameter in list(layer.named_parameters()):

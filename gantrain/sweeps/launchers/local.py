@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn
 from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, agreed, counted
 from gantrain.io import locks
 from gantrain.io.cores import available_cores
 from gantrain.runs.directory import RunDirectory
@@ -201,7 +201,8 @@ class Local(OwnLauncher):
                 for running in queue.running.values():
                     running.process.send_signal(signal.SIGINT)
                 count = len(queue.running)
-                print_line(f"Stopping: {count} running jobs save their state.")
+                jobs = counted(count, "running job")
+                print_line(f"Stopping: {jobs} {agreed(count, 'save')} the state.")
             queue.stopping = action
 
     def _assign_slots(self, configs: dict[Job, RunConfig], count: int) -> None:

@@ -32,7 +32,7 @@ STYLEGAN = [
     "model=stylegan", "data=shapes", "data.labels=true", "data.resolution=16",
     "data.train_images=24", "data.test_images=2", "model.z_dim=8", "model.w_dim=8",
     "model.channel_base=64", "model.channel_max=8", "model.ada_kimg=0.1", "model.ada_target=-0.9",
-    "model.r1_interval=3", "model.pl_interval=2", "tracking.tensorboard=false",
+    "model.r1_interval=3", "model.pl_interval=2", "tracking.to=[]",
     "tracking.grid_every_kimg=0", "tracking.every_kimg=0.02", "runtime=cpu", "train.batch=4",
     "train.kimg=0.04",
 ]  # fmt: skip
@@ -55,7 +55,7 @@ CUT = [
 DCGAN = [
     "model=dcgan", "data=shapes", "data.resolution=16", "data.train_images=24",
     "data.test_images=2", "model.z_dim=8", "model.g_width=8", "model.d_width=4",
-    "train.epochs=null", "lr.unit=image", "tracking.tensorboard=false",
+    "train.epochs=null", "lr.unit=image", "tracking.to=[]",
     "tracking.grid_every_kimg=0", "tracking.every_kimg=0.02", "runtime=cpu", "train.batch=4",
     "train.kimg=0.04",
 ]  # fmt: skip
