@@ -220,7 +220,8 @@ def small(command: str) -> list[str]:
     if words[0] == "project":
         return [*words, "weights.lpips=lpips.pth", "steps=2", "tune_steps=2", "batch=2"]
     if words[0] == "evaluate":  # the published weights are not here
-        return [*words, "weights.inception=inception.pth", "num_images=6"]
+        mine = ["weights.inception=inception.pth", "weights.lpips=lpips.pth"]
+        return [*words, *mine, "num_images=40"]
     models = [word.split("=")[1] for word in words if word.startswith(("model=", "experiment="))]
     found = [name for name in SMALL_MODEL for model in models if model.startswith(name)]
     model = found[0] if found else "cyclegan"

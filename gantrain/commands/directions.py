@@ -22,7 +22,6 @@ from gantrain.io.download import digest
 from gantrain.io.files import write_json
 from gantrain.metrics import weights
 from gantrain.metrics.extractor import load_lpips
-from gantrain.ops.value_range import to_float
 from gantrain.tracking.console import progress_bar
 from gantrain.tracking.grids import compose_grid, save_png, thumbnails
 
@@ -141,19 +140,13 @@ def _between_examples(
 ) -> tuple[Directions, dict[str, float]]:
     """Return the direction between two folders, and the accuracy of their classifier."""
     assert config.examples is not None
-    folders = [Path(folder) for folder in config.examples]
-    images = []
-    for folder in folders:
-        _, pixels = latent_sources.read_images(model, folder, "examples")
-        if len(pixels) < 2:
-            raise ConfigError(f"examples: {folder} holds one image; two are the least.")
-        images.append(to_float(pixels))
+    images = latent_sources.read_examples(model, config.examples)
     file = weights.find("lpips", config.weights.lpips, print)
     lpips = load_lpips(file, model.precision.device)
-    names = (folders[0].resolve().name, folders[1].resolve().name)
+    first, second = (Path(folder).resolve().name for folder in config.examples)
     with progress_bar(sampling.samples) as advance:
         found, accuracy = directions.find_between_examples(
-            model, lpips, (images[0], images[1]), names, sampling, config.batch, advance
+            model, lpips, images, (first, second), sampling, config.batch, advance
         )
     print(f"Examples held out are told apart with an accuracy of {accuracy:.2f} (guessing: 0.5).")
     return found, {"accuracy_of_examples": accuracy}

@@ -11,12 +11,21 @@ from gantrain.build import load_run_data, size_multiple
 from gantrain.config.tools import EvaluateConfig
 from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
+from gantrain.inference import latent_sources
 from gantrain.inference.evaluation import EvaluationRequest, evaluate_latents, evaluate_translation
 from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.inference.projection import explain_unlike_lpips
 from gantrain.metrics import requirements
-from gantrain.metrics.protocol import EQUIVARIANCE, FEATURES, LATENT, PAIRED, MetricValue
+from gantrain.metrics.protocol import (
+    DISENTANGLEMENT,
+    EQUIVARIANCE,
+    FEATURES,
+    LATENT,
+    PAIRED,
+    MetricValue,
+)
 from gantrain.runs.evaluation import append_evaluations, make_metric_networks, subject_of
 from gantrain.tracking.console import progress_bar
 
@@ -44,6 +53,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
     data.prepare(batch=1, multiple=size_multiple(model), log=print)
     metrics = _metrics(config, model, translates, data)
     networks = make_metric_networks(config, metrics, model.precision.device)
+    folders = config.examples
     request = EvaluationRequest(
         metrics=metrics,
         num_images=config.num_images,
@@ -51,6 +61,7 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         seed=config.seed,
         truncation_psi=config.truncation_psi,
         batch=config.batch,
+        examples=None if folders is None else latent_sources.read_examples(model, folders),
     )
     with progress_bar(_total(request, model.directions, data)) as advance:
         if translates:
@@ -73,16 +84,37 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
             "split=train has no effect: translations are evaluated on test images. Remove it."
         )
     pairs = translates and data.has_pairs
-    metrics = config.metrics or ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
+    asked = config.metrics or ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
     split = config.split or "train"
     moving = not translates and moves_canvas(model.generator)
     subject = subject_of(
-        model.algorithm, data, translates=translates, has_w=has_w, moving=moving, split=split
+        model.algorithm,
+        data,
+        translates=translates,
+        has_w=has_w,
+        moving=moving,
+        split=split,
+        examples=config.examples is not None,
     )
-    if sentences := list(requirements.problems(metrics, subject, config.num_images)):
+    metrics = _expand(asked, subject)
+    sentences = list(requirements.problems(metrics, subject, config.num_images))
+    if config.examples and not translates:
+        sentences += explain_unlike_lpips(model, "examples")
+    if sentences:
         raise ConfigError(*sentences)
     return list(dict.fromkeys(metrics))
+
+
+def _expand(metrics: list[str], subject: requirements.Subject) -> list[str]:
+    """Replace "disentanglement" by path length, and by separability if there are labels."""
+    if DISENTANGLEMENT not in metrics:
+        return metrics
+    named = [name for name in metrics if name != DISENTANGLEMENT] + ["path_length"]
+    if reasons := list(requirements.explain_no_separability(subject)):
+        print(f"disentanglement: path_length alone. {reasons[0]}")
+        return named
+    return [*named, "separability"]
 
 
 def _real_count(request: EvaluationRequest, data: Dataset) -> int:

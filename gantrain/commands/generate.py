@@ -64,8 +64,10 @@ def render(
         raise ConfigError(*model_problems)
     mixing, video = config.style_mixing, config.interpolation
     pose = config.transform
-    # Reads its files now, so that errors come early.
-    batches = _posed(config, model, _edited(config, _latent_batches(config, model)))
+    batches = _latent_batches(config, model)  # reads its files now, so that errors come early
+    if mixing.columns is None:
+        batches = _edited(config, batches)
+    batches = _posed(config, model, batches)
     say(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
     if model.label_dim and config.class_ is None and _uses_seeds(config):
         say(_default_labels(model))
@@ -86,6 +88,7 @@ def render(
             latent_sources.concat(_posed(config, model, columns)),
             _layers(config, model),
             config.grid,
+            lambda mixes: _edited(config, mixes),
         )
     elif video.frames:
         keyframes = latent_sources.concat(batches)

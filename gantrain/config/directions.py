@@ -81,11 +81,16 @@ class DirectionsConfig:
             elif value is None and method == self.method == "pairs":
                 yield f"method=pairs needs {key}, an .npz file of gantrain project."
         if self.examples is not None:
-            if len(self.examples) != 2:
-                yield "examples takes two folders: examples=[DIR_A,DIR_B]."
-            for folder in self.examples:
-                if not Path(folder).is_dir():
-                    yield f"examples: there is no folder {folder}."
+            yield from example_problems(self.examples)
         for key, file in (("before", self.before), ("after", self.after)):
             if file is not None and not Path(file).is_file():
                 yield f"{key}={file}: there is no such file."
+
+
+def example_problems(folders: list[str]) -> Iterator[str]:
+    """Yield the problems with two folders of examples."""
+    if len(folders) != 2:
+        yield "examples takes two folders: examples=[DIR_A,DIR_B]."
+    for folder in folders:
+        if not Path(folder).is_dir():
+            yield f"examples: there is no folder {folder}."

@@ -206,14 +206,10 @@ class GenerateConfig:
         """Check the settings of edits."""
         edit = self.edit
         yield from edit.problems()
-        if edit.direction is not None and self.style_mixing.columns is not None:
-            yield (
-                "edit and style_mixing exclude each other: make the mixes with save_w=true, and "
-                "edit w=w.npz."
-            )
         for key, is_set in (
             ("interpolation.frames", self.interpolation.frames > 0),
             ("transform.frames", self.transform.frames > 0),
+            ("style_mixing", self.style_mixing.columns is not None),
         ):
             if is_set and (edit.steps or edit.frames):
                 yield (

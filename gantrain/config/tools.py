@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import check, data_kind, rules, train
+from gantrain.config.directions import example_problems
 from gantrain.config.machine import (
     device_problems,
     directory_problems,
@@ -16,7 +17,7 @@ from gantrain.config.machine import (
 )
 from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.metrics import weights
-from gantrain.metrics.protocol import METRICS
+from gantrain.metrics.protocol import DISENTANGLEMENT, METRICS
 from gantrain.types import AtLeastOne, Count, Range
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class EvaluateConfig:
 
     run: str
     metrics: list[str] | None
+    examples: list[str] | None
     num_images: AtLeastOne | None
     split: Literal["train", "test"] | None
     resize: Literal["clean", "tf1"]
@@ -205,7 +207,12 @@ class EvaluateConfig:
 
     def problems(self) -> Iterator[str]:
         """Yield the problems with metric names, the device and the run."""
-        yield from metric_problems("metrics", self.metrics or ())
+        names = [name for name in self.metrics or () if name != DISENTANGLEMENT]
+        yield from metric_problems("metrics", names)
+        if self.examples is not None:
+            yield from example_problems(self.examples)
+            if not {"separability", DISENTANGLEMENT} & {*(self.metrics or ())}:
+                yield "examples is for metrics=[separability]: name it, or remove examples."
         yield from device_problems(self.device, self.precision)
         yield from run_problems(self.run)
 

@@ -17,6 +17,7 @@ from gantrain.errors import ConfigError, agreed, counted
 from gantrain.inference import linear_classifier
 from gantrain.inference.editing import Directions
 from gantrain.inference.labels import Label
+from gantrain.inference.linear_classifier import LinearClassifier
 from gantrain.inference.model import Model
 from gantrain.inference.projection import for_lpips
 from gantrain.metrics.lpips import LPIPS
@@ -236,12 +237,7 @@ def find_between_examples(
     Returns:
         One direction, with its accuracy in w; and that of the classifier of examples.
     """
-    a, b = (
-        torch.cat([pooled_features(lpips, part) for part in images.split(batch)])
-        for images in examples
-    )
-    is_b = torch.arange(len(a) + len(b)) >= len(a)
-    classifier = linear_classifier.fit(torch.cat([a, b]), is_b)
+    classifier = fit_examples(lpips, examples, batch)
     w, _ = sample_w(model, sampling)
     scores = []
     for start in range(0, len(w), batch):
@@ -261,6 +257,22 @@ def find_between_examples(
     name = f"{names[0]} to {names[1]}"
     found = _assemble(model, "labels", vectors, w, sampling, [name], accuracy=accuracy)
     return found, classifier.accuracy
+
+
+def fit_examples(lpips: LPIPS, examples: tuple[Tensor, Tensor], batch: int) -> LinearClassifier:
+    """Return the classifier of pooled features that tells the second examples from the first.
+
+    Args:
+        lpips: see `find_between_examples`.
+        examples: see `find_between_examples`.
+        batch: images at once.
+    """
+    a, b = (
+        torch.cat([pooled_features(lpips, part) for part in images.split(batch)])
+        for images in examples
+    )
+    is_b = torch.arange(len(a) + len(b)) >= len(a)
+    return linear_classifier.fit(torch.cat([a, b]), is_b)
 
 
 @torch.no_grad()

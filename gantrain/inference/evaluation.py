@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError
+from gantrain.inference import separability
+from gantrain.inference.directions import fit_examples, pooled_features
 from gantrain.inference.equivariance import moved_pairs
 from gantrain.inference.features import FeatureCache, RealImages, Tick, update_digest
 from gantrain.inference.model import Model
@@ -24,6 +26,7 @@ from gantrain.metrics.extractor import Extractor
 from gantrain.metrics.fid import fid
 from gantrain.metrics.inception_score import inception_score
 from gantrain.metrics.kid import kid, kid_std
+from gantrain.metrics.lpips import LPIPS
 from gantrain.metrics.moments import moments
 from gantrain.metrics.path_length import path_endpoints, path_length
 from gantrain.metrics.precision_recall import density_coverage, precision_recall
@@ -48,6 +51,8 @@ class EvaluationRequest:
         truncation_psi: of a generator with w.
         batch: images at once.
         spread: whether to compute KID's standard deviation, which takes time.
+        examples: of an attribute, for separability: images without and with it, float [N, C, H, W]
+            in [-1, 1]; None: the attributes are the classes.
     """
 
     metrics: Sequence[str]
@@ -57,6 +62,7 @@ class EvaluationRequest:
     truncation_psi: float
     batch: int
     spread: bool = True
+    examples: tuple[Tensor, Tensor] | None = None
 
 
 def feature_metrics(
@@ -121,12 +127,63 @@ def evaluate_latents(
         values.append(
             MetricValue("path_length", value, protocol, None, None, time.monotonic() - start)
         )
+    if "separability" in request.metrics:
+        values += _separability(model, data, networks, request, count, tick)
     for name in (name for name in request.metrics if name in EQUIVARIANCE):
         start = time.monotonic()
         value = psnr(_generate_moved(model, data, request, count, name, tick))
         protocol = replace(_protocol(None, request, model, 0, count, split, ""), quantise="none")
         values.append(MetricValue(name, value, protocol, None, None, time.monotonic() - start))
     return values
+
+
+def _separability(
+    model: Model,
+    data: Dataset,
+    networks: FeatureCache,
+    request: EvaluationRequest,
+    count: int,
+    tick: Tick,
+) -> Iterator[MetricValue]:
+    """Yield the values of separability, see `gantrain.inference.separability`."""
+    start = time.monotonic()
+    judge, labels = None, "asked for"
+    if request.examples is not None:
+        judge, labels = _judge(networks.lpips, request.examples, request.batch)
+    values = separability.measure(
+        model,
+        _seed_batches(request, count),
+        lambda seeds: training_labels(model, data, seeds, request.seed),
+        request.truncation_psi,
+        judge,
+        tick,
+    )
+    protocol = replace(
+        _protocol(None, request, model, 0, count, request.split, ""),
+        quantise="none",
+        labels=f"{labels}; halves predicted crosswise by a linear SVM (squared hinge, C=1)",
+    )
+    for name, value in values.items():
+        yield MetricValue(name, value, protocol, None, None, time.monotonic() - start)
+
+
+def _judge(
+    lpips: LPIPS, examples: tuple[Tensor, Tensor], batch: int
+) -> tuple[Callable[[Tensor], Tensor], str]:
+    """Return what scores images by examples, and how, for the protocol."""
+    classifier = fit_examples(lpips, examples, batch)
+    hasher = hashlib.sha256()
+    for images in examples:
+        update_digest(hasher, to_uint8(images))
+    counts = " + ".join(str(len(images)) for images in examples)
+
+    def score(images: Tensor) -> Tensor:
+        return classifier.score(pooled_features(lpips, images.clamp(-1, 1)))
+
+    return score, (
+        f"the surest half by logistic regression of pooled VGG features of {counts} examples "
+        f"({hasher.hexdigest()[:16]})"
+    )
 
 
 def evaluate_translation(

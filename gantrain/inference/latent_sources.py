@@ -107,6 +107,22 @@ def read_images(model: Model, path: Path, key: str = "images") -> tuple[list[Pat
     return files, torch.stack(pixels).permute(0, 3, 1, 2).contiguous()
 
 
+def read_examples(model: Model, folders: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Read two folders of examples, float [N, C, H, W] in [-1, 1] each, see `read_images`.
+
+    Raises:
+        ConfigError: as `read_images`, or a folder holds only one image.
+    """
+    images = []
+    for folder in folders:
+        _, pixels = read_images(model, Path(folder), "examples")
+        if len(pixels) < 2:
+            raise ConfigError(f"examples: {folder} holds one image; two are the least.")
+        images.append(to_float(pixels))
+    first, second = images
+    return first, second
+
+
 def from_images(
     model: Model, files: Sequence[Path], pixels: Tensor, batch: int
 ) -> Iterator[LatentBatch]:

@@ -1,5 +1,6 @@
-"""A linear classifier: logistic regression in float64, with its accuracy on samples held out."""
+"""Linear classifiers in float64: logistic regression, and support vector machines."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,16 +50,50 @@ def fit(x: Tensor, positive: Tensor) -> LinearClassifier:
         members = side.nonzero()[:, 0]
         order = torch.randperm(len(members), generator=generator)
         held_out[members[order[: max(1, len(members) // HELD_OUT)]]] = True
-    seen, of_seen = x[~held_out], positive[~held_out]
-    # One factor for all entries, since a factor for each would turn the boundary's normal.
-    mean = seen.mean(0)
-    spread = (seen - mean).square().mean().sqrt().clamp_min(1e-12)
-    v, b = logistic_regression((seen - mean) / spread, of_seen)
-    normal = v / spread
-    classifier = LinearClassifier(normal, float(b - normal @ mean), accuracy=0.5)
+    normal, offset = _fit_scaled(logistic_regression, x[~held_out], positive[~held_out])
+    classifier = LinearClassifier(normal, offset, accuracy=0.5)
     correct = (classifier.score(x) > 0) == positive
     sides = [correct[held_out & side].double().mean() for side in (positive, ~positive)]
     return LinearClassifier(normal, classifier.offset, float(sum(sides) / 2))
+
+
+def predict_halves(x: Tensor, positive: Tensor) -> Tensor:
+    """Predict the side of each sample by a support vector machine that has not seen it.
+
+    The samples are split into two halves, with equal shares of each side; the machine of one half
+    predicts the other.
+
+    Args:
+        x: samples [N, D], on the CPU.
+        positive: bool [N].
+
+    Returns:
+        bool [N].
+    """
+    x = x.double()
+    first = torch.zeros_like(positive)
+    generator = torch.Generator().manual_seed(0)
+    for side in (positive, ~positive):
+        members = side.nonzero()[:, 0]
+        order = torch.randperm(len(members), generator=generator)
+        first[members[order[: len(members) // 2]]] = True
+    predicted = torch.zeros_like(positive)
+    for half in (first, ~first):
+        normal, offset = _fit_scaled(support_vector_machine, x[half], positive[half])
+        predicted[~half] = x[~half] @ normal + offset > 0
+    return predicted
+
+
+def _fit_scaled(
+    method: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, positive: Tensor
+) -> tuple[Tensor, float]:
+    """Return normal [D] and offset of the score of `method`, fitted to x with unit variance."""
+    # One factor for all entries, since a factor for each would turn the boundary's normal.
+    mean = x.mean(0)
+    spread = (x - mean).square().mean().sqrt().clamp_min(1e-12)
+    v, b = method((x - mean) / spread, positive)
+    normal = v / spread
+    return normal, float(b - normal @ mean)
 
 
 def logistic_regression(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +106,37 @@ def logistic_regression(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
         x: float64 [N, D].
         positive: bool [N].
     """
-    v = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+
+    def loss(v: Tensor, b: Tensor) -> Tensor:
+        s = x @ v + b
+        value = (F.softplus(-s[positive]).mean() + F.softplus(s[~positive]).mean()) / 2
+        return value + L2 / 2 * v.square().sum()
+
+    return _minimize(loss, x.shape[1])
+
+
+def support_vector_machine(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Return v [D] and b [] of the support vector machine with squared hinge loss and C = 1.
+
+    loss = mean over x of max(0, 1 - y s)^2 + |v|^2 / (2 N), with s = v x + b, and y = 1 on the
+    positive side and -1 on the other: all samples have the same weight.
+
+    Args:
+        x: float64 [N, D].
+        positive: bool [N].
+    """
+    y = positive.double() * 2 - 1
+
+    def loss(v: Tensor, b: Tensor) -> Tensor:
+        margin = y * (x @ v + b)
+        return F.relu(1 - margin).square().mean() + v.square().sum() / (2 * len(x))
+
+    return _minimize(loss, x.shape[1])
+
+
+def _minimize(loss: Callable[[Tensor, Tensor], Tensor], size: int) -> tuple[Tensor, Tensor]:
+    """Return v [size] and b [] with the least loss(v, b), from 0 on."""
+    v = torch.zeros(size, dtype=torch.float64, requires_grad=True)
     b = torch.zeros([], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [v, b],
@@ -81,14 +146,12 @@ def logistic_regression(x: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
         line_search_fn="strong_wolfe",
     )
 
-    def loss() -> Tensor:
+    def closure() -> Tensor:
         optimizer.zero_grad()
-        s = x @ v + b
-        value = (F.softplus(-s[positive]).mean() + F.softplus(s[~positive]).mean()) / 2
-        value = value + L2 / 2 * v.square().sum()
+        value = loss(v, b)
         value.backward()
         return value
 
     with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(closure)  # type: ignore[arg-type]
     return v.detach(), b.detach()

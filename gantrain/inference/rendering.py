@@ -1,6 +1,6 @@
 """Render latents into image files, contact sheets and videos."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,12 @@ class ImageWriter:
             save_png(self.folder / SHEET, grid)
 
     def write_style_mixing(
-        self, rows: LatentBatch, columns: LatentBatch, layers: Sequence[int], sheet: bool
+        self,
+        rows: LatentBatch,
+        columns: LatentBatch,
+        layers: Sequence[int],
+        sheet: bool,
+        edit: Callable[[Iterator[LatentBatch]], Iterator[LatentBatch]],
     ) -> None:
         """Write a file for each mix, and a table of rows, columns and mixes.
 
@@ -114,8 +119,9 @@ class ImageWriter:
             columns: latents with w.
             layers: indices of the ws that come from the column.
             sheet: whether to write the table.
+            edit: moves the mixes; the rows and columns stay as they are.
         """
-        mixed = mix_styles(rows, columns, layers, self.batch)
+        mixed = edit(mix_styles(rows, columns, layers, self.batch))
         cells = [image for latents in mixed for image in self._save(latents)]
         if not sheet:
             return

@@ -78,14 +78,17 @@ def read(source: list[str]) -> Imported | None:
             problems += [f"{name} of {file}: {text}" for text in error.problems]
     if problems:
         raise ConfigError(*problems)
-    p = _augment_p(file) if holds_objects(file) else None
+    p = reached_p(file)
     try:
         return Imported(networks, list(_settings(networks)), augment_p=p)
     except ConfigError as error:
         return Imported(networks, [], str(error), p)
 
 
-def _augment_p(file: Path) -> float | None:
+def reached_p(file: Path) -> float | None:
+    """Return the probability of augmentations that a training had reached; None: unknown."""
+    if not (file.is_file() and holds_objects(file)):
+        return None
     pipe = read_objects(file).get("augment_pipe")
     p = pipe.weights.get("p") if pipe else None
     return None if p is None or p.numel() != 1 else float(p)

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 FEATURES = ("fid", "kid", "precision_recall", "density_coverage", "inception_score")
 PAIRED = ("lpips", "l1", "psnr", "ssim")
-LATENT = ("path_length",)
+LATENT = ("path_length", "separability")
 EQUIVARIANCE = ("eqt", "eqr")
 METRICS = (*FEATURES, *PAIRED, *LATENT, *EQUIVARIANCE)
 HIGHER_IS_BETTER = (
     "precision", "recall", "density", "coverage", "inception_score", "psnr", "ssim",
     *EQUIVARIANCE,
 )  # fmt: skip
+DISENTANGLEMENT = "disentanglement"  # gantrain evaluate: all of LATENT that can be measured
 QUANTISE = "round and clamp to 8 bits"
 
 Split = Literal["train", "test"]
@@ -34,6 +35,7 @@ class Protocol:
         seed: of the latents.
         quantise: how float images became 8-bit images.
         test_mode: of networks with batch norm or dropout, if it is not "eval".
+        labels: where the labels of separability come from, and what predicts them.
     """
 
     extractor: str
@@ -48,15 +50,18 @@ class Protocol:
     seed: int
     quantise: str = QUANTISE
     test_mode: str = ""
+    labels: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, without an empty test mode."""
-        return {key: x for key, x in asdict(self).items() if (key, x) != ("test_mode", "")}
+        """Return the fields as plain values, without an empty test mode or labels."""
+        optional = ("test_mode", "labels")
+        return {key: x for key, x in asdict(self).items() if x or key not in optional}
 
 
 PARTS = {  # metrics that give several values
     "precision_recall": ("precision", "recall"),
     "density_coverage": ("density", "coverage"),
+    "separability": ("separability_z", "separability_w", "separability_chance"),
 }
 
 

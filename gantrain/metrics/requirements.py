@@ -26,6 +26,8 @@ class Subject:
         real: how many real images there are to compare with.
         hint: what to do if these are too few, as a sentence after a space.
         moves_canvas: whether the generator's canvas can be moved and turned, as StyleGAN3's.
+        has_classes: whether it is asked for images of classes.
+        examples: whether examples of an attribute are given.
     """
 
     algorithm: str
@@ -37,6 +39,8 @@ class Subject:
     real: int
     hint: str = ""
     moves_canvas: bool = False
+    has_classes: bool = False
+    examples: bool = False
 
 
 def problems(
@@ -89,7 +93,9 @@ def _of_metric(name: str, subject: Subject) -> Iterator[str]:
             f"{name} compares images with their ground truth, but this data set has no test "
             "pairs: set data.test_pairs=true if the test images are paired, or leave it out."
         )
-    if name in LATENT and not subject.has_w:
+    if name == "separability":
+        yield from explain_no_separability(subject)
+    elif name in LATENT and not subject.has_w:
         yield f"{name} needs StyleGAN's w, which {subject.algorithm} does not have: leave it out."
     if name in EQUIVARIANCE and not subject.moves_canvas:
         yield (
@@ -104,3 +110,20 @@ def _of_metric(name: str, subject: Subject) -> Iterator[str]:
     least = LEAST_SIDES.get(name, 0)
     if subject.side is not None and subject.side < least:
         yield f"{name} needs images of at least {least} pixels a side: leave it out."
+
+
+def explain_no_separability(subject: Subject) -> Iterator[str]:
+    """Yield a sentence for each reason why linear separability cannot be measured."""
+    if subject.translates:
+        yield f"separability is of latents, and {subject.algorithm} translates: leave it out."
+    elif not subject.examples and not subject.has_classes:
+        yield (
+            f"separability needs labels, and this {subject.algorithm} was trained without classes: "
+            "give two folders of examples, examples=[DIR_A,DIR_B], or leave it out."
+        )
+    elif not subject.examples and not subject.has_w:
+        yield (
+            f"separability of {subject.algorithm}, which has no w, can only be that of z, and z "
+            "has nothing to do with the class that is asked for: give two folders of examples, "
+            "examples=[DIR_A,DIR_B], or leave it out."
+        )

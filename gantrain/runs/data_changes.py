@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gantrain.errors import ConfigError
+from gantrain.interop.latent_generators import reached_p
 from gantrain.io.plain_files import load_yaml
 from gantrain.runs import recorded
 
@@ -74,6 +75,28 @@ def check_resumed(old: Description, new: Description, run: Path, forced: bool) -
         said.append(
             f"Warning: the images are not those that {run} was trained on so far ({what}): it "
             "continues with the present ones."
+        )
+    return said
+
+
+def check_start(source: str, model: dict[str, Any], images: Description) -> list[str]:
+    """Return sentences about what a start from the weights of another training leaves behind.
+
+    Args:
+        source: `init_from`, as typed.
+        model: the settings of the model.
+        images: the description of the present ones.
+
+    Raises:
+        ConfigError: see `check_initial`.
+    """
+    said = check_initial(of_source(Path(source)), images, source)
+    p = reached_p(Path(source)) if model.get("augment") == "ada" else None
+    if p and not model["augment_p"]:
+        said.append(
+            f"Note: {source} was trained up to p={p:.4g} of its augmentations, and ADA starts at "
+            f"model.augment_p=0 here, as is usual with other images: to go on with the same ones, "
+            f"add model.augment_p={p:.4g}."
         )
     return said
 

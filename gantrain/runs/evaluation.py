@@ -84,6 +84,7 @@ def subject_of(
     has_w: bool,
     moving: bool,
     split: str = "train",
+    examples: bool = False,
 ) -> Subject:
     """Return what metrics need to know about a GAN and its data.
 
@@ -94,6 +95,7 @@ def subject_of(
         has_w: whether the generator has StyleGAN's w.
         moving: whether its canvas can be moved.
         split: the images that are compared with generated ones.
+        examples: whether examples of an attribute are given.
     """
     if translates:
         real = min(data.test_count(domain) for domain in "ab")
@@ -101,6 +103,7 @@ def subject_of(
         real = data.train_count("image") if split == "train" else data.held_count("image")
     first = "a" if translates else "image"
     side = min(data.test_item(first, 0).shape[-2:]) if data.test_count(first) else None
+    labels = data.describe().get("labels") or {}
     hint = " Try split=train." if split == "test" and not translates else ""
     return Subject(
         algorithm=algorithm,
@@ -112,6 +115,8 @@ def subject_of(
         side=side,
         real=real,
         hint=hint,
+        has_classes=labels.get("kind") in ("class", "multi"),
+        examples=examples,
     )
 
 
@@ -226,7 +231,7 @@ def make_metric_networks(
     """Load the networks that metrics need.
 
     Args:
-        config: has the attributes `extractor`, `resize` and `weights`.
+        config: has the attributes `extractor`, `resize`, `weights` and perhaps `examples`.
         metrics: names of metrics.
         device: where to put the networks.
         fetch: whether to download published weights that are missing.
@@ -249,7 +254,8 @@ def make_metric_networks(
                 f"with {extractor.digest[:8]}): values are not comparable with published ones.",
                 file=sys.stderr,
             )
-    if any(name in ("lpips", "path_length") for name in metrics):
+    judges = "separability" in metrics and getattr(config, "examples", None) is not None
+    if judges or any(name in ("lpips", "path_length") for name in metrics):
         lpips = load_lpips(weights.find("lpips", config.weights.lpips, log), device)
     return FeatureCache(extractor, lpips, cache_folder(None) / "features")
 

@@ -225,8 +225,7 @@ def _data_changes(config: RunConfig, found: ExistingRun | None, data: Dataset) -
         return data_changes.check_resumed(old, present, found.directory.path, found.is_forced)
     if config.init_from is None:
         return []
-    old = data_changes.of_source(Path(config.init_from))
-    return data_changes.check_initial(old, present, config.init_from)
+    return data_changes.check_start(config.init_from, config.model, present)
 
 
 def _trainer(

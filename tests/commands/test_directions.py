@@ -121,6 +121,26 @@ def test_edited_images_are_those_of_the_library(home: Path) -> None:
     assert about["settings"]["edit"]["strength"] == "-1.5..3"
 
 
+def test_edits_of_style_mixes(home: Path) -> None:
+    table = ["style_mixing.rows=0-1", "style_mixing.columns=[4,7,9]", "style_mixing.layers=0-2"]
+    edit = ["edit.direction=pca/directions.npz:1", "edit.strength=-2", "edit.layers=2-4"]
+    options = ["run=style", "device=cpu", "save_w=true", "batch=2"]
+    gantrain(home, "generate", *options, "out=mixes", *table)
+    gantrain(home, "generate", *options, "out=moved", *table, *edit)
+    before, after = (
+        torch.from_numpy(np.load(home / f"{n}/w.npz")["w"]) for n in ("mixes", "moved")
+    )
+    direction = read_directions(home / "pca/directions.npz").pick(1)
+    model = library.load(home / "style")
+    torch.testing.assert_close(after, model.edit(before, direction, -2, layers="2-4"))
+    sheets = [np.asarray(Image.open(home / f"{n}/grid.png")) for n in ("mixes", "moved")]
+    assert (sheets[0][:96] == sheets[1][:96]).all()  # the columns stay as they are
+    assert (sheets[0][:, :96] == sheets[1][:, :96]).all()  # and the rows
+    assert (sheets[0][98:, 98:] != sheets[1][98:, 98:]).any()
+    about = json.loads((home / "moved/generate.json").read_text())["files"]
+    assert about["seed0001-seed0009.png"].endswith(", pca1 -2")
+
+
 def test_edits_of_photos_and_videos(home: Path) -> None:
     edit = ["edit.direction=[pca/directions.npz:0,pca/directions.npz:pca2]", "device=cpu"]
     film = [*edit, "edit.strength=[-2..2,1]", "edit.frames=3"]
@@ -162,6 +182,7 @@ def test_refusals_of_directions(home: Path, options: list[str], sentences: list[
     assert not (home / "never").exists()
 
 
+TABLE = ["style_mixing.rows=0", "style_mixing.columns=1"]
 FIRST = "edit.direction=pca/directions.npz:0"
 
 
@@ -184,10 +205,13 @@ FIRST = "edit.direction=pca/directions.npz:0"
         ([FIRST, "edit.strength=1..2", "edit.steps=1"], ["a range has two or more images"]),
         ([FIRST, "edit.strength=1..2", "edit.steps=3", "edit.frames=3"], ["give one of them"]),
         ([FIRST, "edit.strength=[1,2]"], ["has 2 entries, and edit.direction has 1"]),
-        ([FIRST, "style_mixing.rows=0", "style_mixing.columns=1"], ["exclude each other"]),
         (
             [FIRST, "edit.strength=0..1", "edit.frames=3", "interpolation.frames=3"],
             ["A range of edit.strength and interpolation.frames exclude"],
+        ),
+        (
+            [FIRST, "edit.strength=0..1", "edit.steps=3", *TABLE],
+            ["A range of edit.strength and style_mixing exclude each other"],
         ),
         ([FIRST, "run=plain"], ["edit needs StyleGAN's w"]),
         ([FIRST, "run=narrow"], ["has 16 entries, and this generator's w has 8"]),

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from gantrain.metrics.inception import Inception
+from gantrain.metrics.lpips import LPIPS
 from gantrain.metrics.protocol import MetricValue, Protocol
 from gantrain.runs.evaluation import append_evaluations
 from gantrain.snapshot import load_snapshot
@@ -96,6 +97,30 @@ def test_pictures_from_noise_with_labels(home: Path) -> None:
     assert other["protocol"]["truncation_psi"] == 0.5
 
 
+def test_disentanglement_by_classes_and_by_examples(home: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(LPIPS().state_dict(), home / "lpips.pth")
+    options = ["metrics=[disentanglement]", "num_images=60", "weights.lpips=lpips.pth"]
+    evaluate(home, "stylegan", *options, "output=classes.jsonl")
+    by_class = recorded(home / "classes.jsonl")
+    names = ["path_length60", "separability_z60", "separability_w60", "separability_chance60"]
+    assert [row["name"] for row in by_class] == names
+    assert by_class[3]["value"] == pytest.approx(2, abs=0.02)  # two classes, about equally often
+    assert by_class[1]["protocol"]["labels"].startswith("asked for; halves predicted crosswise")
+    assert "labels" not in by_class[0]["protocol"]
+    gantrain(home, "generate", "run=runs/stylegan", "seeds=100-123", "out=own", "grid=false")
+    own = sorted(home.glob("own/*.png"), key=lambda file: np.asarray(Image.open(file)).mean())
+    for number, file in enumerate(own):  # darker and brighter ones
+        (home / f"by_grey/{number // 12}").mkdir(parents=True, exist_ok=True)
+        shutil.move(file, home / f"by_grey/{number // 12}")
+    options[:1] = ["metrics=[separability]", "examples=[by_grey/0,by_grey/1]"]
+    evaluate(home, "stylegan", *options, "output=examples.jsonl")
+    by_example = recorded(home / "examples.jsonl")
+    assert [row["name"] for row in by_example] == names[1:]
+    assert "features of 12 + 12 examples (" in by_example[0]["protocol"]["labels"]
+    assert 1 < by_example[2]["value"] <= 2
+
+
 def test_equivariance_of_a_stylegan3(home: Path) -> None:
     model = ["model=stylegan3", "data=folder", "data.root=pictures", "data.resolution=16"]
     small = [text for text in STYLEGAN if text != "model=stylegan"]
@@ -152,6 +177,9 @@ def test_the_real_network_with_weights_of_ones_own(home: Path, tmp_path: Path) -
         ("cyclegan", ["metrics=[path_length]"], "path_length needs StyleGAN's w"),
         ("cyclegan", ["metrics=[fdi]"], "is not a metric. Did you mean fid?"),
         ("stylegan", ["metrics=[eqt]"], "eqt compares moved images with those of a moved canvas"),
+        ("cyclegan", ["metrics=[separability]"], "separability is of latents"),
+        ("stylegan", ["examples=[pictures,none]"], "there is no folder none"),
+        ("stylegan", ["examples=[pictures,pictures]"], "examples is for metrics=[separability]"),
         ("stylegan", ["split=test"], "only 0 real images"),
         ("cyclegan", ["split=train"], "translations are evaluated on test images"),
         ("stylegan", ["num_images=3"], "num_images=3 is too small"),

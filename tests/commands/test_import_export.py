@@ -158,7 +158,13 @@ def test_a_pickle_of_stylegan(tmp_path: Path) -> None:
     typed = [word.replace("DIR", "pictures") for word in command.split()[1:]]
     small = ["train.batch=2", "train.kimg=0.002", "runtime=cpu", "runtime.workers=0", "name=new"]
     said = gantrain(tmp_path, *typed, *small)
-    assert "G.G, D.D" in said
+    assert "G.G, D.D" in said and "was trained up to" not in said
+    at_zero = [word for word in typed if "augment_p" not in word and "init_from" not in word]
+    at_zero += ["init_from=network.pkl", *small[:-1]]
+    said = gantrain(tmp_path, *at_zero, "name=zero").replace("\n", " ")
+    assert "network.pkl was trained up to p=0.375" in said and "add model.augment_p=0.375" in said
+    said = gantrain(tmp_path, *at_zero, "name=none", "model.augment=none")
+    assert "was trained up to" not in said
 
 
 def test_weights_that_no_training_has_are_imported_for_use(tmp_path: Path) -> None:

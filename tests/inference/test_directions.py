@@ -20,7 +20,9 @@ from gantrain.inference.directions import (
     find_sefa,
     mean_difference,
     modulation_weights,
+    pca,
     sample_w,
+    sefa,
 )
 from gantrain.inference.model import Model
 from gantrain.metrics.lpips import LPIPS
@@ -82,6 +84,18 @@ def test_pca_is_numpys(style: Model) -> None:
         found.quality["explained"], (variance / variance.sum())[:4], rtol=1e-5
     )
     assert found.names == ["pca0", "pca1", "pca2", "pca3"] and found.layers == tuple(range(6))
+
+
+def test_pca_and_sefa_are_eigenvectors_in_float64() -> None:
+    """The plain definitions: eigenvectors of the covariance of w, and of A^T A."""
+    x = np.random.default_rng(0).normal(size=(200, 7)) * np.arange(1, 8) + 5
+    for (vectors, shares), matrix in (
+        (pca(torch.from_numpy(x), 4), np.cov(x.T)),
+        (sefa([torch.from_numpy(part) for part in np.split(x, [50, 51])], 4), x.T @ x),
+    ):
+        values, columns = np.linalg.eigh(matrix)
+        np.testing.assert_allclose(vectors, signed(columns.T[::-1][:4]), atol=1e-12)
+        np.testing.assert_allclose(shares, values[::-1][:4] / values.sum(), rtol=1e-12)
 
 
 def affines(model: Model) -> dict[int, nn.Module]:

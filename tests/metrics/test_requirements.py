@@ -14,7 +14,11 @@ STYLEGAN = Subject("StyleGAN", False, False, True, (3,), 64, 50)
 
 def test_what_can_be_measured() -> None:
     latent = [m for m in METRICS if m not in PAIRED]
-    assert not list(problems(latent, replace(STYLEGAN, moves_canvas=True), 6))
+    able = replace(STYLEGAN, moves_canvas=True, has_classes=True)
+    assert not list(problems(latent, able, 6))
+    assert not list(problems(["separability"], replace(STYLEGAN, examples=True), 6))
+    without_w = replace(STYLEGAN, has_w=False, examples=True)
+    assert not list(problems(["separability"], without_w, 6))
     translated = [m for m in METRICS if m not in (*LATENT, *EQUIVARIANCE)]
     assert not list(problems(translated, CYCLEGAN, None))
     assert not list(problems(["l1", "psnr", "ssim"], replace(CYCLEGAN, channels=(4, 4)), None))
@@ -34,6 +38,9 @@ def test_means_over_single_images_need_no_crowd() -> None:
         (["kid"], replace(CYCLEGAN, channels=(3, 2)), None, "these have 2 channels"),
         (["path_length"], replace(STYLEGAN, channels=(4,)), None, "path_length needs grey or RGB"),
         (["path_length"], replace(STYLEGAN, has_w=False), None, "needs StyleGAN's w"),
+        (["separability"], STYLEGAN, None, "this StyleGAN was trained without classes"),
+        (["separability"], replace(STYLEGAN, has_w=False, has_classes=True), None, "that of z"),
+        (["separability"], replace(CYCLEGAN, examples=True), None, "CycleGAN translates"),
         (["eqt"], STYLEGAN, None, "StyleGAN has none that could be moved, unlike StyleGAN3"),
         (["eqr"], CYCLEGAN, None, "eqr compares moved images with those of a moved canvas"),
         (["lpips"], replace(CYCLEGAN, side=12), None, "lpips needs images of at least 16 pixels"),
