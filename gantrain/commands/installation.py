@@ -120,7 +120,10 @@ def _examine_devices(findings: Findings, torch: ModuleType) -> None:
     from gantrain.engine.precision import Precision, pick_device
 
     driver = nvidia_driver()
-    findings.rows.append(("NVIDIA driver", driver or "none"))
+    # Whoever hides the cards wants to train without them.
+    are_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    note = ", its cards are hidden by CUDA_VISIBLE_DEVICES" if driver and are_hidden else ""
+    findings.rows.append(("NVIDIA driver", f"{driver or 'none'}{note}"))
     with warnings.catch_warnings(record=True) as complaints:  # about a driver that is too old
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -131,17 +134,13 @@ def _examine_devices(findings: Findings, torch: ModuleType) -> None:
         findings.rows.append((f"cuda:{index}", text))
     findings.rows.append(("Device", f"auto takes {device.type}"))
     findings.rows.append(("Precision", f"auto takes {Precision(device, 'auto').name}"))
-    if not driver or count:
+    if not driver or are_hidden or count:
         return
     if not torch.version.cuda:
         findings.problems.append(
             f"There is an NVIDIA driver ({driver}), but this torch is built for "
             f"{'ROCm' if torch.version.hip else 'CPUs only'} and trains without the card: install "
             f"a CUDA build ({CUDA_BUILDS})."
-        )
-    elif os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        findings.problems.append(
-            "CUDA_VISIBLE_DEVICES hides every NVIDIA card: unset it, or set it to 0."
         )
     else:
         said = f" torch says: {_one_line(complaints[0].message)}." if complaints else ""

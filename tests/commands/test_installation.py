@@ -106,8 +106,19 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", complain)
     assert "torch says: The NVIDIA driver on your system is too old. If " in problem()
+
+
+@pytest.mark.parametrize("build", [None, "13.0"])
+def test_cards_that_are_hidden_are_no_problem(
+    build: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "nvidia_driver", lambda: "570.86.15")
+    monkeypatch.setattr(torch.version, "cuda", build)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "CUDA_VISIBLE_DEVICES hides every NVIDIA card" in problem()
+    found = installation.examine()
+    text = "570.86.15, its cards are hidden by CUDA_VISIBLE_DEVICES"
+    assert ("NVIDIA driver", text) in found.rows and found.problems == []
 
 
 def test_the_driver_is_read_from_its_file_or_asked_for(
