@@ -31,7 +31,7 @@ MAY_CROSS = {
 LIGHT = [f"config.{file.stem}" for file in sorted((PACKAGE / "config").glob("*.py"))]
 LIGHT += ["__main__", "errors", "targets", "types"]
 LIGHT += ["engine.startup", "engine.distributed.environment", "runs.preflight", "runs.resume"]
-LIGHT += ["cli.entry", "cli.arguments", "cli.help", "cli.saved_overrides"]
+LIGHT += ["cli.entry", "cli.arguments", "cli.help", "cli.saved_overrides", "cli.preparation"]
 
 
 def part(path: Path) -> str:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from gantrain import __version__, config
-from gantrain.cli import session
-from gantrain.cli.arguments import Arguments, parse, positional_overrides
-from gantrain.cli.saved_overrides import prepend_saved
-from gantrain.config import hydra_keys, paths
-from gantrain.config.overrides import as_typed, in_runs, key_of
+from gantrain.cli import preparation, session
+from gantrain.cli.arguments import Arguments, parse
+from gantrain.config import paths
 from gantrain.engine import signals, startup
 from gantrain.errors import ConfigError, RunError
 from gantrain.tracking.waiting import waiting
@@ -23,10 +21,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from gantrain.sweeps.plan import Sweep
-
-QUICKSTART_OPT_OUT = {"model", "data", "experiment", "resume"}  # keys that say what to train
-DEMO = "No model, data, experiment or resume given: running the demo, experiment=quickstart."
-SWEEPS_WITHOUT_MODEL = {"sweep=optuna", "sweep=null"}
 
 
 def main() -> int:
@@ -124,7 +118,7 @@ class CommandTask:
             extra = [preflight.check(settings)]
         self.started = True
         if self.demo:
-            print(DEMO, file=sys.stderr)
+            print(preparation.DEMO, file=sys.stderr)
         with waiting("loading torch"):
             command = startup.import_without_gc(f"gantrain.commands.{self.command}")
         try:
@@ -141,21 +135,8 @@ class CommandTask:
             ) from error
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def _run(arguments: Arguments) -> int:
-    arguments.overrides = [
-        as_typed(arguments.command, in_runs(text), arguments.config_dir, arguments.sweep)
-        for text in arguments.overrides
-    ]
-    if arguments.command == "train":
-        from gantrain.config import renamed
-
-        arguments.overrides = renamed.admit(arguments.overrides, _say)
-    if arguments.problems or arguments.dashed:
-        _raise_problems(arguments)
+    preparation.read(arguments)
     if arguments.has("-sc", "--shell-completion"):
         from gantrain.cli import completion
 
@@ -165,13 +146,8 @@ def _run(arguments: Arguments) -> int:
         if arguments.command == "train":
             signals.defer_signals()
             signals.stop_with_parent()
-            if not arguments.sweep:
-                arguments.overrides = prepend_saved(arguments.overrides, arguments.config_dir)
-        _default_to_quickstart(arguments)
-        _drop_null_choices(arguments.overrides)
-    arguments.overrides += positional_overrides(arguments)
-    if refused := [*hydra_keys.problems(arguments.command, arguments.overrides)]:
-        raise ConfigError(*refused)
+        preparation.complete(arguments)
+    preparation.close(arguments)
     if arguments.sweep and arguments.display_flag:
         raise ConfigError(
             f"{arguments.display_flag} shows the config of a single run and does not work with -m: "
@@ -180,7 +156,7 @@ def _run(arguments: Arguments) -> int:
     task = CommandTask(arguments.command)
     if arguments.sweep or arguments.flags:
         if arguments.demo:
-            print(DEMO, file=sys.stderr)
+            print(preparation.DEMO, file=sys.stderr)
     else:
         task.demo = arguments.demo  # said once the config has been accepted
     try:
@@ -199,7 +175,7 @@ def _run(arguments: Arguments) -> int:
     except Exception as error:
         if task.started:
             raise
-        _raise_explained(error, arguments)
+        preparation.raise_explained(error, arguments)
     if task.error:
         raise task.error
     return 0
@@ -263,59 +239,6 @@ def _hydra_main(arguments: Arguments, task: CommandTask) -> None:
         version_base="1.3", config_path=str(paths.config_dir()), config_name=arguments.command
     )
     decorate(task)()
-
-
-def _raise_explained(error: Exception, arguments: Arguments) -> NoReturn:
-    from gantrain.config import hydra_errors
-
-    problems = hydra_errors.to_sentences(
-        error, arguments.command, arguments.overrides, arguments.config_dir, arguments.sweep
-    )
-    if not problems:
-        raise error
-    raise ConfigError(*problems) from error
-
-
-def _raise_problems(arguments: Arguments) -> NoReturn:
-    """Report everything that is wrong with the arguments, settings typed like flags included."""
-    from gantrain.config import hydra_errors
-
-    command, typed = arguments.command, {text: flag for flag, text in arguments.dashed}
-    found = hydra_errors.examine(
-        command, [*arguments.overrides, *typed], arguments.config_dir, arguments.sweep
-    )
-    flags: dict[str, list[str]] = {}  # by advice
-    for text, flag in typed.items():
-        sentence = next((sentence for wrong, sentence in found if wrong == text), f": {text}")
-        flags.setdefault(sentence.rpartition(hydra_errors.UNKNOWN)[2], []).append(flag)
-    dashed = [
-        f"{' and '.join(names)} {'are not flags' if len(names) > 1 else 'is not a flag'}. Settings "
-        f"are written without dashes{advice if advice[0] == ':' else f'. {advice}'}"
-        for advice, names in flags.items()
-    ]
-    others = hydra_errors.merged(sentence for text, sentence in found if text not in typed)
-    raise ConfigError(*arguments.problems, *dashed, *others)
-
-
-def _default_to_quickstart(arguments: Arguments) -> None:
-    keys = {key_of(text) for text in arguments.overrides}
-    if "resume=auto" in arguments.overrides:
-        keys.discard("resume")  # starts the run if none exists, like the command without it
-    if "sweep" in keys and not SWEEPS_WITHOUT_MODEL & set(arguments.overrides):
-        return  # a sweep such as stylegan_gamma names its model
-    if arguments.command != "train" or keys & QUICKSTART_OPT_OUT:
-        return
-    arguments.overrides.insert(0, "experiment=quickstart")
-    arguments.demo = os.environ.get("RANK", "0") == "0"
-
-
-def _drop_null_choices(overrides: list[str]) -> None:
-    """Remove group=null and the choices it cancels, because Hydra does not know null choices."""
-    for group in ("experiment", "debug", "launcher", "sweep"):
-        if f"{group}=null" in overrides:
-            last = len(overrides) - overrides[::-1].index(f"{group}=null")
-            remaining = [text for text in overrides[:last] if not text.startswith(f"{group}=")]
-            overrides[:last] = remaining
 
 
 def _print_problems(problems: tuple[str, ...]) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantrain.config import renamed
-from gantrain.config.overrides import hydra_quote, key_of, quote
-from gantrain.errors import ConfigError, format_value
+from gantrain.config.overrides import hydra_quote, key_of, plain_text
+from gantrain.errors import ConfigError
 from gantrain.io.plain_files import load_yaml
 
 if TYPE_CHECKING:
@@ -158,16 +158,9 @@ def _recorded_values(folder: Path) -> Iterator[str]:
     settings = {key: recorded[key] for key in sorted(settings_names() & recorded.keys())}
     for key, value in flatten(settings):
         if key in PLACE:
-            yield f"{key}={_plain_text(value)}"
+            yield f"{key}={plain_text(value)}"
         elif key not in (*ONE_START_ONLY, "warnings") and (key, value) not in defaults:
-            yield f"++{key}={_plain_text(value)}"
-
-
-def _plain_text(value: object) -> str:
-    """Return a plain value in Hydra's grammar."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_plain_text, value))}]"
-    return quote(value) if isinstance(value, str) else format_value(value)
+            yield f"++{key}={plain_text(value)}"
 
 
 def _refusal(text: str, groups: set[str], settings: set[str], parser: object) -> str | None:

@@ -28,6 +28,21 @@ def main(config: RunConfig, data: Dataset | None = None) -> float | None:
         ConfigError: the config or the data has problems; nothing was started.
         SystemExit: 75 after SIGINT or SIGTERM, with an intact checkpoint.
     """
+    try:
+        ended = train(config, data)
+    except RankLost as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        # A normal exit may wait for connections to ranks that are gone.
+        os._exit(1)
+    return ended.objective if ended else None
+
+
+def train(config: RunConfig, data: Dataset | None = None) -> summary.Ended | None:
+    """Train as `main` does, with its arguments and errors.
+
+    Returns:
+        The directory and the value of the objective; None in ranks other than 0.
+    """
     overrides = list(HydraConfig.get().overrides.task)
     if environment.is_rank_zero():
         for warning in config.warnings:
@@ -41,9 +56,4 @@ def main(config: RunConfig, data: Dataset | None = None) -> float | None:
             return summary.reprint_result(existing, config)
         build.check_devices(config.runtime)
         return launch(config.runtime.devices, run, config, overrides, name)
-    try:
-        return run(config, overrides, name, data)
-    except RankLost as error:
-        print(f"Error: {error}", file=sys.stderr, flush=True)
-        # A normal exit may wait for connections to ranks that are gone.
-        os._exit(1)
+    return run(config, overrides, name, data)

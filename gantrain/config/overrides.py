@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gantrain.config import paths
+from gantrain.errors import format_value
 
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]*[A-Za-z_/][A-Za-z0-9_./+-]*")
 NOT_A_TEXT = re.compile(r"(true|false|null|inf|nan|\.|[+-]?[\d_.]+(e[+-]?[\d_]+)?)", re.IGNORECASE)
@@ -28,6 +29,13 @@ def quote(value: str) -> str:
     """Quote a text so that Hydra reads it as a text, also 007 and true."""
     quoted = hydra_quote(value)
     return f'"{value}"' if quoted == value and NOT_A_TEXT.fullmatch(value) else quoted
+
+
+def plain_text(value: object) -> str:
+    """Return a plain value in Hydra's grammar: null, a number, a text, or a list of such."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(plain_text, value))}]"
+    return quote(value) if isinstance(value, str) else format_value(value)
 
 
 def key_of(override: str) -> str:

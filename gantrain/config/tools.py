@@ -219,9 +219,13 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """The checked config of doctor: a run directory, and how many samples are examined."""
+    """The checked config of doctor: a run directory, and how many samples are examined.
 
-    run: str
+    Attributes:
+        run: None: the installation is examined instead of a run.
+    """
+
+    run: str | None
     samples: Annotated[int, Range(0)]
     train_images: Annotated[int, Range(2)]
     seed: Annotated[int, Range(0, 10**9)]
@@ -233,7 +237,8 @@ class DoctorConfig:
     def problems(self) -> Iterator[str]:
         """Yield the problems with the device and the run directory."""
         yield from device_problems(self.device)
-        yield from directory_problems(self.run)
+        if self.run is not None:
+            yield from directory_problems(self.run)
 
 
 @dataclass(frozen=True)

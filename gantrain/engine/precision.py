@@ -43,7 +43,7 @@ class Precision:
         # Not chosen for the user: bf16 rounds, and resuming elsewhere should need no such CPU.
         if self.device.type != "cpu" or self.is_chosen or threads_of_work == 1:
             return None
-        if not _has_bf16_instructions():
+        if not has_bf16_instructions():
             return None
         return (
             "This CPU computes in bf16, too: runtime.precision=bf16 is 1.4 to 1.9 times as "
@@ -68,7 +68,8 @@ def _has_tf32(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
 
 
-def _has_bf16_instructions() -> bool:
+def has_bf16_instructions() -> bool:
+    """Return whether the CPU multiplies matrices in bf16."""
     # Unknown to older versions of torch.
     known = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

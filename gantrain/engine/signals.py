@@ -181,10 +181,15 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
 def handle_signals(on_request: Callable[[], None] = lambda: None) -> Iterator[Signals]:
     """Handle signals inside the block, starting with deferred ones, then restore the handlers.
 
+    Only the main thread of a process can: elsewhere nothing is handled.
+
     Args:
         on_request: called by every signal that requests something.
     """
     signals = Signals(on_request=on_request)
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
     replaced: dict[signal.Signals, Any] = {}
     for number in signals.actions:
         replaced[number] = handler = signal.signal(number, signals._handle)

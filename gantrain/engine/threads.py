@@ -58,11 +58,18 @@ def use_threads(count: int | None) -> None:
 
 
 @contextmanager
-def all_threads() -> Iterator[None]:
-    """Use every available thread, for work that is large whatever is trained."""
-    before, available = torch.get_num_threads(), available_threads()
-    torch.set_num_threads(available)
+def kept_threads() -> Iterator[None]:
+    """Restore torch's number of threads after the block."""
+    before = torch.get_num_threads()
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """Use every available thread, for work that is large whatever is trained."""
+    with kept_threads():
+        torch.set_num_threads(available_threads())
+        yield

@@ -1,6 +1,7 @@
 """Finish a run: final metrics, result.json, and a summary with the next commands."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from gantrain.config import data_kind
 from gantrain.config.train import RunConfig
@@ -22,9 +23,21 @@ PairMetrics = dict[str, dict[str, dict[str, float]]]
 COMPARED = (("this model", "model"), ("do nothing", "baseline"))
 
 
+class Ended(NamedTuple):
+    """A training that has reached its end.
+
+    Attributes:
+        path: the run directory.
+        objective: the value of the objective; None: there is none.
+    """
+
+    path: Path
+    objective: float | None
+
+
 def finish(
     trainer: Trainer, data: Dataset, directory: RunDirectory, tracker: Tracker, config: RunConfig
-) -> float | None:
+) -> Ended:
     """Compute the final metrics, write result.json and report the summary.
 
     Args:
@@ -33,9 +46,6 @@ def finish(
         directory: that of the run.
         tracker: receives the summary.
         config: the checked config.
-
-    Returns:
-        The value of the objective, or None if there is none.
     """
     pairs = final_pair_metrics(trainer, data, config.evaluation.test_images)
     metrics = objective.metrics(directory.last_report() | trainer.last_evaluation, pairs)
@@ -45,11 +55,12 @@ def finish(
     write_json(directory.result, result)
     for line in summary_lines(directory, result, config):
         tracker.say(line)
-    return objective.objective_value(config.objective, selected["value"])
+    value = objective.objective_value(config.objective, selected["value"])
+    return Ended(directory.path, value)
 
 
-def reprint_result(existing: ExistingRun, config: RunConfig) -> float | None:
-    """Print the summary of a finished run again, and return the value of its objective.
+def reprint_result(existing: ExistingRun, config: RunConfig) -> Ended:
+    """Print the summary of a finished run again.
 
     Args:
         existing: the finished run.
@@ -62,7 +73,8 @@ def reprint_result(existing: ExistingRun, config: RunConfig) -> float | None:
     kimg = result["nimg"] / 1000
     print(f"{existing.directory.path} is finished, at {kimg:g} kimg: there is nothing to train.")
     print(*summary_lines(existing.directory, result, config), sep="\n")
-    return objective.objective_value(config.objective, result["objective"]["value"])
+    value = objective.objective_value(config.objective, result["objective"]["value"])
+    return Ended(existing.directory.path, value)
 
 
 def final_pair_metrics(trainer: Trainer, data: Dataset, limit: int) -> PairMetrics:

@@ -75,8 +75,8 @@ FORECAST_IMAGES = 1000  # in the budget; fewer are done before a day is over
 
 def run(
     config: RunConfig, overrides: list[str], data_name: str, data: Dataset | None = None
-) -> float | None:
-    """Train in every rank. Rank 0 returns the value of the objective.
+) -> summary.Ended | None:
+    """Train in every rank. Rank 0 returns the directory and the value of the objective.
 
     Args:
         config: the checked config.
@@ -113,7 +113,7 @@ def _run(
     found: ExistingRun | None,
     precision: Precision,
     world: World,
-) -> float | None:
+) -> summary.Ended | None:
     """Train in the directory that was found, or in a new one."""
     settings = recording.plain_settings(config)
     existing = found.directory if found else None
@@ -311,7 +311,7 @@ def _batch_stream(
 
 def _train(
     trainer: Trainer, config: RunConfig, data: Dataset, directory: RunDirectory, tracker: Tracker
-) -> float | None:
+) -> summary.Ended | None:
     """Train to the end and print the summary, or exit with 75 when asked to stop."""
     if advice := _forecast(trainer, data):
         tracker.say(advice)

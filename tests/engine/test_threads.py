@@ -106,6 +106,6 @@ def test_bf16_is_advised_where_it_is_faster(
     advised: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision, "_has_bf16_instructions", lambda: has_bf16)
+    monkeypatch.setattr(precision, "has_bf16_instructions", lambda: has_bf16)
     chosen = precision.Precision(torch.device(device), name)  # type: ignore[arg-type]
     assert bool(chosen.advice(work)) == advised

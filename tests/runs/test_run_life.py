@@ -55,7 +55,8 @@ def check(*overrides: str) -> RunConfig:
 
 
 def train(*overrides: str) -> float | None:
-    return run(check(*overrides), list(overrides), "shapes")
+    ended = run(check(*overrides), list(overrides), "shapes")
+    return ended.objective if ended else None
 
 
 def problem(*overrides: str) -> str:
