@@ -30,7 +30,7 @@ class LatentEdit:
         for direction, (first, last) in zip(self.directions, self.ends, strict=True):
             strength = first + (last - first) * time
             values = edit(values, direction, strength, self.layers)
-            texts.append(f"{direction.name} {strength:+.3g}")
+            texts.append(f"{strength:+.3g} {direction.name}")  # names may be cut off in sheets
         descriptions = [f"{text}, {', '.join(texts)}" for text in latents.descriptions]
         return replace(latents, values=values, descriptions=descriptions)
 

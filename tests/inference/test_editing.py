@@ -124,7 +124,7 @@ def test_ranges_and_several_directions(ws: Tensor) -> None:
     move = LatentEdit([first, second], [(-1, 1), (3, 3)], layers=[4])
     [p, q] = move.steps([latents], 3)
     assert p.names == ["p-edit00", "p-edit01", "p-edit02"] and p.seeds == [7, 7, 7]
-    assert q.descriptions == [f"seed 1, x {x}, y +3" for x in ("-1", "+0", "+1")]
+    assert q.descriptions == [f"seed 1, {x} x, +3 y" for x in ("-1", "+0", "+1")]
     assert torch.equal(q.values[:, :4], ws[1:, :4].expand(3, -1, -1))
     torch.testing.assert_close(
         q.values[:, 4, :2] - ws[1, 4, :2], torch.tensor([[-2.0, 6], [0, 6], [2, 6]])
