@@ -29,6 +29,7 @@ BUDGET = {"kimg": 0.008}
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # other tests may have left theirs
     return tmp_path
 
 

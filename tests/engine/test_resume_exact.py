@@ -130,7 +130,7 @@ def test_nothing_but_torn_checkpoints_is_refused(finished: Path, tmp_path: Path)
     for path in finished.glob("checkpoints/*.pt"):
         path.write_bytes(b"PK")
     before = content(finished)
-    assert "All 2 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
+    assert "Of 2 checkpoints" in gantrain(tmp_path, "resume=runs/run", code=2)
     assert content(finished) == before
 
 
