@@ -53,10 +53,7 @@ SMALL_MODEL = {
     ],
 }
 PUBLISHED = {"data=cifar10": "data.root=published", "data=mnist": "data.root=published"}
-SMALL = [
-    "train.epochs=null", "train.kimg=0.004", "data.resolution=32",
-    "tracking.to=[]",
-]  # fmt: skip
+SMALL = ["train.epochs=null", "train.kimg=0.004", "data.resolution=32"]
 STRIPES = "gantrain name=stripes"  # the run that other commands go on with
 NAMED = (
     "flowers",
@@ -103,6 +100,8 @@ FIRST = [c for c in lines("gantrain", [README]) if "devices=" not in c and " -m 
 COLD = list({kind(command): command for command in COMMANDS[::-1]}.values())
 # A published set is there already, as after its first use.
 HERE = {"GANTRAIN_CACHE": "cache"}
+# Trackers are tried without an account and without a server.
+HERE |= {"WANDB_MODE": "offline", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 EXPORTS = HERE | dict(word.split("=", 1) for line in lines("export") for word in line.split()[1:])
 
 
@@ -229,7 +228,8 @@ def small(command: str) -> list[str]:
     budget += [place for data, place in PUBLISHED.items() if data in words]
     if any(word.startswith("data.resolution=[") for word in words):
         budget += ["data.resolution=[24,32]"]
-    return [*words, *SMALL_MODEL[model], *SMALL, *budget]
+    quiet = [] if any(word.startswith("tracking") for word in words) else ["tracking.to=[]"]
+    return [*words, *SMALL_MODEL[model], *SMALL, *quiet, *budget]
 
 
 def open_studio(folder: Path, command: str) -> None:
