@@ -187,6 +187,8 @@ def _project(
     start = None
     if config.start == "encoder" or (config.start == "auto" and "E" in model.networks):
         start = model.encode(images) if config.space != "z" else None
+    elif config.start == "nearest":
+        start = projector.nearest(images)
     found = projector.project(images, start, report)
     for i, target in enumerate(targets):
         path = folder / target.stem

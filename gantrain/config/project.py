@@ -27,7 +27,7 @@ class ProjectConfig:
     output: str
     space: Literal["w", "w+", "z"]
     class_: int | str | list[Any] | None
-    start: Literal["auto", "mean", "encoder"]
+    start: Literal["auto", "mean", "nearest", "encoder"]
     steps: AtLeastOne
     lr: Positive
     pixel_weight: NotNegative
@@ -50,8 +50,8 @@ class ProjectConfig:
         yield from device_problems(self.device, self.precision)
         if not Path(self.input).exists():
             yield f"input={self.input}: there is no such file or folder."
-        if self.space == "z" and self.start == "encoder":
-            yield "start=encoder gives w, not z: remove start, or use space=w."
+        if self.space == "z" and self.start in ("encoder", "nearest"):
+            yield f"start={self.start} gives w, not z: remove start, or use space=w."
         if self.space == "z" and self.tune:
             yield "tune=true needs w: use space=w or w+."
         if self.frames > self.steps:

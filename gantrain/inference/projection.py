@@ -26,6 +26,7 @@ NOISE_SIDE = 8  # pixels: the smallest scale at which noise must be uncorrelated
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rate rises and falls
 PERTURBATION, PERTURBED = 0.05, 0.75  # of w, in its spread; the share of the steps with it
 SEED = 123  # of the latents for mean and spread
+CANDIDATES, CANDIDATES_AT_ONCE = 100, 10  # of `Projector.nearest`
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,27 @@ class Projector:
 
     def _labels(self, count: int) -> Tensor | None:
         return None if self.label is None else self.label.to(self.device).expand(count, -1)
+
+    @torch.no_grad()
+    def nearest(self, images: Tensor) -> Tensor:
+        """Return the ws of 100 samples' nearest to each image by LPIPS, [N, num_ws, w_dim].
+
+        Where the mean w is too far away for Adam, this is a better start.
+
+        Args:
+            images: see `project`.
+        """
+        targets = self.lpips.embed(for_lpips(images.to(self.device)))
+        singly = [[x[i : i + 1] for x in targets] for i in range(len(images))]
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        z = torch.randn(CANDIDATES, self.model.generator.z_dim, generator=generator)
+        parts, distances = [], []
+        for part in z.to(self.device).split(CANDIDATES_AT_ONCE):
+            ws = self.model.mapping(part, self._labels(len(part)))
+            made = self.lpips.embed(for_lpips(self.synthesize(ws, {})))
+            parts.append(ws)
+            distances.append(torch.stack([self.lpips.compare(made, one) for one in singly]))
+        return torch.cat(parts)[torch.cat(distances, dim=1).argmin(dim=1)]
 
     def project(
         self,

@@ -112,6 +112,7 @@ def test_a_generator_without_w(home: Path) -> None:
         (["run=style", "input=nowhere", "frames=9"], ["no such file or folder", "only 3 steps"]),
         (["run=plain", "space=z", "tune=true"], ["tune=true needs w"]),
         (["run=style", "space=z", "start=encoder"], ["start=encoder gives w, not z"]),
+        (["run=style", "space=z", "start=nearest"], ["start=nearest gives w, not z"]),
         (["run=style", "steps=0", "lr=0", "space=y"], ["steps=0", "lr=0", "space=y"]),
         (["run=style", "weights.lpips=photos/a.png"], ["cannot be read as weights"]),
     ],

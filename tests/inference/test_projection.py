@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import gantrain
+from gantrain.inference import projection
 from gantrain.inference.model import Model
 from gantrain.inference.pivotal_tuning import tune
 from gantrain.inference.projection import (
@@ -15,6 +16,7 @@ from gantrain.inference.projection import (
     ProjectionSettings,
     Projector,
     correlation,
+    for_lpips,
     learning_rate,
 )
 from gantrain.metrics.lpips import LPIPS
@@ -112,6 +114,24 @@ def test_a_start_is_used(style: Model, lpips: LPIPS, images: Tensor) -> None:
     settings = ProjectionSettings(**{**SETTINGS, "steps": 1, "lr": 1e-9})
     found = Projector(style, lpips, settings).project(images, start=ws)
     torch.testing.assert_close(found.latents, ws, rtol=0, atol=1e-5)
+
+
+def test_the_nearest_sample_is_the_one_with_the_least_lpips(
+    style: Model, lpips: LPIPS, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "CANDIDATES", 12)
+    projector = Projector(style, lpips, ProjectionSettings(**SETTINGS))
+    z = torch.randn(12, style.generator.z_dim, generator=torch.Generator().manual_seed(0))
+    candidates = style.mapping(z)
+    made = style.synthesize(candidates, "const", [0] * 12)
+    best = [
+        int(torch.stack([lpips(for_lpips(x[None]), for_lpips(y[None])) for y in made]).argmin())
+        for x in images
+    ]
+    torch.testing.assert_close(projector.nearest(images), candidates[best])
+    # A sample itself is found, whatever is beside it in the batch.
+    both = torch.cat([made[7:8], images])
+    torch.testing.assert_close(projector.nearest(both)[0], candidates[7])
 
 
 def test_generators_without_w_are_inverted_in_z(tmp_path: Path, lpips: LPIPS) -> None:
