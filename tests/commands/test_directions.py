@@ -116,7 +116,7 @@ def test_edited_images_are_those_of_the_library(home: Path) -> None:
             expected = model.edit(before, direction, strength, layers=[2, 3])[seed]
             torch.testing.assert_close(ws[4 * seed + i], expected)
     about = record(home / "steps", "generate.json")
-    assert about["files"]["seed0001-edit03.png"] == "seed 1: dog, pca1 +3"
+    assert about["files"]["seed0001-edit03.png"] == "seed 1: dog, +3 pca1"
     assert about["directions"][0]["name"] == "pca1" and len(about["directions"][0]["sha256"]) == 64
     assert about["settings"]["edit"]["strength"] == "-1.5..3"
 
@@ -138,7 +138,7 @@ def test_edits_of_style_mixes(home: Path) -> None:
     assert (sheets[0][:, :96] == sheets[1][:, :96]).all()  # and the rows
     assert (sheets[0][98:, 98:] != sheets[1][98:, 98:]).any()
     about = json.loads((home / "moved/generate.json").read_text())["files"]
-    assert about["seed0001-seed0009.png"].endswith(", pca1 -2")
+    assert about["seed0001-seed0009.png"].endswith(", -2 pca1")
 
 
 def test_edits_of_photos_and_videos(home: Path) -> None:

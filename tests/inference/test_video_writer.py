@@ -1,5 +1,8 @@
 """Videos hold the frames that were given, at their times, in the same bytes each time."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,6 +72,24 @@ def test_the_same_bytes_each_time(tmp_path: Path, name: str, codec: str) -> None
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / name, pictures(30), Encoding(codec))
         contents.append((tmp_path / folder / name).read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "auto"), ("a.webm", "vp9")])
+def test_bytes_do_not_depend_on_what_memory_held(tmp_path: Path, name: str, codec: str) -> None:
+    """glibc fills new memory with a byte of $MALLOC_PERTURB_; other systems ignore it."""
+    program = (
+        "import sys; from pathlib import Path; "
+        "from tests.inference.test_video_writer import Encoding, pictures, write; "
+        "write(Path(sys.argv[1]), pictures(30), Encoding(sys.argv[2]))"
+    )
+    contents = []
+    for filling in ("1", "200"):
+        file = tmp_path / filling / name
+        file.parent.mkdir()
+        environment = {**os.environ, "MALLOC_PERTURB_": filling}
+        subprocess.run([sys.executable, "-c", program, file, codec], env=environment, check=True)
+        contents.append(file.read_bytes())
     assert contents[0] == contents[1]
 
 
