@@ -51,7 +51,8 @@ def motions(h: int, w: int) -> Iterator[tuple[int, int]]:
 def of_constant(model: Model, move: Move) -> float:
     """Return the EQ-T in dB of a StyleGAN2 whose constant is moved."""
     h, w = model.style.resolution
-    [constant] = [p for name, p in model.networks["G"].named_parameters() if name.endswith(".const")]
+    weights = model.networks["G"].named_parameters()
+    [constant] = [weight for name, weight in weights if name.endswith(".const")]
     still, (ch, cw) = constant.clone(), constant.shape[-2:]
     ws = model.mapping(model.latents(range(IMAGES)))
 
