@@ -44,12 +44,7 @@ def fit(x: Tensor, positive: Tensor) -> LinearClassifier:
     if min(int(positive.sum()), int((~positive).sum())) < 2:
         raise ValueError("Each side needs two or more samples.")
     x = x.double()
-    held_out = torch.zeros_like(positive)
-    generator = torch.Generator().manual_seed(0)
-    for side in (positive, ~positive):
-        members = side.nonzero()[:, 0]
-        order = torch.randperm(len(members), generator=generator)
-        held_out[members[order[: max(1, len(members) // HELD_OUT)]]] = True
+    held_out = _drawn(positive, lambda count: max(1, count // HELD_OUT))
     normal, offset = _fit_scaled(logistic_regression, x[~held_out], positive[~held_out])
     classifier = LinearClassifier(normal, offset, accuracy=0.5)
     correct = (classifier.score(x) > 0) == positive
@@ -71,17 +66,23 @@ def predict_halves(x: Tensor, positive: Tensor) -> Tensor:
         bool [N].
     """
     x = x.double()
-    first = torch.zeros_like(positive)
-    generator = torch.Generator().manual_seed(0)
-    for side in (positive, ~positive):
-        members = side.nonzero()[:, 0]
-        order = torch.randperm(len(members), generator=generator)
-        first[members[order[: len(members) // 2]]] = True
+    first = _drawn(positive, lambda count: count // 2)
     predicted = torch.zeros_like(positive)
     for half in (first, ~first):
         normal, offset = _fit_scaled(support_vector_machine, x[half], positive[half])
         predicted[~half] = x[~half] @ normal + offset > 0
     return predicted
+
+
+def _drawn(positive: Tensor, share: Callable[[int], int]) -> Tensor:
+    """Return whether each sample is one of the `share(count)` drawn from its side, bool [N]."""
+    drawn = torch.zeros_like(positive)
+    generator = torch.Generator().manual_seed(0)
+    for side in (positive, ~positive):
+        members = side.nonzero()[:, 0]
+        order = torch.randperm(len(members), generator=generator)
+        drawn[members[order[: share(len(members))]]] = True
+    return drawn
 
 
 def _fit_scaled(
