@@ -179,8 +179,12 @@ def _next_commands(directory: RunDirectory, config: RunConfig, nimg: int) -> lis
     takes = data_kind.class_attribute(config.model["_target_"], "takes")
     if takes == "images":
         return [*commands, f"gantrain generate {shown(f'run={directory.path}')} seeds=0-31"]
+    target = shown(f"run={directory.path}")
+    commands.append(f"gantrain translate {target} input=DIR output=translated")
+    model = str(config.model["_target_"]).rpartition(".")[2].lower()
     if takes == "paired":
-        model = str(config.model["_target_"]).rpartition(".")[2].lower()
         choice = data_kind.class_attribute(config.data["_target_"], "choice") or "paired"
         return [*commands, f"gantrain model={model} data={choice} data.root=DIR"]
-    return [*commands, "gantrain data=folder data.root=DIR   # DIR holds trainA/ and trainB/"]
+    choice = "" if model == "cyclegan" else f"model={model} "
+    own = f"gantrain {choice}data=folder data.root=DIR   # DIR holds trainA/ and trainB/"
+    return [*commands, own] if model in ("cyclegan", "cut") else commands

@@ -418,7 +418,10 @@ def test_records_that_cannot_be_read_are_left_alone(monkeypatch: pytest.MonkeyPa
 
 def test_next_commands_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
     train(*SHORT, "name=a b")
-    assert "gantrain 'resume=runs/a b' train.kimg=0.008\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "gantrain 'resume=runs/a b' train.kimg=0.008\n" in said
+    assert "gantrain translate 'run=runs/a b' input=DIR output=translated\n" in said
+    assert "gantrain data=folder data.root=DIR " in said
 
 
 def test_a_failed_start_leaves_its_name_free() -> None:
