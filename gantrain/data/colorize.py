@@ -9,12 +9,12 @@ import numpy as np
 from gantrain.data.cache import CacheMode
 from gantrain.data.findings import ImageSource
 from gantrain.data.layout import Roots
-from gantrain.data.location import REMOTE_CACHE_GB
 from gantrain.data.paired import PairedFolder
 from gantrain.data.pairs import PairFiles, find_pictures
 from gantrain.data.preflight import ValidatedSource
 from gantrain.data.transforms import PreprocessName
 from gantrain.data.views import Layout
+from gantrain.io.remote.blocks import DEFAULT_GB
 from gantrain.ops.lab import split_rgb
 from gantrain.types import Positive
 
@@ -53,7 +53,7 @@ class ColorizeFolder(PairedFolder):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
-        remote_cache_gb: Positive = REMOTE_CACHE_GB,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -93,7 +93,7 @@ class ColorizeFolder(PairedFolder):
         return {**super().describe(), "kind": "colorize", "space": "lab"}
 
     def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
-        return find_pictures(root, hint, self._formats, self._blocks)
+        return find_pictures(root, hint, self._formats, self._cache.blocks)
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:
         super()._use(

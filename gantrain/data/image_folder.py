@@ -24,9 +24,7 @@ from gantrain.data.labels import (
 )
 from gantrain.data.location import (
     LABEL_FILE,
-    REMOTE_CACHE_GB,
     ResolvedRoot,
-    block_settings,
     held_out_indices,
     no_images_message,
     resolve_root,
@@ -36,6 +34,7 @@ from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource,
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
+from gantrain.io.remote.blocks import DEFAULT_GB
 from gantrain.types import Positive, Range
 
 Names = dict[str, list[str]]  # paths of images below their folder, by split
@@ -98,7 +97,7 @@ class ImageFolder(ImageDataset):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
-        remote_cache_gb: Positive = REMOTE_CACHE_GB,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -113,10 +112,9 @@ class ImageFolder(ImageDataset):
         check_window(self._formats, [(self._pixels.low, self._pixels.high)])
         self.show = check_show(show, [channels])
         self._fit = FitResize(resize, filter, self.resolution, flip)
-        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
-        self._blocks = block_settings(self._cache.folder, remote_cache_gb)
+        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir), remote_cache_gb)
         self._skip = on_bad_file == "skip"
-        self._root = resolve_root(root, hint, reading, self._formats, self._blocks)
+        self._root = resolve_root(root, hint, reading, self._formats, self._cache.blocks)
         listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
         self._names: Names = {split: images for split, (images, _) in listed.items()}
         self._unread: Names = {split: others for split, (_, others) in listed.items()}

@@ -26,7 +26,6 @@ from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import RemoteFolder, open_file, open_folder
 
 LABEL_FILE = "dataset.json"
-REMOTE_CACHE_GB = 20.0  # of 1e9 bytes
 
 
 @dataclass(frozen=True)
@@ -218,16 +217,6 @@ def held_out_indices(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def block_settings(folder: Path, gigabytes: float = REMOTE_CACHE_GB) -> BlockSettings:
-    """Return where parts of remote data are kept, and how many bytes of them at most.
-
-    Args:
-        folder: of the user's caches.
-        gigabytes: 1e9 bytes.
-    """
-    return BlockSettings(folder, int(gigabytes * 1e9))
-
-
 def resolve_root(
     root: str | None,
     hint: str | None,
@@ -321,7 +310,7 @@ def open_root(
         ConfigError: there is no folder or zip archive of this name, or it cannot be reached.
     """
     if is_address(value):
-        blocks = blocks or block_settings(cache_home())
+        blocks = blocks or BlockSettings.of(cache_home())
         is_zip = value.lower().endswith(".zip")
         return ImageLocation((open_file if is_zip else open_folder)(setting, value, blocks), "")
     path = Path(value).expanduser()

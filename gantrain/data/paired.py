@@ -12,13 +12,13 @@ from gantrain.data.findings import ImageSource
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.halves import Half, whole_pictures
 from gantrain.data.layout import Roots
-from gantrain.data.location import REMOTE_CACHE_GB
 from gantrain.data.pairs import PairFiles, find_pairs, hold_out, orphan_faults
 from gantrain.data.preflight import ValidatedSource
 from gantrain.data.sampler import AUGMENT_A, counter_random
 from gantrain.data.transforms import Interpolation, PreprocessName
 from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
+from gantrain.io.remote.blocks import DEFAULT_GB
 from gantrain.types import Positive, Range
 
 _SAME_ASPECT = 0.01  # relative difference of two images of a pair that may come from rounding
@@ -78,7 +78,7 @@ class PairedFolder(UnpairedFolder):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
-        remote_cache_gb: Positive = REMOTE_CACHE_GB,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -165,7 +165,7 @@ class PairedFolder(UnpairedFolder):
         self._sampler = self._make_sampler()
 
     def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
-        found = find_pairs(root, root_a, root_b, hint, self._formats, self._blocks)
+        found = find_pairs(root, root_a, root_b, hint, self._formats, self._cache.blocks)
         return found if self._direction == "ab" else found.swapped()
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:

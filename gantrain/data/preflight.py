@@ -21,6 +21,7 @@ from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
 from gantrain.errors import counted
 from gantrain.io.plain_files import is_count
+from gantrain.io.remote.blocks import DEFAULT_GB, BlockSettings
 
 _CHUNK = 64  # images decoded at once
 _LOG_SECONDS = 5.0
@@ -35,11 +36,18 @@ class CacheSettings:
         mode: see `gantrain.data.cache.choose_mode`.
         gb: 1e9 bytes, see there.
         folder: of disk caches.
+        remote_gb: 1e9 bytes of the parts of remote files that are kept there.
     """
 
     mode: cache.CacheMode
     gb: float
     folder: Path
+    remote_gb: float = DEFAULT_GB
+
+    @property
+    def blocks(self) -> BlockSettings:
+        """Where parts of remote files are kept."""
+        return BlockSettings.of(self.folder, self.remote_gb)
 
 
 @dataclass(frozen=True)

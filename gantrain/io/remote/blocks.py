@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gantrain.io import locks
 
+DEFAULT_GB = 20.0
 _MARK = b"gtb1"  # version of the layout of a file: mark, CRC-32 of name and content, content
 _HEADER = len(_MARK) + 4
 _KEPT = 0.9  # of the limit, after old blocks were removed
@@ -33,6 +34,11 @@ class BlockSettings:
 
     folder: Path
     limit: int
+
+    @classmethod
+    def of(cls, folder: Path, gigabytes: float = DEFAULT_GB) -> BlockSettings:
+        """Return the settings with a limit in 1e9 bytes."""
+        return cls(folder, int(gigabytes * 1e9))
 
 
 def block_name(identity: str, index: int) -> str:

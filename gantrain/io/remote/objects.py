@@ -353,7 +353,7 @@ def _final(address: str, error: Exception) -> str:
     is_denied = isinstance(error, PermissionError) or status in (401, 403)
     if is_denied or type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return (
-            f"{address} must not be read ({_reason(error)}): check the address and the "
+            f"{address} cannot be read, access is denied ({_reason(error)}): check the address and the "
             f"credentials, which come from the environment ({credentials(address)})."
         )
     return ""
