@@ -13,6 +13,7 @@ from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import Reading, unread_kinds, unread_warning
 from gantrain.data.labels import join_limited
 from gantrain.data.layout import Folders, Names, Roots, find_files, find_folders, pair_key, stem
+from gantrain.data.location import describe_versions
 from gantrain.data.pixel_settings import check_show, check_window, describe_pixels, make_formats
 from gantrain.data.preflight import (
     CacheSettings,
@@ -308,6 +309,7 @@ class UnpairedFolder:
                 domain: self._test_split(domain) == f"train_{domain}" for domain in "ab"
             },
             "folders": {name: str(path) for name, path in self._folders.items()},
+            **describe_versions(self._folders),
             "reading": self._reading,
             "fingerprint": self._fingerprint,
         }

@@ -25,6 +25,7 @@ from gantrain.data.labels import (
 from gantrain.data.location import (
     LABEL_FILE,
     ResolvedRoot,
+    describe_versions,
     held_out_indices,
     no_images_message,
     resolve_root,
@@ -204,6 +205,7 @@ class ImageFolder(ImageDataset):
             "show": self.show,
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
+            **describe_versions(self._root.splits),
         }
 
     @property

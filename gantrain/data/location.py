@@ -1,7 +1,8 @@
 """Locations of images: folders and zip archives, perhaps with train/ and test/ in them."""
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +65,14 @@ class ImageLocation:
     def folder_name(self) -> str:
         """The last part of the folder's path."""
         return self.prefix.rstrip("/").rpartition("/")[2] if self.prefix else self.path.name
+
+    @property
+    def version(self) -> str | None:
+        """A digest of the version of what is remote; None: this is local."""
+        if isinstance(self.path, Path):
+            return None
+        content = self.path.identity()
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def parts(self) -> tuple[str, ...]:
         """Return the parts of the path; those of a folder begin with those of one around it."""
@@ -197,6 +206,17 @@ class ResolvedRoot:
     splits: dict[str, ImageLocation]
     unused: list[str]
     loose: int = 0
+
+
+def describe_versions(folders: Mapping[str, ImageLocation]) -> dict[str, dict[str, str]]:
+    """Return {"versions": ...}, by split, of a set that is remote; {}: it is local.
+
+    Args:
+        folders: by split.
+    """
+    versions = {split: place.version for split, place in folders.items()}
+    found = {split: version for split, version in versions.items() if version}
+    return {"versions": found} if found else {}
 
 
 def held_out_indices(total: int, count: int) -> list[int]:

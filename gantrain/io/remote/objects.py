@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class RemoteObject:
 
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
-        return [self.address, self.stamp.size, self.stamp.version]
+        return [self.address, *astuple(self.stamp)]
 
     def open(self) -> io.RawIOBase:
         """Return a file object, which reads in ranges."""
@@ -118,6 +118,10 @@ class RemoteFolder:
     def name(self) -> str:
         """The last part of the address."""
         return last_name(self.address)
+
+    def identity(self) -> list[object]:
+        """Return plain values that change with the content."""
+        return [self.address, *((name, *astuple(x)) for name, x in sorted(self.files.items()))]
 
     def file(self, name: str) -> RemoteObject:
         """Return an object.
@@ -353,8 +357,8 @@ def _final(address: str, error: Exception) -> str:
     is_denied = isinstance(error, PermissionError) or status in (401, 403)
     if is_denied or type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return (
-            f"{address} cannot be read, access is denied ({_reason(error)}): check the address and the "
-            f"credentials, which come from the environment ({credentials(address)})."
+            f"{address} cannot be read, access is denied ({_reason(error)}): check the address and "
+            f"the credentials, which come from the environment ({credentials(address)})."
         )
     return ""
 
