@@ -34,10 +34,14 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = upstream
         self.faults: list[str] = []
         self.asked: list[tuple[str, str]] = []
+        self.opened: dict[str, Any] = {}  # what this process has opened: it takes long
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A reader that has given up is no news."""
 
     def bytes_asked(self) -> int:
         """Bytes of all requests for ranges."""
@@ -116,6 +120,7 @@ def s3_server() -> Iterator[Any]:
                 endpoint_url=f"http://{address[0]}:{address[1]}",
                 skip_instance_cache=True,
                 use_listings_cache=False,
+                s3_additional_kwargs={"ACL": "public-read"},  # for plain HTTP
             )
             files.mkdir("bucket")
             yield proxy, files
@@ -135,19 +140,19 @@ def environment(proxy: Proxy) -> dict[str, str]:
 
 
 def use(proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Let this process read from the store, with an empty cache, new connections and no pauses."""
+    """Let this process read from the store, with an empty cache and without pauses."""
     for name, value in environment(proxy).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GANTRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(objects, "PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(stores, "_stores", proxy.opened)
     forget(monkeypatch)
     proxy.faults.clear()
     proxy.asked.clear()
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin as a new process does, but for the cache on disk."""
-    monkeypatch.setattr(stores, "_stores", {})
+    """Have nothing in memory, as a new process."""
     monkeypatch.setattr(objects, "_recent", objects._Recent())
 
 

@@ -365,11 +365,18 @@ def _final(address: str, error: Exception) -> str:
 
 def _status(error: Exception) -> int | None:
     """Return the HTTP status behind an error, where each library has it."""
-    answer = getattr(error, "response", None)
-    found = (getattr(error, "status", None), getattr(answer, "status_code", None))
-    return next((x for x in (*found, getattr(error, "code", None)) if isinstance(x, int)), None)
+    for holder, name in (
+        (error, "status"),
+        (getattr(error, "response", None), "status_code"),
+        (error, "code"),
+    ):
+        if isinstance(found := getattr(holder, name, None), int):
+            return found
+    return None
 
 
 def _reason(error: Exception) -> str:
+    if status := _status(error):
+        return f"the server answers {status}"
     text = hide_secrets(" ".join(str(error).split())).rstrip(".")
     return text[:300] if text else type(error).__name__

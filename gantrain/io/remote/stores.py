@@ -254,6 +254,8 @@ def _stamp(info: dict[str, Any]) -> Stamp:
         version = version or info.get(name)
     if not version:
         raise Refusal("has neither a tag nor a time, so that a change would go unnoticed")
+    if hasattr(version, "timestamp"):  # of a listing it may be a number already
+        version = version.timestamp()
     return Stamp(int(info["size"]), str(version))
 
 
