@@ -1,6 +1,6 @@
 """What is known of each image file once it was decoded, and what is said about it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gantrain.data import cache, suitability
@@ -8,8 +8,9 @@ from gantrain.data.bit_depth import PixelFormat
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.halves import Half
 from gantrain.data.transforms import FitResize, Preprocess, Size
-from gantrain.data.views import AnyFile
+from gantrain.data.views import AnyFile, is_remote
 from gantrain.errors import ConfigError, counted
+from gantrain.io.cores import MAX_THREADS, image_threads
 
 Log = Callable[[str], None]
 
@@ -56,6 +57,12 @@ class Job:
     clipped: int = 0  # values
     alpha: bool = False  # whether the last channel is alpha
     grey: bool = False  # whether it lacks the colours that it should teach
+
+
+def reading_threads(sources: Mapping[str, ImageSource]) -> int:
+    """Return the number of threads that read images: more of them if they wait for a network."""
+    remote = any(is_remote(file) for source in sources.values() for file in source.files[:1])
+    return MAX_THREADS if remote else image_threads()
 
 
 def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:
