@@ -53,6 +53,11 @@ class RemoteObject:
         """The last part of the address."""
         return last_name(self.address)
 
+    @property
+    def size(self) -> int:
+        """Bytes of this version."""
+        return self.stamp.size
+
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
         return [self.address, *astuple(self.stamp)]
