@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -98,10 +99,21 @@ class _Open:
 
     def read(self, start: int, end: int) -> bytes:
         parts = []
-        while start < end and (part := os.pread(self._descriptor, end - start, start)):
+        while start < end and (part := _read_at(self._descriptor, end - start, start)):
             parts.append(part)
             start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_position = threading.Lock()  # of a descriptor, where systems cannot read without moving it
+
+
+def _read_at(descriptor: int, count: int, start: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, start)
+    with _position:  # Windows, which does not fork
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return os.read(descriptor, count)
 
 
 @lru_cache(maxsize=_OPEN)
