@@ -317,7 +317,7 @@ def _kind_of(data: dict[str, Any]) -> str:
         return data_kind.class_attribute(target, "kind") or "images"
     if data.get("root") is None:
         return "unpaired" if any(data.get(key) for key in ("root_a", "root_b", "url")) else "images"
-    from gantrain.data.location import holds_two_domains  # it imports numpy
+    from gantrain.data.roots import holds_two_domains  # it imports numpy
 
     return "unpaired" if holds_two_domains(str(data["root"])) else "images"
 

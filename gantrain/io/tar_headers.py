@@ -23,8 +23,8 @@ _FILES = (b"0", b"\0", b"7")
 _FOLDERS = (b"5", b"V")  # and names of archives
 _WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")  # whatever size they state
 _SKIPPED = {
-    **{b"1": "a link", b"2": "a link", b"3": "a device", b"4": "a device", b"6": "a pipe"},
-    **{b"S": "a sparse file"},
+    **{b"1": "are links", b"2": "are links", b"3": "are devices", b"4": "are devices"},
+    **{b"6": "are pipes", b"S": "are sparse files"},
 }
 
 
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
         name: path as stored, in bytes.
         start: first byte of its content in the archive.
         size: of its content in bytes.
-        skipped: what it is, such as "a link"; "": a file.
+        skipped: what it and its like are, such as "are links"; "": a file.
     """
 
     name: bytes
@@ -88,9 +88,9 @@ class TarHeaders:
             name = _stored_name(block) if extended.name is None else extended.name
             place = self._after(start, size, place)
             if kind in _FILES and not name.endswith(b"/"):
-                yield Entry(name, start, size, "a sparse file" if extended.sparse else "")
+                yield Entry(name, start, size, "are sparse files" if extended.sparse else "")
             elif kind not in _FILES and kind not in _FOLDERS:
-                yield Entry(name, start, size, _SKIPPED.get(kind, "of another kind"))
+                yield Entry(name, start, size, _SKIPPED.get(kind, "are no files"))
             extended = _PLAIN
         self._check_rest(place + BLOCK)
 

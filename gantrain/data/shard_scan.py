@@ -1,0 +1,169 @@
+"""Read what one tar archive of images and labels holds, in WebDataset's layout.
+
+The files of a sample share the path up to the first dot of the last part: 000001.jpg, 000001.cls
+with a class number as text, 000001.json with a "label".
+https://github.com/webdataset/webdataset
+"""
+
+import json
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+from gantrain.data.notes import NOTES
+from gantrain.io.byte_file import ByteFile
+from gantrain.io.tar_headers import Entry, TarFault, TarHeaders
+
+_MAX_LABEL = 1 << 20  # bytes of a .cls or .json of one sample
+_LABEL_FILE = "dataset.json"  # of many samples
+_SUFFIXES = (".cls", ".json")
+_UNSAFE = "have a path that leads out of the archive"
+_NO_TEXT = "have a name that is not UTF-8"
+
+
+@dataclass
+class ShardContent:
+    """The files of an archive, in its order, without those that say nothing about images.
+
+    Attributes:
+        fault: why it cannot be used, a sentence; "": it can.
+        names: paths in UTF-8 with 0 for "/", which sort like lists of folders.
+        starts, sizes: of the content in bytes.
+        labels: numbers in `texts`; -1: none, -2: it cannot be read.
+        texts: the different labels as JSON.
+        skipped: names of members that are left out, by the reason.
+        keys: how many samples have each further key in their .json.
+        orphans: labels without an image.
+    """
+
+    fault: str = ""
+    names: list[bytes] = field(default_factory=list)
+    starts: array = field(default_factory=lambda: array("Q"))
+    sizes: array = field(default_factory=lambda: array("Q"))
+    labels: array = field(default_factory=lambda: array("i"))
+    texts: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    orphans: list[str] = field(default_factory=list)
+
+
+def read_shard(file: ByteFile, title: str) -> ShardContent:
+    """Return what an archive holds. A fault is returned, so that those of all can be listed.
+
+    Args:
+        file: the archive.
+        title: its name, for sentences.
+    """
+    content, samples = ShardContent(), _Samples()
+    try:
+        headers = TarHeaders(file)
+        for entry in headers:
+            _add(entry, headers, content, samples)
+    except TarFault as fault:
+        fix = "download or pack it again"
+        if "compressed" in str(fault):
+            fix = "unpack it to a .tar (gunzip, bunzip2, unxz or unzstd FILE), and give that"
+        return ShardContent(f"{title} {fault}: {fix}.")
+    except OSError as error:
+        return ShardContent(f"{title} cannot be read ({error.strerror or error}).")
+    samples.assign(content)
+    return content
+
+
+def _add(entry: Entry, headers: TarHeaders, content: ShardContent, samples: "_Samples") -> None:
+    """Add a member to the content, or to the samples if it is a label."""
+    name, fault = _clean(entry.name)
+    if why := entry.skipped or fault:
+        content.skipped.setdefault(why, []).append(entry.name.decode(errors="replace"))
+    if why or not name:
+        return
+    base = name.rpartition("/")[2]
+    suffix = f".{base.partition('.')[2].lower()}"
+    if suffix in _SUFFIXES and base != _LABEL_FILE:
+        small = entry.size <= _MAX_LABEL
+        samples.add(name, suffix, headers.content(entry) if small else None, content.texts)
+        return
+    if base.lower().endswith(NOTES) and base != _LABEL_FILE:
+        return
+    content.names.append(name.encode().replace(b"/", b"\0"))
+    content.starts.append(entry.start)
+    content.sizes.append(entry.size)
+
+
+def _clean(stored: bytes) -> tuple[str, str]:
+    """Return a path without "." and empty parts, "" if it is hidden; and a fault, or ""."""
+    try:
+        name = stored.decode()
+    except UnicodeDecodeError:
+        return "", _NO_TEXT
+    name = name.replace("\\", "/")  # of Windows
+    if name[1:2] == ":":
+        return "", _UNSAFE
+    if not ("/" in name or "\0" in name or name.startswith((".", "__MACOSX"))):
+        return name, ""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
+        return "", _UNSAFE
+    if any(part.startswith((".", "__MACOSX")) for part in parts):
+        return "", ""
+    return "/".join(parts), ""
+
+
+class _Samples:
+    """The labels of an archive, by the key of their sample."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, dict[str, int]] = {suffix: {} for suffix in _SUFFIXES}
+        self._keys: dict[str, tuple[str, ...]] = {}  # further ones in a .json, by sample
+        self._same: dict[tuple[str, ...], tuple[str, ...]] = {}  # each once
+
+    def add(self, name: str, suffix: str, text: bytes | None, texts: dict[str, int]) -> None:
+        """Read a label.
+
+        Args:
+            name: path of its file.
+            suffix: of the file, one of `_SUFFIXES`.
+            text: its content; None: it is too long.
+            texts: the different labels, with their numbers; gets new ones.
+        """
+        key = name[: -len(suffix)]
+        try:
+            if suffix == ".cls":
+                label: Any = _class_number(text)
+            else:
+                about = json.loads(text or b"")
+                label = about.get("label") if isinstance(about, dict) else None
+                further = tuple(sorted(str(x) for x in about if x != "label")) if about else ()
+                self._keys[key] = self._same.setdefault(further, further)
+                if label is None:
+                    return
+            number = texts.setdefault(json.dumps(label), len(texts))
+        except (ValueError, RecursionError):
+            number = -2
+        labels = self._labels[suffix]
+        labels[key] = -2 if key in labels and labels[key] != number else number
+
+    def assign(self, content: ShardContent) -> None:
+        """Give every image its label, and count what is left; .cls goes before .json."""
+        found: set[str] = set()
+        numbers, json_numbers = self._labels[".cls"], self._labels[".json"]
+        for stored in content.names:
+            name = stored.replace(b"\0", b"/").decode()
+            folder, _, base = name.rpartition("/")
+            key = f"{folder}/{base.partition('.')[0]}" if folder else base.partition(".")[0]
+            label = numbers.get(key, json_numbers.get(key, -1))
+            content.labels.append(label)
+            if label != -1:
+                found.add(key)
+            for further in self._keys.get(key, ()):
+                content.keys[further] = content.keys.get(further, 0) + 1
+        for suffix, labels in self._labels.items():
+            content.orphans += [f"{key}{suffix}" for key in labels if key not in found]
+
+
+def _class_number(text: bytes | None) -> int:
+    """Return the class in a .cls file."""
+    digits = (text or b"").strip()
+    if not digits.isdigit():
+        raise ValueError("no class number")
+    return int(digits[:20])
