@@ -46,7 +46,7 @@ class ImageLocation:
     stacked: "tuple[ImageLocation, ...]" = ()
 
     def __str__(self) -> str:
-        return str(self.file(self.prefix.rstrip("/")) if self.prefix else self.path)
+        return str(Member(self.path, self.prefix.rstrip("/")) if self.prefix else self.path)
 
     @property
     def is_archive(self) -> bool:

@@ -8,7 +8,6 @@ https://github.com/webdataset/webdataset
 import json
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
 
 from gantrain.data.notes import NOTES
 from gantrain.io.byte_file import ByteFile
@@ -129,15 +128,16 @@ class _Samples:
         key = name[: -len(suffix)]
         try:
             if suffix == ".cls":
-                label: Any = _class_number(text)
+                label = _class_number(text)
             else:
                 about = json.loads(text or b"")
-                label = about.get("label") if isinstance(about, dict) else None
+                value = about.get("label") if isinstance(about, dict) else None
                 further = tuple(sorted(str(x) for x in about if x != "label")) if about else ()
                 self._keys[key] = self._same.setdefault(further, further)
-                if label is None:
+                if value is None:
                     return
-            number = texts.setdefault(json.dumps(label), len(texts))
+                label = json.dumps(value)
+            number = texts.setdefault(label, len(texts))
         except (ValueError, RecursionError):
             number = -2
         labels = self._labels[suffix]
@@ -161,9 +161,9 @@ class _Samples:
             content.orphans += [f"{key}{suffix}" for key in labels if key not in found]
 
 
-def _class_number(text: bytes | None) -> int:
-    """Return the class in a .cls file."""
+def _class_number(text: bytes | None) -> str:
+    """Return the class in a .cls file as JSON."""
     digits = (text or b"").strip()
     if not digits.isdigit():
         raise ValueError("no class number")
-    return int(digits[:20])
+    return str(int(digits[:20]))
