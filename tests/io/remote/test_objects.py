@@ -145,9 +145,9 @@ def test_what_does_not_exist_or_may_not_be_read(store, tmp_path) -> None:
     for text in ("s3://bucket/gone.zip", "s3://nowhere/x.zip", f"{store[0].url}/bucket/gone.zip"):
         with pytest.raises(ConfigError, match=r"does not exist \(any more\): check the address"):
             open_file("data.root", text, blocks)
-    with pytest.raises(ConfigError, match="data.root=s3://bucket/empty holds no objects"):
+    with pytest.raises(ConfigError, match=r"data\.root=s3://bucket/empty holds no objects"):
         open_folder("data.root", "s3://bucket/empty", blocks)
-    with pytest.raises(ConfigError, match="web server, which does not list its files.*zip"):
+    with pytest.raises(ConfigError, match=r"web server, which does not list its files.*zip"):
         open_folder("data.root", f"{store[0].url}/bucket/", blocks)
 
 
@@ -156,7 +156,7 @@ def test_no_credentials(store, tmp_path, monkeypatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(stores, "_stores", {})
-    with pytest.raises(ConfigError, match="denied .*credentials.*FSSPEC_S3_ANON=true"):
+    with pytest.raises(ConfigError, match=r"denied .*credentials.*FSSPEC_S3_ANON=true"):
         open_file("data.root", "s3://bucket/set.bin", BlockSettings(tmp_path, GB))
 
 
@@ -203,7 +203,7 @@ def test_a_cache_that_cannot_be_written_is_told(store, tmp_path) -> None:
 
 
 def test_folders_are_listed_once(store, tmp_path) -> None:
-    proxy, files = store
+    _, files = store
     names = ["a b/ü.txt", "a/2.txt", "x#1?.txt", "deep/er/0.txt"]
     for name in names:
         files.pipe(f"bucket/dir/{name}", name.encode())
