@@ -22,7 +22,7 @@ from gantrain.data.views import (
 )
 from gantrain.errors import ConfigError, counted
 from gantrain.io.cache import cache_home
-from gantrain.io.remote.address import is_address
+from gantrain.io.remote.address import is_address, meant_address
 from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import RemoteFolder, open_file, open_folder
 
@@ -342,5 +342,7 @@ def open_root(
         raise ConfigError(
             f"{setting}={value} is a file, but a folder of images or a .zip is expected: {instead}."
         )
+    if address := meant_address(value):
+        raise ConfigError(f"{setting}={value} does not exist: write {address} for an address.")
     where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
     raise ConfigError(f"{setting}={value} does not exist{where}: check the path.", *hints)
