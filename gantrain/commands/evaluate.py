@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.projection import explain_unlike_lpips
-from gantrain.metrics import requirements
+from gantrain.metrics import requirements, weights
 from gantrain.metrics.protocol import (
     DISENTANGLEMENT,
     EQUIVARIANCE,
@@ -30,7 +31,6 @@ from gantrain.runs.evaluation import append_evaluations, make_metric_networks, s
 from gantrain.tracking.console import progress_bar
 
 EVALUATIONS_FILE = "evaluations.jsonl"
-PIXEL_METRICS = ("l1", "psnr", "ssim")
 
 
 def main(config: EvaluateConfig) -> list[MetricValue]:
@@ -83,8 +83,6 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
         raise ConfigError(
             "split=train has no effect: translations are evaluated on test images. Remove it."
         )
-    pairs = translates and data.has_pairs
-    asked = config.metrics or ["fid", "kid", *(PIXEL_METRICS if pairs else ())]
     has_w = not translates and model.has_w
     split = config.split or "train"
     moving = not translates and moves_canvas(model.generator)
@@ -97,6 +95,7 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
         split=split,
         examples=config.examples is not None,
     )
+    asked = config.metrics or _usual_metrics(subject, config)
     metrics = _expand(asked, subject)
     sentences = list(requirements.problems(metrics, subject, config.num_images))
     if config.examples and not translates:
@@ -104,6 +103,37 @@ def _metrics(config: EvaluateConfig, model: Model, translates: bool, data: Datas
     if sentences:
         raise ConfigError(*sentences)
     return list(dict.fromkeys(metrics))
+
+
+def _usual_metrics(subject: requirements.Subject, config: EvaluateConfig) -> list[str]:
+    """Return the metrics that are measured unless others are asked for.
+
+    Of pairs, L1, PSNR and SSIM always can be: what cannot is left out, with a sentence.
+    """
+    if not (subject.translates and subject.pairs):
+        return ["fid", "kid"]
+    named: list[str] = []
+    for name in ("fid", "kid", *PAIRED):
+        reasons = list(requirements.problems([name], subject, config.num_images))
+        if name == "lpips" and not reasons:
+            reasons = list(_explain_no_lpips(config))
+        named += [] if reasons else [name]
+        for reason in reasons:
+            print(f"Without {name}: {reason.removesuffix(': leave it out.').removesuffix('.')}.")
+    return named
+
+
+def _explain_no_lpips(config: EvaluateConfig) -> Iterator[str]:
+    """Yield why LPIPS is not measured unless it is asked for; fetch its weights if they can be."""
+    if config.weights.lpips is not None:
+        return  # a wrong file is an error
+    if config.extractor == "random":
+        yield "extractor=random goes without weights (metrics=[lpips] fetches those of LPIPS)"
+        return
+    try:
+        weights.find("lpips", log=print)
+    except ConfigError as error:
+        yield str(error)
 
 
 def _expand(metrics: list[str], subject: requirements.Subject) -> list[str]:

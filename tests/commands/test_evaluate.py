@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from gantrain.commands import evaluate as evaluate_command
+from gantrain.config.check import load_settings
+from gantrain.config.compose import config_loader, task_config
+from gantrain.config.tools import EvaluateConfig
+from gantrain.errors import ConfigError
 from gantrain.metrics.inception import Inception
 from gantrain.metrics.lpips import LPIPS
 from gantrain.metrics.protocol import MetricValue, Protocol
+from gantrain.metrics.requirements import Subject
 from gantrain.runs.evaluation import append_evaluations
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import (
@@ -74,6 +81,63 @@ def test_translations_in_both_directions(home: Path) -> None:
     assert row["nimg"] == 4 and row["snapshot"] and row["versions"]["torch"]
     l1 = next(row["value"] for row in found if row["name"] == "l1_8/ab")
     assert 0 < l1 < 255
+
+
+def test_of_pairs_all_metrics_come_by_themselves(home: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(LPIPS().state_dict(), tmp_path / "lpips.pth")
+    options = [f"weights.lpips={tmp_path}/lpips.pth", f"output={tmp_path}/x.jsonl"]
+    said = evaluate(home, "cyclegan", *options)
+    metrics = {row["metric"] for row in recorded(tmp_path / "x.jsonl")}
+    assert {"fid", "kid", "lpips", "l1", "psnr", "ssim"} <= metrics and "Without" not in said
+    said = evaluate(home, "cyclegan", f"output={tmp_path}/y.jsonl")
+    assert "Without lpips: extractor=random goes without weights" in said
+    metrics = {row["metric"] for row in recorded(tmp_path / "y.jsonl")}
+    assert "lpips" not in metrics and {"fid", "ssim"} <= metrics
+
+
+@pytest.fixture(scope="module")
+def usual_config(home: Path) -> EvaluateConfig:
+    config = task_config(config_loader(None), "evaluate", [f"run={home}/runs/cyclegan"])
+    return load_settings(EvaluateConfig, config)
+
+
+PAIRS = Subject("pix2pix", True, True, False, channels=(3,), side=64, real=20)
+LEFT_OUT = {
+    "five bands": (replace(PAIRS, channels=(3, 5)), {"fid", "kid", "lpips"}, "5 channels"),
+    "few pairs": (replace(PAIRS, real=4), {"fid", "kid"}, "There are only 4 real images"),
+    "small images": (replace(PAIRS, side=12), {"lpips"}, "at least 16 pixels"),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_cannot_be_measured_is_left_out_and_said(
+    case: str,
+    usual_config: EvaluateConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluate_command.weights, "find", lambda name, log: [])
+    subject, missing, reason = LEFT_OUT[case]
+    names = evaluate_command._usual_metrics(subject, usual_config)
+    assert set(names) == {"fid", "kid", "lpips", "l1", "psnr", "ssim"} - missing
+    said = capsys.readouterr().out
+    assert said.count("Without") == len(missing) and reason in said
+    assert all(f"Without {name}: " in said for name in missing) and "leave it out" not in said
+
+
+def test_without_a_network_lpips_alone_is_left_out(
+    usual_config: EvaluateConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(name: str, log: object) -> None:
+        raise ConfigError("No network: download it by hand.")
+
+    monkeypatch.setattr(evaluate_command.weights, "find", fail)
+    names = evaluate_command._usual_metrics(PAIRS, usual_config)
+    assert names == ["fid", "kid", "l1", "psnr", "ssim"]
+    assert capsys.readouterr().out == "Without lpips: No network: download it by hand.\n"
 
 
 def test_pictures_from_noise_with_labels(home: Path) -> None:
