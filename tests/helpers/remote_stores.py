@@ -4,6 +4,7 @@ import http.client
 import io
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,8 @@ def s3_server() -> Iterator[Any]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = server.get_host_and_port()
+    # All servers of a process share their content.
+    urllib.request.urlopen(f"http://{address[0]}:{address[1]}/moto-api/reset", b"").close()
     try:
         with proxy_to(address) as proxy:
             files = s3fs.S3FileSystem(

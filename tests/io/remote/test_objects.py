@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import pickle
 import random
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -91,12 +93,37 @@ def test_passing_faults_are_waited_out(store, opened: RemoteObject, faults: list
     assert opened.read(0, 2_000_000) == CONTENT[:2_000_000] and proxy.faults == []
 
 
+class _Waits(threading.Event):
+    """Notes how long it is waited for; waits for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return False
+
+
 def test_waits_grow(opened: RemoteObject, store, monkeypatch) -> None:
-    waits: list[float] = []
     monkeypatch.setattr(objects, "PAUSES", (0.5, 1.0, 2.0))
-    monkeypatch.setattr(objects.time, "sleep", waits.append)
+    monkeypatch.setattr(objects, "_given_up", waits := _Waits())
     store[0].faults[:] = ["503"] * 3
-    assert opened.read(0, 5) == CONTENT[:5] and waits == [0.5, 1.0, 2.0]
+    assert opened.read(0, 5) == CONTENT[:5] and waits.seconds == [0.5, 1.0, 2.0]
+
+
+def test_threads_whose_work_is_not_wanted_do_not_wait(opened, store, monkeypatch) -> None:
+    monkeypatch.setattr(objects, "PAUSES", (0.01, 60.0))
+    store[0].faults[:] = ["503"] * 2
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(opened.read, 0, 5)
+        while store[0].faults:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        objects.stop_waiting()
+        with pytest.raises(ConfigError, match="cannot be read"):
+            waiting.result(timeout=20)
+    assert opened.read(0, 5) == CONTENT[:5]  # what comes later waits as before
 
 
 @pytest.mark.parametrize("fault", ["503", "cut", "silent"])
