@@ -289,8 +289,9 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     """
     plain = check.as_texts(PrepareConfig, check.to_plain(cfg))
     data = plain.get("data")
-    problems = [*check.missing_values(plain), *address_problems(plain)]
-    if not problems and isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
+    if problems := [*check.missing_values(plain), *address_problems(plain)]:
+        raise ConfigError(*problems)
+    if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
         plain["data"], _, kind_problems = data_kind.select_class(
             str(plain["takes"]), "this kind of model", data

@@ -4,15 +4,13 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from gantrain.data.encode import encode_image
+from gantrain.data.findings import ImageSource, reading_pool
 from gantrain.data.halves import half_of
 from gantrain.data.image_files import load_image
-from gantrain.data.preflight import ImageSource
-from gantrain.io.cores import image_threads
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
@@ -78,7 +76,7 @@ def packed_images(sources: Mapping[str, ImageSource]) -> Iterator[PackedImage]:
     Raises:
         ImageFault: an image cannot be read or stored.
     """
-    with ThreadPoolExecutor(image_threads()) as pool:
+    with reading_pool(sources) as pool:
         for split, source in sources.items():
             folder = FOLDERS.get(split, split)
             names = _names(source)

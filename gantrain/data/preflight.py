@@ -4,7 +4,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from gantrain.data import cache
 from gantrain.data.bit_depth import ImageFault, is_grey, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.findings import ImageSource, Job, Log, reading_threads, report
+from gantrain.data.findings import ImageSource, Job, Log, reading_pool, report
 from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import Preprocess, Size
@@ -234,7 +233,7 @@ def _key(sources: dict[str, ImageSource]) -> str:
 def _read_headers(sources: dict[str, ImageSource]) -> list[Job]:
     """Return one job per file, with the resized shape and the offset in the cache."""
     jobs = [Job(name, path) for name, source in sources.items() for path in source.files]
-    with ThreadPoolExecutor(reading_threads(sources)) as pool:
+    with reading_pool(sources) as pool:
         jobs = list(pool.map(lambda job: _read_header(job, sources[job.source]), jobs))
     offset = 0
     for i, job in enumerate(jobs):
@@ -281,9 +280,8 @@ def _decode_all(
 def _decode_in_threads(
     jobs: list[Job], sources: dict[str, ImageSource]
 ) -> Iterator[tuple[Job, np.ndarray | None]]:
-    with ThreadPoolExecutor(
-        reading_threads(sources)
-    ) as pool:  # Pillow decodes and resizes without the GIL
+    # Pillow decodes and resizes without the GIL.
+    with reading_pool(sources) as pool:
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
             yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)

@@ -13,7 +13,7 @@ from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
 from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError
 from gantrain.io.cache import cache_home
-from gantrain.io.remote.address import is_address
+from gantrain.io.remote.address import is_address, meant_address
 from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import open_file, open_folder
 
@@ -73,6 +73,8 @@ def open_root(
             f"{setting}={value} is a file, but a folder of images, a .zip or a .tar is expected: "
             f"{instead}."
         )
+    if address := meant_address(value):
+        raise ConfigError(f"{setting}={value} does not exist: write {address} for an address.")
     where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
     raise ConfigError(f"{setting}={value} does not exist{where}: check the path.", *hints)
 

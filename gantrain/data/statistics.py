@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from gantrain.data import suitability
 from gantrain.data.bit_depth import ImageFault, Picture, is_grey, to_channels
 from gantrain.data.decode import decode
-from gantrain.data.findings import ImageSource, reading_threads
+from gantrain.data.findings import ImageSource, reading_pool
 from gantrain.data.views import AnyFile, bytes_of, split_suffix
 from gantrain.errors import agreed, counted
 
@@ -71,7 +70,7 @@ def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
     """
     records: list[ImageRecord] = []
     total = sum(len(source.files) for source in sources.values())
-    with ThreadPoolExecutor(reading_threads(sources)) as pool:
+    with reading_pool(sources) as pool:
         for split, source in sources.items():
             for start in range(0, len(source.files), _CHUNK):
                 indices = range(start, min(start + _CHUNK, len(source.files)))

@@ -1,19 +1,20 @@
-"""Remote stores on this machine: moto's S3, and a proxy in front of it that fails as networks do."""
+"""Remote stores on this machine: moto's S3, and a proxy before it that fails as networks do."""
 
 import http.client
 import io
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gantrain.io.remote import objects, stores
-from tests.helpers.picture_sets import picture
 
 SECRET = "s3cr3t"
 _HOPS = ("connection", "transfer-encoding", "content-length", "date", "server")
@@ -112,6 +113,8 @@ def s3_server() -> Iterator[Any]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = server.get_host_and_port()
+    # All servers of a process share their content.
+    urllib.request.urlopen(f"http://{address[0]}:{address[1]}/moto-api/reset", b"").close()
     try:
         with proxy_to(address) as proxy:
             files = s3fs.S3FileSystem(
@@ -156,11 +159,16 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "_recent", objects._Recent())
 
 
-def png(number: int, height: int = 40, width: int = 48) -> bytes:
-    """A file of picture(number)."""
-    target = io.BytesIO()
-    picture(number, height, width).save(target, "PNG")
-    return target.getvalue()
+def upload(folder: Path, files: Any, target: str) -> None:
+    """Put a folder into the store, and as `target`.zip."""
+    found = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    for name, content in found.items():
+        files.pipe(f"{target}/{name}", content)
+    files.pipe(f"{target}.zip", zip_of(found))
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:

@@ -34,6 +34,12 @@ def is_address(text: str) -> bool:
     return "://" in text
 
 
+def meant_address(path: str) -> str:
+    """Return "s3://b/x" of "s3:/b/x", as pathlib writes it; "": no address is meant."""
+    protocol, colon, rest = path.partition(":/")
+    return f"{protocol}://{rest}" if colon and protocol in _PACKAGES else ""
+
+
 def protocol_of(address: str) -> str:
     """Return the protocol of an address, such as "s3"."""
     return address.partition("://")[0].lower()

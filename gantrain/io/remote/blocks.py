@@ -29,7 +29,7 @@ class BlockSettings:
 
     Args:
         folder: of the user's caches; blocks are in its folder "blocks".
-        limit: bytes of all blocks; half of the free disk space is left as well.
+        limit: bytes of all blocks; they never take more space than is free beside them.
     """
 
     folder: Path
@@ -120,11 +120,12 @@ class BlockCache:
         try:
             found = sorted(self._scan())  # the oldest first
             total = sum(size for _, size, _ in found)
-            room = total + shutil.disk_usage(self._folder).free // 2
-            if total <= min(self._limit, room):
+            room = (total + shutil.disk_usage(self._folder).free) // 2
+            limit = min(self._limit, room)
+            if total <= limit:
                 return
             for _, size, path in found:
-                if total <= _KEPT * min(self._limit, room):
+                if total <= _KEPT * limit:
                     break
                 with contextlib.suppress(OSError):
                     os.unlink(path)

@@ -24,7 +24,8 @@ from gantrain.io.remote.address import (
 from gantrain.io.remote.blocks import BlockCache, BlockSettings, block_name
 from gantrain.io.remote.stores import Changed, Refusal, Stamp, store_of
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before further attempts
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before further attempts
+_PAUSES_AT_START = 4  # somebody is waiting, and nothing is lost
 BLOCK, SMALL_BLOCK = 1 << 20, 1 << 16
 _RECENT = 16 << 20  # bytes of blocks that a process keeps in memory
 _STRIPES = 64
@@ -155,8 +156,10 @@ def open_file(setting: str, address: str, blocks: BlockSettings) -> RemoteObject
             cannot be read.
     """
     _check(setting, address, blocks)
-    pinned = _attempt(address, lambda: store_of(address).pin(address))
-    return RemoteObject(pinned, _attempt(address, lambda: store_of(address).stamp(pinned)), blocks)
+    few = _PAUSES_AT_START
+    pinned = _attempt(address, lambda: store_of(address).pin(address), few)
+    stamp = _attempt(address, lambda: store_of(address).stamp(pinned), few)
+    return RemoteObject(pinned, stamp, blocks)
 
 
 def open_folder(setting: str, address: str, blocks: BlockSettings) -> RemoteFolder:
@@ -172,8 +175,9 @@ def open_folder(setting: str, address: str, blocks: BlockSettings) -> RemoteFold
     """
     _check(setting, address, blocks)
     address = address.rstrip("/")
-    pinned = _attempt(address, lambda: store_of(address).pin(address)).rstrip("/")
-    files = _attempt(address, lambda: store_of(address).find(pinned))
+    few = _PAUSES_AT_START
+    pinned = _attempt(address, lambda: store_of(address).pin(address), few).rstrip("/")
+    files = _attempt(address, lambda: store_of(address).find(pinned), few)
     if not files:
         raise ConfigError(
             f"{setting}={address} holds no objects: check the address; an archive ends in .zip."
@@ -256,12 +260,13 @@ class _Recent:
 
 
 _recent = _Recent()
+_given_up = threading.Event()  # by those that waited before it was replaced
 
 
 def _reset_after_fork() -> None:
     """Begin anew: a lock may have been held by a thread of the parent."""
-    global _recent
-    _recent = _Recent()
+    global _recent, _given_up
+    _recent, _given_up = _Recent(), threading.Event()
 
 
 if hasattr(os, "register_at_fork"):  # Windows cannot fork
@@ -322,28 +327,39 @@ def _runs(indices: list[int]) -> Iterator[list[int]]:
         yield [i for _, i in group]
 
 
-def _attempt(address: str, action: Callable[[], _T]) -> _T:
+def stop_waiting() -> None:
+    """Let threads that wait for another attempt give up: their results are no longer wanted."""
+    global _given_up
+    _given_up.set()
+    _given_up = threading.Event()
+
+
+def _attempt(address: str, action: Callable[[], _T], pauses: int | None = None) -> _T:
     """Return what an action returns, after further attempts if it fails in passing.
+
+    Args:
+        address: for sentences.
+        action: a request.
+        pauses: how many further attempts; None: all.
 
     Raises:
         ConfigError: says which object, what happened, and what to do.
     """
-    begin = time.monotonic()
-    for pause in (*PAUSES, None):
+    begin, given_up, waits = time.monotonic(), _given_up, PAUSES[:pauses]
+    for pause in (*waits, None):
         try:
             return action()
         except Exception as error:  # libraries raise almost anything
             if sentence := _final(address, error):
                 raise ConfigError(sentence) from None  # its text may hold a signature
-            if pause is None:
+            if pause is None or given_up.wait(pause):
                 seconds = time.monotonic() - begin
                 raise ConfigError(
                     f"{address} cannot be read ({_reason(error)}), also not by "
-                    f"{len(PAUSES)} further attempts within {seconds:.0f} seconds: check the "
+                    f"{len(waits)} further attempts within {seconds:.0f} seconds: check the "
                     "network and the server, and start again; a training goes on from its last "
                     "checkpoint."
                 ) from None
-        time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 

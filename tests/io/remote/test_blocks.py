@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def test_the_least_recently_used_blocks_go(tmp_path: Path) -> None:
     left = [i for i in range(25) if cache.get(block_name("x", i), KB)]
     assert sum(file.stat().st_size for file in files(tmp_path)) <= 21 * KB
     assert 0 in left and not {1, 2, 3} & {*left} and {*range(10, 25)} <= {*left}
+
+
+def test_no_more_is_kept_than_is_free_beside_it(tmp_path: Path, monkeypatch) -> None:
+    free = shutil.disk_usage(tmp_path)._replace(free=10 * KB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    cache = BlockCache(BlockSettings(tmp_path, 100 * KB))
+    fill(cache, range(40))
+    assert sum(file.stat().st_size for file in files(tmp_path)) < 14 * KB
+    assert cache.get(block_name("x", 39), KB) == content(39)
 
 
 def test_a_disk_that_is_full_or_read_only_only_makes_it_slow(tmp_path: Path, monkeypatch) -> None:

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import pickle
 import random
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -91,12 +93,37 @@ def test_passing_faults_are_waited_out(store, opened: RemoteObject, faults: list
     assert opened.read(0, 2_000_000) == CONTENT[:2_000_000] and proxy.faults == []
 
 
+class _Waits(threading.Event):
+    """Notes how long it is waited for; waits for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return False
+
+
 def test_waits_grow(opened: RemoteObject, store, monkeypatch) -> None:
-    waits: list[float] = []
     monkeypatch.setattr(objects, "PAUSES", (0.5, 1.0, 2.0))
-    monkeypatch.setattr(objects.time, "sleep", waits.append)
+    monkeypatch.setattr(objects, "_given_up", waits := _Waits())
     store[0].faults[:] = ["503"] * 3
-    assert opened.read(0, 5) == CONTENT[:5] and waits == [0.5, 1.0, 2.0]
+    assert opened.read(0, 5) == CONTENT[:5] and waits.seconds == [0.5, 1.0, 2.0]
+
+
+def test_threads_whose_work_is_not_wanted_do_not_wait(opened, store, monkeypatch) -> None:
+    monkeypatch.setattr(objects, "PAUSES", (0.01, 60.0))
+    store[0].faults[:] = ["503"] * 2
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(opened.read, 0, 5)
+        while store[0].faults:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        objects.stop_waiting()
+        with pytest.raises(ConfigError, match="cannot be read"):
+            waiting.result(timeout=20)
+    assert opened.read(0, 5) == CONTENT[:5]  # what comes later waits as before
 
 
 @pytest.mark.parametrize("fault", ["503", "cut", "silent"])
@@ -145,9 +172,9 @@ def test_what_does_not_exist_or_may_not_be_read(store, tmp_path) -> None:
     for text in ("s3://bucket/gone.zip", "s3://nowhere/x.zip", f"{store[0].url}/bucket/gone.zip"):
         with pytest.raises(ConfigError, match=r"does not exist \(any more\): check the address"):
             open_file("data.root", text, blocks)
-    with pytest.raises(ConfigError, match="data.root=s3://bucket/empty holds no objects"):
+    with pytest.raises(ConfigError, match=r"data\.root=s3://bucket/empty holds no objects"):
         open_folder("data.root", "s3://bucket/empty", blocks)
-    with pytest.raises(ConfigError, match="web server, which does not list its files.*zip"):
+    with pytest.raises(ConfigError, match=r"web server, which does not list its files.*zip"):
         open_folder("data.root", f"{store[0].url}/bucket/", blocks)
 
 
@@ -156,7 +183,7 @@ def test_no_credentials(store, tmp_path, monkeypatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(stores, "_stores", {})
-    with pytest.raises(ConfigError, match="denied .*credentials.*FSSPEC_S3_ANON=true"):
+    with pytest.raises(ConfigError, match=r"denied .*credentials.*FSSPEC_S3_ANON=true"):
         open_file("data.root", "s3://bucket/set.bin", BlockSettings(tmp_path, GB))
 
 
@@ -203,7 +230,7 @@ def test_a_cache_that_cannot_be_written_is_told(store, tmp_path) -> None:
 
 
 def test_folders_are_listed_once(store, tmp_path) -> None:
-    proxy, files = store
+    _, files = store
     names = ["a b/ü.txt", "a/2.txt", "x#1?.txt", "deep/er/0.txt"]
     for name in names:
         files.pipe(f"bucket/dir/{name}", name.encode())
