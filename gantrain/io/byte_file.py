@@ -88,10 +88,8 @@ class _Open:
     """A descriptor, closed when nothing refers to it: another thread may still be reading."""
 
     def __init__(self, file: LocalFile) -> None:
+        self._file = file
         self._descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        status = os.fstat(self._descriptor)
-        if (status.st_size, status.st_mtime_ns) != (file.size, file.changed):
-            raise OSError(f"{file.path} has changed since the start")
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
@@ -102,6 +100,9 @@ class _Open:
         while start < end and (part := _read_at(self._descriptor, end - start, start)):
             parts.append(part)
             start += len(part)
+        status = os.fstat(self._descriptor)  # after reading: it may be written to at any time
+        if (status.st_size, status.st_mtime_ns) != (self._file.size, self._file.changed):
+            raise OSError(f"{self._file} has changed since the start")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -16,8 +16,8 @@ from gantrain.data.colorize import ColorizeFolder
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.loader import batches
-from gantrain.data.roots import holds_two_domains
 from gantrain.data.paired import PairedFolder
+from gantrain.data.roots import holds_two_domains
 from gantrain.data.statistics import scan
 from gantrain.data.views import Formats, View
 from gantrain.errors import ConfigError
