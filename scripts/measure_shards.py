@@ -45,6 +45,7 @@ def start(root: str, labels: bool) -> dict[str, float]:
 
     import gantrain
     from gantrain.build import make_data
+    from gantrain.data.base import FileDataset
 
     def memory() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -53,6 +54,7 @@ def start(root: str, labels: bool) -> dict[str, float]:
     gantrain.compose([*settings, "data.root=."])  # imports what composing needs
     before, begin, used = memory(), time.perf_counter(), time.process_time()
     data = make_data(gantrain.compose(settings))
+    assert isinstance(data, FileDataset)
     files = data.sources(print)["train"].files
     return {
         "images": len(files),

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,16 +172,13 @@ def _check_unique(
     names: list[bytes], order: np.ndarray, shards: np.ndarray, titles: Sequence[str]
 ) -> None:
     """Raise ConfigError if several members have one path."""
-    twice, before = [], -1
-    for i in order.tolist():
-        if before >= 0 and names[i] == names[before]:
-            twice.append((before, i))
-        before = i
+    neighbours = pairwise(order.tolist())
+    twice = [(i, j) for i, j in neighbours if names[i] == names[j]]
     if not twice:
         return
     examples = [
-        f"{names[i].decode().replace(chr(0), '/')} in {titles[shards[i]]}"
-        + (" (twice)" if shards[i] == shards[j] else f" and {titles[shards[j]]}")
+        f"{names[i].decode().replace(chr(0), '/')} in {titles[int(shards[i])]}"
+        + (" (twice)" if shards[i] == shards[j] else f" and {titles[int(shards[j])]}")
         for i, j in twice[:_SHOWN]
     ]
     raise ConfigError(
@@ -201,7 +199,7 @@ def _notes(contents: Sequence[ShardContent], titles: Sequence[str]) -> Iterator[
             keys[key] = keys.get(key, 0) + count
         orphans += [f"{title}!/{name}" for name in content.orphans]
     for why, found in skipped.items():
-        yield f"warning: left out {counted(len(found), 'member')} that {why}, such as {found[0]}"
+        yield f"warning: members that {why} are left out: {len(found)}, such as {found[0]}"
     if keys:
         listed = [f"{key} ({count})" for key, count in sorted(keys.items())[: 4 * _SHOWN]]
         yield f'keys of .json files that are not read, beside "label": {", ".join(listed)}'

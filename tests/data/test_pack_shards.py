@@ -54,7 +54,8 @@ def test_archives_of_a_size(tmp_path: Path) -> None:
     found = members(*archives)
     assert len(found) == 14 and "train/3.png" in found and not list(tmp_path.glob(".*"))
     data, again = single(root), single(tmp_path / "out")
-    prepared(data), prepared(again)
+    prepared(data)
+    prepared(again)
     for position in range(20):
         assert (data.item(position)["image"] == again.item(position)["image"]).all()
 
