@@ -21,7 +21,10 @@ def test_a_notebook_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     [run] = (tmp_path / "runs").iterdir()
     assert (run / "result.json").is_file()
     printed = "".join(output.get("text", "") for output in outputs)
-    assert "Error" not in printed and len(printed.splitlines()) < 40  # no flood
+    assert "Error" not in printed and "img/s" not in printed  # the reports are one output,
+    [bar] = [x for x in outputs if "<progress" in x.get("data", {}).get("text/html", "")]
+    assert 'max="20"' in bar["data"]["text/html"]
+    assert "img/s" in bar["data"]["text/plain"] and len(printed.splitlines()) < 25
 
 
 def test_the_outputs_are_those_of_the_cells() -> None:

@@ -14,7 +14,7 @@ from gantrain.data.transforms import FitResize, Preprocess, Size
 from gantrain.data.views import AnyFile, is_remote
 from gantrain.errors import ConfigError, counted
 from gantrain.io.cores import MAX_THREADS, image_threads
-from gantrain.io.remote.objects import stop_waiting
+from gantrain.io.remote.attempts import stop_waiting
 
 Log = Callable[[str], None]
 

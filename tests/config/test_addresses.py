@@ -2,6 +2,7 @@
 
 import pytest
 
+from gantrain import compose
 from gantrain.config.addresses import address_problems
 
 FOLDER = {"_target_": "gantrain.data.image_folder.ImageFolder", "remote_cache_gb": 20.0}
@@ -42,3 +43,12 @@ def test_what_is_fine(settings: dict) -> None:
 def test_what_is_not(settings: dict, expected: str) -> None:
     [problem] = address_problems(settings)
     assert expected in problem and "hush" not in problem
+
+
+def test_the_cache_of_remote_data_has_no_effect_on_local_ones() -> None:
+    settings = ["data=folder", "data.cache=none", "data.remote_cache_gb=5", "data.cache_dir=c"]
+    local = " ".join(compose(settings, "data.root=x").warnings)
+    assert "data.remote_cache_gb has no effect" in local and "data.cache_dir has no" in local
+    assert "data." not in " ".join(compose(settings, "data.root=s3://b/x").warnings)
+    domains = ["data.root_a=a", "data.root_b=s3://b/x"]
+    assert "data." not in " ".join(compose(settings, domains).warnings)

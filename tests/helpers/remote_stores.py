@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gantrain.io.remote import objects, stores
+from gantrain.io.remote import attempts, objects, stores
 
 SECRET = "s3cr3t"
 _HOPS = ("connection", "transfer-encoding", "content-length", "date", "server")
@@ -147,7 +147,7 @@ def use(proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     for name, value in environment(proxy).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GANTRAIN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(objects, "PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(attempts, "PAUSES", (0.01, 0.02, 0.03))
     monkeypatch.setattr(stores, "_stores", proxy.opened)
     forget(monkeypatch)
     proxy.faults.clear()

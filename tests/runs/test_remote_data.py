@@ -84,7 +84,8 @@ def test_killed_and_resumed_it_equals_the_undisturbed_local_run(
     )
     shutil.rmtree(tmp_path / "cache")
     stored[0].faults[:] = ["503", "cut"]
-    said = gantrain(tmp_path, *command, environment=around)
+    more = "data.remote_cache_gb=1"  # may be changed
+    said = gantrain(tmp_path, *command, more, environment=around)
     assert stored[0].faults == [] and "not those" not in said
     check_same(run, stored[2] / "runs/local")
     check_silence(run, said)

@@ -5,31 +5,27 @@ from __future__ import annotations
 import io
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
-from gantrain.errors import ConfigError, hide_secrets
+from gantrain.errors import ConfigError
 from gantrain.io.remote.address import (
     address_fault,
     bare,
-    credentials,
     last_name,
     require_packages,
 )
+from gantrain.io.remote.attempts import AT_START, attempt
 from gantrain.io.remote.blocks import BlockCache, BlockSettings, block_name
-from gantrain.io.remote.stores import Changed, Refusal, Stamp, store_of
+from gantrain.io.remote.stores import Stamp, store_of
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds before further attempts
-_PAUSES_AT_START = 4  # somebody is waiting, and nothing is lost
-BLOCK, SMALL_BLOCK = 1 << 20, 1 << 16
+BLOCK, SMALL_BLOCK = 1 << 18, 1 << 16
 _RECENT = 16 << 20  # bytes of blocks that a process keeps in memory
 _STRIPES = 64
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -152,9 +148,8 @@ def open_file(setting: str, address: str, blocks: BlockSettings) -> RemoteObject
             cannot be read.
     """
     _check(setting, address, blocks)
-    few = _PAUSES_AT_START
-    pinned = _attempt(address, lambda: store_of(address).pin(address), few)
-    stamp = _attempt(address, lambda: store_of(address).stamp(pinned), few)
+    pinned = attempt(address, lambda: store_of(address).pin(address), AT_START)
+    stamp = attempt(address, lambda: store_of(address).stamp(pinned), AT_START)
     return RemoteObject(pinned, stamp, blocks)
 
 
@@ -171,9 +166,8 @@ def open_folder(setting: str, address: str, blocks: BlockSettings) -> RemoteFold
     """
     _check(setting, address, blocks)
     address = address.rstrip("/")
-    few = _PAUSES_AT_START
-    pinned = _attempt(address, lambda: store_of(address).pin(address), few).rstrip("/")
-    files = _attempt(address, lambda: store_of(address).find(pinned), few)
+    pinned = attempt(address, lambda: store_of(address).pin(address), AT_START).rstrip("/")
+    files = attempt(address, lambda: store_of(address).find(pinned), AT_START)
     if not files:
         raise ConfigError(
             f"{setting}={address} holds no objects: check the address; an archive ends in .zip."
@@ -256,13 +250,12 @@ class _Recent:
 
 
 _recent = _Recent()
-_given_up = threading.Event()  # by those that waited before it was replaced
 
 
 def _reset_after_fork() -> None:
     """Begin anew: a lock may have been held by a thread of the parent."""
-    global _recent, _given_up
-    _recent, _given_up = _Recent(), threading.Event()
+    global _recent
+    _recent = _Recent()
 
 
 if hasattr(os, "register_at_fork"):  # Windows cannot fork
@@ -309,7 +302,7 @@ def _fetch_blocks(file: RemoteObject, run: list[int], names: dict[int, str]) -> 
             raise OSError(f"{len(content)} bytes arrived instead of {end - start}")
         return content
 
-    content = _attempt(file.address, read)
+    content = attempt(file.address, read)
     blocks = {i: content[slice(*(x - start for x in file._extent(i)))] for i in run}
     for i, block in blocks.items():
         _recent.put(names[i], block)
@@ -321,79 +314,3 @@ def _runs(indices: list[int]) -> Iterator[list[int]]:
     """Yield runs of neighbouring numbers."""
     for _, group in groupby(enumerate(indices), lambda pair: pair[1] - pair[0]):
         yield [i for _, i in group]
-
-
-def stop_waiting() -> None:
-    """Let threads that wait for another attempt give up: their results are no longer wanted."""
-    global _given_up
-    _given_up.set()
-    _given_up = threading.Event()
-
-
-def _attempt(address: str, action: Callable[[], _T], pauses: int | None = None) -> _T:
-    """Return what an action returns, after further attempts if it fails in passing.
-
-    Args:
-        address: for sentences.
-        action: a request.
-        pauses: how many further attempts; None: all.
-
-    Raises:
-        ConfigError: says which object, what happened, and what to do.
-    """
-    begin, given_up, waits = time.monotonic(), _given_up, PAUSES[:pauses]
-    for pause in (*waits, None):
-        try:
-            return action()
-        except Exception as error:  # libraries raise almost anything
-            if sentence := _final(address, error):
-                raise ConfigError(sentence) from None  # its text may hold a signature
-            if pause is None or given_up.wait(pause):
-                seconds = time.monotonic() - begin
-                raise ConfigError(
-                    f"{address} cannot be read ({_reason(error)}), also not by "
-                    f"{len(waits)} further attempts within {seconds:.0f} seconds: check the "
-                    "network and the server, and start again; a training goes on from its last "
-                    "checkpoint."
-                ) from None
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _final(address: str, error: Exception) -> str:
-    """Return a sentence about an error that further attempts would not change, or ""."""
-    status = _status(error)
-    if isinstance(error, Changed):
-        return (
-            f"{address} has changed since the start, so that two versions would be mixed: start "
-            "again with resume= to go on with the new one, or restore the old one first."
-        )
-    if isinstance(error, Refusal):
-        return f"{address} {hide_secrets(str(error))}."
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return f"{address} does not exist (any more): check the address."
-    is_denied = isinstance(error, PermissionError) or status in (401, 403)
-    if is_denied or type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        return (
-            f"{address} cannot be read, access is denied ({_reason(error)}): check the address and "
-            f"the credentials, which come from the environment ({credentials(address)})."
-        )
-    return ""
-
-
-def _status(error: Exception) -> int | None:
-    """Return the HTTP status behind an error, where each library has it."""
-    for holder, name in (
-        (error, "status"),
-        (getattr(error, "response", None), "status_code"),
-        (error, "code"),
-    ):
-        if isinstance(found := getattr(holder, name, None), int):
-            return found
-    return None
-
-
-def _reason(error: Exception) -> str:
-    if status := _status(error):
-        return f"the server answers {status}"
-    text = hide_secrets(" ".join(str(error).split())).rstrip(".")
-    return text[:300] if text else type(error).__name__

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gantrain.errors import ConfigError
-from gantrain.io.remote import address, objects, stores
+from gantrain.io.remote import address, attempts, objects, stores
 from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import RemoteObject, open_file, open_folder
 from tests.helpers.remote_stores import Proxy, forget, s3_server, use, zip_of
@@ -106,21 +106,21 @@ class _Waits(threading.Event):
 
 
 def test_waits_grow(opened: RemoteObject, store, monkeypatch) -> None:
-    monkeypatch.setattr(objects, "PAUSES", (0.5, 1.0, 2.0))
-    monkeypatch.setattr(objects, "_given_up", waits := _Waits())
+    monkeypatch.setattr(attempts, "PAUSES", (0.5, 1.0, 2.0))
+    monkeypatch.setattr(attempts, "_given_up", waits := _Waits())
     store[0].faults[:] = ["503"] * 3
     assert opened.read(0, 5) == CONTENT[:5] and waits.seconds == [0.5, 1.0, 2.0]
 
 
 def test_threads_whose_work_is_not_wanted_do_not_wait(opened, store, monkeypatch) -> None:
-    monkeypatch.setattr(objects, "PAUSES", (0.01, 60.0))
+    monkeypatch.setattr(attempts, "PAUSES", (0.01, 60.0))
     store[0].faults[:] = ["503"] * 2
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(opened.read, 0, 5)
         while store[0].faults:
             time.sleep(0.01)
         time.sleep(0.1)
-        objects.stop_waiting()
+        attempts.stop_waiting()
         with pytest.raises(ConfigError, match="cannot be read"):
             waiting.result(timeout=20)
     assert opened.read(0, 5) == CONTENT[:5]  # what comes later waits as before

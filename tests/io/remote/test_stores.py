@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from gantrain.errors import ConfigError
-from gantrain.io.remote import objects, stores
+from gantrain.io.remote import attempts, objects, stores
 from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import open_file, open_folder
 from tests.helpers.remote_stores import forget
@@ -22,7 +22,7 @@ FIRST, SECOND = "1" * 40, "2" * 40  # commits
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch) -> None:
     monkeypatch.setattr(stores, "_stores", {})
-    monkeypatch.setattr(objects, "PAUSES", (0.01,))
+    monkeypatch.setattr(attempts, "PAUSES", (0.01,))
     forget(monkeypatch)
 
 
