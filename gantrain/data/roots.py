@@ -8,7 +8,7 @@ from pathlib import Path
 from gantrain.data.archive import list_members
 from gantrain.data.image_files import Reading
 from gantrain.data.location import ImageLocation
-from gantrain.data.shards import has_range, names_shards, open_shards
+from gantrain.data.shards import Shards, has_range, names_shards, only_shards, open_shards
 from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
 from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError
@@ -59,8 +59,13 @@ def open_root(
         if names_shards(value):
             fetched = partial(open_file, setting, blocks=blocks)
             return ImageLocation(open_shards(setting, value, fetched), "")
-        is_zip = value.lower().endswith(".zip")
-        return ImageLocation((open_file if is_zip else open_folder)(setting, value, blocks), "")
+        if value.lower().endswith(".zip"):
+            return ImageLocation(open_file(setting, value, blocks), "")
+        folder = open_folder(setting, value, blocks)
+        if names := only_shards([*folder.files]):
+            titles = [f"{folder}/{name}" for name in names]
+            return ImageLocation(Shards(value, [folder.file(name) for name in names], titles), "")
+        return ImageLocation(folder, "")
     path = Path(value).expanduser()
     if names_shards(value) and (path.exists() or has_range(value)):
         return ImageLocation(open_shards(setting, value), "")

@@ -27,7 +27,7 @@ from gantrain.io.files import atomic_write
 UNLABELLED, UNREADABLE = -1, -2  # in place of the number of a label
 _MARK = b"gtshard1"  # version of the layout and of what is read from archives
 _COLUMNS = {"ends": "<u8", "shards": "<u4", "starts": "<u8", "sizes": "<u8", "labels": "<i4"}
-_WAIT = 3600.0  # seconds for another process that reads the same archives
+_WAIT = 600.0  # seconds for another process that reads the same archives
 _SHOWN = 5  # names in a sentence
 
 

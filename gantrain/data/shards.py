@@ -152,23 +152,36 @@ def _text(key: bytes) -> str:
     return key.replace(b"\0", b"/").decode()
 
 
+def only_shards(names: Sequence[str]) -> list[str]:
+    """Return the archives among the entries of a folder, sorted; []: it holds something else.
+
+    Args:
+        names: of the entries, with a slash in or behind those of folders; hidden ones do not count.
+    """
+    visible = [name for name in names if not name.startswith(".")]
+    shards = sorted(name for name in visible if name.lower().endswith(".tar") and "/" not in name)
+    beside = (".tar", *NOTES, ".parquet")  # as img2dataset writes them
+    alone = all(name.lower().endswith(beside) and "/" not in name for name in visible)
+    return shards if alone else []
+
+
+def _in_folder(path: Path) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return only_shards([entry.name + "/" * entry.is_dir() for entry in entries])
+    except OSError:  # no folder, or one that cannot be listed
+        return []
+
+
 def names_shards(value: str) -> bool:
     """Return whether a path or address names tar archives: a .tar file, a range, or a folder.
 
-    A folder of archives holds nothing else but notes.
+    Args:
+        value: the path, or an address, of which this cannot be told for a folder.
     """
-    lower = value.lower()
-    if lower.endswith((".tar", *_COMPRESSED)):
+    if value.lower().endswith((".tar", *_COMPRESSED)):
         return True
-    try:
-        files = [file for file in Path(value).expanduser().iterdir() if file.name[0] != "."]
-    except OSError:  # no folder, or one that cannot be listed
-        return False
-    shards = {file for file in files if _is_shard(file)}
-    beside = (*NOTES, ".parquet")  # as img2dataset writes them
-    return bool(shards) and all(
-        file in shards or (file.name.lower().endswith(beside) and file.is_file()) for file in files
-    )
+    return bool(_in_folder(Path(value).expanduser()))
 
 
 def has_range(value: str) -> bool:
@@ -200,7 +213,7 @@ def open_shards(
         return Shards(value, [open_remote(one) for one in titles], titles)
     path = Path(value).expanduser()
     if path.is_dir():
-        titles = sorted(str(file) for file in path.iterdir() if _is_shard(file))
+        titles = [str(path / name) for name in _in_folder(path)]
     else:
         titles = [str(path)] if path.is_file() else list(_expand(setting, str(path)))
     missing = [title for title in titles if not Path(title).is_file()]
@@ -212,10 +225,6 @@ def open_shards(
             f"{more}. Check the path and the range."
         )
     return Shards(value, [open_bytes(Path(title)) for title in titles], titles)
-
-
-def _is_shard(file: Path) -> bool:
-    return file.name.lower().endswith(".tar") and not file.name.startswith(".")
 
 
 def _expand(setting: str, value: str) -> Iterator[str]:
