@@ -6,6 +6,7 @@ https://github.com/webdataset/webdataset
 """
 
 import json
+import re
 from array import array
 from dataclasses import dataclass, field
 
@@ -14,8 +15,11 @@ from gantrain.io.byte_file import ByteFile
 from gantrain.io.tar_headers import Entry, TarFault, TarHeaders
 
 _MAX_LABEL = 1 << 20  # bytes of a .cls or .json of one sample
-_LABEL_FILE = "dataset.json"  # of many samples
-_SUFFIXES = (".cls", ".json")
+_MAX_DIGITS = 18  # of a class
+_LABEL_FILE = b"dataset.json"  # of many samples
+_SUFFIXES = _CLASS, _JSON = (b".cls", b".json")
+_NOTES = tuple(suffix.encode() for suffix in NOTES)
+_PLAIN = re.compile(rb"(?:(?!__MACOSX)[\w-][\w .-]*/)*(?!__MACOSX)[\w-][\w .-]*")  # most paths
 _UNSAFE = "have a path that leads out of the archive"
 _NO_TEXT = "have a name that is not UTF-8"
 
@@ -76,47 +80,48 @@ def _add(entry: Entry, headers: TarHeaders, content: ShardContent, samples: "_Sa
         content.skipped.setdefault(why, []).append(entry.name.decode(errors="replace"))
     if why or not name:
         return
-    base = name.rpartition("/")[2]
-    suffix = f".{base.partition('.')[2].lower()}"
-    if suffix in _SUFFIXES and base != _LABEL_FILE:
-        small = entry.size <= _MAX_LABEL
-        samples.add(name, suffix, headers.content(entry) if small else None, content.texts)
-        return
-    if base.lower().endswith(NOTES) and base != _LABEL_FILE:
-        return
-    content.names.append(name.encode().replace(b"/", b"\0"))
+    base = name.rpartition(b"\0")[2]
+    if base != _LABEL_FILE:
+        suffix = b"." + base.partition(b".")[2].lower()
+        if suffix in _SUFFIXES:
+            small = entry.size <= _MAX_LABEL
+            samples.add(name, suffix, headers.content(entry) if small else None, content.texts)
+            return
+        if suffix.endswith(_NOTES):
+            return
+    content.names.append(name)
     content.starts.append(entry.start)
     content.sizes.append(entry.size)
 
 
-def _clean(stored: bytes) -> tuple[str, str]:
-    """Return a path without "." and empty parts, "" if it is hidden; and a fault, or ""."""
+def _clean(stored: bytes) -> tuple[bytes, str]:
+    """Return a path without "." and empty parts, as in `ShardContent`, and a fault, or "".
+
+    The path of a hidden file is empty.
+    """
+    if _PLAIN.fullmatch(stored):
+        return stored.replace(b"/", b"\0"), ""
     try:
-        name = stored.decode()
+        name = stored.decode().replace("\\", "/")  # of Windows
     except UnicodeDecodeError:
-        return "", _NO_TEXT
-    name = name.replace("\\", "/")  # of Windows
-    if name[1:2] == ":":
-        return "", _UNSAFE
-    if not ("/" in name or "\0" in name or name.startswith((".", "__MACOSX"))):
-        return name, ""
+        return b"", _NO_TEXT
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
-        return "", _UNSAFE
+    if name.startswith("/") or ".." in parts or "\0" in name or name[1:2] == ":" or not parts:
+        return b"", _UNSAFE
     if any(part.startswith((".", "__MACOSX")) for part in parts):
-        return "", ""
-    return "/".join(parts), ""
+        return b"", ""
+    return "\0".join(parts).encode(), ""
 
 
 class _Samples:
     """The labels of an archive, by the key of their sample."""
 
     def __init__(self) -> None:
-        self._labels: dict[str, dict[str, int]] = {suffix: {} for suffix in _SUFFIXES}
-        self._keys: dict[str, tuple[str, ...]] = {}  # further ones in a .json, by sample
+        self._labels: dict[bytes, dict[bytes, int]] = {suffix: {} for suffix in _SUFFIXES}
+        self._keys: dict[bytes, tuple[str, ...]] = {}  # further ones in a .json, by sample
         self._same: dict[tuple[str, ...], tuple[str, ...]] = {}  # each once
 
-    def add(self, name: str, suffix: str, text: bytes | None, texts: dict[str, int]) -> None:
+    def add(self, name: bytes, suffix: bytes, text: bytes | None, texts: dict[str, int]) -> None:
         """Read a label.
 
         Args:
@@ -127,12 +132,12 @@ class _Samples:
         """
         key = name[: -len(suffix)]
         try:
-            if suffix == ".cls":
+            if suffix == _CLASS:
                 label = _class_number(text)
             else:
                 about = json.loads(text or b"")
                 value = about.get("label") if isinstance(about, dict) else None
-                further = tuple(sorted(str(x) for x in about if x != "label")) if about else ()
+                further = tuple(sorted(about.keys() - {"label"})) if isinstance(about, dict) else ()
                 self._keys[key] = self._same.setdefault(further, further)
                 if value is None:
                     return
@@ -145,12 +150,11 @@ class _Samples:
 
     def assign(self, content: ShardContent) -> None:
         """Give every image its label, and count what is left; .cls goes before .json."""
-        found: set[str] = set()
-        numbers, json_numbers = self._labels[".cls"], self._labels[".json"]
-        for stored in content.names:
-            name = stored.replace(b"\0", b"/").decode()
-            folder, _, base = name.rpartition("/")
-            key = f"{folder}/{base.partition('.')[0]}" if folder else base.partition(".")[0]
+        found: set[bytes] = set()
+        numbers, json_numbers = (self._labels[suffix] for suffix in _SUFFIXES)
+        for name in content.names:
+            dot = name.find(b".", name.rfind(b"\0") + 1)
+            key = name[:dot] if dot >= 0 else name
             label = numbers.get(key, json_numbers.get(key, -1))
             content.labels.append(label)
             if label != -1:
@@ -158,12 +162,13 @@ class _Samples:
             for further in self._keys.get(key, ()):
                 content.keys[further] = content.keys.get(further, 0) + 1
         for suffix, labels in self._labels.items():
-            content.orphans += [f"{key}{suffix}" for key in labels if key not in found]
+            lost = [key + suffix for key in labels if key not in found]
+            content.orphans += [name.replace(b"\0", b"/").decode() for name in lost]
 
 
 def _class_number(text: bytes | None) -> str:
     """Return the class in a .cls file as JSON."""
     digits = (text or b"").strip()
-    if not digits.isdigit():
+    if not digits.isdigit() or len(digits) > _MAX_DIGITS:
         raise ValueError("no class number")
-    return str(int(digits[:20]))
+    return str(int(digits))
