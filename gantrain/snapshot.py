@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.io import safetensors_file
+from gantrain.io import hub, hub_folder, safetensors_file
 from gantrain.io.files import atomic_write, is_intact
 from gantrain.io.module_pickle import PickledModule
 from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_players, split_by_player
@@ -23,6 +23,10 @@ FORMAT = "gantrain-snapshot-1"
 MAX_ARGUMENT = 65536  # of a network: sides and widths
 UNBOUNDED = ("channel_base",)  # of which other arguments bound what a network takes
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
+
+
+_UNBUILDABLE = (ImportError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)
+_UNBUILDABLE += (ArithmeticError, AssertionError)  # what arguments of the wrong kind lead to
 
 
 class NoSnapshotError(ConfigError):
@@ -75,19 +79,20 @@ def load_snapshot(
     Args:
         path: a snapshot or checkpoint, or a run directory, whose newest intact one of these is
             loaded; a generator that gantrain exported as .safetensors, or one of the reference code
-            of StyleGAN2, StyleGAN3 or R3GAN (`reference_file`).
+            of StyleGAN2, StyleGAN3 or R3GAN (`reference_file`); a folder of gantrain export
+            format=hub, or "hub:owner/name@revision".
         device: where to put the networks.
         warn: called with a sentence for each newer file of the run that is damaged.
 
     Raises:
         NoSnapshotError: the directory holds none.
         ConfigError: the file is damaged or not a snapshot, or it names networks of a package that
-            is neither gantrain nor a plug-in.
+            is neither gantrain nor a plug-in; the hub has no such model, or cannot be reached.
     """
     file = Path(path)
     if holds_objects(file):
         return _from_reference(file, read_players(file), device)
-    file, content = _read_newest(file, warn)
+    file, content = _read(file, warn)
     if "networks" in _note(content):
         content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
@@ -98,14 +103,7 @@ def load_snapshot(
     for name, spec in content["specs"].items():
         try:
             network = _rebuild(spec, content["weights"][name])
-        except (
-            ImportError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as fault:
+        except _UNBUILDABLE as fault:
             reason = (str(fault).splitlines() or [type(fault).__name__])[0]
             version = content["meta"].get("versions", {}).get("gantrain", "unknown")
             raise ConfigError(
@@ -206,6 +204,21 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
     except Exception:  # a pickle of anything else raises almost anything; it runs nothing
         return None
     return content if isinstance(content, dict) and is_unaltered(content) else None
+
+
+def _read(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """Return the file that a path or an address leads to, and its content as a snapshot has it."""
+    origin = {}
+    if hub.is_address(path):
+        address = hub.parse(path)
+        path, commit = hub.fetch(address)
+        origin = {"hub": str(hub.Address(address.repository, commit))}
+    folder = hub_folder.find(path)
+    if folder is None:
+        return _read_newest(path, warn)
+    content = {"format": FORMAT, **hub_folder.read(folder)}
+    content["meta"] |= origin
+    return folder / hub_folder.WEIGHTS, content
 
 
 def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
