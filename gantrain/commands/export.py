@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gantrain import __version__
+from gantrain.commands.publishing import Publication, new_folder, publish
 from gantrain.config.tools import ExportConfig
 from gantrain.engine.init_from import saved_networks
 from gantrain.errors import ConfigError
@@ -35,6 +36,8 @@ def main(config: ExportConfig) -> None:
         ConfigError: the networks have no such format, a file exists, or the results of an
             exported network differ from those of the snapshot's.
     """
+    if config.format in ("hub", "space"):
+        return _publish(config)
     model = load_model(config.run, say=print, test_mode=config.test_mode)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not model.directions:
@@ -71,6 +74,16 @@ def main(config: ExportConfig) -> None:
             else:
                 target.write(content)
         print(f"{name}: {file}{remark}")
+
+
+def _publish(config: ExportConfig) -> None:
+    """Write the folder of a model, or of a page for it."""
+    folder = Path(config.output)
+    what = Publication(config.run, config.license, config.pictures, config.data_root)
+    with new_folder(folder) as unfinished:
+        publish(what, unfinished)
+    for file in sorted(folder.iterdir()):
+        print(file)
 
 
 def _reference_names(model: Model) -> dict[str, str]:

@@ -24,8 +24,23 @@ def run_problems(path: str) -> Iterator[str]:
         yield from hub.problems("run", path)
     elif not run.exists():
         yield f"run={path}: there is no such run directory or snapshot file.{runs_like(path)}"
-    elif run.is_dir() and not hub_folder.find(run) and not list((run / "snapshots").glob("snapshot-*.pt")):
+    elif (
+        run.is_dir()
+        and not hub_folder.find(run)
+        and not list((run / "snapshots").glob("snapshot-*.pt"))
+    ):
         yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
+
+
+def home_problems(path: str, fix: str) -> Iterator[str]:
+    """Yield a sentence if `path` is a model of the hub, which has no run directory for results.
+
+    Args:
+        path: a value of run=.
+        fix: the setting that says where they go.
+    """
+    if hub.is_address(path) or hub_folder.find(Path(path)):
+        yield f"run={path} is a model of the hub, not a run directory: add {fix}."
 
 
 def directory_problems(path: str) -> Iterator[str]:

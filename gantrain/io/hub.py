@@ -17,7 +17,6 @@ PREFIX = "hub:"
 UNSAFE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # pickles: never fetched
 INSTALL = "pip install 'gantrain[hub]'"
 _NAME = r"[A-Za-z0-9](?:[\w.-]*\w)?"
-_REVISION = r"[\w][\w./-]*"
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,32 @@ class Upload:
 
 
 def is_address(text: str | Path) -> bool:
-    """Return whether a value of run= means a model on the hub, whether it is well written or not."""
+    """Return whether a value of run= means a model on the hub, well written or not."""
     return str(text).startswith(PREFIX)
+
+
+def is_repository(text: str) -> bool:
+    """Return whether a text is OWNER/NAME as the hub allows it."""
+    return bool(re.fullmatch(rf"{_NAME}/{_NAME}", text))
+
+
+def is_revision(text: str) -> bool:
+    """Return whether a text can be a branch, a tag or a commit."""
+    return bool(re.fullmatch(r"\w[\w./-]*", text))
+
+
+def parse(text: str | Path) -> Address:
+    """Return an address as its parts.
+
+    Args:
+        text: hub:OWNER/NAME or hub:OWNER/NAME@REV.
+
+    Raises:
+        ConfigError: it is written in another way, or the package for it is missing.
+    """
+    if found := [*problems("run", text)]:
+        raise ConfigError(*found)
+    return _split(text)
 
 
 def problems(key: str, text: str | Path) -> Iterator[str]:
@@ -62,23 +85,28 @@ def problems(key: str, text: str | Path) -> Iterator[str]:
         key: the setting that holds it.
         text: such as "hub:owner/name@v1".
     """
-    if not re.fullmatch(rf"{PREFIX}{_NAME}/{_NAME}(@{_REVISION})?", str(text)):
+    address = _split(text)
+    has_at = "@" in str(text)
+    fits = is_address(text) and is_repository(address.repository)
+    if not fits or (has_at and not is_revision(address.revision or "")):
         yield (
             f"{key}={text} is no address on the hub: write hub:OWNER/NAME, or hub:OWNER/NAME@REV "
             "with a branch, a tag or a commit."
         )
-    elif importlib.util.find_spec("huggingface_hub") is None:
-        yield f"{key}={text} needs a package that is not installed: {INSTALL}."
+    yield from missing_package(f"{key}={text}")
 
 
-def parse(text: str | Path) -> Address:
-    """Return an address as its parts.
+def missing_package(where: str) -> Iterator[str]:
+    """Yield a sentence if the package for the hub is not installed.
 
-    Raises:
-        ConfigError: see `problems`.
+    Args:
+        where: what needs it.
     """
-    if found := [*problems("run", text)]:
-        raise ConfigError(*found)
+    if importlib.util.find_spec("huggingface_hub") is None:
+        yield f"{where} needs a package that is not installed: {INSTALL}."
+
+
+def _split(text: str | Path) -> Address:
     repository, _, revision = str(text).removeprefix(PREFIX).partition("@")
     return Address(repository, revision or None)
 

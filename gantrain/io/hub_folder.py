@@ -138,6 +138,15 @@ def read(folder: Path) -> dict[str, Any]:
     return {"specs": config["networks"], "weights": weights, "meta": meta}
 
 
+def is_place(value: Any) -> bool:
+    """Return whether a plain value is a path or an address of the web, or a list with one."""
+    if isinstance(value, list | tuple):
+        return any(map(is_place, value))
+    if not isinstance(value, str):
+        return False
+    return bool(re.match(r"/|~|\\\\|[A-Za-z]:[\\/]", value)) or "://" in value
+
+
 def _numbers(node: Any) -> Iterator[float]:
     """Yield the numbers of plain values, of bounded depth."""
     if isinstance(node, dict):
@@ -152,13 +161,5 @@ def _numbers(node: Any) -> Iterator[float]:
 def _without_places(node: Any) -> Any:
     """Return plain values without entries that name a place: a path, or an address of the web."""
     if isinstance(node, dict):
-        return {key: _without_places(x) for key, x in node.items() if not _is_place(x)}
+        return {key: _without_places(x) for key, x in node.items() if not is_place(x)}
     return [*map(_without_places, node)] if isinstance(node, list | tuple) else node
-
-
-def _is_place(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(map(_is_place, value))
-    if not isinstance(value, str):
-        return False
-    return bool(re.match(r"/|~|\\\\|[A-Za-z]:[\\/]", value)) or "://" in value
