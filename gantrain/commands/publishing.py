@@ -20,6 +20,7 @@ from gantrain.inference.contact_sheet import image_grid
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.pictures import look_of, to_picture
+from gantrain.inference.translation import picture_channels
 from gantrain.io import hub_folder
 from gantrain.io.files import unwritable_as_config_error, write_text
 from gantrain.networks.spec import spec_of
@@ -80,6 +81,7 @@ def publish(what: Publication, folder: Path) -> Model:
         directions=model.directions,
         parameters={name: _parameters(network) for name, network in networks.items()},
         size=_size(model),
+        channels=_channels(model),
         meta=written.meta,
         settings=settings,
         has_w=not model.directions and model.has_w,
@@ -125,6 +127,13 @@ def _size(model: Model) -> tuple[int, int] | None:
     if isinstance(size, list | tuple) and len(size) == 2:
         return int(size[0]), int(size[1])
     return None
+
+
+def _channels(model: Model) -> int:
+    """Return the channels of the pictures that a model takes or makes."""
+    if not model.directions:
+        return int(getattr(model.generator, "channels", 3))
+    return picture_channels(model.translator(), model.meta.get("data", {}))[0] or 3
 
 
 def _history(run: str, model: Model) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ def main(config: PushConfig) -> None:
     """
     user = hub.check_access(config.address, config.private)
     what = Publication(
-        config.run, config.license, config.pictures, config.data_root, f"{hub.PREFIX}{config.to}"
+        config.run, config.license, config.pictures, config.data_root, str(config.address)
     )
     with tempfile.TemporaryDirectory(prefix="gantrain-push-") as home:
         folder = Path(home)

@@ -55,6 +55,7 @@ class Facts:
         directions: of a translator, "ab" or "ba" or both; []: it generates from latents.
         parameters: of each network, by name.
         size: (height, width) of the images; None: unknown.
+        channels: of the images that a translator takes.
         meta: of the snapshot.
         settings: of the run; {}: unknown.
         has_w: whether the generator has StyleGAN's w.
@@ -68,6 +69,7 @@ class Facts:
     directions: list[str]
     parameters: dict[str, int]
     size: tuple[int, int] | None
+    channels: int
     meta: dict[str, Any]
     settings: dict[str, Any]
     has_w: bool
@@ -195,10 +197,8 @@ def _use(facts: Facts) -> Iterator[str]:
     if facts.has_w:
         call = call.replace('"0-15"', '"0-15", psi=0.7')
     if facts.directions:
-        channels = (facts.data.get("channels") or {}).get(facts.directions[0][0], 3)
-        channels = 3 if facts.data.get("space") == "lab" else channels
         call = (
-            f"x = torch.zeros(1, {channels}, 256, 256)  # images in [-1, 1], of any size\n"
+            f"x = torch.zeros(1, {facts.channels}, 256, 256)  # images in [-1, 1], of any size\n"
             f'y = model.translate(x, "{facts.directions[0]}")'
         )
         command = f"gantrain translate run={address} input=my_photos output=translated"
