@@ -4,13 +4,21 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 
 from gantrain import __version__
-from gantrain.commands.publishing import Publication, new_folder, publish
+from gantrain.commands import space_folder
+from gantrain.commands.publishing import (
+    NO_LICENSE,
+    Publication,
+    new_folder,
+    publish,
+    write_model,
+)
 from gantrain.config.tools import ExportConfig
 from gantrain.engine.init_from import saved_networks
 from gantrain.errors import ConfigError
@@ -81,9 +89,22 @@ def _publish(config: ExportConfig) -> None:
     folder = Path(config.output)
     what = Publication(config.run, config.license, config.pictures, config.data_root)
     with new_folder(folder) as unfinished:
-        publish(what, unfinished)
+        if config.format == "hub":
+            publish(what, unfinished)
+        else:
+            _write_space(config, unfinished)
     for file in sorted(folder.iterdir()):
         print(file)
+
+
+def _write_space(config: ExportConfig, folder: Path) -> None:
+    with TemporaryDirectory(prefix="gantrain-space-") as home:
+        model = write_model(load_model(config.run, say=print), Path(home))
+        space_folder.write(folder, model, config.load_from, config.license)
+    if config.license is None:
+        print(NO_LICENSE)
+    if "dev" in __version__:
+        print(space_folder.DEVELOPMENT)
 
 
 def _reference_names(model: Model) -> dict[str, str]:

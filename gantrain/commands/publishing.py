@@ -70,10 +70,7 @@ def publish(what: Publication, folder: Path) -> Model:
     """
     model = load_model(what.run, say=print)
     networks = model.networks
-    specs = {name: spec_of(network) for name, network in networks.items()}
-    weights = {name: network.state_dict() for name, network in networks.items()}
-    hub_folder.write(folder, specs, weights, model.meta)
-    written = load_model(folder)
+    written = write_model(model, folder)
     pictures = list(_pictures(what, written, folder))
     settings, evaluations = _history(what.run, model)
     facts = model_card.Facts(
@@ -94,6 +91,18 @@ def publish(what: Publication, folder: Path) -> Model:
     if what.license is None:
         print(NO_LICENSE)
     return written
+
+
+def write_model(model: Model, folder: Path) -> Model:
+    """Write the weights and the description of a model, and return it as it is loaded from there.
+
+    Raises:
+        ConfigError: it cannot be described.
+    """
+    specs = {name: spec_of(network) for name, network in model.networks.items()}
+    weights = {name: network.state_dict() for name, network in model.networks.items()}
+    hub_folder.write(folder, specs, weights, model.meta)
+    return load_model(folder)
 
 
 @contextmanager

@@ -151,9 +151,11 @@ class ExportConfig:
     def _unused(self) -> Iterator[str]:
         if self.load_from is not None and self.format != "space":
             yield "load_from applies to format=space: remove it."
-        for key in ("license", "pictures", "data_root"):
-            if getattr(self, key) is not None and self.format not in ("hub", "space"):
-                yield f"{key} applies to format=hub and format=space: remove it."
+        if self.license is not None and self.format not in ("hub", "space"):
+            yield "license applies to format=hub and format=space: remove it."
+        for key in ("pictures", "data_root"):
+            if getattr(self, key) is not None and self.format != "hub":
+                yield f"{key} applies to format=hub: remove it."
         if self.truncation_psi != 1 and self.format not in ("onnx", "torch_export"):
             yield (
                 "truncation_psi applies to format=onnx and format=torch_export; the other formats "
