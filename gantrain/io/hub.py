@@ -123,22 +123,28 @@ def fetch(address: Address) -> tuple[Path, str]:
     Raises:
         ConfigError: there is no such model, it is not for this user, or it cannot be reached.
     """
-    from huggingface_hub import hf_hub_download
-
-    asked: dict[str, Any] = {"repo_id": address.repository, "library_name": "gantrain"}
     with _explained(address, "run"):
         try:
-            file = Path(
-                hf_hub_download(
-                    filename=hub_folder.CONFIG, revision=address.revision or "main", **asked
-                )
-            )
+            file = _download(address.repository, hub_folder.CONFIG, address.revision or "main")
             hub_folder.read_config(file)
             # The same commit, whatever has been pushed since.
-            hf_hub_download(filename=hub_folder.WEIGHTS, revision=file.parent.name, **asked)
+            _download(address.repository, hub_folder.WEIGHTS, file.parent.name)
         except _missing_entry():
             raise ConfigError(_explain_missing(address)) from None
     return file.parent, file.parent.name
+
+
+def _download(repository: str, name: str, revision: str) -> Path:
+    """Return a file in the cache, which is newly downloaded if it has changed."""
+    from huggingface_hub import hf_hub_download
+
+    asked: dict[str, Any] = {"repo_id": repository, "filename": name, "revision": revision}
+    try:
+        return Path(hf_hub_download(library_name="gantrain", **asked))
+    except Exception as error:  # the library itself goes on only if nobody answers at all
+        if not _is_of_connection(error):
+            raise
+        return Path(hf_hub_download(local_files_only=True, **asked))
 
 
 def _missing_entry() -> type[Exception]:
@@ -275,14 +281,20 @@ def _explained(address: Address, key: str) -> Iterator[None]:
     except ConfigError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # of the cache, or of a broken answer
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
         raise ConfigError(f"{where}: {reason}") from None
-    except Exception as error:  # the HTTP package that huggingface_hub uses has its own classes
-        if type(error).__module__.partition(".")[0] not in _HTTP:
+    except Exception as error:
+        if not _is_of_connection(error):
             raise
         raise ConfigError(_UNREACHABLE.format(where=where)) from None
 
 
+def _is_of_connection(error: Exception) -> bool:
+    """Return whether an error is one of the HTTP package that huggingface_hub uses."""
+    return type(error).__module__.partition(".")[0] in _HTTP
+
+
+_LONGEST = 250  # letters of what others report
 _HTTP = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "hf_xet")
 _UNREACHABLE = (
     "{where}: the hub cannot be reached, and the cache does not have it: check the connection, and "
@@ -294,7 +306,7 @@ def _of_status(error: Any) -> str:
     """Return a sentence about an HTTP status without a class of its own."""
     status = error.response.status_code
     said = (getattr(error, "server_message", None) or "").strip().splitlines()
-    reason = f" ({said[0][:200]})" if said else ""
+    reason = f" ({said[0][:_LONGEST]})" if said else ""
     if status == 401:
         return f"the hub does not know the token{reason}: log in again with hf auth login."
     if status == 403:

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 Files = dict[str, bytes]
 
@@ -85,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.server.asked.append((self.command, path))
+        path = urlsplit(self.path).path
+        self.server.asked.append((self.command, unquote(path)))
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         try:
@@ -144,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._create(json.loads(body))
         if not path.startswith("models/"):
             raise Refused(404)
-        _, owner, name, *rest = path.split("/")
+        _, owner, name, *rest = map(unquote, path.split("/"))
         repository = self._repository(f"{owner}/{name}")
         kind, revision = (rest[0], "/".join(rest[1:])) if rest else ("revision", "main")
         if self.command == "POST" and not self._may_write(owner):
@@ -218,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
         repository = self._repository(place)
         if repository.gated:
             raise Refused(403, "GatedRepo", "Access is restricted")
-        revision, _, name = rest.partition("/")
+        revision, name = map(unquote, rest.split("/", 1))
         sha = self._commit_of(repository, revision)
         if (content := repository.commits[sha].get(name)) is None:
             raise Refused(404, "EntryNotFound")
@@ -265,3 +268,29 @@ def serving() -> Iterator[Hub]:
         finally:
             hub.shutdown()
             thread.join()
+
+
+def connect(hub: Hub, monkeypatch: pytest.MonkeyPatch, home: Path, token: str = "") -> None:
+    """Let huggingface_hub of this process ask `hub`, with an empty cache in `home`."""
+    from huggingface_hub import constants
+
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between two tries
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def environment(hub: Hub, home: Path, token: str = "") -> dict[str, str]:
+    """The same for processes."""
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(home),
+        "HF_TOKEN": token,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
