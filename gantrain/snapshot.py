@@ -208,17 +208,20 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
 
 def _read(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
     """Return the file that a path or an address leads to, and its content as a snapshot has it."""
-    origin = {}
     if hub.is_address(path):
         address = hub.parse(path)
-        path, commit = hub.fetch(address)
-        origin = {"hub": str(hub.Address(address.repository, commit))}
-    folder = hub_folder.find(path)
-    if folder is None:
+        folder, commit = hub.fetch(address)
+        try:
+            content = hub_folder.read(folder)
+        except hub_folder.DamagedWeightsError:
+            hub.forget(folder)  # else it would never be downloaded again
+            raise
+        content["meta"]["hub"] = str(hub.Address(address.repository, commit))
+    elif folder := hub_folder.find(path):
+        content = hub_folder.read(folder)
+    else:
         return _read_newest(path, warn)
-    content = {"format": FORMAT, **hub_folder.read(folder)}
-    content["meta"] |= origin
-    return folder / hub_folder.WEIGHTS, content
+    return folder / hub_folder.WEIGHTS, {"format": FORMAT, **content}
 
 
 def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:

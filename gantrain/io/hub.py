@@ -147,6 +147,13 @@ def _download(repository: str, name: str, revision: str) -> Path:
         return Path(hf_hub_download(local_files_only=True, **asked))
 
 
+def forget(folder: Path) -> None:
+    """Remove the weights of a folder in the cache, which is where its links lead."""
+    link = folder / hub_folder.WEIGHTS
+    link.resolve().unlink(missing_ok=True)
+    link.unlink(missing_ok=True)
+
+
 def _missing_entry() -> type[Exception]:
     """Return the error of a repository without the file."""
     from huggingface_hub import errors

@@ -25,6 +25,10 @@ FORMAT = "gantrain-hub-1"
 META = ("nimg", "ema", "model", "data", "versions", "tuned")  # of a snapshot, for others
 
 
+class DamagedWeightsError(ConfigError):
+    """The weights of a folder are not what was written."""
+
+
 def find(path: Path) -> Path | None:
     """Return the folder of a model that `path` is, or whose weights it is; None: neither."""
     folder = path.parent if path.name == WEIGHTS else path
@@ -111,7 +115,8 @@ def read(folder: Path) -> dict[str, Any]:
     """Return what a folder holds, in the parts of a snapshot: specs, weights and meta.
 
     Raises:
-        ConfigError: a file is damaged, altered or of another program, or the package for
+        DamagedWeightsError: the weights are damaged or altered.
+        ConfigError: the description is damaged or of another program, or the package for
             .safetensors is missing.
     """
     from gantrain.io import safetensors_file
@@ -120,7 +125,7 @@ def read(folder: Path) -> dict[str, Any]:
     config, file = read_config(folder / CONFIG), folder / WEIGHTS
     found = safetensors_file.read(file)
     if found is None:
-        raise ConfigError(f"{file} is damaged: get it again.")
+        raise DamagedWeightsError(f"{file} is damaged: get it again.")
     weights: dict[str, dict[str, Tensor]] = {name: {} for name in config["networks"]}
     for key, tensor in found.tensors.items():
         name, _, rest = key.partition(".")
@@ -130,7 +135,7 @@ def read(folder: Path) -> dict[str, Any]:
             )
         weights[name][rest] = tensor
     if digest(weights) != config[DIGEST]:
-        raise ConfigError(
+        raise DamagedWeightsError(
             f"{file} is damaged or altered: its {counted(len(found.tensors), 'tensor')} do not "
             f"have the SHA-256 that {CONFIG} names. Get it again."
         )

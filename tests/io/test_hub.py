@@ -138,6 +138,8 @@ def test_other_bytes_than_were_written(hub: Hub, files: Files) -> None:
     hub.faults = {"model.safetensors": "altered"}
     with pytest.raises(ConfigError, match="damaged or altered"):
         gantrain.load(f"hub:{FACES}")
+    hub.faults = {}
+    assert gantrain.load(f"hub:{FACES}").meta["nimg"] == 12500  # not what the cache had
 
 
 def test_who_may_see_it(hub: Hub, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
