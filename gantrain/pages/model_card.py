@@ -119,9 +119,13 @@ def write(facts: Facts) -> str:
 
 def plain(value: Any) -> str:
     """Return a value as one short line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#!~])", r"\\\1", _line(value))
+
+
+def _line(value: Any) -> str:
+    """Return a value as one short line of text."""
     text = " ".join(str(value).split())
-    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
-    return re.sub(r"([\\`*_{}\[\]<>|#!~])", r"\\\1", text)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def _front_matter(facts: Facts) -> dict[str, Any]:
@@ -137,18 +141,18 @@ def _results(facts: Facts) -> list[dict[str, Any]]:
     """Return the measured values as the hub's model-index, by split of the data."""
     by_split: dict[str, list[dict[str, Any]]] = {}
     for row in facts.evaluations:
-        metric = {"type": row["metric"], "name": row.get("name", row["metric"])}
+        metric = {"type": _line(row["metric"]), "name": _line(row.get("name", row["metric"]))}
         protocol = dict(protocol_of(row))
         if facts.size:
             protocol["resolution"] = f"{facts.size[0]} x {facts.size[1]}"
-        split = str(row["protocol"].get("split") or "none")
+        split = _line(row["protocol"].get("split") or "none")
         by_split.setdefault(split, []).append({**metric, "value": row["value"], "args": protocol})
     return [
         {
             "task": {"type": facts.task},
             "dataset": {
                 "name": f"{split} images" if split != "none" else "no real images",
-                "type": str(facts.data.get("kind", "images")).lower(),
+                "type": _line(facts.data.get("kind", "images")).lower(),
                 "split": split,
             },
             "metrics": metrics,
@@ -164,13 +168,14 @@ def protocol_of(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, name in PROTOCOL.items():
         value = row["protocol"].get(key)
         if isinstance(value, str):
-            value = "" if is_place(value) else " ".join(value.split())[:LONGEST_TEXT]
+            value = "" if is_place(value) else _line(value)
         if value == "" or not isinstance(value, str | bool | int | float):
             continue
         yield name, value
-    for key, name in {"std": "standard deviation", "precision": "arithmetic"}.items():
-        if isinstance(value := row.get(key), str | float) and not is_place(value):
-            yield name, value
+    if isinstance(deviation := row.get("std"), float):
+        yield "standard deviation", deviation
+    if row.get("precision") in ("fp32", "tf32", "bf16"):
+        yield "arithmetic", row["precision"]
 
 
 def _introduction(facts: Facts) -> Iterator[str]:
