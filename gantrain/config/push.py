@@ -10,6 +10,9 @@ from gantrain.config.machine import run_problems
 from gantrain.io import hub
 
 
+_LICENSE = r"[a-z0-9][a-z0-9.+-]*"
+
+
 @dataclass(frozen=True)
 class PushConfig:
     """The checked config of push: a model, and where on the hub it goes.
@@ -57,10 +60,12 @@ def publishing_problems(
         pictures: see `PushConfig`.
         data_root: see `PushConfig`.
     """
-    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+    if license is not None and not re.fullmatch(_LICENSE, license):
+        lower = license.lower()
+        hint = f" Did you mean license={lower}?" if re.fullmatch(_LICENSE, lower) else ""
         yield (
             f"license={license} is no identifier of the hub, such as mit, apache-2.0 or cc-by-4.0: "
-            "https://huggingface.co/docs/hub/repositories-licenses lists them."
+            f"https://huggingface.co/docs/hub/repositories-licenses lists them.{hint}"
         )
     if data_root is not None and not pictures:
         yield "data_root is for pictures=true: remove it, or add pictures=true."

@@ -127,7 +127,8 @@ def test_measurements_carry_their_protocol(
     assert how["generated images"] == 8 and how["resolution"] == "32 x 32"
     assert how["SHA-256 of the feature network"] == protocol["digest"]
     assert how["feature network"] == "random-conv-64" and how["resize"] == protocol["resize"]
-    [parsed] = ModelCard((folder / "README.md").read_text()).data.eval_results or []
+    card = ModelCard((folder / "README.md").read_text())
+    [parsed] = getattr(card.data, "eval_results")  # noqa: B009 (for pyright)
     assert parsed.metric_value == row["value"] and parsed.metric_name == row["name"]
     assert f"| {row['value']:.5g} | train |" in (folder / "README.md").read_text()
 
@@ -208,6 +209,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     ("words", "problem"),
     [
         ("format=hub license=My_Own", "license=My_Own is no identifier of the hub"),
+        ("format=hub license=MIT", "Did you mean license=mit?"),
         ("format=onnx license=mit", "license applies to format=hub and format=space"),
         ("format=space pictures=true", "pictures applies to format=hub"),
         ("format=hub data_root=x", "data_root is for pictures=true"),
