@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from gantrain.config.machine import run_problems
 from gantrain.io import hub
 
-
 _LICENSE = r"[a-z0-9][a-z0-9.+-]*"
 
 
