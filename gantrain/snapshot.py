@@ -17,6 +17,7 @@ from gantrain.io.module_pickle import PickledModule
 from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_players, split_by_player
 from gantrain.io.snapshot_content import find_fault, fit_labels
 from gantrain.io.tensors import DIGEST, digest, is_unaltered, named_code
+from gantrain.networks.spec import misfit
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
@@ -160,6 +161,8 @@ def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
             most = len(weights) if key in DEPTHS else MAX_ARGUMENT
             if key not in UNBOUNDED and any(x > most for x in _whole_numbers(value)):
                 raise ValueError(f"{key}={value} is out of range")
+        if key := misfit(cls, arguments):
+            raise ValueError(f"{key}={arguments[key]!r:.60} is not of its kind")
         with torch.device("meta"):
             shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}
         if shapes != {key: x.shape for key, x in weights.items()}:

@@ -139,6 +139,8 @@ CONFIGS: dict[str, tuple[str, Any]] = {
     "zero": (f"{ARGS}.resolution", [0, 0]),
     "negative": (f"{ARGS}.z_dim", -1),
     "a text": (f"{ARGS}.z_dim", "16"),
+    "a clamp in words": (f"{ARGS}.conv_clamp", "x"),
+    "labels in a list": (f"{ARGS}.label_dim", []),
     "a NaN": (f"{ARGS}.channel_base", float("nan")),
     "infinity": ("meta.data.value_range", [0, float("inf")]),
     "a NaN beside": ("more", [float("nan")]),
