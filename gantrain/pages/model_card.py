@@ -141,7 +141,7 @@ def _results(facts: Facts) -> list[dict[str, Any]]:
     """Return the measured values as the hub's model-index, by split of the data."""
     by_split: dict[str, list[dict[str, Any]]] = {}
     for row in facts.evaluations:
-        metric = {"type": _line(row["metric"]), "name": _line(row.get("name", row["metric"]))}
+        metric = {"type": _line(_type(row)), "name": _line(row.get("name", row["metric"]))}
         protocol = dict(protocol_of(row))
         if facts.size:
             protocol["resolution"] = f"{facts.size[0]} x {facts.size[1]}"
@@ -159,6 +159,13 @@ def _results(facts: Facts) -> list[dict[str, Any]]:
         }
         for split, metrics in by_split.items()
     ]
+
+
+def _type(row: dict[str, Any]) -> str:
+    """Return the hub's name of a metric; of others than Inception's features it is another one."""
+    network = str(row["protocol"].get("extractor") or "")
+    network = "other" if is_place(network) else network
+    return row["metric"] if network[:9] in ("", "inception") else f"{row['metric']}_{network}"
 
 
 def protocol_of(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -290,6 +297,8 @@ def _short(value: Any) -> str:
     """Return a value of a protocol as the table has it: of a checksum, the start."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
     return plain(value[:12] if re.fullmatch(r"[0-9a-f]{32,}", str(value)) else value)
 
 

@@ -122,7 +122,7 @@ def test_measurements_carry_their_protocol(
     [result] = front_matter(folder)["model-index"][0]["results"]
     assert result["dataset"]["split"] == "train"
     [metric] = result["metrics"]
-    assert (metric["type"], metric["value"]) == ("kid", row["value"])
+    assert (metric["type"], metric["value"]) == ("kid_random-conv-64", row["value"])
     how, protocol = metric["args"], row["protocol"]
     assert how["generated images"] == 8 and how["resolution"] == "32 x 32"
     assert how["SHA-256 of the feature network"] == protocol["digest"]
@@ -141,7 +141,8 @@ def test_only_measurements_of_these_weights(home: Path, tmp_path: Path) -> None:
         row | {"value": None},
         {k: x for k, x in row.items() if k != "snapshot"} | {"training": True, "nimg": 8},
         {k: x for k, x in row.items() if k != "snapshot"}
-        | {"training": True, "nimg": 16, "metric": "fid", "name": "fid8", "value": 3.5},
+        | {"training": True, "nimg": 16, "metric": "fid", "name": "fid8", "value": 3.5}
+        | {"protocol": row["protocol"] | {"extractor": "inception-v3"}},
         row | {"value": 0.25},  # measured again
     ]
     with (run / "evaluations.jsonl").open("a") as file:
@@ -149,7 +150,7 @@ def test_only_measurements_of_these_weights(home: Path, tmp_path: Path) -> None:
     publish(Publication(str(run), None, False, None), tmp_path / "hub")
     [result] = front_matter(tmp_path / "hub")["model-index"][0]["results"]
     found = {one["type"]: one["value"] for one in result["metrics"]}
-    assert found == {"kid": 0.25, "fid": 3.5}
+    assert found == {"kid_random-conv-64": 0.25, "fid": 3.5}
 
 
 def test_what_a_stranger_s_run_says_stays_text(home: Path, tmp_path: Path) -> None:
