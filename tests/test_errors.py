@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantrain.errors import agreed, counted
+from gantrain.errors import agreed, counted, listed
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,7 @@ def test_verbs_follow_their_number() -> None:
     assert [agreed(count) for count in (0, 1, 2)] == ["are", "is", "are"]
     assert [agreed(1, verb) for verb in ("have", "need", "stay")] == ["has", "needs", "stays"]
     assert agreed(2, "have") == "have"
+
+
+def test_words_are_listed_as_in_a_sentence() -> None:
+    assert [listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
