@@ -40,7 +40,8 @@ class Snapshot:
 
     Attributes:
         networks: {name ("ab", "ba", or "G"): generator in eval mode, with images in [-1, 1]}.
-        meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
+        meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions;
+            of a model of the hub, "hub": its address with the commit.
         file: that it was read from.
     """
 
@@ -93,7 +94,7 @@ def load_snapshot(
     file = Path(path)
     if holds_objects(file):
         return _from_reference(file, read_players(file), device)
-    file, content = _read(file, warn)
+    file, content, address = _read(file, warn)
     if "networks" in _note(content):
         content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
@@ -117,7 +118,8 @@ def load_snapshot(
         fit_labels(labels, getattr(network, "label_dim", 0)) for network in networks.values()
     ):
         raise ConfigError(f"{file} is damaged: its labels are not those of its networks.")
-    return Snapshot(networks, content["meta"], file)
+    meta = {key: value for key, value in content["meta"].items() if key != "hub"}
+    return Snapshot(networks, meta | ({"hub": str(address)} if address else {}), file)
 
 
 def _for_use(network: nn.Module, device: str | torch.device) -> nn.Module:
@@ -209,22 +211,26 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and is_unaltered(content) else None
 
 
-def _read(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
-    """Return the file that a path or an address leads to, and its content as a snapshot has it."""
+def _read(
+    path: Path, warn: Callable[[str], None]
+) -> tuple[Path, dict[str, Any], hub.Address | None]:
+    """Return the file that a path or an address leads to, and its content as a snapshot has it.
+
+    And, of a model of the hub, its address with the commit.
+    """
+    origin = None
     if hub.is_address(path):
-        address = hub.parse(path)
-        folder, commit = hub.fetch(address)
+        origin, folder = hub.fetch(hub.parse(path))
         try:
             content = hub_folder.read(folder)
         except hub_folder.DamagedWeightsError:
             hub.forget(folder)  # else it would never be downloaded again
             raise
-        content["meta"]["hub"] = str(hub.Address(address.repository, commit))
     elif folder := hub_folder.find(path):
         content = hub_folder.read(folder)
     else:
-        return _read_newest(path, warn)
-    return folder / hub_folder.WEIGHTS, {"format": FORMAT, **content}
+        return *_read_newest(path, warn), None
+    return folder / hub_folder.WEIGHTS, {"format": FORMAT, **content}, origin
 
 
 def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:

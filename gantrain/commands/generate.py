@@ -307,4 +307,5 @@ def _direction_record(text: str) -> dict[str, Any]:
 
 def _snapshot_record(model: Model) -> dict[str, Any]:
     meta = {key: model.meta.get(key) for key in ("nimg", "ema", "model", "versions")}
+    meta |= {key: model.meta[key] for key in ("hub",) if key in model.meta}  # with the commit
     return {"file": str(model.file), "sha256": digest(model.file, "sha256"), **meta}

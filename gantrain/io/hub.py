@@ -111,14 +111,14 @@ def _split(text: str | Path) -> Address:
     return Address(repository, revision or None)
 
 
-def fetch(address: Address) -> tuple[Path, str]:
+def fetch(address: Address) -> tuple[Address, Path]:
     """Download a model into the cache of huggingface_hub, unless it is there.
 
     config.json comes first: without one of gantrain's, the weights are not downloaded. No other
     file is. Without a connection, what the cache has is used.
 
     Returns:
-        (the folder, its commit).
+        (the address with the commit, the folder).
 
     Raises:
         ConfigError: there is no such model, it is not for this user, or it cannot be reached.
@@ -131,7 +131,7 @@ def fetch(address: Address) -> tuple[Path, str]:
             _download(address.repository, hub_folder.WEIGHTS, file.parent.name)
         except _missing_entry():
             raise ConfigError(_explain_missing(address)) from None
-    return file.parent, file.parent.name
+    return Address(address.repository, file.parent.name), file.parent
 
 
 def _download(repository: str, name: str, revision: str) -> Path:
@@ -158,7 +158,7 @@ def _missing_entry() -> type[Exception]:
     """Return the error of a repository without the file."""
     from huggingface_hub import errors
 
-    return getattr(errors, "RemoteEntryNotFoundError", errors.EntryNotFoundError)
+    return errors.RemoteEntryNotFoundError
 
 
 def _explain_missing(address: Address) -> str:

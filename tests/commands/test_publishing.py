@@ -274,6 +274,8 @@ def test_there_and_back(home: Path, hub: Hub, tmp_path: Path) -> None:
 
     said = gantrain(home, "generate", f"run=hub:anna/dots@{sha}", "seeds=0-1", environment=online)
     assert "3 files in generated/pictures-dots-001" in said
+    record = json.loads((home / "generated/pictures-dots-001/generate.json").read_text())
+    assert record["snapshot"]["hub"] == f"hub:anna/dots@{sha}"
     assert len(list(tmp_path.rglob("snapshots/*/*"))) == 2  # nothing is written into the cache
 
 

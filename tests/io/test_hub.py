@@ -12,9 +12,14 @@ import pytest
 import torch
 
 import gantrain
+from gantrain.commands.studio import TOOLS
 from gantrain.errors import ConfigError
 from gantrain.io import hub as models
 from gantrain.io.hub import Address
+from gantrain.networks.spec import spec_of
+from gantrain.snapshot import save_snapshot
+from gantrain.studio import generating
+from gantrain.studio.open_run import Folders, OpenRun
 from tests.helpers import generators
 from tests.helpers.hub_stand_in import Files, Hub, connect, serving
 from tests.io.test_hub_folder import write
@@ -88,6 +93,29 @@ def test_revisions(hub: Hub, files: Files) -> None:
         gantrain.load(f"hub:{FACES}@v2")
 
 
+def test_a_file_does_not_say_that_it_is_of_the_hub(tmp_path: Path) -> None:
+    run = generators.dcgan(tmp_path / "run")
+    model = gantrain.load(run)
+    model.meta["hub"] = "hub:anna/faces@0"
+    specs = {"G": spec_of(model.networks["G"])}
+    save_snapshot(model.file, model.networks, specs, model.meta)
+    assert "hub" not in gantrain.load(run).meta
+    assert "hub" not in gantrain.load(write(model, tmp_path / "folder")).meta
+
+
+def test_the_studio_names_the_model_and_leaves_the_cache_alone(
+    hub: Hub, files: Files, tmp_path: Path
+) -> None:
+    sha = hub.add(FACES, files)
+    model = gantrain.load(f"hub:{FACES}")
+    run = OpenRun("faces", model, TOOLS, Folders(tmp_path / "studio"), {"device": "cpu"})
+    call = generating.of_seed(run, 3, generating.Look())
+    words = f"""gantrain generate 'run="hub:{FACES}@{sha}"' seeds=3 device=cpu"""
+    assert call.text == words
+    assert run.generate(call).shown.is_file() and run.home == tmp_path / "studio/faces"
+    assert {path.name for path in model.file.parent.iterdir()} == set(files)
+
+
 def test_one_commit_although_another_is_pushed(
     hub: Hub, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +127,7 @@ def test_one_commit_although_another_is_pushed(
         return read(file)
 
     monkeypatch.setattr(models.hub_folder, "read_config", meanwhile)
-    assert models.fetch(Address(FACES))[1] == sha
+    assert models.fetch(Address(FACES))[0] == Address(FACES, sha)
     assert ("GET", f"/{FACES}/resolve/{sha}/model.safetensors") in hub.asked
 
 
