@@ -15,8 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gantrain.build import load_run_data, preview_batch, size_multiple
+from gantrain.data.base import Dataset
 from gantrain.errors import ConfigError, counted
 from gantrain.inference.contact_sheet import image_grid
+from gantrain.inference.home import home_of
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.pictures import look_of, to_picture
@@ -71,8 +73,8 @@ def publish(what: Publication, folder: Path) -> Model:
     model = load_model(what.run, say=print)
     networks = model.networks
     written = write_model(model, folder)
-    pictures = list(_pictures(what, written, folder))
-    settings, evaluations = _history(what.run, model)
+    pictures = list(_pictures(what, written, home_of(model) or folder))
+    settings, evaluations = _history(model)
     facts = model_card.Facts(
         algorithm=model.algorithm,
         directions=model.directions,
@@ -145,12 +147,12 @@ def _channels(model: Model) -> int:
     return picture_channels(model.translator(), model.meta.get("data", {}))[0] or 3
 
 
-def _history(run: str, model: Model) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the settings of a run, and the rows of its evaluations of just these weights."""
-    path = Path(run)
-    home = RunDirectory(path if path.is_dir() else path.parent.parent)
-    if not home.config.is_file():  # an imported snapshot, or a model of the hub
+def _history(model: Model) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the settings of the run of a model, and its evaluations of just these weights."""
+    folder = home_of(model)
+    if folder is None or not RunDirectory(folder).config.is_file():  # of the hub, or imported
         return {}, []
+    home = RunDirectory(folder)
     digest = hashlib.sha256(model.file.read_bytes()).hexdigest()
     nimg, untouched = model.meta.get("nimg"), "tuned" not in model.meta
     kept: dict[str, dict[str, Any]] = {}
@@ -170,14 +172,23 @@ def _history(run: str, model: Model) -> tuple[dict[str, Any], list[dict[str, Any
     return home.read_config(), list(kept.values())
 
 
-def _pictures(what: Publication, model: Model, folder: Path) -> Iterator[tuple[str, str]]:
-    """Write the pictures of the card, made by the model in the folder; yield names and captions."""
+def _pictures(what: Publication, model: Model, home: Path) -> Iterator[tuple[str, str]]:
+    """Write the pictures of the card, made by the published model; yield names and captions.
+
+    Args:
+        what: which ones.
+        model: as it is loaded from the new folder, where they go.
+        home: the run directory, which knows the data.
+    """
+    folder = model.file.parent
     if not model.directions and what.pictures is not False:
         save_png(folder / SAMPLES, _sheet(model))
         psi = "without truncation" if model.has_w else "as the network makes them"
         yield SAMPLES, f"Seeds 0 to {SAMPLE_COUNT - 1}, {psi}, not selected."
     elif model.directions and what.pictures:
-        yield from _pairs(what, model, folder)
+        data = load_run_data(home, what.data_root, model)
+        data.prepare(batch=1, multiple=size_multiple(model), log=print)
+        yield from _pairs(model, data, folder)
 
 
 def _sheet(model: Model) -> Image.Image:
@@ -191,11 +202,8 @@ def _sheet(model: Model) -> Image.Image:
     return image_grid(images)
 
 
-def _pairs(what: Publication, model: Model, folder: Path) -> Iterator[tuple[str, str]]:
+def _pairs(model: Model, data: Dataset, folder: Path) -> Iterator[tuple[str, str]]:
     """Write test images beside their translations, a file for each direction."""
-    path = Path(what.run)
-    data = load_run_data(path, what.data_root, model)
-    data.prepare(batch=1, multiple=size_multiple(model), log=print)
     batch = {name: to_float(x) for name, x in preview_batch(data, PAIR_COUNT).items()}
     about = model.meta.get("data", {})
     for direction in model.directions:

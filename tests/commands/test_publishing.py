@@ -272,6 +272,12 @@ def test_there_and_back(home: Path, hub: Hub, tmp_path: Path) -> None:
     assert row["hub"] == f"hub:anna/dots@{sha}" and "hub" not in own
     assert row["value"] == own["value"] and row["protocol"] == own["protocol"]
 
+    here = home / "runs/dots"  # whose config.yaml is not that of the model
+    gantrain(here, "push", "run=hub:anna/dots", "to=anna/again", environment=online)
+    again = hub.repositories["anna/again"]
+    card = again.commits[again.refs["main"]]["README.md"]
+    assert b"| seed | not recorded |" in card and b"| images seen | 16 |" in card
+
     said = gantrain(home, "generate", f"run=hub:anna/dots@{sha}", "seeds=0-1", environment=online)
     assert "3 files in generated/pictures-dots-001" in said
     record = json.loads((home / "generated/pictures-dots-001/generate.json").read_text())
