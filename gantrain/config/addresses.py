@@ -31,9 +31,10 @@ def address_problems(plain: dict[str, Any]) -> Iterator[str]:
             if not isinstance(text, str) or not is_address(text):
                 continue
             if key not in REMOTE_KEYS:
+                hint = " A model of the Hugging Face Hub is run=hub:OWNER/NAME." * (key == "run")
                 yield (
                     f"{key}={bare(text)} is an address, and a path of this machine is needed; "
-                    f"addresses may be given as {', '.join(REMOTE_KEYS)}."
+                    f"addresses may be given as {', '.join(REMOTE_KEYS)}.{hint}"
                 )
             elif section and _is_local(values):
                 yield (

@@ -37,6 +37,7 @@ def test_what_is_fine(settings: dict) -> None:
         ({"data": {**FOLDER, "cache_dir": "s3://b/m"}}, "data.cache_dir=s3://b/m is an address"),
         ({"out": "s3://b/runs"}, "out=s3://b/runs is an address, and a path of this machine"),
         ({"input": ["a", SIGNED]}, "input=https://h.org/x.zip is an address"),
+        ({"run": "hf://u/model"}, "A model of the Hugging Face Hub is run=hub:OWNER/NAME."),
         ({"resume": "gs://b/run"}, "resume=gs://b/run is an address"),
     ],
 )

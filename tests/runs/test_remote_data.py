@@ -67,9 +67,8 @@ def check_silence(folder: Path, said: str) -> None:
     assert SECRET not in said
 
 
-@pytest.mark.parametrize(
-    "place", ["s3://bucket/set.zip", pytest.param("s3://bucket/set", marks=pytest.mark.ci)]
-)
+@pytest.mark.ci
+@pytest.mark.parametrize("place", ["s3://bucket/set.zip", "s3://bucket/set"])
 def test_killed_and_resumed_it_equals_the_undisturbed_local_run(
     stored: tuple[Proxy, Any, Path], tmp_path: Path, place: str
 ) -> None:
