@@ -1,11 +1,13 @@
 """A set in tar archives is the set in a folder: names, order, labels, pixels, fingerprint."""
 
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -292,6 +294,29 @@ def test_the_index_is_made_once(
         file.write_bytes(damaged)
         assert (open_shards("data.root", ranged).index.sizes == first.sizes).all()
         assert file.read_bytes() == content  # made anew
+
+
+def _index_of(root: str, log: Path) -> int:
+    """Make the index slowly, with a line in `log` for each archive that is read."""
+    read = shard_index.read_shard
+
+    def slowly(*args):
+        with log.open("a") as file:
+            file.write("x\n")
+        time.sleep(0.2)
+        return read(*args)
+
+    shard_index.read_shard = slowly
+    return len(open_shards("data.root", root).index)
+
+
+@pytest.mark.multi
+def test_processes_make_one_index(tmp_path: Path) -> None:
+    ranged = shards_of(write_pictures(tmp_path / "set", CATS))
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        counts = pool.starmap(_index_of, [(ranged, tmp_path / "log")] * 3, chunksize=1)
+    assert counts == [12] * 3
+    assert (tmp_path / "log").read_text().count("x") == 3  # archives, each once
 
 
 def test_a_changed_archive_is_indexed_anew(tmp_path: Path) -> None:
