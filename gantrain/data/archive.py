@@ -1,4 +1,4 @@
-"""Images inside archives (a zip, tars) or a remote folder, used like paths."""
+"""Images inside archives (a zip, tars, Arrow files) or a remote folder, used like paths."""
 
 import io
 import os
@@ -11,12 +11,14 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gantrain.data.arrow_rows import ArrowRows
 from gantrain.data.shards import Shards
 from gantrain.errors import ConfigError
 from gantrain.io.remote.objects import RemoteFolder, RemoteObject
 
-# Zip archives, a folder that is listed only once, and tar archives
-Archive = Path | RemoteObject | RemoteFolder | Shards
+Indexed = Shards | ArrowRows  # tar archives, and rows of Arrow files: an index says what is where
+# Zip archives, and a folder that is listed only once
+Archive = Path | RemoteObject | RemoteFolder | Indexed
 
 _MAX_BYTES = 1 << 30  # of one unpacked file: a small archive can expand without end
 _HEADER_BYTES = 30  # of a member, without its name
@@ -27,7 +29,7 @@ class Member:
     """A file inside an archive or a remote folder; as text "photos.zip!/cats/1.png".
 
     Args:
-        archive: the zip file, the tar archives, or the folder.
+        archive: the zip file, the tar archives, the rows, or the folder.
         name: path of the file inside it.
     """
 
@@ -35,7 +37,7 @@ class Member:
     name: str
 
     def __str__(self) -> str:
-        if isinstance(self.archive, Shards):
+        if isinstance(self.archive, Indexed):
             return self.archive.title(self.name)
         mark = "" if isinstance(self.archive, RemoteFolder) else "!"
         return f"{self.archive}{mark}/{self.name}"
@@ -49,7 +51,7 @@ class Member:
         """Return plain values that change with the content."""
         if isinstance(self.archive, RemoteFolder):
             return self.archive.file(self.name).identity()
-        if isinstance(self.archive, Shards):
+        if isinstance(self.archive, Indexed):
             return self.archive.member_identity(self.name)
         if isinstance(self.archive, RemoteObject):
             return [str(self), *self.archive.identity()[1:]]
@@ -61,7 +63,7 @@ class Member:
         """Return the unpacked size in bytes."""
         if isinstance(self.archive, RemoteFolder):
             return self.archive.file(self.name).size
-        if isinstance(self.archive, Shards):
+        if isinstance(self.archive, Indexed):
             return self.archive.size(self.name)
         return _open(self.archive).size(self.name)
 
@@ -77,7 +79,7 @@ class Member:
                 raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than an image needs")
             if isinstance(self.archive, RemoteFolder):
                 return self.archive.file(self.name).read(0, self.size())
-            if isinstance(self.archive, Shards):
+            if isinstance(self.archive, Indexed):
                 return self.archive.read(self.name)
             return _open(self.archive).read(self.name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -91,7 +93,7 @@ ImageFile = Path | Member
 
 def is_remote(archive: Archive) -> bool:
     """Return whether an archive or a folder comes over a network."""
-    return archive.is_remote if isinstance(archive, Shards) else not isinstance(archive, Path)
+    return archive.is_remote if isinstance(archive, Indexed) else not isinstance(archive, Path)
 
 
 def open_image(file: ImageFile) -> Path | io.BytesIO:
@@ -108,22 +110,22 @@ def list_members(archive: Archive, prefix: str = "") -> list[str]:
     """Return the names of all files in an archive, sorted as in a folder, without hidden ones.
 
     Args:
-        archive: a zip archive, tar archives, or a remote folder.
+        archive: a zip archive, tar archives, rows, or a remote folder.
         prefix: path of a folder in it, with a slash at the end: names are relative to it.
 
     Raises:
         ConfigError: an archive cannot be read, or has a password.
     """
-    if isinstance(archive, Shards):
-        return list(archive.index.names_below(prefix))
+    if isinstance(archive, Indexed):
+        return list(archive.names_below(prefix))
     names = _names_in(archive) if isinstance(archive, RemoteFolder) else _names_in_zip(archive)
     return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def has_member(archive: Archive, name: str) -> bool:
     """Return whether there is a file of this name in an archive."""
-    if isinstance(archive, Shards):
-        return archive.index.row(name) is not None
+    if isinstance(archive, Indexed):
+        return archive.holds(name)
     return name in list_members(archive)
 
 

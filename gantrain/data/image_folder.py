@@ -114,7 +114,7 @@ class ImageFolder(ImageDataset):
         self._fit = FitResize(resize, filter, self.resolution, flip)
         self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir), remote_cache_gb)
         self._skip = on_bad_file == "skip"
-        self._root = resolve_root(root, hint, reading, self._formats, self._cache.blocks)
+        self._root = self._find_root(root, hint)
         listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
         self._names: Names = {split: images for split, (images, _) in listed.items()}
         self._unread: Names = {split: others for split, (_, others) in listed.items()}
@@ -211,6 +211,10 @@ class ImageFolder(ImageDataset):
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
             **describe_versions(self._root.splits),
         }
+
+    def _find_root(self, root: str | None, hint: str | None) -> ResolvedRoot:
+        """Return the folders that data.root names."""
+        return resolve_root(root, hint, self._reading, self._formats, self._cache.blocks)
 
     @property
     def _has_alpha(self) -> bool:
@@ -309,7 +313,7 @@ def _read_labels(
 ) -> tuple[Labels, dict[str, Values]]:
     """Return the kind of the labels and their values by split.
 
-    They come from dataset.json, from the files beside the images in tar archives, or from folders.
+    They come from dataset.json, from what archives have beside the images, or from folders.
     """
     raw: dict[str, list[Any]] = {
         split: labels_of([f"{prefix}{name}" for name in names[split]], labels, file)
@@ -320,6 +324,9 @@ def _read_labels(
             raw[split] = found
     if not raw:
         return from_folders(names, reading)
+    if class_names := root.top.class_names:
+        values = {split: np.array(numbers, np.int64) for split, numbers in raw.items()}
+        return Labels("class", class_names), values
     if missing := [str(folder) for split, folder in root.splits.items() if split not in raw]:
         raise ConfigError(
             f"data.labels=true, but {missing[0]} has no {LABEL_FILE}, from which the other images' "

@@ -18,7 +18,7 @@ MAX_EXAMPLES = 256
 MAX_EXAMPLE_NUMBERS = 65536
 _MAX_LISTED = 10  # names in a message
 _MAX_CLASSES_LISTED = 20
-_MAX_CLASSES = 100_000
+MAX_CLASSES = 100_000
 _MAX_NUMBER = 1e38  # float32 holds a little more
 
 
@@ -284,7 +284,7 @@ def from_values(
 
     def is_valid(value: Any) -> bool:
         if are_classes:
-            return type(value) is int and 0 <= value <= min(last_class, _MAX_CLASSES - 1)
+            return type(value) is int and 0 <= value <= min(last_class, MAX_CLASSES - 1)
         return isinstance(value, list) and len(value) == length > 0 and all(map(_is_number, value))
 
     invalid = [

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
-from gantrain.data.archive import Archive, ImageFile, Member, has_member, is_remote, list_members
+from gantrain.data.archive import (
+    Archive,
+    ImageFile,
+    Indexed,
+    Member,
+    has_member,
+    is_remote,
+    list_members,
+)
+from gantrain.data.arrow_rows import ArrowRows
 from gantrain.data.decode import count_images
 from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
 from gantrain.data.shards import Shards
@@ -166,7 +175,9 @@ class ImageLocation:
             raise ConfigError(f"{file} cannot be read ({error.strerror or error}).") from error
 
     def sample_labels(self, names: Sequence[str], complete: bool) -> list[Any]:
-        """Return the labels that tar archives have beside the images, by .cls and .json files.
+        """Return the labels that tar archives and rows have beside the images.
+
+        Those of tar archives are .cls and .json files.
 
         Args:
             names: of the images, from `names`.
@@ -178,9 +189,11 @@ class ImageLocation:
         Raises:
             ConfigError: some images have none, or it cannot be read.
         """
-        if not isinstance(self.path, Shards):
+        if not isinstance(self.path, Indexed):
             return []
         files = [parse_part(x)[0] for x in names] if self.formats.splits_files else names
+        if isinstance(self.path, ArrowRows):
+            return self.path.labels(files)
         if complete:
             self.path.check_labels(files, self.prefix or "")
         labels = self.path.labels(files, self.prefix or "")
@@ -188,7 +201,12 @@ class ImageLocation:
 
     def archive_notes(self) -> list[str]:
         """Return sentences about what was left out of an archive."""
-        return list(self.path.index.notes) if isinstance(self.path, Shards) else []
+        return list(self.path.notes) if isinstance(self.path, Indexed) else []
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that `sample_labels` are numbers of; (): the labels themselves tell."""
+        return self.path.class_names if isinstance(self.path, ArrowRows) else ()
 
     def loose_images(self) -> int:
         """Return the number of images directly in this folder."""

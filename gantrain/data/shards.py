@@ -60,6 +60,19 @@ class Shards:
         """
         return load_index(self.parts, self.titles)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was left out."""
+        return self.index.notes
+
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Yield the paths below a folder, which has a slash at its end, sorted."""
+        return self.index.names_below(prefix)
+
+    def holds(self, name: str) -> bool:
+        """Return whether there is a member of this name."""
+        return self.index.row(name) is not None
+
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
         return [part.identity() for part in self.parts]
