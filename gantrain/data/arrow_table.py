@@ -5,7 +5,7 @@ whatever else a file holds, extension types among them, is not looked at.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,8 @@ _END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream: a file that was cut between t
 _CHUNK = 1 << 16  # rows whose first bytes are gathered at once
 NO_LABEL = -1
 
+Labels = np.ndarray | list[str | None]  # int64 [N] or N texts; `NO_LABEL` or None: there is none
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -31,15 +33,14 @@ class Rows:
         sizes: int64 [N], of the image in bytes; 0: there is none.
         kinds: uint8 [N], see `gantrain.data.magic.kinds_of`.
         outside: images that are files of their own, by row; their `starts` is 0.
-        labels: int64 [N], `NO_LABEL` where there is none; or texts, None where there is none;
-            None: no column was asked for.
+        labels: of the images; None: no column was asked for.
     """
 
     starts: np.ndarray
     sizes: np.ndarray
     kinds: np.ndarray
     outside: dict[int, LocalFile]
-    labels: np.ndarray | list[str | None] | None
+    labels: Labels | None
 
 
 def read_rows(file: LocalFile, folder: Path, column: str, label: str | None) -> Rows:
@@ -67,12 +68,7 @@ def read_rows(file: LocalFile, folder: Path, column: str, label: str | None) -> 
     for part in parts:
         outside |= {count + row: found for row, found in part.outside.items()}
         count += len(part.sizes)
-    if label is None:
-        labels = None
-    elif parts and isinstance(parts[0].labels, np.ndarray):
-        labels = np.concatenate([part.labels for part in parts])
-    else:
-        labels = [text for part in parts for text in part.labels or ()]
+    labels = None if label is None else join_labels([part.labels for part in parts])
     empty = np.zeros(0, np.int64)
     return Rows(
         np.concatenate([empty, *(part.starts for part in parts)]),
@@ -81,6 +77,19 @@ def read_rows(file: LocalFile, folder: Path, column: str, label: str | None) -> 
         outside,
         labels,
     )
+
+
+def join_labels(parts: Sequence[Labels | None]) -> Labels:
+    """Return the labels of several parts of a set, one after another.
+
+    Raises:
+        ValueError: some are numbers, and some are texts.
+    """
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    texts = [text for part in parts if isinstance(part, list) for text in part]
+    if arrays and texts:
+        raise ValueError("numbers in some files, and texts in others")
+    return np.concatenate(arrays) if arrays else texts
 
 
 def _pyarrow() -> ModuleType:
@@ -243,7 +252,7 @@ def _inside(folder: Path, path: str, file: LocalFile) -> LocalFile:
     )
 
 
-def _labels(pa: Any, labels: Any) -> np.ndarray | list[str | None]:
+def _labels(pa: Any, labels: Any) -> Labels:
     if _is_text(pa.types, labels.type):
         return [text or None for text in labels.to_pylist()]
     return labels.cast(pa.int64()).fill_null(NO_LABEL).to_numpy(zero_copy_only=False)

@@ -20,8 +20,8 @@ from gantrain.data.views import Pages
 class SavedImages(ImageFolder):
     """Images in a folder of `Dataset.save_to_disk` or `DatasetDict.save_to_disk`.
 
-    They are an `ImageFolder` of the files 000000.png, 000001.jpg, ..., in the order of the rows. The
-    split test, else validation, holds the test images.
+    They are an `ImageFolder` of the files 000000.png, 000001.jpg, ..., in the order of the rows.
+    The split test, else validation, holds the test images.
 
     Args:
         seed: of order and mirroring.

@@ -5,7 +5,6 @@ dataset_info.json     says what the columns mean
 dataset_dict.json     names the splits, each in a folder of its own; of a DatasetDict
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gantrain.data.arrow_rows import ArrowRows
-from gantrain.data.arrow_table import NO_LABEL, Rows, read_rows
+from gantrain.data.arrow_table import NO_LABEL, Labels, join_labels, read_rows
 from gantrain.data.image_files import Reading
 from gantrain.data.labels import MAX_CLASSES, class_order, join_limited
 from gantrain.data.magic import UNKNOWN
@@ -27,8 +26,6 @@ _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _MOST_FILES = 100_000
 _SAVE = "save it by Dataset.save_to_disk of the package datasets"
 
-Labels = np.ndarray | list[str | None]
-
 
 @dataclass(frozen=True)
 class SavedSplits:
@@ -41,6 +38,11 @@ class SavedSplits:
 
     rows: dict[str, ArrowRows]
     unused: list[str]
+
+
+def is_saved(folder: Path) -> bool:
+    """Return whether a folder is one that save_to_disk has written."""
+    return any((folder / name).is_file() for name in (_STATE, _SPLITS))
 
 
 def open_saved(
@@ -103,7 +105,7 @@ def _folder(root: str | None) -> Path:
     if not folder.exists():
         where = "" if folder.is_absolute() else f" (looked in {Path.cwd()})"
         raise ConfigError(f"data.root={root} does not exist{where}: check the path.")
-    if not folder.is_dir() or not any((folder / name).exists() for name in (_STATE, _SPLITS)):
+    if not is_saved(folder):
         raise ConfigError(
             f"data.root={root} has neither {_STATE} nor {_SPLITS}, so that no data set was saved "
             f"there: load it (datasets.load_dataset), {_SAVE}, and give that folder. For a folder "
@@ -127,7 +129,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _splits(folder: Path, reading: Reading) -> tuple[dict[str, Path], list[str]]:
     """Return the folders of "train" and perhaps "test", and the names of other splits."""
-    if not (folder / _SPLITS).exists():
+    if not (folder / _SPLITS).is_file():
         return {"train": folder}, []
     names = _json(folder / _SPLITS).get("splits")
     if not isinstance(names, list) or not names or not all(map(_is_plain_name, names)):
@@ -249,18 +251,10 @@ def _read(folder: Path, column: str, label: str | None) -> tuple[ArrowRows, Labe
         np.concatenate([one.sizes for one in found]),
         np.concatenate([one.kinds for one in found]),
     )
-    return rows, _joined(found, folder, label)
-
-
-def _joined(found: Sequence[Rows], folder: Path, label: str | None) -> Labels:
-    values = [one.labels for one in found if one.labels is not None and len(one.sizes)]
-    arrays = [value for value in values if isinstance(value, np.ndarray)]
-    if arrays and len(arrays) < len(values):
-        raise ConfigError(
-            f"data.label={label} holds numbers in some files of {folder} and texts in others: "
-            f"{_SAVE} again."
-        )
-    return np.concatenate(arrays) if arrays else [text for value in values for text in value]
+    try:
+        return rows, join_labels([one.labels for one in found if len(one.sizes)])
+    except ValueError as error:
+        raise ConfigError(f"data.label={label} of {folder} holds {error}: {_SAVE} again.") from None
 
 
 def _check_images(rows: ArrowRows, column: str) -> None:

@@ -18,6 +18,7 @@ from gantrain.data.archive import (
 )
 from gantrain.data.arrow_rows import ArrowRows
 from gantrain.data.decode import count_images
+from gantrain.data.hf_folder import is_saved
 from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
 from gantrain.data.shards import Shards
 from gantrain.data.stack import match_names
@@ -301,5 +302,7 @@ def held_out_indices(total: int, count: int) -> list[int]:
 
 def no_images_message(folder: ImageLocation) -> str:
     """Return a sentence about a folder without images."""
+    if isinstance(folder.path, Path) and is_saved(folder.path):
+        return f"{folder} was saved by Hugging Face's package datasets: write data=hf."
     suffixes = " ".join(suffix[1:] for suffix in EXTENSIONS)
     return f"{folder} holds no images ({suffixes}): add some, or check data.root."
