@@ -104,7 +104,7 @@ def _pyarrow() -> ModuleType:
 
 def _read(pa: Any, file: LocalFile, folder: Path, column: str, label: str | None) -> Iterator[Rows]:
     """Yield the rows of each batch."""
-    if file.read(file.size - len(_END), file.size) != _END:
+    if file.read(max(file.size - len(_END), 0), file.size) != _END:
         raise ValueError("its end is missing")
     with pa.memory_map(file.path) as source:
         memory = source.read_buffer()
