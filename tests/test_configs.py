@@ -15,6 +15,7 @@ from gantrain.config.train import load as load_run_config
 from gantrain.runs.training import run
 from gantrain.snapshot import load_snapshot
 from tests.helpers.command_line import final_state, rows
+from tests.helpers.golden_files import GOLDEN
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
 
 CONFIGS = paths.config_dir()
@@ -73,7 +74,7 @@ def model_of(choice: str) -> str:
         return option.partition("_")[0]
     if choice in (*PAIRED, COLORIZE):
         return "pix2pix"
-    return "dcgan" if choice in ("data=cifar10", "data=mnist") else "cyclegan"
+    return "dcgan" if choice in ("data=cifar10", "data=hf", "data=mnist") else "cyclegan"
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +116,14 @@ def commands(choice: str, pictures: Path) -> list[str]:
         overrides += [f"data.root={pictures}/cifar"]
     if choice == "data=mnist":
         overrides += [f"data.root={pictures}/mnist"]
+    if choice == "data=hf":
+        overrides += [f"data.root={GOLDEN}/hf_plain"]
     model = model_of(choice)
     if not any(text.startswith("data.root=") for text in overrides):
         overrides += ["data.train_images=16", "data.test_images=4"]  # of the procedural set
     if group == "data" and model != "cyclegan":
-        overrides += [f"model={model}"] + ["data.labels=true"] * (model not in TRANSLATORS)
+        labels = "data.label=label" if choice == "data=hf" else "data.labels=true"
+        overrides += [f"model={model}"] + [labels] * (model not in TRANSLATORS)
     return overrides + [f"model.{setting}" for setting in TINY_MODEL[model].split()]
 
 

@@ -24,6 +24,7 @@ from tests.helpers.command_line import ENVIRONMENT, gantrain, start
 from tests.helpers.published_sets import cifar10_folder, mnist_folder
 from tests.helpers.reference_pickles import write_stylegan
 from tests.helpers.running_studio import Studio
+from tests.helpers.saved_sets import save_folder
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -122,6 +123,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = home / place / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    save_folder(home / "my_pictures", home / "my_set")
     if importlib.util.find_spec("av"):
         for name in ("clip.mp4", "clips/a.mp4", "clips/b.mov"):
             write_clip(home / name, pictures(4))

@@ -1,4 +1,4 @@
-"""Whole runs on tar archives: the losses and weights of a run on the same images in a folder."""
+"""Whole runs on tar archives and on saved sets: as on the same images in a folder, bit for bit."""
 
 import json
 import shutil
@@ -17,6 +17,7 @@ from tests.helpers.command_line import (
     rows,
     start,
 )
+from tests.helpers.saved_sets import save_folder
 from tests.helpers.single_sets import write_pictures
 from tests.helpers.tar_files import pack_folder
 
@@ -60,6 +61,19 @@ def test_killed_and_resumed_it_equals_the_run_on_the_folder(here: Path, tmp_path
     process = start(tmp_path, *command, environment=around)
     interrupt(process, run, checkpoints=2, how=signal.SIGTERM)
     said = gantrain(tmp_path, *command, environment=around)
+    assert "not those" not in said and "classes in order: cat (6), dog (6)" in said
+    check_same(run, here / "runs/plain")
+
+
+@pytest.mark.ci
+def test_a_saved_set_killed_and_resumed_equals_the_folder(here: Path, tmp_path: Path) -> None:
+    save_folder(here / "set", tmp_path / "saved", shards=3)
+    words = [word for word in COMMAND if not word.startswith(("data=", "data.labels="))]
+    command = [*words, "data=hf", "data.root=saved", "data.label=label", "name=run"]
+    run = tmp_path / "runs/run"
+    process = start(tmp_path, *command, "runtime.workers=2")
+    interrupt(process, run, checkpoints=2, how=signal.SIGTERM)
+    said = gantrain(tmp_path, *command, "runtime.workers=2")
     assert "not those" not in said and "classes in order: cat (6), dog (6)" in said
     check_same(run, here / "runs/plain")
 
