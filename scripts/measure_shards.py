@@ -1,8 +1,10 @@
 """Measure the start on tar archives with a million images: the first one, and a later one.
 
 python scripts/measure_shards.py [--images 1000000] [--shards 10] [--folder DIR] [--no-labels]
+    [--saved]
 
-Writes archives of images of 100 bytes (which nothing decodes) and their .cls files, then composes a
+Writes archives of images of 100 bytes (which nothing decodes) and their .cls files; --saved: a set
+in the layout of Hugging Face's datasets instead, with 1000 rows in a batch. Then composes a
 StyleGAN on them in a fresh process, as far as its data set with all files. Prints seconds, and the
 most memory of the process beyond what it had after its imports.
 """
@@ -32,6 +34,25 @@ def write(folder: Path, images: int, shards: int, labels: bool) -> None:
             file.write(bytes(2 * tarfile.BLOCKSIZE))
 
 
+def write_saved(folder: Path, images: int, shards: int) -> None:
+    """Write a set as Dataset.save_to_disk does."""
+    import pyarrow as pa
+
+    names = [f"data-{number:05d}-of-{shards:05d}.arrow" for number in range(shards)]
+    content = {"bytes": b"\x89PNG\r\n\x1a\n".ljust(BYTES, b"\0"), "path": None}
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = [pa.array([content] * CLASSES, kind), pa.array(range(CLASSES))]
+    batch = pa.record_batch(columns, ["image", "label"])
+    for name in names:
+        with pa.ipc.new_stream(str(folder / name), batch.schema) as writer:
+            for _ in range(images // shards // CLASSES):
+                writer.write_batch(batch)
+    features = {"image": {"_type": "Image"}, "label": {"dtype": "int64", "_type": "Value"}}
+    state = {"_data_files": [{"filename": name} for name in names]}
+    (folder / "state.json").write_text(json.dumps(state))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": features}))
+
+
 def _add(file, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(content)
@@ -39,7 +60,7 @@ def _add(file, name: str, content: bytes) -> None:
     file.write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
-def start(root: str, labels: bool) -> dict[str, float]:
+def start(root: str, labels: bool, saved: bool) -> dict[str, float]:
     """Compose, make the data set, and list its files."""
     import resource
 
@@ -50,12 +71,14 @@ def start(root: str, labels: bool) -> dict[str, float]:
     def memory() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    settings = ["model=stylegan", "data=folder", f"data.root={root}", f"data.labels={labels}"]
+    label = f"data.label={'label' if labels else 'null'}" if saved else f"data.labels={labels}"
+    data = "data=hf" if saved else "data=folder"
+    settings = ["model=stylegan", data, f"data.root={root}", label]
     gantrain.compose([*settings, "data.root=."])  # imports what composing needs
     before, begin, used = memory(), time.perf_counter(), time.process_time()
-    data = make_data(gantrain.compose(settings))
-    assert isinstance(data, FileDataset)
-    files = data.sources(print)["train"].files
+    images = make_data(gantrain.compose(settings))
+    assert isinstance(images, FileDataset)
+    files = images.sources(print)["train"].files
     return {
         "images": len(files),
         "seconds": round(time.perf_counter() - begin, 1),
@@ -71,17 +94,22 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=10)
     parser.add_argument("--folder", default=None)
     parser.add_argument("--no-labels", dest="labels", action="store_false")
+    parser.add_argument("--saved", action="store_true")
     parser.add_argument("--start", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.start:
-        print(json.dumps(start(options.start, options.labels)))
+        print(json.dumps(start(options.start, options.labels, options.saved)))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         (Path(folder) / "shards").mkdir()
-        write(Path(folder) / "shards", options.images, options.shards, options.labels)
+        if options.saved:
+            write_saved(Path(folder) / "shards", options.images, options.shards)
+        else:
+            write(Path(folder) / "shards", options.images, options.shards, options.labels)
         environment = {**os.environ, "GANTRAIN_CACHE": f"{folder}/cache"}
         command = [sys.executable, __file__, f"--start={folder}/shards"]
         command += [] if options.labels else ["--no-labels"]
+        command += ["--saved"] if options.saved else []
         for name in ("first start", "second start"):
             out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
             print(name, out.stdout.decode().strip(), flush=True)

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 from gantrain.cli import entry
 from tests.helpers.command_line import TINY
+from tests.helpers.saved_sets import IMAGE, images_of, save
 
 RUN = Path("runs/r")
 OUTSIDE = Path("outside")
@@ -477,6 +479,47 @@ def test_data_sets(place: Path, monkeypatch: pytest.MonkeyPatch, change: Change)
     tiny = " ".join(text for text in TINY if not text.startswith("data"))
     start = f"{tiny} data=folder data.resolution=16 data.root=set.zip name=z train.kimg=0.001"
     assert answers((start, "prepare root=set.zip"), monkeypatch) == [2, 2]
+    assert_harmless()
+
+
+def _saved(path: str | None = None, **state: Any) -> None:
+    """A set of Hugging Face's datasets whose second image is a path, and whose type is a pickle."""
+    content = Path("in/x.png").read_bytes()
+    extension = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(_Touch()),
+    }
+    columns = {"image": images_of([content, None if path else content], [None, path])}
+    field = pa.field("image", columns["image"].type, metadata=extension)
+    save(Path("set"), columns, {"image": IMAGE}, schema=pa.schema([field]))
+    written = json.loads(Path("set/state.json").read_text())
+    Path("set/state.json").write_text(json.dumps({**written, **state}))
+
+
+def _pipe(name: str) -> None:
+    _saved()
+    Path("set", name).unlink()
+    os.mkfifo(Path("set", name))
+
+
+SAVED: dict[str, tuple[Change, int]] = {
+    "a pickle as a type": (_saved, 0),
+    "a path that climbs": (lambda: _saved("../in/x.png"), 2),
+    "an absolute path": (lambda: _saved(os.path.abspath("in/x.png")), 2),
+    "a file that climbs": (lambda: _saved(_data_files=[{"filename": "../in/x.png"}]), 2),
+    "another format": (lambda: _saved(_data_files=[{"filename": "state.json"}]), 2),
+    "a pipe as data": (lambda: _pipe("data-00000-of-00001.arrow"), 2),
+    "a pipe as JSON": (lambda: _pipe("dataset_info.json"), 2),
+}
+
+
+@pytest.mark.parametrize(("change", "code"), SAVED.values(), ids=SAVED)
+def test_saved_sets(
+    place: Path, monkeypatch: pytest.MonkeyPatch, change: Change, code: int
+) -> None:
+    change()
+    command = "prepare data=hf data.root=set data.resolution=16"
+    assert answers(command, monkeypatch) == [code]
     assert_harmless()
 
 

@@ -27,10 +27,11 @@ def save(
     shards: int = 1,
     batch: int = 3,
     options: pa.ipc.IpcWriteOptions | None = None,
+    schema: pa.Schema | None = None,
 ) -> Path:
     """What Dataset.save_to_disk(folder, num_shards=shards) writes, `batch` rows at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table(columns)
+    table = pa.table(columns, schema)
     names = [f"data-{number:05d}-of-{shards:05d}.arrow" for number in range(shards)]
     for number, name in enumerate(names):
         first, last = (table.num_rows * n // shards for n in (number, number + 1))
