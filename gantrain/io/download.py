@@ -16,6 +16,7 @@ from typing import Any
 
 from gantrain.errors import ConfigError
 from gantrain.io import locks
+from gantrain.io.files import replace_file
 
 _CHUNK = 1 << 20
 _LOG_SECONDS = 5.0
@@ -168,7 +169,7 @@ class _Partial:
     def complete(self) -> None:
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(self.path, self.target)
+        replace_file(self.path, self.target)
         self._note.unlink(missing_ok=True)
 
 
@@ -277,7 +278,7 @@ def _format_progress(done: int, total: int, speed: float) -> str:
     if not total:
         return f"data: {done / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
     filled = round(20 * done / total)
-    bar = "█" * filled + "░" * (20 - filled)
+    bar = "#" * filled + "-" * (20 - filled)
     numbers = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
     return f"data: {bar} {numbers}, {(total - done) / speed:.0f} s left"
 
