@@ -53,8 +53,7 @@ def _share(group: Path) -> float | None:
         quota, period = (group / "cpu.max").read_text("utf-8").split()
         return float(quota) / float(period)
     with suppress(OSError, ValueError):  # version 1: -1 is no limit
-        quota = float((group / "cpu.cfs_quota_us").read_text("utf-8"))
-        return (
-            quota / float((group / "cpu.cfs_period_us").read_text("utf-8")) if quota > 0 else None
-        )
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quota, period = (float((group / name).read_text("utf-8")) for name in names)
+        return quota / period if quota > 0 else None
     return None
