@@ -141,7 +141,7 @@ class DiskWriter:
             self._file.truncate(self._total)
             _move_into_place(self._file, self._partial, self.source)
             handle, partial = tempfile.mkstemp(suffix=".partial", dir=self.source.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 json.dump({"bytes": self._total, **index}, file)
                 _move_into_place(file, partial, self._index)
         except OSError as error:

@@ -160,7 +160,7 @@ class _Partial:
 
     def begin(self, url: str, version: str) -> None:
         self.path.write_bytes(b"")
-        self._note.write_text(json.dumps({"url": url, "version": version}), "utf-8")
+        self._note.write_bytes(json.dumps({"url": url, "version": version}).encode())
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from gantrain.errors import ConfigError
 from gantrain.io.plain_files import load_json
@@ -170,6 +170,11 @@ def folder_as_config_error(path: Path) -> Iterator[None]:
         raise ConfigError(
             f"{path} cannot be written ({error.strerror or error}): give another out= or name=."
         ) from error
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Open a text file to be added to, in UTF-8 and with the same ends of lines on every system."""
+    return path.open("a", encoding="utf-8", newline="\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -137,7 +137,7 @@ def _write_report(folder: str, kind: str, texts: list[str]) -> None:
     rank = os.environ["RANK"]
     content = {"rank": int(rank), "kind": kind, "time": time.time(), "texts": texts}
     temporary = Path(folder) / f"{rank}.tmp"
-    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.write_bytes(json.dumps(content).encode())
     # Renamed when complete: the rank may be killed while it writes.
     temporary.rename(Path(folder) / f"failed-{rank}.json")
 

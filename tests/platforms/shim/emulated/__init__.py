@@ -15,19 +15,19 @@ import os
 import shutil
 import sys
 from multiprocessing.context import BaseContext
-from pathlib import Path
 from typing import Any
 
 from emulated.drive import Drive
 from emulated.view import View
 
 UNIX_MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "readline")
-UNIX_FUNCTIONS = (
-    "fork forkpty killpg setsid setpgid getpgid getpgrp getsid getuid geteuid getgid getegid getgroups "
-    "sched_getaffinity sched_setaffinity posix_fadvise posix_fallocate pwrite "
-    "pread preadv pwritev statvfs fstatvfs getloadavg nice chown fchown lchown fchmod chroot mkfifo "
-    "mknod confstr sendfile setpriority getpriority sync"
-).split()  # fmt: skip
+UNIX_FUNCTIONS = [
+    "fork", "forkpty", "killpg", "setsid", "setpgid", "getpgid", "getpgrp", "getsid", "getuid",
+    "geteuid", "getgid", "getegid", "getgroups", "sched_getaffinity", "sched_setaffinity",
+    "posix_fadvise", "posix_fallocate", "pread", "pwrite", "preadv", "pwritev", "statvfs",
+    "fstatvfs", "getloadavg", "nice", "chown", "fchown", "lchown", "fchmod", "chroot", "mkfifo",
+    "mknod", "confstr", "sendfile", "setpriority", "getpriority", "sync",
+]  # fmt: skip
 LINUX_FUNCTIONS = ("sched_getaffinity", "sched_setaffinity", "posix_fadvise", "posix_fallocate")
 
 
@@ -112,8 +112,9 @@ def _code_page() -> None:
 
 def _note_missing_encoding(file: Any) -> None:
     frame = sys._getframe(2)
-    while frame and Path(frame.f_code.co_filename).stem in ("pathlib", "__init__", "_local"):
+    caller = "pathlib"
+    while frame and caller.partition(".")[0] == "pathlib":
+        caller = frame.f_globals.get("__name__", "")
         frame = frame.f_back  # type: ignore[assignment]
-    caller = frame.f_globals.get("__name__", "") if frame else ""
     if caller.partition(".")[0] == "gantrain":
         raise AssertionError(f"{caller} opens {file} without an encoding")

@@ -108,7 +108,7 @@ class Drive:
                 if self._getsid(number) != self._session:
                     continue
                 folder = f"/proc/{number}/fd"
-                held = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+                held = [_link(f"{folder}/{name}") for name in os.listdir(folder)]
                 mapped = Path(f"/proc/{number}/maps").read_bytes().decode(errors="replace")
             except OSError:  # it has just ended, or closed one
                 continue
@@ -123,6 +123,13 @@ class Drive:
         with open(self.record, "a", encoding="utf-8", newline="\n") as file:
             file.write(f"{' '.join(sys.argv[:3])}: {error}\n")
         raise error
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # it has just been closed, as the one that listed the folder
+        return ""
 
 
 _CHECKS = {

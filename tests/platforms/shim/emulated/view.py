@@ -82,9 +82,21 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 def _windows() -> dict[str, ModuleType]:
     signals = [n for n in dir(signal) if n.startswith("SIG") and n not in windows.SIGNALS]
-    calls = ("pthread_sigmask", "pthread_kill", "sigwait", "alarm", "setitimer", "pause", "siginterrupt")
+    calls = (
+        "pthread_sigmask",
+        "pthread_kill",
+        "sigwait",
+        "alarm",
+        "setitimer",
+        "pause",
+        "siginterrupt",
+    )
     lacking_of_os = [n for n in dir(os) if n.startswith("O_") and n not in windows.OPEN_FLAGS]
-    lacking_of_os += ["uname", "sysconf", "register_at_fork"]  # numpy and torch use them where `sys.platform` is linux
+    lacking_of_os += [
+        "uname",
+        "sysconf",
+        "register_at_fork",
+    ]  # numpy and torch use them where `sys.platform` is linux
     own_os = {"name": "nt", "kill": windows.kill, "getppid": windows.getppid(), "O_BINARY": 0}
     return {
         "sys": Stand(sys, {"platform": "win32"}),
