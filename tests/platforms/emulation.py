@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from tests.helpers.command_line import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIM = Path(__file__).parent / "shim"
+TIMEOUT = 300  # seconds
 SYSTEMS = ("windows", "macos")
 
 
@@ -27,7 +29,7 @@ def environment(system: str, drive: Path) -> dict[str, str]:
 def start(system: str, drive: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Python with these arguments in the folder `drive`; its output is piped."""
     drive.mkdir(exist_ok=True)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=drive,
         env=environment(system, drive),
@@ -36,6 +38,10 @@ def start(system: str, drive: Path, *arguments: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    timer = threading.Timer(TIMEOUT, process.kill)  # a test that reads its output must end
+    timer.daemon = True
+    timer.start()
+    return process
 
 
 def run(system: str, drive: Path, program: str) -> str:

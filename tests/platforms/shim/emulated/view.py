@@ -65,9 +65,11 @@ class View:
         fromlist: Sequence[str] = (),
         level: int = 0,
     ) -> ModuleType:
-        if level == 0 and name in self.modules:
-            return self.modules[name]
-        return builtins.__import__(name, globals, locals, fromlist, level)
+        if level or name not in self.modules:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        if fromlist and isinstance(self.modules[name], Stand):
+            builtins.__import__(name, globals, locals, fromlist, level)  # ctypes.wintypes
+        return self.modules[name]
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -82,21 +84,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 def _windows() -> dict[str, ModuleType]:
     signals = [n for n in dir(signal) if n.startswith("SIG") and n not in windows.SIGNALS]
-    calls = (
-        "pthread_sigmask",
-        "pthread_kill",
-        "sigwait",
-        "alarm",
-        "setitimer",
-        "pause",
-        "siginterrupt",
-    )
+    calls = ("pthread_sigmask", "pthread_kill", "sigwait", "alarm", "setitimer", "siginterrupt")
     lacking_of_os = [n for n in dir(os) if n.startswith("O_") and n not in windows.OPEN_FLAGS]
-    lacking_of_os += [
-        "uname",
-        "sysconf",
-        "register_at_fork",
-    ]  # numpy and torch use them where `sys.platform` is linux
+    # numpy and torch call these where `sys.platform` is linux.
+    lacking_of_os += ["uname", "sysconf", "register_at_fork"]
     own_os = {"name": "nt", "kill": windows.kill, "getppid": windows.getppid(), "O_BINARY": 0}
     return {
         "sys": Stand(sys, {"platform": "win32"}),

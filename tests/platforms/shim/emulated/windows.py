@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 from collections.abc import Callable
 from types import ModuleType
@@ -21,7 +22,7 @@ CREATE_NEW_PROCESS_GROUP = 0x200
 UNLOCKABLE = 2**30  # from here on lie bytes of a file that are not content
 _killpg, _getppid, _kill, _getpid = os.killpg, os.getppid, os.kill, os.getpid
 _set_handler, _fork_free_popen, _run = signal.signal, subprocess.Popen, subprocess.run
-_pidfd_open, _flock = os.pidfd_open, fcntl.lockf
+_pidfd_open = os.pidfd_open
 
 
 def kill(process: int, number: int) -> None:
@@ -96,8 +97,6 @@ def _locking(descriptor: int, mode: int, count: int) -> None:
     assert start >= UNLOCKABLE, f"byte {start} is locked, and others may want to read it"
     # Locks of Linux' open files (fcntl.F_OFD_SETLK) are, like these, not of a whole process.
     kind = fcntl.F_UNLCK if mode == 0 else fcntl.F_WRLCK
-    import struct
-
     request = struct.pack("hhqqi4x", kind, os.SEEK_SET, start, count, 0)
     try:
         fcntl.fcntl(descriptor, getattr(fcntl, "F_OFD_SETLK", 37), request)
@@ -108,7 +107,7 @@ def _locking(descriptor: int, mode: int, count: int) -> None:
 
 
 def _locking_read_only(descriptor: int, mode: int) -> None:
-    writable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)
+    writable = os.open(os.readlink(f"/proc/self/fd/{descriptor}"), os.O_RDWR)
     try:
         os.lseek(writable, UNLOCKABLE, os.SEEK_SET)
         _locking(writable, mode, 1)
