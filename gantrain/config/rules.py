@@ -296,7 +296,11 @@ def name_problems(config: Config) -> Iterator[str]:
     name = config["name"]
     if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
         yield f"name={name} must be a plain folder name: its parent folder is out=..."
-    elif name is not None and (fault := name_fault(name)):
+    elif (
+        name is not None
+        and (fault := name_fault(name))
+        and config.get("resume") in (None, "auto")  # else it is that of a folder that is there
+    ):
         yield (
             f"name={name} {fault}, so the run could not be copied to every system: give another "
             "name (an existing run goes on with resume=FOLDER)."

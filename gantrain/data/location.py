@@ -20,6 +20,7 @@ from gantrain.data.views import (
     part_names,
 )
 from gantrain.errors import ConfigError, counted
+from gantrain.io.names import local_path
 
 LABEL_FILE = "dataset.json"
 
@@ -245,7 +246,7 @@ def resolve_root(
 
 def holds_two_domains(root: str) -> bool:
     """Return whether data.root names a folder or archive with trainA/ or trainB/ in it."""
-    path = Path(root).expanduser()
+    path = local_path(root)
     if path.is_dir():
         names = {entry.name for entry in path.iterdir() if entry.is_dir()}
     elif path.is_file() and path.suffix.lower() == ".zip":
@@ -275,7 +276,7 @@ def open_root(
     Raises:
         ConfigError: there is no folder or zip archive of this name.
     """
-    path = Path(value).expanduser()
+    path = local_path(value)
     if path.is_dir():
         return ImageLocation(path)
     if path.is_file() and path.suffix.lower() == ".zip":

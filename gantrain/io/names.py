@@ -1,10 +1,24 @@
-"""Names of files and folders that every system takes, so that a run can be copied anywhere."""
+"""Names and paths of files that mean the same on every system, so that runs can be moved."""
 
 import re
+from pathlib import Path
 
 # Windows reserves them with any suffix and in either case.
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.I | re.S)
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f]')
+
+
+def local_path(text: str) -> Path:
+    r"""Return the path that a setting names; "~" is expanded.
+
+    One that was typed on Windows, such as photos\cats in the settings of a run that has moved,
+    leads to photos/cats where that is there.
+    """
+    path = Path(text).expanduser()
+    if "\\" in text and not path.exists():
+        other = Path(text.replace("\\", "/")).expanduser()
+        return other if other.exists() else path
+    return path
 
 
 def name_fault(name: str) -> str | None:
