@@ -42,6 +42,3 @@ def test_a_run_from_windows_goes_on_here(tmp_path: Path) -> None:
     said = gantrain(tmp_path, "resume=runs/run", "train.kimg=0.008")
     assert "Resuming at 0.004 kimg" in said and "Warning: the images" not in said
     assert rows(run)[-1]["nimg"] == 8
-    gantrain(
-        tmp_path, "data=folder", "data.root=my/pics", "name=run", *settings[:-1], "train.kimg=0.008"
-    )
