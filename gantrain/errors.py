@@ -6,7 +6,7 @@ import difflib
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST_WORD = 60  # words are compared up to here
@@ -75,6 +75,11 @@ def agreed(count: int, plural: str = "are") -> str:
     if count != 1:
         return plural
     return {"are": "is", "have": "has", "do": "does"}.get(plural, f"{plural}s")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:

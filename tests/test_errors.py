@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantrain.errors import agreed, counted, shell_quote, shown
+from gantrain.errors import agreed, counted, listed, shell_quote, shown
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,7 @@ def test_words_are_quoted_for_the_shell_that_is_here(
     assert shell_quote(word) == shown(word) == here
     monkeypatch.setattr("gantrain.errors.sys.platform", "win32")
     assert shell_quote(word) == shown(word) == windows
+
+
+def test_words_are_listed_as_in_a_sentence() -> None:
+    assert [listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]

@@ -99,7 +99,7 @@ def render(
     elif config.edit.frames:
         writer.write_films(batches, video.format, fps=video.fps, loop=video.loop)
     else:
-        writer.write_images(batches, config.grid, config.edit.steps or None)
+        writer.write_images(batches, config.grid, config.edit.images or None)
     if config.save_w:
         with atomic_write(folder / LATENTS) as file:
             np.savez(file, w=torch.cat(writer.values).cpu().numpy())
@@ -212,8 +212,8 @@ def _edited(config: GenerateConfig, batches: Iterator[LatentBatch]) -> Iterator[
     edit = config.edit
     if edit.direction is None:
         return batches
-    if edit.steps:
-        ranges = _read_edit(config).steps(batches, edit.steps)
+    if edit.images:
+        ranges = _read_edit(config).steps(batches, edit.images)
         return (part for one in ranges for part in latent_sources.split(one, config.batch))
     if edit.frames:
         return _read_edit(config).films(batches, edit.frames, loop=config.interpolation.loop)

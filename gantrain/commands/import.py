@@ -9,6 +9,7 @@ from torch import nn
 from gantrain.config.tools import ImportConfig
 from gantrain.errors import shown
 from gantrain.interop import cyclegan, latent_generators
+from gantrain.interop.latent_generators import AUGMENT_P, WEIGHTS_FILE
 from gantrain.io.files import atomic_write
 from gantrain.networks.resnet import ResnetGenerator
 from gantrain.networks.spec import spec_of
@@ -17,7 +18,6 @@ from gantrain.runs import lifecycle
 from gantrain.runs.directory import RunDirectory
 from gantrain.snapshot import save_snapshot
 
-WEIGHTS_FILE = "weights.pt"  # all networks, for init_from
 TARGETS = {
     "cyclegan": "gantrain.gans.cyclegan.CycleGAN",
     "cut": "gantrain.gans.cut.CUT",
@@ -52,17 +52,15 @@ def _import_generator(config: ImportConfig, imported: latent_generators.Imported
         **({"D.D": imported.networks["D"]} if "D" in imported.networks else {}),
     }
     source = {name: config.source[0]}
-    directory = _write(config, {"G": generator}, weights, source, ema=name == "G_ema")
+    p = imported.augment_p
+    directory = _write(config, {"G": generator}, weights, source, ema=name == "G_ema", p=p)
     run = shown(f"run={directory.path}")
     print(f"  gantrain generate {run} seeds=0-31")
     if imported.obstacle:
         print(f"It cannot be trained further here. {imported.obstacle}")
         return
-    settings = list(imported.settings)
-    if imported.augment_p:
-        settings.append(f"model.augment_p={imported.augment_p:.4g}")
     start = shown(f"init_from={directory.path}")
-    print(f"  gantrain data=folder data.root=DIR {' '.join(settings)} {start}")
+    print(f"  gantrain data=folder data.root=DIR {' '.join(imported.settings)} {start}")
 
 
 def _import_translators(config: ImportConfig) -> None:
@@ -105,6 +103,7 @@ def _write(
     model: str = "",
     *,
     ema: bool = False,
+    p: float | None = None,
 ) -> RunDirectory:
     """Write the run directory.
 
@@ -115,6 +114,7 @@ def _write(
         source: the file of each network.
         model: class of the GAN, if known.
         ema: whether the generators are averages.
+        p: the probability of augmentations that the training had reached; None: unknown.
     """
     directory = RunDirectory.create(Path(config.out), config.name, "import")
     meta: dict[str, Any] = {
@@ -131,7 +131,7 @@ def _write(
         weights = {
             f"{n}.{key}": x for n, net in networks.items() for key, x in net.state_dict().items()
         }
-        torch.save({"gan": weights}, file)
+        torch.save({"gan": weights, AUGMENT_P: p}, file)
     print(f"Run directory: {directory.path}\nNext:")
     return directory
 

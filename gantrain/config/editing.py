@@ -13,6 +13,7 @@ from gantrain.types import Count
 MOST = 1000.0  # standard deviations; further out, no image is one
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 Numbers = int | str | list[int | str]
+STEPS = 7  # from -3 to 3, one for each standard deviation
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Edit:
         direction: FILE:NAME or FILE:INDEX, or several; None: latents stay.
         strength: of all directions or of each: a number, or a range "-3..3".
         layers: the layers that are moved; None: those of the directions.
-        steps: images of a range.
+        steps: images of a range; 0: `STEPS`, unless there are frames.
         frames: frames of a video of a range, for each image; 0: images.
     """
 
@@ -53,6 +54,12 @@ class Edit:
         """Whether a strength has two ends."""
         return any(first != last for first, last in self.ranges)
 
+    @property
+    def images(self) -> int:
+        """How many images a range has for each image; 0: there is no range, or it is a video."""
+        moves = self.direction is not None and self.is_range and not self.frames
+        return (self.steps or STEPS) if moves else 0
+
     def problems(self) -> list[str]:
         """Return sentences about settings that do not fit each other."""
         if self.direction is None:
@@ -72,10 +79,6 @@ class Edit:
             return ["edit.frames=1: a video has two or more frames."]
         if self.steps and self.frames:
             return ["edit.steps makes images and edit.frames videos: give one of them."]
-        if self.is_range and not (self.steps or self.frames):
-            return [
-                "edit.strength is a range: give edit.steps=7 (images) or edit.frames=60 (video)."
-            ]
         if (self.steps or self.frames) and not self.is_range:
             key = "steps" if self.steps else "frames"
             return [f"edit.{key} needs a range, such as edit.strength=-3..3."]

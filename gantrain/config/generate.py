@@ -211,7 +211,7 @@ class GenerateConfig:
             ("transform.frames", self.transform.frames > 0),
             ("style_mixing", self.style_mixing.columns is not None),
         ):
-            if is_set and (edit.steps or edit.frames):
+            if is_set and (edit.images or edit.frames):
                 yield (
                     f"A range of edit.strength and {key} exclude each other: give one strength, or "
                     f"leave {key} out."

@@ -20,7 +20,8 @@ from gantrain.config.annotations import describe
 from gantrain.config.key_problems import dotted, find_problems, plain_config, typed_value
 from gantrain.config.keys import annotations_of_key
 from gantrain.config.overrides import hydra_quote, is_path, parse
-from gantrain.errors import ConfigError, format_value, nearest, shown
+from gantrain.config.suggestions import CHOICES
+from gantrain.errors import ConfigError, format_value, listed, nearest, shown
 
 # Package name in Hydra's message -> the extra of gantrain that installs it
 EXTRAS = {"submitit": "slurm", "optuna": "sweep"}
@@ -139,9 +140,7 @@ def merged(sentences: Iterable[str]) -> list[str]:
         else:
             names[sentence] = []
     return [
-        f"{' and '.join(keys)} are not keys. {advice}"
-        if len(keys) > 1
-        else UNKNOWN.join([*keys, advice])
+        f"{listed(keys)} are not keys. {advice}" if len(keys) > 1 else UNKNOWN.join([*keys, advice])
         for advice, keys in names.items()
     ]
 
@@ -243,7 +242,7 @@ def _swept_key_problems(
 
 
 def _not_a_choice(group: str, choice: str, options: list[str]) -> str:
-    close = nearest(choice, options)
+    close = CHOICES.get(group, {}).get(choice) or nearest(choice, options)
     hint = f"Did you mean {group}={close}? " if close else ""
     if group == "data" and (is_path(choice) or "/" in choice or choice.endswith(".zip")):
         hint = f"For images of your own, write data=folder {shown(f'data.root={choice}')}. "

@@ -14,6 +14,7 @@ from typing import Any
 from gantrain.config import data_kind, schedules
 from gantrain.config.ignored import IGNORED
 from gantrain.config.machine import DEVICES
+from gantrain.config.suggestions import budget_alone
 from gantrain.errors import format_value
 from gantrain.io.names import name_fault
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
@@ -64,10 +65,10 @@ def warnings(config: Config, typed_keys: set[str]) -> list[str]:
             "model.loss=wgan_gp with model.norm=batch: the gradient penalty is meant for one image "
             "at a time and batch norm mixes them; model.norm=instance is the usual choice."
         )
-    if _get(config, "model.augment") == "fixed" and _get(config, "model.augment_p") == 0:
+    if _get(config, "model.augment") == "fixed" and not _get(config, "model.augment_p"):
         sentences.append(
-            "model.augment=fixed with model.augment_p=0 augments nothing: raise model.augment_p, "
-            "for example to model.augment_p=0.2."
+            "model.augment=fixed with model.augment_p=0 (the default) augments nothing: raise "
+            "model.augment_p, for example to model.augment_p=0.2."
         )
     if _get(config, "model.freeze_d") and not config["init_from"] and _is_new(config):
         sentences.append(
@@ -123,9 +124,10 @@ def _budget(config: Config) -> Iterator[str]:
     train = config["train"]
     kimg, epochs, batch, micro = (train[k] for k in ("kimg", "epochs", "batch", "microbatch"))
     if kimg is not None and epochs is not None:
+        fix = " ".join(budget_alone("train.kimg", lambda key: _get(config, key)))
         yield (
             f"train.kimg={format_value(kimg)} and train.epochs={format_value(epochs)} are two "
-            "budgets: add train.epochs=null (or train.kimg=null)."
+            f"budgets: add {fix} (or train.kimg=null)."
         )
     if kimg is None and epochs is None:
         yield "train.kimg and train.epochs are both null: give one, for example train.kimg=100."

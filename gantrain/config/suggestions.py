@@ -12,7 +12,7 @@ import yaml
 from gantrain.config import choices, data_kind, foreign
 from gantrain.config.annotations import accepts, describe, takes_schedule
 from gantrain.config.machine import DEVICES
-from gantrain.errors import format_value, shown, similarity
+from gantrain.errors import format_value, listed, shown, similarity
 
 ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("batch_size", "bs", "batchsize", "batchSize"), "train.batch"),
@@ -44,6 +44,7 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("no_dropout", "use_dropout"), "model.dropout"),
     **dict.fromkeys(("pool", "buffer_size", "replay_size"), "model.pool_size"),
     **dict.fromkeys(("dataroot", "data_root", "data_dir", "dataset_path", "path"), "data.root"),
+    **dict.fromkeys(("input", "input_dir", "source"), "data.root"),
     **dict.fromkeys(
         ("crop_size", "image_size", "img_size", "size", "fine_size"), "data.resolution"
     ),
@@ -85,6 +86,14 @@ ALIASES = {  # the name in other programs -> our key
     **dict.fromkeys(("dataset",), "data"),
     **dict.fromkeys(("optim",), "optimizer"),
     **dict.fromkeys(("exp", "recipe", "config"), "experiment"),
+}
+
+CHOICES = {  # the same for the choices of a group
+    "data": {
+        **dict.fromkeys(("unpaired", "unaligned", "single", "images", "imagefolder"), "folder"),
+        **dict.fromkeys(("aligned", "pairs", "side_by_side"), "paired"),
+        **dict.fromkeys(("colorization", "colourize"), "colorize"),
+    },
 }
 
 MISSPELLED = 0.8  # similarity from which a key of another choice is meant
@@ -161,6 +170,21 @@ def suggest(
     return best if best is not None and scores[best] >= 0.6 else None
 
 
+def budget_alone(key: str, current: Callable[[str], Any]) -> list[str]:
+    """Return the overrides that leave `key`, train.kimg or train.epochs, as the only budget.
+
+    Args:
+        key: the budget.
+        current: the value of another key.
+    """
+    other = {"train.epochs": "train.kimg", "train.kimg": "train.epochs"}.get(key)
+    if not other or current(other) is None:
+        return []
+    by_epoch = current("lr.unit") == "epoch" and current("lr.schedule") != "constant"
+    unit = ["lr.unit=image"] if key == "train.kimg" and by_epoch else []
+    return [f"{other}=null", *unit]
+
+
 def names() -> list[str]:
     """Return the names of settings of other programs that are recognized."""
     return sorted({*ALIASES, *foreign.names()})
@@ -193,7 +217,7 @@ def _hint(
     meant = suggest(key, [*known, *sections], situation.elsewhere)
     if meant is None:
         if commands := situation.elsewhere(key):
-            return f"It is a key of gantrain {' and '.join(commands)}."
+            return f"It is a key of gantrain {listed(commands)}."
         return "List all keys with --help."
     if meant in sections:
         inside = [name for name in known if name.startswith(f"{meant}.")]
@@ -201,18 +225,15 @@ def _hint(
     if meant == "runtime.device" and not re.fullmatch(DEVICES, format_value(value)):
         return f"Did you mean {meant}? It must be auto, cpu, cuda, cuda:N or mps."
     if fits(value, known[meant]):
-        overrides = [shown(f"{meant}={format_value(value)}"), *_freed(meant, situation.current)]
+        overrides = [
+            shown(f"{meant}={format_value(value)}"),
+            *budget_alone(meant, situation.current),
+        ]
         return f"Did you mean {' '.join(overrides)}?"
     if get_origin(known[meant]) is Literal:
         names = ", ".join(map(format_value, get_args(known[meant])))
         return f"Did you mean {meant}? Choices: {names}."
     return f"Did you mean {meant}? It must be {describe(known[meant])}."
-
-
-def _freed(key: str, current: Callable[[str], Any]) -> list[str]:
-    """Return the override that switches the other unit of the budget off, where it is set."""
-    other = {"train.epochs": "train.kimg", "train.kimg": "train.epochs"}.get(key)
-    return [f"{other}=null"] if other and current(other) is not None else []
 
 
 def _translation(key: str, value: Any, known: dict[str, Any], situation: Situation) -> str | None:
@@ -234,7 +255,7 @@ def _translation(key: str, value: Any, known: dict[str, Any], situation: Situati
             if sentence := _other_choice(part, _plain(text), known, situation):
                 return sentence
         return None
-    overrides += [text for part, _ in settings for text in _freed(part, situation.current)]
+    overrides += [text for part, _ in settings for text in budget_alone(part, situation.current)]
     meant = f"Did you mean {' '.join(overrides)}?" if overrides else ""
     return " ".join(filter(None, (f"{key} is not a key.", meant, note)))
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import io
 import logging
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -129,17 +130,30 @@ def count_images(file: ImageFile, formats: Formats) -> int:
 
 def holds_numbers(file: AnyFile) -> bool:
     """Return whether an image is of floats or signed integers; False also if it is unreadable."""
+    return any(kind != "u" for kind in _kinds(file))
+
+
+def may_hold_floats(file: AnyFile) -> bool:
+    """Return whether an image is of floats; of medical files only their pixels would tell."""
+    return any(kind == "f" for kind in _kinds(file))
+
+
+def _kinds(file: AnyFile) -> Iterator[str]:
+    """Yield numpy's kind of values, "u", "i" or "f", of each file of an image."""
     if isinstance(file, Stack):
-        return any(map(holds_numbers, file.files))
+        for one in file.files:
+            yield from _kinds(one)
+        return
     name, plain = name_of(file).lower(), plain_file(file)
     try:
         if arrays.is_array_name(name):
-            return arrays.dtype(plain, formats_of(file)).kind != "u"
-        if medical.is_medical_name(name):
-            return True
-        return tiff.is_tiff_name(name) and tiff.dtype(plain).kind in "if"
-    except Exception:
-        return False
+            yield arrays.dtype(plain, formats_of(file)).kind
+        elif medical.is_medical_name(name):
+            yield "f"
+        else:
+            yield tiff.dtype(plain).kind if tiff.is_tiff_name(name) else "u"
+    except Exception:  # unreadable, as its reader will say
+        yield "u"
 
 
 def holds_bands(file: AnyFile) -> bool:

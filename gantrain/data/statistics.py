@@ -242,7 +242,7 @@ def _warnings(
     train = {name: split["usable"] for name, split in splits.items() if name.startswith("train")}
     yield from _duplicate_warnings(duplicates)
     for name, count in train.items():
-        if count < FEW:
+        if 0 < count < FEW:  # of none, the errors tell
             yield (
                 f"{name} has {counted(count, 'usable image')}: with fewer than {FEW} a "
                 "discriminator soon memorizes them; collect more, or watch for copies."

@@ -17,7 +17,7 @@ from gantrain.losses import AdversarialLoss, squared_gradient
 def augmentation(
     mode: Literal["ada", "fixed", "none"],
     spec: Spec,
-    p: float,
+    p: float | None,
     *,
     target: float,
     kimg: float,
@@ -28,12 +28,13 @@ def augmentation(
     Args:
         mode: "ada" adapts p, "fixed" keeps it, "none" leaves images as they are.
         spec: the transforms.
-        p: the initial probability.
+        p: the initial probability; None: 0.
         target: see `ADA`.
         kimg: see `ADA`.
         max_p: see `ADA`; at least p.
     """
     pipe = AugmentPipe("none" if mode == "none" else spec)
+    p = p or 0.0
     return pipe, ADA(target if mode == "ada" else None, p, kimg, max_p=max(max_p, p))
 
 

@@ -40,6 +40,7 @@ class StyleGAN(GAN):
         r1_gamma, pl_weight: weights of R1 and the path length penalty; r1_gamma None:
             0.0002 * side^2 / batch, or 0 with "wgan_gp". Steps between two: *_interval.
         augment: "ada" adapts the probability p from `augment_p` on, "fixed" keeps it there.
+        augment_p: None: 0.
         augment_spec: the transforms, see `gantrain.augment.pipe`.
         ada_target, ada_kimg, ada_max_p: see `gantrain.augment.ada`.
         adversarial_kimg, lambda_latent, lambda_image: see `LatentCycle`.
@@ -70,7 +71,7 @@ class StyleGAN(GAN):
         pl_interval: AtLeastOne = 4,
         augment: Literal["ada", "fixed", "none"] = "ada",
         augment_spec: Spec = "bgc",
-        augment_p: Share = 0.0,
+        augment_p: Share | None = None,
         ada_target: Annotated[float, Range(-1, 1)] = 0.6,
         ada_kimg: Positive = 500.0,
         ada_max_p: Share = 0.8,

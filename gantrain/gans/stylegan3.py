@@ -40,6 +40,7 @@ class StyleGAN3(GAN):
         blur_sigma: B's half-height distance in pixels at first; None: 10 for "r", 0 for "t".
         blur_kimg: thousands of images after which B is gone; None: batch * 200 / 32.
         augment: "ada" adapts the probability p from `augment_p` on, "fixed" keeps it there.
+        augment_p: None: 0.
         augment_spec: the transforms, see `gantrain.augment.pipe`.
         ada_target, ada_kimg, ada_max_p: see `gantrain.augment.ada`.
     """
@@ -64,7 +65,7 @@ class StyleGAN3(GAN):
         blur_kimg: Positive | None = None,
         augment: Literal["ada", "fixed", "none"] = "ada",
         augment_spec: Spec = "bgc",
-        augment_p: Share = 0.0,
+        augment_p: Share | None = None,
         ada_target: Annotated[float, Range(-1, 1)] = 0.6,
         ada_kimg: Positive = 500.0,
         ada_max_p: Share = 0.8,

@@ -7,7 +7,14 @@ from pathlib import PurePath
 import numpy as np
 
 from gantrain.data.bit_depth import Depth, ImageFault
-from gantrain.data.decode import colour_profile, geotags, has_geotags, holds_bands, holds_numbers
+from gantrain.data.decode import (
+    colour_profile,
+    geotags,
+    has_geotags,
+    holds_bands,
+    holds_numbers,
+    may_hold_floats,
+)
 from gantrain.data.encode import Extras, kind_of, profile_fits, storage_fault
 from gantrain.data.tiff import is_tiff_name
 from gantrain.data.views import AnyFile, Formats
@@ -46,9 +53,9 @@ class TranslationJob:
         """Return the suffix of an image's result."""
         if self.format != "png":
             return {"tiff": ".tiff", "npy": ".npy"}[self.format]
+        holds_deep = may_hold_floats if self.target.ranged else holds_numbers
         is_deep = self.depth == "float" or (
-            self.depth is None
-            and (self.target.is_float or (holds_numbers(file) and not self.target.ranged))
+            self.depth is None and (self.target.is_float or holds_deep(file))
         )
         is_signed = self.target.has_units and self.target.value_range[0] < 0
         channels = self.result_channels or 3

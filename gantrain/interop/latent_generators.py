@@ -11,6 +11,7 @@ from gantrain.errors import ConfigError
 from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_objects, read_reference_file
 from gantrain.networks import reference
 from gantrain.networks.spec import spec_of
+from gantrain.snapshot import load_plain_dict
 
 MODELS = {  # by generator: model=, and the YAML's values of what the networks are built with
     "StyleGAN2Generator": ("stylegan", {"z_dim": 512, "w_dim": 512, "mapping_layers": 2}),
@@ -18,6 +19,8 @@ MODELS = {  # by generator: model=, and the YAML's values of what the networks a
     "R3GANGenerator": ("r3gan", {"z_dim": 64}),
 }
 
+WEIGHTS_FILE = "weights.pt"  # of an imported run: all networks, for init_from
+AUGMENT_P = "augment_p"  # its key beside them
 NUM_LAYERS = 14  # of StyleGAN3 in a training
 
 
@@ -85,11 +88,20 @@ def read(source: list[str]) -> Imported | None:
         return Imported(networks, [], str(error), p)
 
 
-def reached_p(file: Path) -> float | None:
-    """Return the probability of augmentations that a training had reached; None: unknown."""
-    if not (file.is_file() and holds_objects(file)):
+def reached_p(source: Path) -> float | None:
+    """Return the probability of augmentations that a training had reached; None: unknown.
+
+    Args:
+        source: a file of the reference code, or the run that it was imported as.
+    """
+    if source.is_dir():
+        source = source / WEIGHTS_FILE
+    if not source.is_file():
         return None
-    pipe = read_objects(file).get("augment_pipe")
+    if not holds_objects(source):
+        p = (load_plain_dict(source) or {}).get(AUGMENT_P) if source.name == WEIGHTS_FILE else None
+        return p if isinstance(p, float) and 0 <= p <= 1 else None
+    pipe = read_objects(source).get("augment_pipe")
     p = pipe.weights.get("p") if pipe else None
     return None if p is None or p.numel() != 1 else float(p)
 

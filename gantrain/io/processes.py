@@ -10,18 +10,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 
-def own_group() -> dict[str, Any]:
-    """Return arguments of `subprocess.Popen` that keep a terminal's Ctrl-C from the process."""
+def start_in_own_group(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that gets no Ctrl-C of the terminal.
+
+    Args:
+        command: the program and its arguments.
+        options: further arguments of `subprocess.Popen`.
+    """
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
+        options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
+    else:
+        options["start_new_session"] = True
+    return subprocess.Popen(command, **options)
 
 
 def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
-    """Send Ctrl-C, or on Windows Ctrl-Break, to a process that was started in its `own_group`."""
+    """Send Ctrl-C, or on Windows Ctrl-Break, to a process of `start_in_own_group`."""
     if sys.platform == "win32":
         process.send_signal(signal.CTRL_BREAK_EVENT)
     else:
@@ -29,7 +37,7 @@ def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_group(process: subprocess.Popen[Any]) -> None:
-    """Kill a process that was started in its `own_group`, with its own processes, and wait."""
+    """Kill a process of `start_in_own_group`, with its own processes, and wait for its end."""
     if sys.platform == "win32":
         command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

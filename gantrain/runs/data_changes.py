@@ -7,13 +7,17 @@ of which classes, with which fingerprint.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantrain.errors import ConfigError
 from gantrain.interop.latent_generators import reached_p
 from gantrain.io.plain_files import load_yaml
 from gantrain.runs import recorded
+
+if TYPE_CHECKING:
+    from gantrain.config.train import RunConfig
 
 Description = dict[str, Any]  # Dataset.describe()
 
@@ -92,13 +96,30 @@ def check_start(source: str, model: dict[str, Any], images: Description) -> list
     """
     said = check_initial(of_source(Path(source)), images, source)
     p = reached_p(Path(source)) if model.get("augment") == "ada" else None
-    if p and not model["augment_p"]:
+    if p:
+        start = model["augment_p"]
+        other = "model.augment_p=0 starts anew" if start else f"model.augment_p={p:.4g} goes on"
         said.append(
-            f"Note: {source} was trained up to p={p:.4g} of its augmentations, and ADA starts at "
-            f"model.augment_p=0 here, as is usual with other images: to go on with the same ones, "
-            f"add model.augment_p={p:.4g}."
+            f"{source} was trained up to p={p:.4g} of its augmentations, and ADA starts at "
+            f"{start:.4g} here; {other}."
         )
     return said
+
+
+def continue_augmentation(config: RunConfig) -> RunConfig:
+    """Return the config with the p that imported weights were trained up to, unless one is typed.
+
+    Args:
+        config: the checked config; model.augment_p=null stands for that p, or for 0.
+
+    Raises:
+        ConfigError: `init_from` is a damaged file.
+    """
+    model = config.model
+    if config.init_from is None or model.get("augment") != "ada" or model["augment_p"] is not None:
+        return config
+    p = min(reached_p(Path(config.init_from)) or 0.0, model["ada_max_p"])
+    return replace(config, model={**model, "augment_p": p})
 
 
 def check_initial(old: Description, new: Description, source: str) -> list[str]:

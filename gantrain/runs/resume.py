@@ -26,6 +26,7 @@ NEUTRAL_KEYS += ("data.reading",)  # the run keeps its own
 # Sections about where and how a run is trained: it stays the same run if they differ
 NOT_COMPARED = {"name", "out", "resume", "resume_force", "stop_on_failure", "objective"}
 NOT_COMPARED |= {"runtime", "tracking", "checkpoint", "warnings"}
+ONCE = {"model.augment_p": 0.0}  # what null stands for where it once was the value
 MAX_CHANGES = 8  # that a sentence lists
 
 
@@ -226,4 +227,6 @@ def _local(text: str) -> str:
 
 
 def _format(flat: dict[str, Any], key: str) -> str:
-    return format_value(flat[key]) if key in flat else "(not set)"
+    if key not in flat:
+        return "(not set)"
+    return format_value(ONCE.get(key, flat[key]) if flat[key] is None else flat[key])

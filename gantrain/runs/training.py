@@ -193,7 +193,8 @@ def _gan_and_data(
     """Return the GAN with its initial weights, the prepared data set, and the completed config."""
     say: Callable[[str], None] = print if world.is_rank_zero else lambda _: None
     data = world.run_on_all(lambda: unprepared_data or build.make_data(config))
-    full = world.run_on_all(lambda: fill_in_defaults(config, data.resolution, world.size))
+    start = world.run_on_all(lambda: data_changes.continue_augmentation(config))
+    full = world.run_on_all(lambda: fill_in_defaults(start, data.resolution, world.size))
     batch = full.train.batch or 1
     seeding.seed_all(full.seed, seeding.INIT)
     scale = getattr(data, "label_scale", None)  # sets of plug-ins may have none

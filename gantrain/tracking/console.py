@@ -29,6 +29,18 @@ LOGITS = ("real", "fake", "held")
 SIGNALS = ("separation", "overfit", "diversity", "copy", "luma", "hidden")
 
 
+def format_place(nimg: int, total: int, epochs: float | None) -> str:
+    """Return how far a training is, such as "0.85/53.4 kimg, epoch 3.2 of 200".
+
+    Args:
+        nimg: images so far.
+        total: the budget in images.
+        epochs: the budget in passes over the data, if it was given so.
+    """
+    text = f"{nimg / 1000:.2f}/{total / 1000:g} kimg"
+    return text if epochs is None else f"{text}, epoch {nimg / total * epochs:.1f} of {epochs:g}"
+
+
 def format_metrics(place: str, values: dict[str, float]) -> str:
     """Return one line with img/s, losses, learning rate, data wait and memory.
 
@@ -121,7 +133,7 @@ class PlainLines(BaseSink):
         now = time.monotonic()
         if now - self._last_line >= PLAIN_SECONDS or nimg >= self.total:
             self._last_line = now
-            place = _place(nimg, self.total, self.epochs)
+            place = format_place(nimg, self.total, self.epochs)
             self.say(f"{format_metrics(place, values)} · ETA {self._eta(now, nimg)}")
         if line := format_health(values):
             self.say(f"  health {line}")
@@ -178,7 +190,7 @@ class LiveDisplay(BaseSink):
             speed_estimate_period=60,
         )
         self.total, self.epochs = total, epochs
-        place = _place(start, total, epochs)
+        place = format_place(start, total, epochs)
         self.task = self.bar.add_task("", total=total, completed=start, place=place)
         self.metrics = Text("the first step, which takes longest ...", style="dim")
         self.health = Text("", style="dim")
@@ -188,12 +200,12 @@ class LiveDisplay(BaseSink):
 
     def progress(self, nimg: int) -> None:
         """Move the bar."""
-        place = _place(nimg, self.total, self.epochs)
+        place = format_place(nimg, self.total, self.epochs)
         self.bar.update(self.task, completed=nimg, place=place)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         """Show the values below the bar."""
-        self.metrics.plain = format_metrics(_place(nimg, self.total, self.epochs), values)
+        self.metrics.plain = format_metrics(format_place(nimg, self.total, self.epochs), values)
         if line := format_health(values):
             self.health.plain = f"health {line}"
 
@@ -223,9 +235,3 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=total)
         yield lambda count: bar.advance(task, count)
-
-
-def _place(nimg: int, total: int, epochs: float | None) -> str:
-    """Return how far a training is, such as "0.85/53.4 kimg, epoch 3.2 of 200"."""
-    text = f"{nimg / 1000:.2f}/{total / 1000:g} kimg"
-    return text if epochs is None else f"{text}, epoch {nimg / total * epochs:.1f} of {epochs:g}"

@@ -147,6 +147,8 @@ def name_of(word: str) -> str:
             "model=dcgan, model=r3gan, model=stylegan and model=stylegan3: add model=dcgan",
         ),
         ("seeds=0-3 data=folder", "It is a key of gantrain directions and generate."),
+        ("prepare input=photos", "Did you mean data.root=photos?"),
+        ("prepare output=x", "It is a key of gantrain directions, doctor, evaluate,"),
         ("generate run=a train.batch=3", "It is a key of gantrain train."),
         ("generate run=a model.ngf=3", "It is a key of gantrain train."),
         ("'seed=a b (c)'", "seed must be an integer"),

@@ -119,6 +119,11 @@ def test_edited_images_are_those_of_the_library(home: Path) -> None:
     assert about["files"]["seed0001-edit03.png"] == "seed 1: dog, +3 pca1"
     assert about["directions"][0]["name"] == "pca1" and len(about["directions"][0]["sha256"]) == 64
     assert about["settings"]["edit"]["strength"] == "-1.5..3"
+    gantrain(home, "generate", "run=style", "seeds=0", "out=range", *edit, "edit.strength=-3..3")
+    files = record(home / "range", "generate.json")["files"]
+    assert (
+        files["seed0000-edit06.png"].endswith(", +3 pca1") and len(files) == 7 + 1
+    )  # and the grid
 
 
 def test_edits_of_style_mixes(home: Path) -> None:
@@ -199,7 +204,6 @@ FIRST = "edit.direction=pca/directions.npz:0"
         ([FIRST, "edit.layers=a"], ["edit.layers=a is not allowed"]),
         ([FIRST, "edit.strength=abc"], ["edit.strength=abc is neither a number"]),
         ([FIRST, "edit.strength=1e9"], ["is neither a number"]),
-        ([FIRST, "edit.strength=1..2"], ["edit.strength is a range: give edit.steps"]),
         ([FIRST, "edit.steps=3"], ["edit.steps needs a range"]),
         ([FIRST, "edit.strength=1..2", "edit.frames=1"], ["a video has two or more frames"]),
         ([FIRST, "edit.strength=1..2", "edit.steps=1"], ["a range has two or more images"]),

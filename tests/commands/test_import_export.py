@@ -14,7 +14,7 @@ from gantrain.networks.stylegan2.discriminator import StyleGAN2Discriminator
 from gantrain.networks.stylegan2.generator import StyleGAN2Generator
 from gantrain.ops.value_range import to_uint8
 from tests.helpers import reference_pickles
-from tests.helpers.command_line import TINY, gantrain
+from tests.helpers.command_line import TINY, gantrain, rows
 from tests.helpers.golden_files import load, under
 from tests.helpers.picture_sets import write_set
 from tests.helpers.single_sets import write_pictures
@@ -153,18 +153,32 @@ def test_a_pickle_of_stylegan(tmp_path: Path) -> None:
             assert torch.equal(image, expected[i])
     [command] = [line for line in said.splitlines() if "init_from=" in line]
     assert "model=stylegan data.resolution=16 model.z_dim=8" in command
-    assert "model.augment_p=0.375" in command and "model.channel_base=64" in command
+    assert "augment_p" not in command and "model.channel_base=64" in command
     write_pictures(tmp_path / "pictures", ["0.png", "1.png", "2.png"])
     typed = [word.replace("DIR", "pictures") for word in command.split()[1:]]
     small = ["train.batch=2", "train.kimg=0.002", "runtime=cpu", "runtime.workers=0", "name=new"]
     said = gantrain(tmp_path, *typed, *small)
-    assert "G.G, D.D" in said and "was trained up to" not in said
-    at_zero = [word for word in typed if "augment_p" not in word and "init_from" not in word]
-    at_zero += ["init_from=network.pkl", *small[:-1]]
-    said = gantrain(tmp_path, *at_zero, "name=zero").replace("\n", " ")
-    assert "network.pkl was trained up to p=0.375" in said and "add model.augment_p=0.375" in said
-    said = gantrain(tmp_path, *at_zero, "name=none", "model.augment=none")
-    assert "was trained up to" not in said
+    assert "G.G, D.D" in said and "runs/ffhq was trained up to p=0.375" in said
+    assert reached(tmp_path, "new") == 0.375
+    from_file = [word for word in typed if "init_from" not in word]
+    from_file += ["init_from=network.pkl", *small[:-1]]
+    said = gantrain(tmp_path, *from_file, "name=file", "tracking.every_kimg=0.002")
+    assert "ADA starts at 0.375 here; model.augment_p=0 starts anew." in said.replace("\n", " ")
+    assert reached(tmp_path, "file") == 0.375
+    said = gantrain(tmp_path, *from_file, "name=bound", "model.ada_max_p=0.2")
+    assert reached(tmp_path, "bound") == 0.2
+    said = gantrain(tmp_path, *from_file, "name=zero", "model.augment_p=0").replace("\n", " ")
+    assert "ADA starts at 0 here; model.augment_p=0.375 goes on." in said
+    assert reached(tmp_path, "zero") == 0
+    said = gantrain(tmp_path, *from_file, "name=none", "model.augment=none")
+    assert "was trained up to" not in said and reached(tmp_path, "none") == 0
+    said = gantrain(tmp_path, "resume=runs/file", "train.kimg=0.004")  # the source is still null
+    assert "Resuming" in said and reached(tmp_path, "file") == 0.375
+
+
+def reached(home: Path, run: str) -> float:
+    """Return the p of the last report; it cannot move within the first ADA interval."""
+    return next(r["augment/p"] for r in reversed(rows(home / "runs" / run)) if "augment/p" in r)
 
 
 def test_weights_that_no_training_has_are_imported_for_use(tmp_path: Path) -> None:

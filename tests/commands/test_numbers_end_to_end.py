@@ -10,9 +10,11 @@ import tifffile
 from PIL import Image, ImageCms
 
 from gantrain.data.decode import decode
+from gantrain.data.views import Formats, View
 from tests.helpers import deep_pictures
 from tests.helpers.command_line import TINY, gantrain
 from tests.helpers.generators import write
+from tests.helpers.medical_files import dicom, nifti
 
 HOME = Path(__file__).parents[1] / "helpers" / "identity"
 PLUGIN = {"GANTRAIN_PLUGINS": "identity_net", "PYTHONPATH": str(HOME)}
@@ -82,6 +84,31 @@ def test_metal_in_ct_is_clipped_only_if_asked_for(tmp_path: Path, identity: Any)
     (tmp_path / "in/n.tif").write_bytes((tmp_path / "in/m.tif").read_bytes())
     clipping = identity(depth="float", pixels=pixels(HU, clip=True))
     assert "2 of 4 values" in translate(tmp_path, clipping, "output=out3")  # as in training
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "npy", "tif", "dcm"])
+def test_floats_of_a_run_whose_numbers_are_whole(
+    tmp_path: Path, identity: Any, ending: str
+) -> None:
+    """They stay floats, and so their results are TIFF by themselves."""
+    run = identity(depth=8, pixels=pixels((0, 200)), formats={"slices": 2})
+    (tmp_path / "in").mkdir()
+    x = np.random.default_rng(0).uniform(0, 200, (12, 10)).astype(np.float32)
+    file = tmp_path / f"in/x.{ending}"
+    if ending == "nii.gz":
+        nifti(file, x[..., None])
+    elif ending == "npy":
+        np.save(file, x)
+    elif ending == "tif":
+        tifffile.imwrite(file, x)
+    else:
+        dicom(file, (x / 0.75).astype(np.uint16), RescaleSlope=0.75)
+    translate(tmp_path, run, "output=out")
+    [result] = (tmp_path / "out").glob("*.tiff")
+    found = decode(result).pixels
+    assert found.dtype == np.float32
+    expected = decode(View(file, Formats(slices=2), 0 if "nii" in ending else None))
+    np.testing.assert_allclose(found, expected.pixels, atol=1e-3)
 
 
 def test_12_bits_in_files_of_16(tmp_path: Path) -> None:

@@ -15,42 +15,9 @@ from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.views import Formats, View
 from gantrain.errors import ConfigError
+from tests.helpers.medical_files import dicom, nifti
 
 RAW = np.arange(600).reshape(20, 30)
-
-
-def dicom(path: Path, pixels: np.ndarray, **tags: Any) -> Path:
-    pydicom = pytest.importorskip("pydicom", reason="needs gantrain[medical]")
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    content = pydicom.Dataset()
-    content.file_meta = meta
-    content.SOPClassUID, content.SOPInstanceUID = CTImageStorage, "1.2.3"
-    content.Rows, content.Columns = pixels.shape[-2:]
-    if pixels.ndim == 3:
-        content.NumberOfFrames = len(pixels)
-    content.SamplesPerPixel, content.PhotometricInterpretation = 1, "MONOCHROME2"
-    content.BitsAllocated = content.BitsStored = 16
-    content.HighBit, content.PixelRepresentation = 15, int(pixels.dtype == np.int16)
-    content.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(content, name, value)
-    content.save_as(path, enforce_file_format=True)
-    return path
-
-
-def nifti(path: Path, values: np.ndarray, slope: float | None = None) -> Path:
-    nibabel = pytest.importorskip("nibabel", reason="needs gantrain[medical]")
-    image = nibabel.Nifti1Image(values, np.eye(4))
-    if slope is not None:
-        image.header.set_slope_inter(slope, -5)
-    nibabel.save(image, path)
-    return path
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16])

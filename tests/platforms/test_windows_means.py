@@ -91,9 +91,7 @@ import os, sys
 from gantrain.engine.signals import PARENT
 from gantrain.io import processes
 environment = os.environ | {{PARENT: str(os.getpid())}}
-child = processes.subprocess.Popen(
-    [sys.executable, "-c", {CHILD!r}], env=environment, **processes.own_group()
-)
+child = processes.start_in_own_group([sys.executable, "-c", {CHILD!r}], env=environment)
 for line in sys.stdin:
     if line.strip() == "stop":
         processes.ask_to_stop(child)

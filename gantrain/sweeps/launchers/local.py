@@ -149,13 +149,13 @@ class Local(OwnLauncher):
         with open(log, "ab") as file:
             file.write(f"{PROMPT}{shlex.join(command[3:])}\n".encode())
             file.flush()
-            process = subprocess.Popen(
+            # Only this process receives Ctrl-C, and forwards it.
+            process = processes.start_in_own_group(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=self._environment(slot),
-                **processes.own_group(),  # only this process receives Ctrl-C, and forwards it
             )
         queue.running[job] = RunningJob(process, slot, time.monotonic(), claim)
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""

@@ -52,7 +52,7 @@ def install(kind: str, drive: str) -> None:
 def _spawn_only(kind: str) -> None:
     """Windows has no other start method; macOS has fork, after which libraries may crash."""
     context = multiprocessing.context
-    default = context._default_context  # type: ignore[attr-defined]
+    default: Any = context._default_context  # type: ignore[attr-defined]
     contexts: dict[str, BaseContext] = context._concrete_contexts  # type: ignore[attr-defined]
     default._default_context = contexts["spawn"]
     default._actual_context = None
