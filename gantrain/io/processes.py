@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def start_in_own_group(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+def start_in_own_group(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """Start a process that gets no Ctrl-C of the terminal.
 
     Args:
