@@ -22,8 +22,8 @@ from emulated.view import View
 
 UNIX_MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "readline")
 UNIX_FUNCTIONS = [
-    "fork", "forkpty", "killpg", "setsid", "setpgid", "getpgid", "getpgrp", "getsid", "getuid",
-    "geteuid", "getgid", "getegid", "getgroups", "sched_getaffinity", "sched_setaffinity",
+    "fork", "forkpty", "killpg", "setsid", "setpgid", "getpgid", "getpgrp", "getsid",
+    "getgid", "getegid", "getgroups", "sched_getaffinity", "sched_setaffinity",
     "posix_fadvise", "posix_fallocate", "pread", "pwrite", "preadv", "pwritev", "statvfs",
     "fstatvfs", "getloadavg", "nice", "chown", "fchown", "lchown", "fchmod", "chroot", "mkfifo",
     "mknod", "confstr", "sendfile", "setpriority", "getpriority", "sync",

@@ -39,17 +39,17 @@ class Stand(ModuleType):
 
 
 class View:
-    """The modules that gantrain's modules get, if their name is one of `modules`."""
+    """The modules that those of `packages` (gantrain) get, if their name is one of `modules`."""
 
     def __init__(self, kind: str) -> None:
-        self.modules: dict[str, ModuleType] = {}
+        self.packages = os.environ.get("GANTRAIN_TEST_VIEW", "gantrain").split(",")
         self.modules = _windows() if kind == "windows" else _macos()
 
     def install(self) -> None:
         sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name.partition(".")[0] != "gantrain":
+        if name.partition(".")[0] not in self.packages:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
@@ -86,8 +86,8 @@ def _windows() -> dict[str, ModuleType]:
     signals = [n for n in dir(signal) if n.startswith("SIG") and n not in windows.SIGNALS]
     calls = ("pthread_sigmask", "pthread_kill", "sigwait", "alarm", "setitimer", "siginterrupt")
     lacking_of_os = [n for n in dir(os) if n.startswith("O_") and n not in windows.OPEN_FLAGS]
-    # numpy and torch call these where `sys.platform` is linux.
-    lacking_of_os += ["uname", "sysconf", "register_at_fork"]
+    # numpy, torch and platformdirs call these where `sys.platform` is linux.
+    lacking_of_os += ["uname", "sysconf", "register_at_fork", "getuid", "geteuid"]
     own_os = {"name": "nt", "kill": windows.kill, "getppid": windows.getppid(), "O_BINARY": 0}
     return {
         "sys": Stand(sys, {"platform": "win32"}),
