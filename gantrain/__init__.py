@@ -88,7 +88,8 @@ def load(
     Importing gantrain does not import torch; calling this function does.
 
     Args:
-        path: a snapshot file, or a run directory, whose newest intact snapshot is loaded.
+        path: a snapshot file, or a run directory, whose newest intact snapshot is loaded; a folder
+            of gantrain export format=hub, or "hub:owner/name@revision" on the Hugging Face Hub.
         device: auto, cpu, cuda, cuda:N or mps.
         test_mode: how batch norm and dropout act. as_trained: the statistics of each image, and
             dropout; no_dropout: the former alone; eval: running statistics. None: as in the run.
@@ -98,7 +99,8 @@ def load(
         The model; see its methods `translate`, `sample`, `mapping` and `synthesis`.
 
     Raises:
-        ConfigError: the file cannot be read, or the device is not available.
+        ConfigError: the file cannot be read, the hub has no such model or cannot be reached, or
+            the device is not available.
     """
     from gantrain.inference import model
 

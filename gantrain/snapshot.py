@@ -11,18 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.io import safetensors_file
+from gantrain.io import hub, hub_folder, safetensors_file
 from gantrain.io.files import atomic_write, is_intact
 from gantrain.io.module_pickle import PickledModule
 from gantrain.io.reference_file import WHOLE_FILE, holds_objects, read_players, split_by_player
 from gantrain.io.snapshot_content import find_fault, fit_labels
 from gantrain.io.tensors import DIGEST, digest, is_unaltered, named_code
+from gantrain.networks.spec import misfit
 from gantrain.targets import advice, is_plugin
 
 FORMAT = "gantrain-snapshot-1"
 MAX_ARGUMENT = 65536  # of a network: sides and widths
 UNBOUNDED = ("channel_base",)  # of which other arguments bound what a network takes
 DEPTHS = ("blocks", "downs", "layers", "mapping_layers")  # each has at least one tensor
+
+
+_UNBUILDABLE = (ImportError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)
+_UNBUILDABLE += (ArithmeticError, AssertionError)  # what arguments of the wrong kind lead to
 
 
 class NoSnapshotError(ConfigError):
@@ -35,7 +40,8 @@ class Snapshot:
 
     Attributes:
         networks: {name ("ab", "ba", or "G"): generator in eval mode, with images in [-1, 1]}.
-        meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions.
+        meta: plain values: nimg, ema, model, data (channels, resolution, preprocessing), versions;
+            of a model of the hub, "hub": its address with the commit.
         file: that it was read from.
     """
 
@@ -75,19 +81,20 @@ def load_snapshot(
     Args:
         path: a snapshot or checkpoint, or a run directory, whose newest intact one of these is
             loaded; a generator that gantrain exported as .safetensors, or one of the reference code
-            of StyleGAN2, StyleGAN3 or R3GAN (`reference_file`).
+            of StyleGAN2, StyleGAN3 or R3GAN (`reference_file`); a folder of gantrain export
+            format=hub, or "hub:owner/name@revision".
         device: where to put the networks.
         warn: called with a sentence for each newer file of the run that is damaged.
 
     Raises:
         NoSnapshotError: the directory holds none.
         ConfigError: the file is damaged or not a snapshot, or it names networks of a package that
-            is neither gantrain nor a plug-in.
+            is neither gantrain nor a plug-in; the hub has no such model, or cannot be reached.
     """
     file = Path(path)
     if holds_objects(file):
         return _from_reference(file, read_players(file), device)
-    file, content = _read_newest(file, warn)
+    file, content, address = _read(file, warn)
     if "networks" in _note(content):
         content = _from_checkpoint(content)
     if content.get("format") != FORMAT:
@@ -98,14 +105,7 @@ def load_snapshot(
     for name, spec in content["specs"].items():
         try:
             network = _rebuild(spec, content["weights"][name])
-        except (
-            ImportError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as fault:
+        except _UNBUILDABLE as fault:
             reason = (str(fault).splitlines() or [type(fault).__name__])[0]
             version = content["meta"].get("versions", {}).get("gantrain", "unknown")
             raise ConfigError(
@@ -118,7 +118,8 @@ def load_snapshot(
         fit_labels(labels, getattr(network, "label_dim", 0)) for network in networks.values()
     ):
         raise ConfigError(f"{file} is damaged: its labels are not those of its networks.")
-    return Snapshot(networks, content["meta"], file)
+    meta = {key: value for key, value in content["meta"].items() if key != "hub"}
+    return Snapshot(networks, meta | ({"hub": str(address)} if address else {}), file)
 
 
 def _for_use(network: nn.Module, device: str | torch.device) -> nn.Module:
@@ -162,6 +163,8 @@ def _rebuild(spec: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
             most = len(weights) if key in DEPTHS else MAX_ARGUMENT
             if key not in UNBOUNDED and any(x > most for x in _whole_numbers(value)):
                 raise ValueError(f"{key}={value} is out of range")
+        if key := misfit(cls, arguments):
+            raise ValueError(f"{key}={arguments[key]!r:.60} is not of its kind")
         with torch.device("meta"):
             shapes = {key: x.shape for key, x in cls(**arguments).state_dict().items()}
         if shapes != {key: x.shape for key, x in weights.items()}:
@@ -206,6 +209,28 @@ def load_plain_dict(file: Path) -> dict[str, Any] | None:
     except Exception:  # a pickle of anything else raises almost anything; it runs nothing
         return None
     return content if isinstance(content, dict) and is_unaltered(content) else None
+
+
+def _read(
+    path: Path, warn: Callable[[str], None]
+) -> tuple[Path, dict[str, Any], hub.Address | None]:
+    """Return the file that a path or an address leads to, and its content as a snapshot has it.
+
+    And, of a model of the hub, its address with the commit.
+    """
+    origin = None
+    if hub.is_address(path):
+        origin, folder = hub.fetch(hub.parse(path))
+        try:
+            content = hub_folder.read(folder)
+        except hub_folder.DamagedWeightsError:
+            hub.forget(folder)  # else it would never be downloaded again
+            raise
+    elif folder := hub_folder.find(path):
+        content = hub_folder.read(folder)
+    else:
+        return *_read_newest(path, warn), None
+    return folder / hub_folder.WEIGHTS, {"format": FORMAT, **content}, origin
 
 
 def _read_newest(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:

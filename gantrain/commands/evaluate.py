@@ -18,6 +18,7 @@ from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
 from gantrain.inference.projection import explain_unlike_lpips
+from gantrain.io import hub
 from gantrain.metrics import requirements, weights
 from gantrain.metrics.protocol import (
     DISENTANGLEMENT,
@@ -44,7 +45,8 @@ def main(config: EvaluateConfig) -> list[MetricValue]:
         config.run, config.device, config.precision, print, test_mode=mode, seed=seed
     )
     translates = bool(model.directions)
-    data = load_run_data(Path(config.run), config.data_root, model)
+    home = model.file.parent if hub.is_address(config.run) else Path(config.run)
+    data = load_run_data(home, config.data_root, model)
     if not translates and data.kind != "images":
         raise ConfigError(
             f"{model.algorithm} generates images, but was trained on two domains: there is no one "
@@ -187,5 +189,7 @@ def _record(config: EvaluateConfig, model: Model, values: list[MetricValue]) -> 
         "snapshot": hashlib.sha256(model.file.read_bytes()).hexdigest(),
         "precision": config.precision,
     }
+    if "hub" in model.meta:
+        about["hub"] = model.meta["hub"]  # with the commit
     append_evaluations(file, values, about)
     print(f"Appended to {file}")

@@ -4,12 +4,21 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 
 from gantrain import __version__
+from gantrain.commands import space_folder
+from gantrain.commands.publishing import (
+    NO_LICENSE,
+    Publication,
+    new_folder,
+    publish,
+    write_model,
+)
 from gantrain.config.tools import ExportConfig
 from gantrain.engine.init_from import saved_networks
 from gantrain.errors import ConfigError
@@ -35,6 +44,8 @@ def main(config: ExportConfig) -> None:
         ConfigError: the networks have no such format, a file exists, or the results of an
             exported network differ from those of the snapshot's.
     """
+    if config.format in ("hub", "space"):
+        return _publish(config)
     model = load_model(config.run, say=print, test_mode=config.test_mode)
     networks = {name: net for name, net in model.networks.items() if name != "E"}
     if config.format == "pth" and not model.directions:
@@ -71,6 +82,29 @@ def main(config: ExportConfig) -> None:
             else:
                 target.write(content)
         print(f"{name}: {file}{remark}")
+
+
+def _publish(config: ExportConfig) -> None:
+    """Write the folder of a model, or of a page for it."""
+    folder = Path(config.output)
+    what = Publication(config.run, config.license, config.pictures, config.data_root)
+    with new_folder(folder) as unfinished:
+        if config.format == "hub":
+            publish(what, unfinished)
+        else:
+            _write_space(config, unfinished)
+    for file in sorted(folder.iterdir()):
+        print(file)
+
+
+def _write_space(config: ExportConfig, folder: Path) -> None:
+    with TemporaryDirectory(prefix="gantrain-space-") as home:
+        model = write_model(load_model(config.run, say=print), Path(home))
+        space_folder.write(folder, model, config.load_from, config.license)
+    if config.license is None:
+        print(NO_LICENSE)
+    if "dev" in __version__:
+        print(space_folder.DEVELOPMENT)
 
 
 def _reference_names(model: Model) -> dict[str, str]:

@@ -16,6 +16,7 @@ from gantrain.inference import latent_sources
 from gantrain.inference.edited_latents import LatentEdit
 from gantrain.inference.editing import explain_misfit, find_direction
 from gantrain.inference.generators import moves_canvas
+from gantrain.inference.home import home_of, name_of
 from gantrain.inference.labels import has_examples
 from gantrain.inference.latent_sources import LatentBatch
 from gantrain.inference.model import Model
@@ -260,20 +261,21 @@ def _check_keyframes(config: GenerateConfig, count: int) -> None:
 
 
 def _folder(config: GenerateConfig, model: Model) -> Path:
-    """Create and return `out`, or a new folder in the run: generated/<what>-<kimg>-001."""
+    """Create and return `out`, or a new folder in the run: generated/<what>-<kimg>-001.
+
+    Of a model of the hub it is here: generated/<what>-<name>-001.
+    """
     try:
         if config.out is not None:
             Path(config.out).mkdir(parents=True, exist_ok=True)
             return Path(config.out)
-        home = model.file.parent
-        home = home.parent if home.name in ("snapshots", "checkpoints") else home
+        home = home_of(model) or Path()
         mixing = config.style_mixing.columns is not None
         video = config.interpolation.frames or config.transform.frames or config.edit.frames
-        if (home / "config.yaml").exists():  # perhaps the run of somebody else
+        if home_of(model) and (home / "config.yaml").exists():  # perhaps the run of somebody else
             RunDirectory(home).refuse_special_files()
         what = "mixing" if mixing else "video" if video else "pictures"
-        stem = f"{what}-{model.file.stem.removeprefix('snapshot-').removeprefix('checkpoint-')}"
-        return RunDirectory.create(home / "generated", None, stem).path
+        return RunDirectory.create(home / "generated", None, f"{what}-{name_of(model)}").path
     except OSError as error:
         where = f"out={config.out}" if config.out else f"{model.file.parent}"
         raise ConfigError(
@@ -305,4 +307,5 @@ def _direction_record(text: str) -> dict[str, Any]:
 
 def _snapshot_record(model: Model) -> dict[str, Any]:
     meta = {key: model.meta.get(key) for key in ("nimg", "ema", "model", "versions")}
+    meta |= {key: model.meta[key] for key in ("hub",) if key in model.meta}  # with the commit
     return {"file": str(model.file), "sha256": digest(model.file, "sha256"), **meta}

@@ -12,7 +12,10 @@ from typing import Any, NoReturn
 from gantrain.commands import directions, generate, project, translate
 from gantrain.config.studio import StudioConfig
 from gantrain.engine import startup
+from gantrain.inference.home import name_of
+from gantrain.inference.model import Model
 from gantrain.inference.model import load as load_model
+from gantrain.io import hub
 from gantrain.studio.generating import directions as directions_of
 from gantrain.studio.open_run import Folders, OpenRun, Tools
 from gantrain.studio.server import Server, open_place, temporary_home
@@ -36,6 +39,8 @@ def main(config: StudioConfig) -> None:
         SystemExit: 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for path in filter(hub.is_address, config.run):
+        hub.fetch(hub.parse(path))  # the page itself is offline
     with temporary_home() as home:
         folders = Folders(home / "results")
         runs = list(_open(config, folders))
@@ -62,7 +67,7 @@ def _open(config: StudioConfig, folders: Folders) -> Iterator[OpenRun]:
     for path in config.run:
         model = load_model(path, config.device, config.precision, say=print)
         run = OpenRun(
-            name=Path(path).stem if Path(path).is_file() else Path(path).resolve().name,
+            name=_name(path, model),
             model=model,
             tools=TOOLS,
             folders=folders,
@@ -74,6 +79,12 @@ def _open(config: StudioConfig, folders: Folders) -> Iterator[OpenRun]:
             directions_of(run)  # a file that does not fit is refused before the page opens
         print(f"{model.algorithm} from {model.file}, on {model.precision.device}.")
         yield run
+
+
+def _name(path: str, model: Model) -> str:
+    if hub.is_address(path):
+        return name_of(model)
+    return Path(path).stem if Path(path).is_file() else Path(path).resolve().name
 
 
 def _has_display() -> bool:

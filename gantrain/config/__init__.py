@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 # The commands whose settings are not in `tools`
-OWN_MODULES = ("directions", "generate", "project", "studio")
+OWN_MODULES = ("directions", "generate", "project", "push", "studio")
 
 
 def load(command: str, cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> Any:

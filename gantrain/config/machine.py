@@ -8,17 +8,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gantrain.config.paths import runs_like
+from gantrain.io import hub, hub_folder
 
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 def run_problems(path: str) -> Iterator[str]:
-    """Yield a sentence unless `path` is a snapshot file or a run directory with snapshots."""
+    """Yield a sentence unless `path` is a run directory with snapshots, a file, or of the hub.
+
+    Args:
+        path: also hub:OWNER/NAME@REV, or a folder of gantrain export format=hub.
+    """
     run = Path(path)
-    if not run.exists():
+    if hub.is_address(path):
+        yield from hub.problems("run", path)
+    elif not run.exists():
         yield f"run={path}: there is no such run directory or snapshot file.{runs_like(path)}"
-    elif run.is_dir() and not list((run / "snapshots").glob("snapshot-*.pt")):
+    elif (
+        run.is_dir()
+        and not hub_folder.find(run)
+        and not list((run / "snapshots").glob("snapshot-*.pt"))
+    ):
         yield f"run={run} has no snapshots (snapshots/snapshot-*.pt): is it a run directory?"
+
+
+def home_problems(path: str, fix: str) -> Iterator[str]:
+    """Yield a sentence if `path` is a model of the hub, which has no run directory for results.
+
+    Args:
+        path: a value of run=.
+        fix: the setting that says where they go.
+    """
+    if hub.is_address(path) or hub_folder.find(Path(path)):
+        yield f"run={path} is a model of the hub, not a run directory: add {fix}."
 
 
 def directory_problems(path: str) -> Iterator[str]:

@@ -12,10 +12,13 @@ from gantrain.config.directions import example_problems
 from gantrain.config.machine import (
     device_problems,
     directory_problems,
+    home_problems,
     is_installed,
     run_problems,
 )
+from gantrain.config.push import publishing_problems
 from gantrain.errors import ConfigError, format_value, nearest
+from gantrain.io import hub
 from gantrain.metrics import weights
 from gantrain.metrics.protocol import DISENTANGLEMENT, METRICS
 from gantrain.types import AtLeastOne, Count, Range
@@ -114,19 +117,30 @@ class ExportConfig:
 
     run: str
     output: str
-    format: Literal["pth", "safetensors", "onnx", "torch_export"]
+    format: Literal["pth", "safetensors", "onnx", "torch_export", "hub", "space"]
     networks: Literal["generators", "all"]
     test_mode: Literal["as_trained", "no_dropout", "eval"] | None
     truncation_psi: Annotated[float, Range(-2, 2)]
+    license: str | None
+    pictures: bool | None
+    data_root: str | None
+    load_from: str | None
 
     def problems(self) -> list[str]:
         """Return the problems with the run, else with packages, else with unused settings."""
-        return [*run_problems(self.run)] or [*self._missing_packages()] or [*self._unused()]
+        return [*run_problems(self.run)] or [*self._missing_packages()] or [*self._misfits()]
+
+    def _misfits(self) -> Iterator[str]:
+        """Yield the problems with what is published, and with settings without effect."""
+        yield from publishing_problems(self.license, self.pictures, self.data_root)
+        if self.load_from is not None:
+            yield from hub.problems("load_from", self.load_from)
+        yield from self._unused()
 
     def _missing_packages(self) -> Iterator[str]:
-        if self.format == "safetensors" and not is_installed("safetensors"):
+        if self.format in ("safetensors", "hub", "space") and not is_installed("safetensors"):
             yield (
-                "format=safetensors needs a package that is not installed: "
+                f"format={self.format} needs a package that is not installed: "
                 "pip install 'gantrain[safetensors]'."
             )
         if self.format == "onnx" and not (is_installed("onnx") and is_installed("onnxscript")):
@@ -135,15 +149,23 @@ class ExportConfig:
             )
 
     def _unused(self) -> Iterator[str]:
+        if self.load_from is not None and self.format != "space":
+            yield "load_from applies to format=space: remove it."
+        if self.license is not None and self.format not in ("hub", "space"):
+            yield "license applies to format=hub and format=space: remove it."
+        for key in ("pictures", "data_root"):
+            if getattr(self, key) is not None and self.format != "hub":
+                yield f"{key} applies to format=hub: remove it."
         if self.truncation_psi != 1 and self.format not in ("onnx", "torch_export"):
             yield (
                 "truncation_psi applies to format=onnx and format=torch_export; the other formats "
                 "store the weights unchanged."
             )
-        if self.networks == "all" and self.format in ("onnx", "torch_export"):
+        if self.networks == "all" and self.format not in ("pth", "safetensors"):
+            as_what = {"onnx": "as ONNX", "torch_export": "as .pt2"}.get(self.format, "there")
             yield (
                 "networks=all applies to format=pth and format=safetensors: only generators are of "
-                f"use as {'ONNX' if self.format == 'onnx' else '.pt2'}."
+                f"use {as_what}."
             )
         if self.test_mode and self.format not in ("onnx", "torch_export"):
             yield (
@@ -215,6 +237,8 @@ class EvaluateConfig:
                 yield "examples is for metrics=[separability]: name it, or remove examples."
         yield from device_problems(self.device, self.precision)
         yield from run_problems(self.run)
+        if self.output is None:
+            yield from home_problems(self.run, "output=FILE, where the values are recorded")
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,10 @@ def load(
     test_mode: TestMode | None = None,
     seed: int = 0,
 ) -> "Model":
-    """Load a snapshot file, or the newest state of a run directory: a snapshot or a checkpoint.
+    """Load a snapshot, the newest state of a run directory, or a model of the hub.
 
     Args:
-        path: the file or the run directory.
+        path: see `gantrain.snapshot.load_snapshot`.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto": the first available of cuda, mps, cpu.
         precision: as in training; sets torch's process-wide TF32 switches.
         say: called with a sentence for each newer snapshot that is damaged.

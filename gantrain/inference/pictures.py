@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gantrain.data.base import Dataset
 from gantrain.ops.lab import join_rgb, split_rgb
-from gantrain.ops.value_range import to_float
+from gantrain.ops.value_range import to_float, to_uint8
+from gantrain.tracking.grids import shown_bands, to_image
 
 # (images [..., C, H, W], the images they are translations or partners of) -> how they look
 Look = Callable[[Tensor, Tensor | None], Tensor]
@@ -78,6 +80,17 @@ def of_pictures(translate: Translate, data: dict[str, Any]) -> Translate:
         data: `describe()` of its data set, or {}.
     """
     return partial(_colorize, translate) if is_lab(data) else translate
+
+
+def to_picture(x: Tensor, data: dict[str, Any], alpha: bool = True) -> Image.Image:
+    """Return an image [C, H, W] in [-1, 1] as a picture of 8 bits, of the bands that are shown.
+
+    Args:
+        x: the image.
+        data: `describe()` of its data set, or {}.
+        alpha: whether the last of 2 or 4 channels is alpha.
+    """
+    return to_image(np.asarray(shown_bands(to_uint8(x), data.get("show"), alpha)))
 
 
 def unchanged(x: Tensor, source: Tensor | None) -> Tensor:

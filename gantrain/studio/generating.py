@@ -15,6 +15,7 @@ from gantrain.errors import ConfigError
 from gantrain.inference import latent_sources
 from gantrain.inference.editing import explain_misfit, read_directions
 from gantrain.inference.generators import explain_missing_noise
+from gantrain.inference.model import Model
 from gantrain.io.files import atomic_write
 from gantrain.studio.calls import Call, OwnFile
 from gantrain.studio.open_run import OpenRun, Picture
@@ -86,12 +87,11 @@ class Pin:
     noise: str = "const"
 
 
-def choices_of_class(run: OpenRun) -> list[tuple[str, str | int]]:
+def choices_of_class(model: Model) -> list[tuple[str, str | int]]:
     """Return the classes to choose from, by what they are called; []: there are none.
 
     The first choice is CLASS_OF_SEED.
     """
-    model = run.model
     about = model.labels or {}
     if not model.label_dim or about.get("kind") == "float":
         return []

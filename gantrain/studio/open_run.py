@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gantrain.data.bit_depth import ImageFault
 from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError
 from gantrain.inference import image_io
+from gantrain.inference.home import home_of, name_of
 from gantrain.inference.image_io import run_pixels
 from gantrain.inference.inputs import TranslationTask
 from gantrain.inference.model import Model
-from gantrain.ops.value_range import to_uint8
+from gantrain.inference.pictures import to_picture
 from gantrain.studio.calls import Call
-from gantrain.tracking.grids import save_png, shown_bands, to_image
+from gantrain.tracking.grids import save_png
 
 MOST_FOLDERS = 200  # of results that are kept; a slider makes many
 _BY_THE_PAGE = (".png", ".webp")  # kinds of files that browsers show
@@ -122,13 +121,13 @@ class OpenRun:
 
     @property
     def home(self) -> Path:
-        """The run's directory, or the folder of a snapshot that is in none."""
-        folder = self.model.file.parent
-        return folder.parent if folder.name in ("snapshots", "checkpoints") else folder
+        """The run's directory, or the folder of a snapshot that is in none; of the hub: ours."""
+        return home_of(self.model) or self.folders.home / name_of(self.model)
 
     def call(self, command: str, **settings: Any) -> Call:
         """Return a command for this snapshot; later ones of a run that is trained are others."""
-        return Call(command, {"run": str(self.model.file), **settings, **self.device})
+        run = self.model.meta.get("hub") or str(self.model.file)
+        return Call(command, {"run": run, **settings, **self.device})
 
     def generate(self, call: Call) -> Picture:
         """Make the one picture, or the video, of a command.
@@ -179,7 +178,6 @@ class OpenRun:
 
     def preview(self, x: Any, file: Path, alpha: bool) -> Path:
         """Write an image in [-1, 1], [C, H, W], as a PNG of 8 bits beside a file."""
-        shown = shown_bands(to_uint8(x), self.model.meta.get("data", {}).get("show"), alpha)
         target = self.folders.new() / f"{file.stem}.png"
-        save_png(target, to_image(np.asarray(shown)))
+        save_png(target, to_picture(x, self.model.meta.get("data", {}), alpha))
         return target

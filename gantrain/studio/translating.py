@@ -9,6 +9,7 @@ from gantrain.data.bit_depth import ImageFault
 from gantrain.errors import ConfigError
 from gantrain.inference import image_io
 from gantrain.inference.image_io import run_pixels
+from gantrain.inference.model import Model
 from gantrain.inference.translation import input_channels
 from gantrain.studio.calls import OwnFile
 from gantrain.studio.open_run import OpenRun, Picture, Say
@@ -31,9 +32,9 @@ class Translation:
     back: Picture | None
 
 
-def choices_of_direction(run: OpenRun) -> list[tuple[str, str]]:
+def choices_of_direction(model: Model) -> list[tuple[str, str]]:
     """Return the directions to choose from, by what they are called."""
-    return [(f"{one[0]} to {one[1]}", one) for one in run.model.directions]
+    return [(f"{one[0]} to {one[1]}", one) for one in model.directions]
 
 
 def translate(run: OpenRun, source: Path, direction: str, warn: Say) -> Translation:

@@ -1,3 +1,5 @@
+from typing import Any, Literal
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +7,7 @@ from torch import nn
 from gantrain.networks.layers import init_weights, make_norm
 from gantrain.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from gantrain.networks.resnet import ResnetGenerator
+from gantrain.networks.spec import misfit, self_describing
 from gantrain.networks.translation import make_discriminator, make_generator, size_multiple
 from gantrain.networks.unet import UnetGenerator
 
@@ -188,3 +191,44 @@ def test_resized_maps_have_no_checkerboard() -> None:
 def test_a_unet_refuses_other_ways() -> None:
     with pytest.raises(ValueError, match="strided convolutions"):
         make_generator("unet_128", 3, 3, 2, 1, "instance", False, "resize")
+
+
+@self_describing
+class Choosy(nn.Module):
+    def __init__(
+        self,
+        count: int,
+        scale: float | None = None,
+        size: tuple[int, int] = (1, 1),
+        rows: list[list[float]] | None = None,
+        mode: Literal["a", 2] = "a",
+        on: bool = False,
+        other: Any = None,
+    ) -> None:
+        super().__init__()
+
+
+FITTING = [
+    {"count": 3, "scale": 2, "size": [4, 4], "rows": [[1, 0.5]], "mode": 2, "on": True},
+    {"count": 0, "scale": None, "size": (4, 4), "rows": None, "other": {"x": 1}},
+]
+MISFITS = {
+    "count": (1.5, True, "3", None, [3]),
+    "scale": ("x", True, [1.0]),
+    "size": ([4], [4, 4, 4], 4, ["4", 4], None),
+    "rows": ([1.0], [["x"]], "x"),
+    "mode": ("b", None, [2]),
+    "on": (1, None, "true"),
+}
+
+
+@pytest.mark.parametrize("arguments", FITTING)
+def test_arguments_of_the_right_kind(arguments: dict[str, Any]) -> None:
+    assert misfit(Choosy, arguments) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(k, x) for k, values in MISFITS.items() for x in values]
+)
+def test_arguments_of_another_kind(key: str, value: Any) -> None:
+    assert misfit(Choosy, FITTING[0] | {key: value}) == key

@@ -125,7 +125,7 @@ def test_saved_latents_are_those_of_the_picture(style: OpenRun) -> None:
 
 
 def test_choices(style: OpenRun, plain: OpenRun) -> None:
-    assert [name for name, _ in generating.choices_of_class(style)] == [
+    assert [name for name, _ in generating.choices_of_class(style.model)] == [
         "by seed", "cat", "dog", "fox",
     ]  # fmt: skip
     assert list(generating.layer_groups(style).values()) == ["0-1", "2-3", "4-5"]

@@ -52,7 +52,7 @@ def test_the_commands_make_the_same(
 def test_one_direction_has_no_way_back(tmp_path: Path) -> None:
     network = generators.ResnetGenerator(3, 3, ngf=2, blocks=1)
     one = open_run(generators.write(tmp_path / "one", "gantrain.gans.cut.CUT", {"ab": network}))
-    assert translating.choices_of_direction(one) == [("a to b", "ab")]
+    assert translating.choices_of_direction(one.model) == [("a to b", "ab")]
     Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
     assert translating.translate(one, tmp_path / "x.png", "ab", SAID.append).back is None
 

@@ -176,8 +176,8 @@ def add_look(runs: Sequence[OpenRun], where: str) -> LookControls:
         controls["psi"] = gr.Slider(
             -1, 1.5, 1, step=0.05, label="Truncation psi", elem_id=f"{where}-psi"
         )
-    classes = generating.choices_of_class(runs[0])
-    if classes and all(generating.choices_of_class(run) == classes for run in runs):
+    classes = generating.choices_of_class(runs[0].model)
+    if classes and all(generating.choices_of_class(run.model) == classes for run in runs):
         controls["label"] = gr.Dropdown(
             classes, value=generating.CLASS_OF_SEED, label="Class", elem_id=f"{where}-class"
         )

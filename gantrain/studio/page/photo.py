@@ -75,7 +75,7 @@ def add_photo(
 
 def _add_inputs(run: OpenRun, where: str) -> list[Any]:
     """Add the file, the latent space, the number of steps, and the class."""
-    classes = generating.choices_of_class(run)[1:]
+    classes = generating.choices_of_class(run.model)[1:]
     spaces = projecting.spaces(run)
     return [
         gr.File(label="A photo", height=120, elem_id=f"{where}-file"),

@@ -60,8 +60,8 @@ def _add_generators(runs: Sequence[OpenRun], page: gr.Blocks) -> None:
 def _add_translators(runs: Sequence[OpenRun]) -> None:
     common = [
         choice
-        for choice in translating.choices_of_direction(runs[0])
-        if all(choice in translating.choices_of_direction(run) for run in runs)
+        for choice in translating.choices_of_direction(runs[0].model)
+        if all(choice in translating.choices_of_direction(run.model) for run in runs)
     ]
     if not common:
         gr.Markdown("The translators have no direction in common: each has a tab of its own.")

@@ -16,7 +16,7 @@ from gantrain.studio.translating import Translation
 def add_translator(run: OpenRun) -> None:
     """Add the controls and what they make."""
     where = run.name
-    directions = translating.choices_of_direction(run)
+    directions = translating.choices_of_direction(run.model)
     has_back = len(directions) > 1
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
