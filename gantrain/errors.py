@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST_WORD = 60  # words are compared up to here
+_PASSWORD = re.compile(r"(\w://)[^\s/@'\"]+@")
+_QUERY = re.compile(r"(\w://[^\s?'\"]*)\?([^\s'\"]*)")
+_SECRET = re.compile(r"sig|token|key|secret|credential|passw|auth|expires|policy", re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -21,7 +24,7 @@ class ConfigError(Exception):
     """
 
     def __init__(self, problem: str, *other_problems: str) -> None:
-        self.problems: tuple[str, ...] = (problem, *other_problems)
+        self.problems: tuple[str, ...] = tuple(map(hide_secrets, (problem, *other_problems)))
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
@@ -35,6 +38,14 @@ class RunError(ConfigError):
         problem: a sentence, as in ConfigError.
         other_problems: further ones.
     """
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text whose addresses (https://...) show neither a password nor a signature."""
+    if "://" not in text:
+        return text
+    text = _PASSWORD.sub(r"\1...@", text)
+    return _QUERY.sub(lambda m: f"{m[1]}?..." if _SECRET.search(m[2]) else m[0], text)
 
 
 def format_value(value: Any) -> str:

@@ -9,15 +9,8 @@ from typing import Literal, get_args, get_origin
 
 from gantrain.cli.arguments import POSITIONAL, Arguments
 from gantrain.config import paths
+from gantrain.config.addresses import PATH_KEYS, RUN_KEYS
 from gantrain.errors import format_value
-
-RUN_KEYS = ("run", "runs", "resume", "init_from")
-PATH_KEYS = (
-    "input", "output", "out", "source", "images", "w", "data_root", "csv", "html", "report", "pack",
-    "directions",
-    "data.root", "data.root_a", "data.root_b", "data.cache_dir", "evaluation.inception",
-    "evaluation.lpips", "weights.inception", "weights.lpips",
-)  # fmt: skip
 
 
 def answer(arguments: Arguments) -> bool:

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from gantrain.config import constructors, paths, suggestions
+from gantrain.config.addresses import address_problems
 from gantrain.config.annotations import explain_mismatch
 from gantrain.config.choices import BUILT, configured
 from gantrain.errors import ConfigError, format_value
@@ -49,6 +50,7 @@ def load_settings(kind: type[T], cfg: DictConfig) -> T:
         ]
     problems = [*missing_values(plain, explain=getattr(kind, "missing", None))]
     problems += check_fields(kind, plain)
+    problems += address_problems(plain)
     problems += getattr(kind, "value_problems", lambda _: ())(plain)
     if problems:
         raise ConfigError(*problems)

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from gantrain.config import data_kind
+from gantrain.config.addresses import REMOTE_KEYS
 from gantrain.engine.distributed import environment
 
 Get = Callable[[str], Any]
+
+
+def _is_remote(get: Get) -> bool:
+    return any("://" in str(get(key)) for key in REMOTE_KEYS if key.startswith("data."))
+
 
 # {key: (whether it has no effect, why)}; a message is "key has no effect: why."
 IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
@@ -67,8 +73,12 @@ IGNORED: dict[str, tuple[Callable[[Get], bool], str]] = {
     ),
     "data.cache_gb": (lambda get: get("data.cache") == "none", "data.cache=none"),
     "data.cache_dir": (
-        lambda get: get("data.cache") in ("none", "memory"),
+        lambda get: get("data.cache") in ("none", "memory") and not _is_remote(get),
         "only data.cache=disk and auto write files",
+    ),
+    "data.remote_cache_gb": (
+        lambda get: not _is_remote(get),
+        "only data at an address, such as data.root=s3://..., is kept in that cache",
     ),
     "evaluation.test_images": (
         lambda get: data_kind.class_attribute(get("model._target_"), "takes") == "images",

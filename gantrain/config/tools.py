@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import check, data_kind, rules, train
+from gantrain.config.addresses import address_problems
 from gantrain.config.directions import example_problems
 from gantrain.config.machine import (
     device_problems,
@@ -311,7 +312,8 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     """
     plain = check.as_texts(PrepareConfig, check.to_plain(cfg))
     data = plain.get("data")
-    problems = [*check.missing_values(plain)]
+    if problems := [*check.missing_values(plain), *address_problems(plain)]:
+        raise ConfigError(*problems)
     if isinstance(data, dict) and plain.get("takes") in (None, *data_kind.WORDS):
         plain["takes"] = plain.get("takes") or _kind_of(data)
         plain["data"], _, kind_problems = data_kind.select_class(

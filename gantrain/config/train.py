@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gantrain.config import data_kind, renamed, rules
+from gantrain.config.addresses import address_problems
 from gantrain.config.check import (
     annotations_of,
     as_texts,
@@ -215,7 +216,7 @@ def load(cfg: DictConfig, typed_keys: Iterable[str] | None = None) -> RunConfig:
     plain = as_texts(RunConfig, to_plain(cfg))
     keys = set(_keys_from_hydra() if typed_keys is None else typed_keys)
     old_names = renamed.rename(plain, keys)
-    problems = list(missing_values(plain))
+    problems = [*missing_values(plain), *address_problems(plain)]
     dropped: dict[str, str] = {}
     if isinstance(plain.get("model"), dict) and isinstance(plain.get("data"), dict):
         plain["data"], dropped, kind_problems = data_kind.match_data(plain["model"], plain["data"])

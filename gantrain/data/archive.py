@@ -1,43 +1,55 @@
-"""Images inside a zip archive, used like paths."""
+"""Images inside a zip archive or a remote folder, used like paths."""
 
 import io
 import os
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from gantrain.errors import ConfigError
+from gantrain.io.remote.objects import RemoteFolder, RemoteObject
+
+Archive = Path | RemoteObject | RemoteFolder  # zip archives, and a folder that is listed only once
 
 _MAX_BYTES = 1 << 30  # of one unpacked file: a small archive can expand without end
+_HEADER_BYTES = 30  # of a member, without its name
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside a zip archive; as text "photos.zip!/cats/1.png".
+    """A file inside a zip archive or a remote folder; as text "photos.zip!/cats/1.png".
 
     Args:
-        archive: the zip file.
+        archive: the zip file, or the folder.
         name: path of the file inside it.
     """
 
-    archive: Path
+    archive: Archive
     name: str
 
     def __str__(self) -> str:
-        return f"{self.archive}!/{self.name}"
+        mark = "" if isinstance(self.archive, RemoteFolder) else "!"
+        return f"{self.archive}{mark}/{self.name}"
 
-    def stat(self) -> os.stat_result:
-        """Return the status of the archive."""
-        return self.archive.stat()
-
-    def absolute(self) -> "Member":
-        """Return the same file with the archive's absolute path."""
-        return Member(self.archive.absolute(), self.name)
+    def identity(self) -> list[object]:
+        """Return plain values that change with the content."""
+        if isinstance(self.archive, RemoteFolder):
+            return self.archive.file(self.name).identity()
+        if isinstance(self.archive, RemoteObject):
+            return [str(self), *self.archive.identity()[1:]]
+        status = self.archive.stat()
+        name = Member(self.archive.absolute(), self.name)
+        return [str(name), status.st_size, status.st_mtime_ns]
 
     def size(self) -> int:
         """Return the unpacked size in bytes."""
+        if isinstance(self.archive, RemoteFolder):
+            return self.archive.file(self.name).stamp.size
         return _open(self.archive).size(self.name)
 
     def read(self) -> bytes:
@@ -45,10 +57,13 @@ class Member:
 
         Raises:
             OSError: the file or the archive cannot be read, for whatever reason.
+            ConfigError: it is remote, and has changed or cannot be reached.
         """
         try:
             if self.size() > _MAX_BYTES:
                 raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than an image needs")
+            if isinstance(self.archive, RemoteFolder):
+                return self.archive.file(self.name).read(0, self.size())
             return _open(self.archive).read(self.name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(f"the archive is damaged: {error}") from error
@@ -69,14 +84,20 @@ def file_size(file: ImageFile) -> int:
     return file.size() if isinstance(file, Member) else file.stat().st_size
 
 
-def list_members(archive: Path) -> list[str]:
+def list_members(archive: Archive) -> list[str]:
     """Return the names of all files in an archive, sorted as in a folder, without hidden ones.
+
+    Args:
+        archive: a zip archive, or a remote folder.
 
     Raises:
         ConfigError: the file is no zip archive, or has a password.
     """
+    if isinstance(archive, RemoteFolder):
+        return _names_in(archive)
     try:
-        _close_if_changed(archive)
+        if isinstance(archive, Path):
+            _close_if_changed(archive)
         opened = _open(archive)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ConfigError(
@@ -93,21 +114,26 @@ def list_members(archive: Path) -> list[str]:
 class _OpenArchive:
     """An archive kept open; several threads may read from it."""
 
-    def __init__(self, path: Path) -> None:
-        self.version = _version(path)
-        self.file = zipfile.ZipFile(path)
+    def __init__(self, archive: Path | RemoteObject) -> None:
+        self.remote = archive if isinstance(archive, RemoteObject) else None
+        self.version = _version(archive) if isinstance(archive, Path) else None
+        source: Any = archive.open() if isinstance(archive, RemoteObject) else archive
+        self.file = zipfile.ZipFile(source)
         entries = [entry for entry in self.file.infolist() if not entry.is_dir()]
         self.is_encrypted = any(entry.flag_bits & 1 for entry in entries)
         # Some tools of Windows write backslashes.
         self._stored = {entry.filename.replace("\\", "/"): entry.filename for entry in entries}
-        visible = {name for name in self._stored if not _is_hidden(PurePosixPath(name))}
-        visible = {name for name in visible if not name.endswith("/")}
-        self.names = sorted(visible, key=lambda name: name.split("/"))
+        self.names = _in_order(name for name in self._stored if not name.endswith("/"))
 
     def size(self, name: str) -> int:
         return self.file.getinfo(self._stored[name]).file_size
 
     def read(self, name: str) -> bytes:
+        if self.remote:  # threads fetch in parallel, and then take turns to read what is here
+            entry = self.file.getinfo(self._stored[name])
+            begin = entry.header_offset
+            header = _HEADER_BYTES + len(entry.filename.encode()) + len(entry.extra)
+            self.remote.fetch(begin, begin + header + entry.compress_size)
         with _lock:  # ZipFile counts its open members without a lock
             member = self.file.open(self._stored[name])
         try:
@@ -118,14 +144,14 @@ class _OpenArchive:
 
 
 _lock = threading.RLock()
-_open_archives: dict[Path, _OpenArchive] = {}  # of this process
+_open_archives: dict[Path | RemoteObject, _OpenArchive] = {}  # of this process
 
 
-def _open(path: Path) -> _OpenArchive:
+def _open(archive: Path | RemoteObject) -> _OpenArchive:
     with _lock:
-        if path not in _open_archives:
-            _open_archives[path] = _OpenArchive(path)
-        return _open_archives[path]
+        if archive not in _open_archives:
+            _open_archives[archive] = _OpenArchive(archive)
+        return _open_archives[archive]
 
 
 def _close_if_changed(path: Path) -> None:
@@ -148,6 +174,16 @@ if hasattr(os, "register_at_fork"):  # Windows cannot fork
 def _version(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _names_in(folder: RemoteFolder) -> list[str]:
+    return _in_order(folder.files)  # of a million names this takes seconds
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    visible = {name for name in names if not _is_hidden(PurePosixPath(name))}
+    return sorted(visible, key=lambda name: name.split("/"))
 
 
 def _is_hidden(path: PurePosixPath) -> bool:

@@ -14,7 +14,9 @@ from gantrain.data.pairs import PairFiles, find_pictures
 from gantrain.data.preflight import ValidatedSource
 from gantrain.data.transforms import PreprocessName
 from gantrain.data.views import Layout
+from gantrain.io.remote.blocks import DEFAULT_GB
 from gantrain.ops.lab import split_rgb
+from gantrain.types import Positive
 
 
 class ColorizeFolder(PairedFolder):
@@ -51,6 +53,7 @@ class ColorizeFolder(PairedFolder):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -61,6 +64,7 @@ class ColorizeFolder(PairedFolder):
             resolution=resolution, load_size=load_size, preprocess=preprocess, flip=flip,
             depth=depth, pages=pages, array_layout=array_layout, array_name=array_name,
             cache=cache, cache_gb=cache_gb, cache_dir=cache_dir,
+            remote_cache_gb=remote_cache_gb,
             on_bad_file=on_bad_file, max_images=max_images, held_out=held_out,
         )  # fmt: skip
         self.channels = {"a": 1, "b": 2}
@@ -89,7 +93,7 @@ class ColorizeFolder(PairedFolder):
         return {**super().describe(), "kind": "colorize", "space": "lab"}
 
     def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
-        return find_pictures(root, hint, self._formats)
+        return find_pictures(root, hint, self._formats, self._cache.blocks)
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:
         super()._use(

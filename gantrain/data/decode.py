@@ -17,6 +17,7 @@ from gantrain.data.archive import ImageFile, Member, open_image
 from gantrain.data.bit_depth import ImageFault, Picture
 from gantrain.data.claims import check_claims, check_values, pillow_reads
 from gantrain.data.views import AnyFile, Formats, Stack, View, formats_of, name_of, plain_file
+from gantrain.errors import ConfigError
 
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN_MODES = ("1", "L", "P", "RGB", "YCbCr")
@@ -78,7 +79,7 @@ def decode(file: AnyFile) -> Picture:
         if formats.pages is not None:
             return _decode_pages(plain, formats, index)
         return _decode_image(plain)
-    except ImageFault:
+    except (ImageFault, ConfigError):  # what is remote may be out of reach
         raise
     except Image.DecompressionBombError as error:
         raise ImageFault(_TOO_LARGE) from error
@@ -102,7 +103,7 @@ def image_size(file: AnyFile) -> tuple[int, int]:
             return medical.size(plain, formats)
         _register_heif(name)
         return _size(plain)
-    except ImageFault:
+    except (ImageFault, ConfigError):  # what is remote may be out of reach
         raise
     except Image.DecompressionBombError as error:
         raise ImageFault(_TOO_LARGE) from error
@@ -124,6 +125,8 @@ def count_images(file: ImageFile, formats: Formats) -> int:
     try:
         with Image.open(open_image(file), formats=_formats()) as image:
             return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except ConfigError:
+        raise
     except Exception:  # the reader says later what is wrong
         return 1
 
@@ -152,6 +155,8 @@ def _kinds(file: AnyFile) -> Iterator[str]:
             yield "f"
         else:
             yield tiff.dtype(plain).kind if tiff.is_tiff_name(name) else "u"
+    except ConfigError:
+        raise
     except Exception:  # unreadable, as its reader will say
         yield "u"
 
@@ -171,6 +176,8 @@ def holds_bands(file: AnyFile) -> bool:
                 if tiff.is_tiff_name(name) and formats.pages != "channels"
                 else decode(file).colors
             )
+        except ConfigError:
+            raise
         except Exception:
             return False
     return False
@@ -183,6 +190,8 @@ def colour_profile(file: AnyFile) -> bytes | None:
     try:
         with Image.open(open_image(plain_file(file)), formats=_formats()) as image:
             return image.info.get("icc_profile")
+    except ConfigError:
+        raise
     except Exception:  # deep TIFFs, and what is no picture for Pillow
         return tiff.profile(plain_file(file)) if tiff.is_tiff_name(name_of(file)) else None
 
@@ -244,7 +253,7 @@ def _decode_image(path: ImageFile) -> Picture:
             if image.format == "TIFF" or not _is_deep(image):
                 return _shallow_upright(image, note)
             return _deep(path, image)
-    except (ImageFault, Image.DecompressionBombError):
+    except (ImageFault, ConfigError, Image.DecompressionBombError):
         raise
     except Exception:
         if tiff.size(path) is None:
@@ -366,7 +375,7 @@ def _deep_tiff(path: ImageFile, image: Image.Image) -> Picture:
 def _tiff_by_library(path: ImageFile) -> Picture:
     try:
         return tiff.read(path)
-    except ImageFault:
+    except (ImageFault, ConfigError):  # what is remote may be out of reach
         raise
     except Exception as error:
         if importlib.util.find_spec("imagecodecs") is None:  # of compressed files

@@ -1,6 +1,8 @@
 """What is known of each image file once it was decoded, and what is said about it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gantrain.data import cache, suitability
@@ -8,8 +10,10 @@ from gantrain.data.bit_depth import PixelFormat
 from gantrain.data.claims import MAIN_VIEW
 from gantrain.data.halves import Half
 from gantrain.data.transforms import FitResize, Preprocess, Size
-from gantrain.data.views import AnyFile
+from gantrain.data.views import AnyFile, is_remote
 from gantrain.errors import ConfigError, counted
+from gantrain.io.cores import MAX_THREADS, image_threads
+from gantrain.io.remote.attempts import stop_waiting
 
 Log = Callable[[str], None]
 
@@ -56,6 +60,21 @@ class Job:
     clipped: int = 0  # values
     alpha: bool = False  # whether the last channel is alpha
     grey: bool = False  # whether it lacks the colours that it should teach
+
+
+@contextmanager
+def reading_pool(sources: Mapping[str, ImageSource]) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that read images: more of them if they wait for a network.
+
+    If one fails, or Ctrl-C ends the block, the others do not wait for a network any longer.
+    """
+    remote = any(is_remote(file) for source in sources.values() for file in source.files[:1])
+    with ThreadPoolExecutor(MAX_THREADS if remote else image_threads()) as pool:
+        try:
+            yield pool
+        except BaseException:
+            stop_waiting()
+            raise
 
 
 def report(jobs: list[Job], sources: dict[str, ImageSource], skip: bool, log: Log) -> None:

@@ -13,6 +13,7 @@ from gantrain.data.cache import CacheMode, cache_folder
 from gantrain.data.image_files import Reading, unread_kinds, unread_warning
 from gantrain.data.labels import join_limited
 from gantrain.data.layout import Folders, Names, Roots, find_files, find_folders, pair_key, stem
+from gantrain.data.location import describe_versions
 from gantrain.data.pixel_settings import check_show, check_window, describe_pixels, make_formats
 from gantrain.data.preflight import (
     CacheSettings,
@@ -27,7 +28,8 @@ from gantrain.data.sampler import AUGMENT_A, AUGMENT_B, Pairing, UnpairedSampler
 from gantrain.data.transforms import Preprocess, PreprocessName, Size, parse_size, setting_faults
 from gantrain.data.views import AnyFile, Layout, Pages, Window
 from gantrain.errors import ConfigError
-from gantrain.types import Range
+from gantrain.io.remote.blocks import DEFAULT_GB
+from gantrain.types import Positive, Range
 
 _STREAMS = {"a": AUGMENT_A, "b": AUGMENT_B}
 
@@ -57,6 +59,7 @@ class UnpairedFolder:
         pairing: see `UnpairedSampler`.
         cache, cache_gb: see `gantrain.data.cache.choose_mode`.
         cache_dir: of caches and downloads; None: see `gantrain.data.cache.cache_folder`.
+        remote_cache_gb: 1e9 bytes of the parts of remote files that are kept in `cache_dir`.
         on_bad_file: "skip" leaves out files that cannot be used.
         test_pairs: whether test images of the same name are pairs (1_A and 1_B count as one name).
         max_images: train on the first files of each domain only; None: on all.
@@ -110,6 +113,7 @@ class UnpairedFolder:
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         test_pairs: bool = False,
         max_images: int | None = None,
@@ -129,7 +133,7 @@ class UnpairedFolder:
         self._formats = make_formats(pages, array_layout, array_name, slices, window)
         check_window(self._formats, [(one.low, one.high) for one in self._pixels.values()])
         self.show = check_show(show, [channels_a, channels_b])
-        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
+        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir), remote_cache_gb)
         self._skip, self._reading = on_bad_file == "skip", reading
         self._max_images, self._held_out = max_images, held_out
         published = (_urls(url), url_sha256, url_bytes) if url else None
@@ -305,6 +309,7 @@ class UnpairedFolder:
                 domain: self._test_split(domain) == f"train_{domain}" for domain in "ab"
             },
             "folders": {name: str(path) for name, path in self._folders.items()},
+            **describe_versions(self._folders),
             "reading": self._reading,
             "fingerprint": self._fingerprint,
         }
@@ -323,7 +328,7 @@ class UnpairedFolder:
         hint: str | None = None,
     ) -> None:
         folders, self._unused = find_folders(
-            root, root_a, root_b, hint, self._reading, self._formats
+            root, root_a, root_b, hint, self._reading, self._formats, self._cache.blocks
         )
         self._names, self._unread = find_files(
             folders, self.has_pairs, self._max_images, self._held_out

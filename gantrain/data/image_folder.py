@@ -25,6 +25,7 @@ from gantrain.data.labels import (
 from gantrain.data.location import (
     LABEL_FILE,
     ResolvedRoot,
+    describe_versions,
     held_out_indices,
     no_images_message,
     resolve_root,
@@ -34,7 +35,8 @@ from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource,
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
-from gantrain.types import Range
+from gantrain.io.remote.blocks import DEFAULT_GB
+from gantrain.types import Positive, Range
 
 Names = dict[str, list[str]]  # paths of images below their folder, by split
 LabelFiles = dict[str, tuple[dict[str, Any] | None, str, str]]  # see `_label_files`
@@ -60,6 +62,7 @@ class ImageFolder(ImageDataset):
             format of the StyleGAN tools), or from the names of the first sub-folders.
         cache, cache_gb: see `gantrain.data.cache.choose_mode`.
         cache_dir: of caches; None: see `gantrain.data.cache.cache_folder`.
+        remote_cache_gb: 1e9 bytes of the parts of remote files that are kept in `cache_dir`.
         on_bad_file: "skip" leaves out files that cannot be used.
         max_images: train on so many only, the first ones by name; with labels, of every class;
             None: on all.
@@ -95,6 +98,7 @@ class ImageFolder(ImageDataset):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -109,9 +113,9 @@ class ImageFolder(ImageDataset):
         check_window(self._formats, [(self._pixels.low, self._pixels.high)])
         self.show = check_show(show, [channels])
         self._fit = FitResize(resize, filter, self.resolution, flip)
-        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir))
+        self._cache = CacheSettings(cache, cache_gb, cache_folder(cache_dir), remote_cache_gb)
         self._skip = on_bad_file == "skip"
-        self._root = resolve_root(root, hint, reading, self._formats)
+        self._root = resolve_root(root, hint, reading, self._formats, self._cache.blocks)
         listed = {split: place.names_and_others() for split, place in self._root.splits.items()}
         self._names: Names = {split: images for split, (images, _) in listed.items()}
         self._unread: Names = {split: others for split, (_, others) in listed.items()}
@@ -201,6 +205,7 @@ class ImageFolder(ImageDataset):
             "show": self.show,
             "resize": {"mode": self._fit.name, "filter": self._fit.filter},
             "folders": {split: str(folder) for split, folder in self._root.splits.items()},
+            **describe_versions(self._root.splits),
         }
 
     @property

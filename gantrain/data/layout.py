@@ -2,12 +2,14 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 from gantrain.data.image_files import EXTENSIONS, Reading
 from gantrain.data.location import ImageLocation, held_out_indices, open_root
 from gantrain.data.splits import find_bare_domains, find_domains, find_splits, split_of
 from gantrain.data.views import PLAIN, Formats, split_suffix
 from gantrain.errors import ConfigError, counted
+from gantrain.io.remote.blocks import BlockSettings
 
 Folders = dict[str, ImageLocation]  # of "train_a", "train_b" and, if any, "test_a", "test_b"
 Roots = str | list[str] | None  # the settings data.root_a and data.root_b
@@ -24,6 +26,7 @@ def find_folders(
     hint: str | None,
     reading: Reading = 3,
     formats: Formats = PLAIN,
+    blocks: BlockSettings | None = None,
 ) -> tuple[Folders, list[str]]:
     """Return the folders that the settings data.root* name, and those beside them.
 
@@ -36,12 +39,13 @@ def find_folders(
         hint: an extra sentence for errors about a missing root.
         reading: 1: only these names, written like this, and not train/A or A/.
         formats: how files are read.
+        blocks: see `gantrain.data.location.open_root`.
 
     Raises:
         ConfigError: the folders do not exist or have another structure.
     """
     if root_a is not None or root_b is not None:
-        return _explicit(root, root_a, root_b, reading, formats)
+        return _explicit(root, root_a, root_b, reading, formats, blocks)
     hints = [hint] if hint else []
     if root is None:
         raise ConfigError(
@@ -49,7 +53,7 @@ def find_folders(
             "or data.root_a=FOLDER and data.root_b=FOLDER.",
             *hints,
         )
-    base = enter_root(root, hints, reading, formats)
+    base = enter_root(root, hints, reading, formats, blocks)
     folders = domain_folders(base)
     missing = [
         sub for name, sub in _BELOW_ROOT.items() if name[:5] == "train" and name not in folders
@@ -60,7 +64,11 @@ def find_folders(
 
 
 def enter_root(
-    root: str, hints: list[str], reading: Reading = 3, formats: Formats = PLAIN
+    root: str,
+    hints: list[str],
+    reading: Reading = 3,
+    formats: Formats = PLAIN,
+    blocks: BlockSettings | None = None,
 ) -> ImageLocation:
     """Return the location that data.root names, or the only folder of an archive.
 
@@ -69,15 +77,16 @@ def enter_root(
         hints: extra sentences for the error about a missing root.
         reading: see `find_folders`.
         formats: how files are read.
+        blocks: see `gantrain.data.location.open_root`.
 
     Raises:
         ConfigError: it does not exist.
     """
-    base = open_root("data.root", root, hints, _NO_FOLDER)
+    base = open_root("data.root", root, hints, _NO_FOLDER, blocks)
     base = replace(base, reading=reading, formats=formats)
     subfolders, has_files = base.content()
     # Archives often hold one folder with everything in it.
-    single = base.prefix is not None and len(subfolders) == 1 and not has_files
+    single = base.is_archive and len(subfolders) == 1 and not has_files
     return base.below(subfolders[0]) if single else base
 
 
@@ -202,7 +211,12 @@ def pair_key(split: str, name: str) -> str:
 
 
 def _explicit(
-    root: str | None, root_a: Roots, root_b: Roots, reading: Reading, formats: Formats
+    root: str | None,
+    root_a: Roots,
+    root_b: Roots,
+    reading: Reading,
+    formats: Formats,
+    blocks: BlockSettings | None,
 ) -> tuple[Folders, list[str]]:
     if root is not None:
         raise ConfigError(
@@ -220,7 +234,7 @@ def _explicit(
     for domain, value in (("a", root_a), ("b", root_b)):
         first, *others = [
             replace(
-                open_root(f"data.root_{domain}", one, [], _NO_FOLDER),
+                open_root(f"data.root_{domain}", one, [], _NO_FOLDER, blocks),
                 reading=reading,
                 formats=formats,
             )
@@ -229,8 +243,8 @@ def _explicit(
         base = replace(first, stacked=tuple(others))
         bases.append(base)
         folders |= _domain(domain, base, f"data.root_{domain}={_text(value)}")
-    a, b = ([place.path.resolve() for place in _all(folders[f"train_{x}"])] for x in "ab")
-    if any(x == y or x in y.parents or y in x.parents for x in a for y in b):
+    a, b = ([place.parts() for place in _all(folders[f"train_{x}"])] for x in "ab")
+    if any(x == y[: len(x)] or y == x[: len(y)] for x in a for y in b):
         raise ConfigError(
             f"data.root_a={_text(root_a)} and data.root_b={_text(root_b)} are the same folder or "
             "one is inside the other, which mixes the domains: give each domain its own folder."
@@ -250,8 +264,14 @@ def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:
     """Return a sentence about a root without trainA or trainB, with the most likely fix."""
     problem = f"data.root={root} has no folder {' and no folder '.join(missing)}"
     base = root.path
-    if root.prefix is not None:
+    if root.is_archive:
         return f"{problem}: pack the images of the two domains in trainA/ and trainB/."
+    put = (
+        f"{problem}: put the images of the two domains into trainA and trainB there, or give "
+        "data.root=null and data.root_a=FOLDER data.root_b=FOLDER."
+    )
+    if not isinstance(base, Path):
+        return put
     file = next((base / sub for sub in missing if (base / sub).exists()), None)
     if file is not None:
         return f"{file} is a file, but a folder of images is expected there."
@@ -260,10 +280,7 @@ def _explain_wrong_root(root: ImageLocation, missing: list[str]) -> str:
     below = sorted(sub for sub in base.iterdir() if (sub / "trainA").is_dir())
     if below:
         return f"{problem}: did you mean data.root={below[0]}?"
-    return (
-        f"{problem}: put the images of the two domains into trainA and trainB there, or give "
-        "data.root=null and data.root_a=FOLDER data.root_b=FOLDER."
-    )
+    return put
 
 
 def _count_fault(name: str, folder: ImageLocation, files: list[str]) -> str:

@@ -1,11 +1,12 @@
 """Locations of images: folders and zip archives, perhaps with train/ and test/ in them."""
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gantrain.data.archive import ImageFile, Member, list_members
+from gantrain.data.archive import Archive, ImageFile, Member, list_members
 from gantrain.data.decode import count_images
 from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
 from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
@@ -20,42 +21,71 @@ from gantrain.data.views import (
     part_names,
 )
 from gantrain.errors import ConfigError, counted
+from gantrain.io.cache import cache_home
 from gantrain.io.names import local_path
+from gantrain.io.remote.address import is_address, meant_address
+from gantrain.io.remote.blocks import BlockSettings
+from gantrain.io.remote.objects import RemoteFolder, open_file, open_folder
 
 LABEL_FILE = "dataset.json"
 
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """A folder, or a folder inside a zip archive.
+    """A folder, or a folder inside a zip archive or a remote folder.
 
     Args:
         path: the folder or the archive.
-        prefix: path inside the archive, "" for its top; None: `path` is no archive.
+        prefix: path inside the archive, "" for its top; None: `path` is a local folder.
         reading: decides which files are images.
         formats: decides how many images a file holds, and how they are read.
         stacked: folders whose images of the same name are further channels of these images.
     """
 
-    path: Path
+    path: Archive
     prefix: str | None = None
     reading: Reading = 3
     formats: Formats = PLAIN
     stacked: "tuple[ImageLocation, ...]" = ()
 
     def __str__(self) -> str:
-        return str(self.path) if not self.prefix else f"{self.path}!/{self.prefix}".rstrip("/")
+        return str(self.file(self.prefix.rstrip("/")) if self.prefix else self.path)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether this is in an archive, which would have to be unpacked to be changed."""
+        return self.prefix is not None and not isinstance(self.path, RemoteFolder)
+
+    @property
+    def _folder(self) -> Path:
+        """The local folder, if `prefix` is None."""
+        assert isinstance(self.path, Path)
+        return self.path
 
     @property
     def folder_name(self) -> str:
         """The last part of the folder's path."""
         return self.prefix.rstrip("/").rpartition("/")[2] if self.prefix else self.path.name
 
+    @property
+    def version(self) -> str | None:
+        """A digest of the version of what is remote; None: this is local."""
+        if isinstance(self.path, Path):
+            return None
+        content = self.path.identity()
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    def parts(self) -> tuple[str, ...]:
+        """Return the parts of the path; those of a folder begin with those of one around it."""
+        if isinstance(self.path, Path):
+            return self.path.resolve().parts
+        return tuple(f"{self.path}/{self.prefix}".rstrip("/").split("/"))
+
     def below(self, name: str) -> "ImageLocation":
         """Return the folder `name` in this one."""
         stacked = tuple(place.below(name) for place in self.stacked)
         if self.prefix is None:
-            return replace(self, path=self.path / name, stacked=stacked)
+            return replace(self, path=self._folder / name, stacked=stacked)
         return replace(self, prefix=f"{self.prefix}{name}/", stacked=stacked)
 
     def names(self) -> list[str]:
@@ -72,7 +102,7 @@ class ImageLocation:
             ConfigError: stacked folders hold other names.
         """
         if self.prefix is None:
-            files = [path.relative_to(self.path).as_posix() for path in list_files(self.path)]
+            files = [path.relative_to(self._folder).as_posix() for path in list_files(self._folder)]
         else:
             files = self._members()
         images = [name for name in files if is_image(name.rpartition("/")[2], self.reading)]
@@ -110,7 +140,7 @@ class ImageLocation:
     def file(self, name: str) -> ImageFile:
         """Return the file of a path below this folder."""
         if self.prefix is None:
-            return self.path / name
+            return self._folder / name
         return Member(self.path, f"{self.prefix}{name}")
 
     def label_file(self) -> bytes | None:
@@ -130,7 +160,7 @@ class ImageLocation:
     def loose_images(self) -> int:
         """Return the number of images directly in this folder."""
         if self.prefix is None:
-            names = [entry.name for entry in os.scandir(self.path) if not entry.is_dir()]
+            names = [entry.name for entry in os.scandir(self._folder) if not entry.is_dir()]
         else:
             names = [name for name in self._members() if "/" not in name]
         return sum(is_image(name, self.reading) for name in names)
@@ -143,7 +173,7 @@ class ImageLocation:
         """
         if self.prefix is None:
             try:
-                entries = [(e.name, e.is_dir()) for e in os.scandir(self.path)]
+                entries = [(e.name, e.is_dir()) for e in os.scandir(self._folder)]
             except OSError as error:
                 raise ConfigError(
                     f"{self.path} cannot be listed ({error.strerror}): check its permissions."
@@ -179,6 +209,17 @@ class ResolvedRoot:
     loose: int = 0
 
 
+def describe_versions(folders: Mapping[str, ImageLocation]) -> dict[str, dict[str, str]]:
+    """Return {"versions": ...}, by split, of a set that is remote; {}: it is local.
+
+    Args:
+        folders: by split.
+    """
+    versions = {split: place.version for split, place in folders.items()}
+    found = {split: version for split, version in versions.items() if version}
+    return {"versions": found} if found else {}
+
+
 def held_out_indices(total: int, count: int) -> list[int]:
     """Return `count` evenly spaced indices of `total` images, to be used as test images.
 
@@ -198,15 +239,20 @@ def held_out_indices(total: int, count: int) -> list[int]:
 
 
 def resolve_root(
-    root: str | None, hint: str | None, reading: Reading = 3, formats: Formats = PLAIN
+    root: str | None,
+    hint: str | None,
+    reading: Reading = 3,
+    formats: Formats = PLAIN,
+    blocks: BlockSettings | None = None,
 ) -> ResolvedRoot:
     """Return the folders that data.root names; a single folder around everything is entered.
 
     Args:
-        root: a folder or a zip archive.
+        root: a folder or a zip archive, or the address of one.
         hint: an extra sentence for errors about a missing root.
         reading: see `gantrain.data.splits.find_splits`.
         formats: see `ImageLocation`.
+        blocks: see `open_root`.
 
     Raises:
         ConfigError: there are no images of one domain there.
@@ -216,7 +262,8 @@ def resolve_root(
         raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
         )
-    top = replace(open_root("data.root", root, hints), reading=reading, formats=formats)
+    top = open_root("data.root", root, hints, blocks=blocks)
+    top = replace(top, reading=reading, formats=formats)
     folders, has_files = top.content()
     while len(folders) == 1 and not has_files and not find_splits(folders, top, reading):
         top = top.below(folders[0])
@@ -226,7 +273,7 @@ def resolve_root(
         raise ConfigError(
             f"{top} holds images of two domains, which should not be mixed: choose one with "
             f"data.root={top.below(domains[0])}."
-            if top.prefix is None
+            if not top.is_archive
             else f"{top} holds images of two domains: unpack it and give one of its folders."
         )
     roles = find_splits(folders, top, reading)
@@ -247,7 +294,9 @@ def resolve_root(
 def holds_two_domains(root: str) -> bool:
     """Return whether data.root names a folder or archive with trainA/ or trainB/ in it."""
     path = local_path(root)
-    if path.is_dir():
+    if is_address(root):
+        names = {*open_root("data.root", root, []).content()[0]}
+    elif path.is_dir():
         names = {entry.name for entry in path.iterdir() if entry.is_dir()}
     elif path.is_file() and path.suffix.lower() == ".zip":
         names = {part for name in list_members(path) for part in name.split("/")[:2]}
@@ -263,19 +312,28 @@ def no_images_message(folder: ImageLocation) -> str:
 
 
 def open_root(
-    setting: str, value: str, hints: Sequence[str], instead: str = "extract it first"
+    setting: str,
+    value: str,
+    hints: Sequence[str],
+    instead: str = "extract it first",
+    blocks: BlockSettings | None = None,
 ) -> ImageLocation:
     """Return the folder or zip archive that a setting names.
 
     Args:
         setting: the dotted key, for sentences.
-        value: the path; "~" is expanded.
+        value: the path; "~" is expanded. Or an address, such as s3://bucket/set.zip.
         hints: extra sentences for the error about a missing path.
         instead: what to do about a file that is no zip archive.
+        blocks: where parts of remote data are kept; None: in the user's cache folder.
 
     Raises:
-        ConfigError: there is no folder or zip archive of this name.
+        ConfigError: there is no folder or zip archive of this name, or it cannot be reached.
     """
+    if is_address(value):
+        blocks = blocks or BlockSettings.of(cache_home())
+        is_zip = value.lower().endswith(".zip")
+        return ImageLocation((open_file if is_zip else open_folder)(setting, value, blocks), "")
     path = local_path(value)
     if path.is_dir():
         return ImageLocation(path)
@@ -285,5 +343,7 @@ def open_root(
         raise ConfigError(
             f"{setting}={value} is a file, but a folder of images or a .zip is expected: {instead}."
         )
+    if address := meant_address(value):
+        raise ConfigError(f"{setting}={value} does not exist: write {address} for an address.")
     where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
     raise ConfigError(f"{setting}={value} does not exist{where}: check the path.", *hints)

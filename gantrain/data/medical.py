@@ -13,6 +13,7 @@ from gantrain.data.archive import ImageFile, Member
 from gantrain.data.bit_depth import ImageFault, Picture
 from gantrain.data.tiff import exact
 from gantrain.data.views import Formats, split_suffix
+from gantrain.errors import ConfigError
 
 SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz")
 _MOST_VALUES = 1 << 31
@@ -62,6 +63,8 @@ def count(path: ImageFile, formats: Formats) -> int:
         if formats.pages != "each":
             return 1
         return int(getattr(_dicom(path, with_pixels=False), "NumberOfFrames", 1) or 1)
+    except ConfigError:
+        raise
     except Exception:  # the reader says later what is wrong
         return 1
 

@@ -4,14 +4,12 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gantrain.data.encode import encode_image
+from gantrain.data.findings import ImageSource, reading_pool
 from gantrain.data.image_files import load_image
-from gantrain.data.preflight import ImageSource
-from gantrain.io.cores import image_threads
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
@@ -53,7 +51,7 @@ def pack(
 
 
 def _encode_all(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes]]:
-    with ThreadPoolExecutor(image_threads()) as pool:
+    with reading_pool(sources) as pool:
         for split, source in sources.items():
             folder = FOLDERS.get(split, split)
             names = _names(source)

@@ -18,7 +18,8 @@ from gantrain.data.sampler import AUGMENT_A, counter_random
 from gantrain.data.transforms import Interpolation, PreprocessName
 from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
-from gantrain.types import Range
+from gantrain.io.remote.blocks import DEFAULT_GB
+from gantrain.types import Positive, Range
 
 _SAME_ASPECT = 0.01  # relative difference of two images of a pair that may come from rounding
 _WHOLE = "has the aspect of one half of the others: it looks like one image"
@@ -77,6 +78,7 @@ class PairedFolder(UnpairedFolder):
         cache: CacheMode = "auto",
         cache_gb: float = 4.0,
         cache_dir: str | None = None,
+        remote_cache_gb: Positive = DEFAULT_GB,
         on_bad_file: Literal["error", "skip"] = "error",
         max_images: int | None = None,
         held_out: int = 0,
@@ -94,6 +96,7 @@ class PairedFolder(UnpairedFolder):
             pages=pages, array_layout=array_layout, array_name=array_name,
             slices=slices, window=window,
             cache=cache, cache_gb=cache_gb, cache_dir=cache_dir,
+            remote_cache_gb=remote_cache_gb,
             on_bad_file=on_bad_file, max_images=max_images, held_out=held_out, test_pairs=True,
         )  # fmt: skip
         for domain, interpolation in (("a", interpolation_a), ("b", interpolation_b)):
@@ -162,7 +165,7 @@ class PairedFolder(UnpairedFolder):
         self._sampler = self._make_sampler()
 
     def _find(self, root: str | None, root_a: Roots, root_b: Roots, hint: str | None) -> PairFiles:
-        found = find_pairs(root, root_a, root_b, hint, self._formats)
+        found = find_pairs(root, root_a, root_b, hint, self._formats, self._cache.blocks)
         return found if self._direction == "ab" else found.swapped()
 
     def _use(self, checked: dict[str, ValidatedSource]) -> None:

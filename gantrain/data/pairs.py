@@ -18,6 +18,7 @@ from gantrain.data.location import ImageLocation, held_out_indices, no_images_me
 from gantrain.data.splits import find_splits
 from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError, counted
+from gantrain.io.remote.blocks import BlockSettings
 
 _HALVES: dict[str, Half] = {"a": "left", "b": "right"}
 _ADVICE = (
@@ -64,7 +65,12 @@ class PairFiles:
 
 
 def find_pairs(
-    root: str | None, root_a: Roots, root_b: Roots, hint: str | None, formats: Formats = PLAIN
+    root: str | None,
+    root_a: Roots,
+    root_b: Roots,
+    hint: str | None,
+    formats: Formats = PLAIN,
+    blocks: BlockSettings | None = None,
 ) -> PairFiles:
     """Return the pairs that the settings data.root* name.
 
@@ -75,26 +81,37 @@ def find_pairs(
         root_b: those of domain b.
         hint: an extra sentence for errors about a missing root.
         formats: how files are read.
+        blocks: see `gantrain.data.location.open_root`.
 
     Raises:
         ConfigError: the folders do not exist or have another structure, or there are two images of
             a name.
     """
     if root is None or root_a is not None or root_b is not None:
-        return _of_two_folders(*find_folders(root, root_a, root_b, hint, formats=formats))
-    base = enter_root(root, [hint] if hint else [], formats=formats)
+        return _of_two_folders(
+            *find_folders(root, root_a, root_b, hint, formats=formats, blocks=blocks)
+        )
+    base = enter_root(root, [hint] if hint else [], formats=formats, blocks=blocks)
     if domain_folders(base):
-        return _of_two_folders(*find_folders(root, None, None, hint, formats=formats))
+        return _of_two_folders(
+            *find_folders(root, None, None, hint, formats=formats, blocks=blocks)
+        )
     return _of_pictures(base, _HALVES, _ADVICE)
 
 
-def find_pictures(root: str | None, hint: str | None, formats: Formats = PLAIN) -> PairFiles:
+def find_pictures(
+    root: str | None,
+    hint: str | None,
+    formats: Formats = PLAIN,
+    blocks: BlockSettings | None = None,
+) -> PairFiles:
     """Return pictures that are both images of a pair, for domains that are computed from them.
 
     Args:
         root: pictures in train/ and perhaps test/ (else val/), or directly.
         hint: an extra sentence for errors about a missing root.
         formats: how files are read.
+        blocks: see `gantrain.data.location.open_root`.
 
     Raises:
         ConfigError: the folder does not exist or has another structure.
@@ -104,7 +121,7 @@ def find_pictures(root: str | None, hint: str | None, formats: Formats = PLAIN) 
         raise ConfigError(
             "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
         )
-    base = enter_root(root, hints, formats=formats)
+    base = enter_root(root, hints, formats=formats, blocks=blocks)
     if folders := domain_folders(base):
         raise ConfigError(
             f"{base} holds images of two domains, and one set of pictures is wanted: choose one of "

@@ -4,7 +4,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ import numpy as np
 from gantrain.data import cache
 from gantrain.data.bit_depth import ImageFault, is_grey, to_channels
 from gantrain.data.decode import decode, image_size
-from gantrain.data.findings import ImageSource, Job, Log, report
+from gantrain.data.findings import ImageSource, Job, Log, reading_pool, report
 from gantrain.data.halves import half_fault, half_of
 from gantrain.data.image_files import reload_image
 from gantrain.data.transforms import Preprocess, Size
 from gantrain.data.views import AnyFile, bytes_of
 from gantrain.errors import counted
-from gantrain.io.cores import image_threads
 from gantrain.io.plain_files import is_count
+from gantrain.io.remote.blocks import DEFAULT_GB, BlockSettings
 
 _CHUNK = 64  # images decoded at once
 _LOG_SECONDS = 5.0
@@ -36,11 +35,18 @@ class CacheSettings:
         mode: see `gantrain.data.cache.choose_mode`.
         gb: 1e9 bytes, see there.
         folder: of disk caches.
+        remote_gb: 1e9 bytes of the parts of remote files that are kept there.
     """
 
     mode: cache.CacheMode
     gb: float
     folder: Path
+    remote_gb: float = DEFAULT_GB
+
+    @property
+    def blocks(self) -> BlockSettings:
+        """Where parts of remote files are kept."""
+        return BlockSettings.of(self.folder, self.remote_gb)
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,7 @@ def _key(sources: dict[str, ImageSource]) -> str:
 def _read_headers(sources: dict[str, ImageSource]) -> list[Job]:
     """Return one job per file, with the resized shape and the offset in the cache."""
     jobs = [Job(name, path) for name, source in sources.items() for path in source.files]
-    with ThreadPoolExecutor(image_threads()) as pool:
+    with reading_pool(sources) as pool:
         jobs = list(pool.map(lambda job: _read_header(job, sources[job.source]), jobs))
     offset = 0
     for i, job in enumerate(jobs):
@@ -274,7 +280,8 @@ def _decode_all(
 def _decode_in_threads(
     jobs: list[Job], sources: dict[str, ImageSource]
 ) -> Iterator[tuple[Job, np.ndarray | None]]:
-    with ThreadPoolExecutor(image_threads()) as pool:  # Pillow decodes and resizes without the GIL
+    # Pillow decodes and resizes without the GIL.
+    with reading_pool(sources) as pool:
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
             yield from pool.map(lambda job: _decode(job, sources[job.source]), chunk)

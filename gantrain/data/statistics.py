@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,10 +12,9 @@ import numpy as np
 from gantrain.data import suitability
 from gantrain.data.bit_depth import ImageFault, Picture, is_grey, to_channels
 from gantrain.data.decode import decode
-from gantrain.data.preflight import ImageSource
+from gantrain.data.findings import ImageSource, reading_pool
 from gantrain.data.views import AnyFile, bytes_of, split_suffix
 from gantrain.errors import agreed, counted
-from gantrain.io.cores import image_threads
 
 Log = Callable[[str], None]
 MODES = {1: "gray", 2: "gray and alpha", 3: "RGB", 4: "RGBA"}
@@ -72,7 +70,7 @@ def scan(sources: Mapping[str, ImageSource], log: Log) -> list[ImageRecord]:
     """
     records: list[ImageRecord] = []
     total = sum(len(source.files) for source in sources.values())
-    with ThreadPoolExecutor(image_threads()) as pool:
+    with reading_pool(sources) as pool:
         for split, source in sources.items():
             for start in range(0, len(source.files), _CHUNK):
                 indices = range(start, min(start + _CHUNK, len(source.files)))

@@ -9,6 +9,7 @@ import numpy as np
 from gantrain.data.archive import ImageFile, Member
 from gantrain.data.bit_depth import ImageFault, Picture
 from gantrain.data.claims import PREMULTIPLIED, check_pages, meaning_of_bands
+from gantrain.errors import ConfigError
 
 ORIENTATION = 274
 # Of GeoTIFF: scale, tie points, transformation, keys and their values; GDAL's notes and no-data.
@@ -56,6 +57,8 @@ def count_pages(path: ImageFile) -> int:
     try:
         with _open(path) as file:
             return len(_pages(file)[0])
+    except ConfigError:
+        raise
     except Exception:  # the reader says later what is wrong
         return 1
 
@@ -95,6 +98,8 @@ def size(path: ImageFile) -> tuple[int, int] | None:
             tag = page.tags.get(ORIENTATION)
             is_rotated = tag is not None and int(tag.value) in (5, 6, 7, 8)
             return (width, height) if is_rotated else (height, width)
+    except ConfigError:
+        raise
     except Exception:
         return None
 
@@ -108,6 +113,8 @@ def geotags(path: ImageFile) -> list[tuple[int, int, int, Any, bool]]:
                 return []
             found = [tags[code] for code in GEOGRAPHIC if code in tags]
             return [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
+    except ConfigError:
+        raise
     except Exception:
         return []
 
@@ -132,6 +139,8 @@ def profile(path: ImageFile) -> bytes | None:
         with _open(path) as file:
             tag = file.pages[0].tags.get(PROFILE)
             return bytes(tag.value) if tag else None
+    except ConfigError:
+        raise
     except Exception:
         return None
 

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeGuard
 
 from gantrain.data.archive import ImageFile, Member, file_size
@@ -99,6 +99,14 @@ def formats_of(file: ImageFile | View) -> Formats:
     return file.formats if isinstance(file, View) else PLAIN
 
 
+def is_remote(file: AnyFile) -> bool:
+    """Return whether an image comes over a network."""
+    if isinstance(file, Stack):
+        return any(map(is_remote, file.files))
+    file = plain_file(file)
+    return isinstance(file, Member) and not isinstance(file.archive, Path)
+
+
 def bytes_of(file: AnyFile) -> int:
     """Return the size in bytes of the files of an image, unpacked."""
     if isinstance(file, Stack):
@@ -113,9 +121,11 @@ def identity(file: AnyFile) -> list[object]:
     if isinstance(file, View):
         return [*identity(file.file), file.formats.describe(), file.index]
     try:
+        if isinstance(file, Member):
+            return file.identity()
         status = file.stat()
     except OSError:
-        return [str(file.absolute()), -1, -1]
+        return [str(file), -1, -1]
     return [str(file.absolute()), status.st_size, status.st_mtime_ns]
 
 

@@ -74,13 +74,34 @@ def check_resumed(old: Description, new: Description, run: Path, forced: bool) -
             )
         said.append(f"Warning: {text}; it continues because of resume_force=true.")
     counts = "; ".join(_count_changes(old, new))
-    if counts or _changed(old, new, "fingerprint"):
-        what = counts or "as many, but other files or sizes"
+    if counts or _changed(old, new, "fingerprint") or _changed(old, new, "versions"):
+        others = "other files or sizes" if _changed(old, new, "fingerprint") else "another version"
+        what = counts or f"as many, but {others}"
         said.append(
             f"Warning: the images are not those that {run} was trained on so far ({what}): it "
             "continues with the present ones."
         )
     return said
+
+
+def check_ranks(descriptions: list[Description]) -> None:
+    """Check that all ranks train on the same images.
+
+    Args:
+        descriptions: of the images of each rank.
+
+    Raises:
+        ConfigError: names a rank with others, such as an older copy or a remote file that changed.
+    """
+    first, *others = descriptions
+    for rank, other in enumerate(others, 1):
+        keys = sorted((first.keys() | other.keys()) - {"folders"})
+        if different := [key for key in keys if first.get(key) != other.get(key)]:
+            raise ConfigError(
+                f"The images of rank {rank} are not those of rank 0 ({', '.join(different)} "
+                "differ): all ranks need the same ones. A remote file may have just changed: start "
+                "again."
+            )
 
 
 def check_start(source: str, model: dict[str, Any], images: Description) -> list[str]:

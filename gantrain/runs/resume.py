@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Keys that affect neither the networks nor the images
 NEUTRAL_KEYS = ("data.cache", "data.cache_gb", "data.cache_dir", "data.hint", "model.mode")
+NEUTRAL_KEYS += ("data.remote_cache_gb",)
 NEUTRAL_KEYS += ("data.reading",)  # the run keeps its own
 # Sections about where and how a run is trained: it stays the same run if they differ
 NOT_COMPARED = {"name", "out", "resume", "resume_force", "stop_on_failure", "objective"}

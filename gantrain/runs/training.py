@@ -215,6 +215,7 @@ def _gan_and_data(
         evaluation.check_metrics(full, gan, data)
 
     world.rank_zero_first(prepare)  # the others use the cache that rank 0 writes
+    data_changes.check_ranks(world.gather(recording.plain(data.describe())))
     return gan, data, full
 
 

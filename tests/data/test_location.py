@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.data.location import resolve_root
+from gantrain.data.location import open_root, resolve_root
 from gantrain.errors import ConfigError
 from tests.helpers.single_sets import pack, write_labels, write_pictures
 
@@ -156,3 +156,8 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(ConfigError, match=r"cannot be listed \(Permission denied\): check"):
         resolve_root(str(tmp_path), None)
+
+
+def test_an_address_with_one_slash_is_recognized() -> None:
+    with pytest.raises(ConfigError, match=r"data\.root=s3:/b/x does not exist: write s3://b/x"):
+        open_root("data.root", "s3:/b/x", [])

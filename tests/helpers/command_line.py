@@ -92,7 +92,9 @@ def gantrain(
     return finish(start(folder, *overrides, environment=environment, cold=cold), code)
 
 
-def gantrain_on_ranks(folder: Path, count: int, *overrides: str) -> str:
+def gantrain_on_ranks(
+    folder: Path, count: int, *overrides: str, environment: dict[str, str] | None = None
+) -> str:
     """Run to the end in `count` processes as torchrun starts them; what rank 0 says.
 
     Not by way of runtime.devices, whose ranks import torch anew.
@@ -100,7 +102,12 @@ def gantrain_on_ranks(folder: Path, count: int, *overrides: str) -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {"WORLD_SIZE": f"{count}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    common = {
+        **(environment or {}),
+        "WORLD_SIZE": f"{count}",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": f"{port}",
+    }
     ranks = [
         start(folder, *overrides, environment={**common, "RANK": f"{i}", "LOCAL_RANK": f"{i}"})
         for i in range(count)
