@@ -132,11 +132,26 @@ def parse(argv: list[str]) -> Arguments:
             result.overrides.append(word)
         else:
             _bare_word(word, words, result, first=len(words) + 1 == len(argv))
+    result.problems += _expanded_ranges(result.overrides)
     if result.has("--resolve") and not result.has("--cfg", "-c"):
         result.problems.append("--resolve has no effect without --cfg job.")
     if result.command == "train" and not result.sweep:
         _imply_multirun(result)
     return result
+
+
+def _expanded_ranges(overrides: list[str]) -> list[str]:
+    """Return a sentence for each key that a shell has repeated: of a range of archives."""
+    tars = [text.partition("=")[::2] for text in overrides if text.lower().endswith(".tar")]
+    values: dict[str, list[str]] = {}
+    for key, value in tars:
+        values.setdefault(key, []).append(value)
+    return [
+        f"{key} is given {len(found)} times, {found[0]} to {found[-1]}: the shell has expanded a "
+        f"range. Quote it, such as '{key}=train-{{000..099}}.tar'."
+        for key, found in values.items()
+        if len(set(found)) > 1
+    ]
 
 
 def positional_overrides(arguments: Arguments) -> list[str]:

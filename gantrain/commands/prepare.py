@@ -1,4 +1,4 @@
-"""gantrain prepare: inspect a data set, report its faults, and pack it into one file."""
+"""gantrain prepare: inspect a data set, report its faults, and pack it into one file or shards."""
 
 import json
 import sys
@@ -17,12 +17,14 @@ from gantrain.data.findings import alpha_faults
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.pack import pack
+from gantrain.data.pack_shards import pack_shards
 from gantrain.data.preflight import ImageSource
 from gantrain.data.statistics import ImageRecord, range_notes, scan, suitability_warnings, summarize
 from gantrain.errors import ConfigError, counted
 from gantrain.io.files import unwritable_as_config_error, write_json
 
 MAX_FAULTS = 20  # printed on the terminal
+SHARD_MB = 1000  # of a tar archive, 1e6 bytes
 
 
 def main(config: PrepareConfig) -> None:
@@ -124,7 +126,7 @@ def _pack(
     sources: dict[str, ImageSource],
     records: list[ImageRecord],
 ) -> None:
-    """Write the usable images, resized, to one .zip file."""
+    """Write the usable images, resized, to one .zip file or to a folder of tar archives."""
     assert config.pack
     unusable = {record.file for record in records if record.fault}
     if unusable and config.data.get("on_bad_file") != "skip":
@@ -152,7 +154,11 @@ def _pack(
     }
     target = Path(config.pack)
     try:
-        count = pack(target, usable, labels, note)
+        if target.suffix.lower() == ".zip":
+            count = pack(target, usable, labels, note)
+        else:
+            limit = 1e6 * (config.shard_mb or SHARD_MB)
+            count = pack_shards(target, usable, labels, note, limit)
     except ImageFault as fault:
         raise ConfigError(f"{target}: an image {fault}.") from fault
     except OSError as error:
@@ -160,6 +166,8 @@ def _pack(
             f"{target} cannot be written ({error.strerror or error}): make room, or give another "
             "pack=."
         ) from error
-    size = f"{target.stat().st_size / 1e6:.1f} MB"
+    files = sorted(target.glob("*.tar")) if target.is_dir() else [target]
+    size = f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
+    size += f" in {counted(len(files), 'archive')}" if target.is_dir() else ""
     choice = getattr(data, "choice", "folder")
     print(f"{counted(count, 'image')}, {size}: data={choice} data.root={target}")

@@ -244,7 +244,7 @@ def _swept_key_problems(
 def _not_a_choice(group: str, choice: str, options: list[str]) -> str:
     close = CHOICES.get(group, {}).get(choice) or nearest(choice, options)
     hint = f"Did you mean {group}={close}? " if close else ""
-    if group == "data" and (is_path(choice) or "/" in choice or choice.endswith(".zip")):
+    if group == "data" and (is_path(choice) or "/" in choice or choice.endswith((".zip", ".tar"))):
         hint = f"For images of your own, write data=folder {shown(f'data.root={choice}')}. "
     return f"{group}={choice} is not a choice. {hint}Choices: {', '.join(options)}."
 

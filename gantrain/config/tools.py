@@ -22,7 +22,7 @@ from gantrain.errors import ConfigError, format_value, nearest
 from gantrain.io import hub
 from gantrain.metrics import weights
 from gantrain.metrics.protocol import DISENTANGLEMENT, METRICS
-from gantrain.types import AtLeastOne, Count, Range
+from gantrain.types import AtLeastOne, Count, Positive, Range
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -301,6 +301,7 @@ class PrepareConfig:
     takes: Literal["unpaired", "paired", "images"]
     report: str | None
     pack: str | None
+    shard_mb: Positive | None
     data: dict[str, Any]
 
 
@@ -326,13 +327,22 @@ def load_prepare(cfg: DictConfig) -> PrepareConfig:
     problems += check.check_section("", plain, fields, set(fields), known)
     if not problems:
         problems += check.check_target("data", plain["data"], known)
-    if plain.get("pack") and not str(plain["pack"]).endswith(".zip"):
-        problems.append(
-            f"pack={plain['pack']} must end in .zip, so that data.root recognizes it as an archive."
-        )
+    problems += _pack_problems(plain.get("pack"), plain.get("shard_mb"))
     if problems:
         raise ConfigError(*problems)
     return PrepareConfig(**plain)
+
+
+def _pack_problems(pack: Any, shard_mb: Any) -> Iterator[str]:
+    """Yield the problems with what is packed: a .zip file, or a folder of shards."""
+    suffix = Path(str(pack or "")).suffix.lower()
+    if suffix in (".tar", ".tgz", ".gz") or (suffix != ".zip" and Path(str(pack or "")).is_file()):
+        yield (
+            f"pack={pack} must end in .zip (one file), or be the name of a folder, which gets .tar "
+            "files."
+        )
+    elif shard_mb is not None and (not pack or suffix == ".zip"):
+        yield "shard_mb is for tar archives: give pack=FOLDER, or leave out shard_mb."
 
 
 def _kind_of(data: dict[str, Any]) -> str:
@@ -342,7 +352,7 @@ def _kind_of(data: dict[str, Any]) -> str:
         return data_kind.class_attribute(target, "kind") or "images"
     if data.get("root") is None:
         return "unpaired" if any(data.get(key) for key in ("root_a", "root_b", "url")) else "images"
-    from gantrain.data.location import holds_two_domains  # it imports numpy
+    from gantrain.data.roots import holds_two_domains  # it imports numpy
 
     return "unpaired" if holds_two_domains(str(data["root"])) else "images"
 

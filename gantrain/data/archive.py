@@ -1,4 +1,4 @@
-"""Images inside a zip archive or a remote folder, used like paths."""
+"""Images inside archives (a zip, tars) or a remote folder, used like paths."""
 
 import io
 import os
@@ -11,21 +11,23 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gantrain.data.shards import Shards
 from gantrain.errors import ConfigError
 from gantrain.io.remote.objects import RemoteFolder, RemoteObject
 
-Archive = Path | RemoteObject | RemoteFolder  # zip archives, and a folder that is listed only once
+# Zip archives, a folder that is listed only once, and tar archives
+Archive = Path | RemoteObject | RemoteFolder | Shards
 
 _MAX_BYTES = 1 << 30  # of one unpacked file: a small archive can expand without end
 _HEADER_BYTES = 30  # of a member, without its name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A file inside a zip archive or a remote folder; as text "photos.zip!/cats/1.png".
+    """A file inside an archive or a remote folder; as text "photos.zip!/cats/1.png".
 
     Args:
-        archive: the zip file, or the folder.
+        archive: the zip file, the tar archives, or the folder.
         name: path of the file inside it.
     """
 
@@ -33,13 +35,22 @@ class Member:
     name: str
 
     def __str__(self) -> str:
+        if isinstance(self.archive, Shards):
+            return self.archive.title(self.name)
         mark = "" if isinstance(self.archive, RemoteFolder) else "!"
         return f"{self.archive}{mark}/{self.name}"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it comes over a network."""
+        return is_remote(self.archive)
 
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
         if isinstance(self.archive, RemoteFolder):
             return self.archive.file(self.name).identity()
+        if isinstance(self.archive, Shards):
+            return self.archive.member_identity(self.name)
         if isinstance(self.archive, RemoteObject):
             return [str(self), *self.archive.identity()[1:]]
         status = self.archive.stat()
@@ -49,7 +60,9 @@ class Member:
     def size(self) -> int:
         """Return the unpacked size in bytes."""
         if isinstance(self.archive, RemoteFolder):
-            return self.archive.file(self.name).stamp.size
+            return self.archive.file(self.name).size
+        if isinstance(self.archive, Shards):
+            return self.archive.size(self.name)
         return _open(self.archive).size(self.name)
 
     def read(self) -> bytes:
@@ -64,6 +77,8 @@ class Member:
                 raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than an image needs")
             if isinstance(self.archive, RemoteFolder):
                 return self.archive.file(self.name).read(0, self.size())
+            if isinstance(self.archive, Shards):
+                return self.archive.read(self.name)
             return _open(self.archive).read(self.name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(f"the archive is damaged: {error}") from error
@@ -72,6 +87,11 @@ class Member:
 
 
 ImageFile = Path | Member
+
+
+def is_remote(archive: Archive) -> bool:
+    """Return whether an archive or a folder comes over a network."""
+    return archive.is_remote if isinstance(archive, Shards) else not isinstance(archive, Path)
 
 
 def open_image(file: ImageFile) -> Path | io.BytesIO:
@@ -84,17 +104,30 @@ def file_size(file: ImageFile) -> int:
     return file.size() if isinstance(file, Member) else file.stat().st_size
 
 
-def list_members(archive: Archive) -> list[str]:
+def list_members(archive: Archive, prefix: str = "") -> list[str]:
     """Return the names of all files in an archive, sorted as in a folder, without hidden ones.
 
     Args:
-        archive: a zip archive, or a remote folder.
+        archive: a zip archive, tar archives, or a remote folder.
+        prefix: path of a folder in it, with a slash at the end: names are relative to it.
 
     Raises:
-        ConfigError: the file is no zip archive, or has a password.
+        ConfigError: an archive cannot be read, or has a password.
     """
-    if isinstance(archive, RemoteFolder):
-        return _names_in(archive)
+    if isinstance(archive, Shards):
+        return list(archive.index.names_below(prefix))
+    names = _names_in(archive) if isinstance(archive, RemoteFolder) else _names_in_zip(archive)
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+
+def has_member(archive: Archive, name: str) -> bool:
+    """Return whether there is a file of this name in an archive."""
+    if isinstance(archive, Shards):
+        return archive.index.row(name) is not None
+    return name in list_members(archive)
+
+
+def _names_in_zip(archive: Path | RemoteObject) -> list[str]:
     try:
         if isinstance(archive, Path):
             _close_if_changed(archive)
@@ -108,7 +141,7 @@ def list_members(archive: Archive) -> list[str]:
         raise ConfigError(
             f"data.root={archive} is protected by a password: give the unpacked folder."
         )
-    return list(opened.names)
+    return opened.names
 
 
 class _OpenArchive:

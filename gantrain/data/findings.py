@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from gantrain.data import cache, suitability
 from gantrain.data.bit_depth import PixelFormat
@@ -45,7 +46,7 @@ class ImageSource:
     teaches_colors: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Job:
     """One file; the fields are stored in the index of disk caches."""
 
@@ -60,6 +61,10 @@ class Job:
     clipped: int = 0  # values
     alpha: bool = False  # whether the last channel is alpha
     grey: bool = False  # whether it lacks the colours that it should teach
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {key: getattr(self, key) for key in self.__dataclass_fields__}
 
 
 @contextmanager

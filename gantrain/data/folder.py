@@ -211,6 +211,7 @@ class UnpairedFolder:
         """Return sentences about what was taken for what, and what is left out."""
         places = [f"{split} from {folder}" for split, folder in self._folders.items()]
         notes = [f"images of {', '.join(places)}"]
+        notes += dict.fromkeys(x for y in self._folders.values() for x in y.archive_notes())
         if self._unused:
             notes.append(f"warning: not used: {join_limited(self._unused)}")
         for split, names in self._unread.items():

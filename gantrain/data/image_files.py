@@ -8,6 +8,7 @@ from typing import Literal
 from gantrain.data import arrays, medical
 from gantrain.data.bit_depth import ImageFault, Picture, PixelFormat, to_channels
 from gantrain.data.decode import decode
+from gantrain.data.notes import NOTES
 from gantrain.data.views import AnyFile
 from gantrain.errors import ConfigError
 
@@ -28,7 +29,6 @@ _EXTENSIONS: dict[Reading, tuple[str, ...]] = {
     2: _SECOND_EXTENSIONS,
     3: EXTENSIONS,
 }
-_NOTES = (".txt", ".md", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".ini", ".db")
 _MAX_KINDS = 8  # that a sentence names
 PLAIN = PixelFormat()  # 8 bits
 
@@ -73,7 +73,7 @@ def unread_kinds(names: Iterable[str]) -> str:
     kinds: dict[str, list[str]] = {}
     for name in names:
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix not in _NOTES:
+        if suffix not in NOTES:
             kinds.setdefault(suffix or "without an ending", []).append(name)
     by_count = sorted(kinds.items(), key=lambda entry: -len(entry[1]))
     parts = [f"{len(found)} {kind} (such as {found[0]})" for kind, found in by_count[:_MAX_KINDS]]

@@ -24,14 +24,13 @@ from gantrain.data.labels import (
 )
 from gantrain.data.location import (
     LABEL_FILE,
-    ResolvedRoot,
     describe_versions,
     held_out_indices,
     no_images_message,
-    resolve_root,
 )
 from gantrain.data.pixel_settings import check_show, check_window, describe_pixels, make_formats
 from gantrain.data.preflight import CacheSettings, ImageSource, ValidatedSource, preflight
+from gantrain.data.roots import ResolvedRoot, resolve_root
 from gantrain.data.transforms import Filter, FitResize, Resize, parse_size
 from gantrain.data.views import Layout, Pages, Window
 from gantrain.errors import ConfigError, counted
@@ -179,7 +178,7 @@ class ImageFolder(ImageDataset):
         }
 
     def json_labels(self) -> dict[str, dict[str, Any]]:
-        """Return the labels that dataset.json gives, by split and path of the image.
+        """Return the labels that files give, unlike folders, by split and path of the image.
 
         Raises:
             ConfigError: such a file cannot be read.
@@ -188,6 +187,11 @@ class ImageFolder(ImageDataset):
         for split, (labels, prefix, _) in _label_files(self._root).items():
             pairs = (labels or {}).items()
             found[split] = {name.removeprefix(prefix): label for name, label in pairs}
+        for split, folder in self._root.splits.items():
+            if split not in found:
+                names = self._names[split]
+                pairs = zip(names, folder.sample_labels(names, complete=False), strict=False)
+                found[split] = {name: label for name, label in pairs if label is not None}
         return found
 
     def test_name(self, stream: str, index: int) -> str:
@@ -228,6 +232,7 @@ class ImageFolder(ImageDataset):
         for split, names in self._unread.items():
             if kinds := unread_kinds(names):
                 notes.append(unread_warning(self._root.splits[split], kinds))
+        notes += dict.fromkeys(x for _, place in splits for x in place.archive_notes())
         if self._strays:
             notes.append(
                 f"warning: {counted(len(self._strays), 'label')} of {LABEL_FILE} without an image "
@@ -292,22 +297,27 @@ def _label_files(root: ResolvedRoot) -> LabelFiles:
 
 def _stray_labels(files: LabelFiles, names: Names) -> list[str]:
     """Return the names in dataset.json that no image has."""
-    labelled: dict[tuple[str, str], None] = {}  # (dataset.json, name in it)
-    known: set[tuple[str, str]] = set()
-    for split, (labels, prefix, file) in files.items():
-        labelled |= dict.fromkeys((file, name) for name in labels or {})
-        known |= {(file, f"{prefix}{name}") for name in names[split]}
-    return [name for file, name in labelled if (file, name) not in known]
+    known: dict[str, set[str]] = {}
+    for split, (_, prefix, file) in files.items():
+        known.setdefault(file, set()).update(f"{prefix}{name}" for name in names[split])
+    labelled = {file: labels or {} for labels, _, file in files.values()}
+    return [name for file, labels in labelled.items() for name in labels if name not in known[file]]
 
 
 def _read_labels(
     files: LabelFiles, root: ResolvedRoot, names: Names, reading: Reading
 ) -> tuple[Labels, dict[str, Values]]:
-    """Return the kind of the labels and their values by split, from dataset.json or folders."""
+    """Return the kind of the labels and their values by split.
+
+    They come from dataset.json, from the files beside the images in tar archives, or from folders.
+    """
     raw: dict[str, list[Any]] = {
         split: labels_of([f"{prefix}{name}" for name in names[split]], labels, file)
         for split, (labels, prefix, file) in files.items()
     }
+    for split, folder in root.splits.items():
+        if split not in raw and (found := folder.sample_labels(names[split], complete=True)):
+            raw[split] = found
     if not raw:
         return from_folders(names, reading)
     if missing := [str(folder) for split, folder in root.splits.items() if split not in raw]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gantrain.data.image_files import EXTENSIONS, Reading
-from gantrain.data.location import ImageLocation, held_out_indices, open_root
+from gantrain.data.location import ImageLocation, held_out_indices
+from gantrain.data.roots import open_root
 from gantrain.data.splits import find_bare_domains, find_domains, find_splits, split_of
 from gantrain.data.views import PLAIN, Formats, split_suffix
 from gantrain.errors import ConfigError, counted
@@ -39,7 +40,7 @@ def find_folders(
         hint: an extra sentence for errors about a missing root.
         reading: 1: only these names, written like this, and not train/A or A/.
         formats: how files are read.
-        blocks: see `gantrain.data.location.open_root`.
+        blocks: see `gantrain.data.roots.open_root`.
 
     Raises:
         ConfigError: the folders do not exist or have another structure.
@@ -77,7 +78,7 @@ def enter_root(
         hints: extra sentences for the error about a missing root.
         reading: see `find_folders`.
         formats: how files are read.
-        blocks: see `gantrain.data.location.open_root`.
+        blocks: see `gantrain.data.roots.open_root`.
 
     Raises:
         ConfigError: it does not exist.
@@ -243,8 +244,8 @@ def _explicit(
         base = replace(first, stacked=tuple(others))
         bases.append(base)
         folders |= _domain(domain, base, f"data.root_{domain}={_text(value)}")
-    a, b = ([place.parts() for place in _all(folders[f"train_{x}"])] for x in "ab")
-    if any(x == y[: len(x)] or y == x[: len(y)] for x in a for y in b):
+    a, b = (_all(folders[f"train_{x}"]) for x in "ab")
+    if any(x.overlaps(y) for x in a for y in b):
         raise ConfigError(
             f"data.root_a={_text(root_a)} and data.root_b={_text(root_b)} are the same folder or "
             "one is inside the other, which mixes the domains: give each domain its own folder."

@@ -1,15 +1,16 @@
-"""Locations of images: folders and zip archives, perhaps with train/ and test/ in them."""
+"""Locations of images: folders and archives, perhaps with train/ and test/ in them."""
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, overload
 
-from gantrain.data.archive import Archive, ImageFile, Member, list_members
+from gantrain.data.archive import Archive, ImageFile, Member, has_member, is_remote, list_members
 from gantrain.data.decode import count_images
 from gantrain.data.image_files import EXTENSIONS, Reading, is_image, list_files
-from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
+from gantrain.data.shards import Shards
 from gantrain.data.stack import match_names
 from gantrain.data.views import (
     PLAIN,
@@ -21,18 +22,14 @@ from gantrain.data.views import (
     part_names,
 )
 from gantrain.errors import ConfigError, counted
-from gantrain.io.cache import cache_home
-from gantrain.io.names import local_path
-from gantrain.io.remote.address import is_address, meant_address
-from gantrain.io.remote.blocks import BlockSettings
-from gantrain.io.remote.objects import RemoteFolder, open_file, open_folder
+from gantrain.io.remote.objects import RemoteFolder
 
 LABEL_FILE = "dataset.json"
 
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """A folder, or a folder inside a zip archive or a remote folder.
+    """A folder, or a folder inside an archive or a remote folder.
 
     Args:
         path: the folder or the archive.
@@ -49,7 +46,7 @@ class ImageLocation:
     stacked: "tuple[ImageLocation, ...]" = ()
 
     def __str__(self) -> str:
-        return str(self.file(self.prefix.rstrip("/")) if self.prefix else self.path)
+        return str(Member(self.path, self.prefix.rstrip("/")) if self.prefix else self.path)
 
     @property
     def is_archive(self) -> bool:
@@ -70,12 +67,22 @@ class ImageLocation:
     @property
     def version(self) -> str | None:
         """A digest of the version of what is remote; None: this is local."""
-        if isinstance(self.path, Path):
+        if isinstance(self.path, Path) or not is_remote(self.path):
             return None
         content = self.path.identity()
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
-    def parts(self) -> tuple[str, ...]:
+    def overlaps(self, other: "ImageLocation") -> bool:
+        """Return whether one of two places is inside the other, or the same."""
+        a, b = self.prefix or "", other.prefix or ""
+        if isinstance(self.path, Shards) and isinstance(other.path, Shards):
+            own = [part.identity() for part in self.path.parts]
+            shared = any(part.identity() in own for part in other.path.parts)
+            return shared and (a.startswith(b) or b.startswith(a))
+        a, b = self._parts(), other._parts()
+        return a == b[: len(a)] or b == a[: len(b)]
+
+    def _parts(self) -> tuple[str, ...]:
         """Return the parts of the path; those of a folder begin with those of one around it."""
         if isinstance(self.path, Path):
             return self.path.resolve().parts
@@ -116,22 +123,23 @@ class ImageLocation:
             match_names([self, *self.stacked], [images, *self._names_beside()])
         return images, others
 
-    def images(self, names: Sequence[str]) -> list[AnyFile]:
+    def images(self, names: Sequence[str]) -> Sequence[AnyFile]:
         """Return the images of paths from `names`."""
         if not self.stacked:
-            return [self._image(name) for name in names]
+            return _Images(self, names)
         rows = match_names([self, *self.stacked], [self.names(), *self._names_beside()])
         wanted = {row[0]: row for row in rows}
         places = (self, *self.stacked)
         return [
-            Stack(tuple(place._image(one) for place, one in zip(places, wanted[n], strict=True)))
+            Stack(tuple(place.image(one) for place, one in zip(places, wanted[n], strict=True)))
             for n in names
         ]
 
     def _names_beside(self) -> list[list[str]]:
         return [place.names() for place in self.stacked]
 
-    def _image(self, name: str) -> ImageFile | View:
+    def image(self, name: str) -> ImageFile | View:
+        """Return the image of a path from `names`, without what is stacked on it."""
         if self.formats == PLAIN:
             return self.file(name)
         file, index = parse_part(name) if self.formats.splits_files else (name, None)
@@ -153,9 +161,34 @@ class ImageLocation:
         try:
             if isinstance(file, Path):
                 return file.read_bytes() if file.exists() else None
-            return file.read() if LABEL_FILE in self._members() else None
+            return file.read() if has_member(self.path, file.name) else None
         except OSError as error:
             raise ConfigError(f"{file} cannot be read ({error.strerror or error}).") from error
+
+    def sample_labels(self, names: Sequence[str], complete: bool) -> list[Any]:
+        """Return the labels that tar archives have beside the images, by .cls and .json files.
+
+        Args:
+            names: of the images, from `names`.
+            complete: whether all images must have one, if one has.
+
+        Returns:
+            One value per image, None without a label; []: no image has one.
+
+        Raises:
+            ConfigError: some images have none, or it cannot be read.
+        """
+        if not isinstance(self.path, Shards):
+            return []
+        files = [parse_part(x)[0] for x in names] if self.formats.splits_files else names
+        if complete:
+            self.path.check_labels(files, self.prefix or "")
+        labels = self.path.labels(files, self.prefix or "")
+        return labels if any(label is not None for label in labels) else []
+
+    def archive_notes(self) -> list[str]:
+        """Return sentences about what was left out of an archive."""
+        return list(self.path.index.notes) if isinstance(self.path, Shards) else []
 
     def loose_images(self) -> int:
         """Return the number of images directly in this folder."""
@@ -171,42 +204,52 @@ class ImageLocation:
         Raises:
             ConfigError: the folder cannot be listed.
         """
+        folders, has_images = set(), False
+        try:
+            for name, is_folder in self._entries():
+                if is_folder:
+                    folders.add(name)
+                else:
+                    has_images |= name == LABEL_FILE or is_image(name, self.reading)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} cannot be listed ({error.strerror}): check its permissions."
+            ) from error
+        return sorted(name for name in folders if name[0] != "."), has_images
+
+    def _entries(self) -> Iterator[tuple[str, bool]]:
+        """Yield the names in this folder, and whether they are folders; those several times."""
         if self.prefix is None:
-            try:
-                entries = [(e.name, e.is_dir()) for e in os.scandir(self._folder)]
-            except OSError as error:
-                raise ConfigError(
-                    f"{self.path} cannot be listed ({error.strerror}): check its permissions."
-                ) from error
-        else:
-            parts = [name.split("/", 1) for name in self._members()]
-            entries = [(first, bool(rest)) for first, *rest in parts]
-        folders = sorted({name for name, is_dir in entries if is_dir and name[0] != "."})
-        files = {name for name, is_dir in entries if not is_dir}
-        has_images = any(is_image(name, self.reading) for name in files)
-        return folders, LABEL_FILE in files or has_images
+            yield from ((entry.name, entry.is_dir()) for entry in os.scandir(self._folder))
+            return
+        for name in self._members():
+            first, slash, _ = name.partition("/")
+            yield first, bool(slash)
 
     def _members(self) -> list[str]:
         assert self.prefix is not None
-        names = [name for name in list_members(self.path) if name.startswith(self.prefix)]
-        return [name.removeprefix(self.prefix) for name in names]
+        return list_members(self.path, self.prefix)
 
 
-@dataclass(frozen=True)
-class ResolvedRoot:
-    """The folders of a set of single images.
+class _Images(Sequence[AnyFile]):
+    """The images of a place, made when they are asked for: a million take much memory."""
 
-    Args:
-        top: holds the splits, or is "train" itself.
-        splits: folders of "train" and perhaps "test".
-        unused: names of folders beside train/ and test/.
-        loose: number of images beside them.
-    """
+    def __init__(self, place: ImageLocation, names: Sequence[str]) -> None:
+        self._place, self._names = place, names
 
-    top: ImageLocation
-    splits: dict[str, ImageLocation]
-    unused: list[str]
-    loose: int = 0
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> AnyFile: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AnyFile]: ...
+
+    def __getitem__(self, index: int | slice) -> AnyFile | Sequence[AnyFile]:
+        if isinstance(index, slice):
+            return _Images(self._place, self._names[index])
+        return self._place.image(self._names[index])
 
 
 def describe_versions(folders: Mapping[str, ImageLocation]) -> dict[str, dict[str, str]]:
@@ -238,112 +281,7 @@ def held_out_indices(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def resolve_root(
-    root: str | None,
-    hint: str | None,
-    reading: Reading = 3,
-    formats: Formats = PLAIN,
-    blocks: BlockSettings | None = None,
-) -> ResolvedRoot:
-    """Return the folders that data.root names; a single folder around everything is entered.
-
-    Args:
-        root: a folder or a zip archive, or the address of one.
-        hint: an extra sentence for errors about a missing root.
-        reading: see `gantrain.data.splits.find_splits`.
-        formats: see `ImageLocation`.
-        blocks: see `open_root`.
-
-    Raises:
-        ConfigError: there are no images of one domain there.
-    """
-    hints = [hint] if hint else []
-    if root is None:
-        raise ConfigError(
-            "data.root is not set: give data.root=FOLDER or a .zip of images.", *hints
-        )
-    top = open_root("data.root", root, hints, blocks=blocks)
-    top = replace(top, reading=reading, formats=formats)
-    folders, has_files = top.content()
-    while len(folders) == 1 and not has_files and not find_splits(folders, top, reading):
-        top = top.below(folders[0])
-        folders, has_files = top.content()
-    found = find_domains(folders, top, reading)
-    if domains := [name for key, name in found.items() if key.startswith("train")]:
-        raise ConfigError(
-            f"{top} holds images of two domains, which should not be mixed: choose one with "
-            f"data.root={top.below(domains[0])}."
-            if not top.is_archive
-            else f"{top} holds images of two domains: unpack it and give one of its folders."
-        )
-    roles = find_splits(folders, top, reading)
-    if "train" in roles:
-        splits = {name: top.below(roles[name]) for name in ("train", "test") if name in roles}
-        used = {roles[name] for name in splits}
-        unused = [name for name in folders if name not in used]
-        return ResolvedRoot(top, splits, unused, top.loose_images() if has_files else 0)
-    if roles:
-        other = roles.get("test") or roles["validation"]
-        raise ConfigError(
-            f"{top} has {other}/ but not train/, so {split_of(other)} images would be trained on: "
-            f"move the training images to train/, or {other}/ elsewhere."
-        )
-    return ResolvedRoot(top, {"train": top}, [])
-
-
-def holds_two_domains(root: str) -> bool:
-    """Return whether data.root names a folder or archive with trainA/ or trainB/ in it."""
-    path = local_path(root)
-    if is_address(root):
-        names = {*open_root("data.root", root, []).content()[0]}
-    elif path.is_dir():
-        names = {entry.name for entry in path.iterdir() if entry.is_dir()}
-    elif path.is_file() and path.suffix.lower() == ".zip":
-        names = {part for name in list_members(path) for part in name.split("/")[:2]}
-    else:
-        return False
-    return any((domain_of(name) or ("", ""))[0] == "train" for name in names)
-
-
 def no_images_message(folder: ImageLocation) -> str:
     """Return a sentence about a folder without images."""
     suffixes = " ".join(suffix[1:] for suffix in EXTENSIONS)
     return f"{folder} holds no images ({suffixes}): add some, or check data.root."
-
-
-def open_root(
-    setting: str,
-    value: str,
-    hints: Sequence[str],
-    instead: str = "extract it first",
-    blocks: BlockSettings | None = None,
-) -> ImageLocation:
-    """Return the folder or zip archive that a setting names.
-
-    Args:
-        setting: the dotted key, for sentences.
-        value: the path; "~" is expanded. Or an address, such as s3://bucket/set.zip.
-        hints: extra sentences for the error about a missing path.
-        instead: what to do about a file that is no zip archive.
-        blocks: where parts of remote data are kept; None: in the user's cache folder.
-
-    Raises:
-        ConfigError: there is no folder or zip archive of this name, or it cannot be reached.
-    """
-    if is_address(value):
-        blocks = blocks or BlockSettings.of(cache_home())
-        is_zip = value.lower().endswith(".zip")
-        return ImageLocation((open_file if is_zip else open_folder)(setting, value, blocks), "")
-    path = local_path(value)
-    if path.is_dir():
-        return ImageLocation(path)
-    if path.is_file() and path.suffix.lower() == ".zip":
-        return ImageLocation(path, "")
-    if path.exists():
-        raise ConfigError(
-            f"{setting}={value} is a file, but a folder of images or a .zip is expected: {instead}."
-        )
-    if address := meant_address(value):
-        raise ConfigError(f"{setting}={value} does not exist: write {address} for an address.")
-    where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-    raise ConfigError(f"{setting}={value} does not exist{where}: check the path.", *hints)

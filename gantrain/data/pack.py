@@ -5,16 +5,33 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from gantrain.data.encode import encode_image
 from gantrain.data.findings import ImageSource, reading_pool
+from gantrain.data.halves import half_of
 from gantrain.data.image_files import load_image
 from gantrain.io.files import atomic_write
 
 NOTE = "gantrain.json"
 FOLDERS = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
 _CHUNK = 64
+
+
+class PackedImage(NamedTuple):
+    """An image as it is stored.
+
+    Args:
+        split: such as "train_a".
+        source: its name in the source.
+        name: path in the archive.
+        content: bytes of the file.
+    """
+
+    split: str
+    source: str
+    name: str
+    content: bytes
 
 
 def pack(
@@ -39,8 +56,8 @@ def pack(
     """
     count = 0
     with atomic_write(archive) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target:
-        for name, content in _encode_all(sources):
-            target.writestr(name, content)
+        for image in packed_images(sources):
+            target.writestr(image.name, image.content)
             count += 1
         for split, source in sources.items():
             if pairs := _label_pairs(source, labels.get(split, {})):
@@ -50,7 +67,15 @@ def pack(
     return count
 
 
-def _encode_all(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes]]:
+def packed_images(sources: Mapping[str, ImageSource]) -> Iterator[PackedImage]:
+    """Yield all images, resized and without loss, in the order of the sources.
+
+    Args:
+        sources: the images, by split.
+
+    Raises:
+        ImageFault: an image cannot be read or stored.
+    """
     with reading_pool(sources) as pool:
         for split, source in sources.items():
             folder = FOLDERS.get(split, split)
@@ -59,12 +84,13 @@ def _encode_all(sources: Mapping[str, ImageSource]) -> Iterator[tuple[str, bytes
                 indices = range(start, min(start + _CHUNK, len(names)))
                 contents = pool.map(lambda i, source=source: _encode(source, i), indices)
                 for i, content in zip(indices, contents, strict=True):
-                    yield f"{folder}/{names[i]}", content
+                    yield PackedImage(split, source.names[i], f"{folder}/{names[i]}", content)
 
 
 def _encode(source: ImageSource, index: int) -> bytes:
     image = load_image(source.files[index], source.channels, source.pixels)
-    resized = source.resize.resize(image.pixels, source.test, image.alpha)
+    pixels = half_of(image.pixels, source.half)
+    resized = source.resize.resize(pixels, source.test, image.alpha)
     kind = "TIFF" if _suffix(source) == ".tif" else "PNG"
     return encode_image(resized, kind, image.alpha)
 

@@ -81,7 +81,7 @@ def find_pairs(
         root_b: those of domain b.
         hint: an extra sentence for errors about a missing root.
         formats: how files are read.
-        blocks: see `gantrain.data.location.open_root`.
+        blocks: see `gantrain.data.roots.open_root`.
 
     Raises:
         ConfigError: the folders do not exist or have another structure, or there are two images of
@@ -111,7 +111,7 @@ def find_pictures(
         root: pictures in train/ and perhaps test/ (else val/), or directly.
         hint: an extra sentence for errors about a missing root.
         formats: how files are read.
-        blocks: see `gantrain.data.location.open_root`.
+        blocks: see `gantrain.data.roots.open_root`.
 
     Raises:
         ConfigError: the folder does not exist or has another structure.

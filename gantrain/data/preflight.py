@@ -158,7 +158,7 @@ def preflight(
     try:
         jobs = _decode_all(jobs, sources, writer, log)
         report(jobs, sources, skip, log)
-        writer.finish({"jobs": [{**job.__dict__, "path": str(job.path)} for job in jobs]})
+        writer.finish({"jobs": [{**job.as_dict(), "path": str(job.path)} for job in jobs]})
     except BaseException:
         writer.abandon()
         raise

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal, TypeGuard
 
 from gantrain.data.archive import ImageFile, Member, file_size
@@ -104,7 +104,7 @@ def is_remote(file: AnyFile) -> bool:
     if isinstance(file, Stack):
         return any(map(is_remote, file.files))
     file = plain_file(file)
-    return isinstance(file, Member) and not isinstance(file.archive, Path)
+    return isinstance(file, Member) and file.is_remote
 
 
 def bytes_of(file: AnyFile) -> int:

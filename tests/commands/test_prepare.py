@@ -101,8 +101,12 @@ def test_a_packed_set_of_two_domains_reads_back_the_same(
     assert len(note["content"]) == 35 and note["settings"]["resolution"] == 16
 
 
-@pytest.mark.parametrize("depth", ["8", "16", "float"])
-def test_a_packed_set_of_single_pictures_keeps_depth_and_labels(tmp_path: Path, depth: str) -> None:
+@pytest.mark.parametrize(
+    ("depth", "target"), [("8", "x.zip"), ("8", "x"), ("16", "x.zip"), ("float", "x.zip")]
+)
+def test_a_packed_set_of_single_pictures_keeps_depth_and_labels(
+    tmp_path: Path, depth: str, target: str
+) -> None:
     dtype = {"8": np.uint8, "16": np.uint16, "float": np.float32}[depth]
     labels = []
     for number in range(9):
@@ -111,10 +115,10 @@ def test_a_packed_set_of_single_pictures_keeps_depth_and_labels(tmp_path: Path, 
         deep_pictures.write(path, deep_pictures.random_pixels(number, (20, 31, 3), dtype))
         labels.append([f"{number % 2}/{number}.tif", number % 3])
     (tmp_path / "set/dataset.json").write_text(json.dumps({"labels": labels}))
-    options = [f"data.depth={depth}", "data.labels=true", "data.filter=box", "pack=x.zip"]
+    options = [f"data.depth={depth}", "data.labels=true", "data.filter=box", f"pack={target}"]
     prepare(tmp_path, "data.root=set", *options)
     sets = []
-    for root in ("set", "x.zip"):
+    for root in ("set", target):
         data = ImageFolder(
             seed=1, root=str(tmp_path / root), resolution=16, filter="box", labels=True,
             depth="float" if depth == "float" else int(depth), cache="none",  # pyright: ignore[reportArgumentType]
@@ -157,7 +161,11 @@ def test_a_published_set_is_fetched(tmp_path: Path, unpaired: Path) -> None:
     ("options", "told"),
     [
         (["data.root=nowhere"], "data.root=nowhere does not exist"),
-        (["data.root=set", "pack=x.tar"], "pack=x.tar must end in .zip"),
+        (["data.root=set", "pack=x.tar"], "pack=x.tar must end in .zip (one file), or be the name"),
+        (["data.root=set", "pack=x.zip", "shard_mb=5"], "shard_mb is for tar archives"),
+        (["data.root=set", "shard_mb=5"], "shard_mb is for tar archives: give pack=FOLDER"),
+        (["data.root=set", "pack=x", "shard_mb=0"], "shard_mb=0"),
+        (["data.root=x-1.tar", "data.root=x-2.tar"], "Quote it, such as 'data.root=train-{000..0"),
         (["data.root=set", "data.resolutoin=9"], "resolution"),
         (["data.root=set", "takes=pairs"], "takes"),
         ([], "data.root is not set"),

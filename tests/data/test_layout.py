@@ -32,7 +32,7 @@ def test_a_root_that_is_not_there(tmp_path):
 
 def test_a_file_for_a_root(tmp_path):
     (tmp_path / "x.rar").touch()
-    refused("x.rar is a file", "or a .zip", where=tmp_path / "x.rar")
+    refused("x.rar is a file", "a .zip or a .tar", where=tmp_path / "x.rar")
 
 
 def test_a_file_for_a_domain(root):

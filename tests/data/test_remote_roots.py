@@ -16,8 +16,8 @@ from gantrain.data.colorize import ColorizeFolder
 from gantrain.data.folder import UnpairedFolder
 from gantrain.data.image_folder import ImageFolder
 from gantrain.data.loader import batches
-from gantrain.data.location import holds_two_domains
 from gantrain.data.paired import PairedFolder
+from gantrain.data.roots import holds_two_domains
 from gantrain.data.statistics import scan
 from gantrain.data.views import Formats, View
 from gantrain.errors import ConfigError
@@ -27,6 +27,7 @@ from gantrain.io.remote.objects import open_folder
 from tests.helpers.picture_sets import picture, write_set
 from tests.helpers.remote_stores import Proxy, forget, s3_server, upload, use
 from tests.helpers.single_sets import write_labels, write_pictures
+from tests.helpers.tar_files import pack_folder
 
 SINGLE = [f"train/{kind}/{i}.png" for kind in ("cat", "dog") for i in range(4)] + ["test/dog/9.png"]
 
@@ -131,6 +132,24 @@ def test_stacked_folders(store) -> None:
         UnpairedFolder(root_a=a, root_b=str(here / "two/trainB"), **settings) for a in pairs
     )
     same(prepared(local), prepared(remote))
+
+
+def test_tar_archives_are_those_of_a_local_folder(store, tmp_path) -> None:
+    proxy, files, here = store
+    (here / "tars").mkdir()
+    pack_folder(here / "single", *[here / f"tars/x-{i:02d}.tar" for i in (9, 10)])
+    pack_folder(here / "single", here / "whole.tar")
+    upload(here / "tars", files, "bucket/tars")
+    files.pipe("bucket/whole.tar", (here / "whole.tar").read_bytes())
+    settings = {"seed": 3, "resolution": 32, "cache": "none", "labels": True}
+    local = prepared(ImageFolder(root=str(here / "single"), **settings))
+    for place in (
+        *("s3://bucket/tars/x-{09..10}.tar", "s3://bucket/tars", "s3://bucket/tars/"),
+        f"{proxy.url}/bucket/whole.tar",
+    ):
+        same(local, prepared(ImageFolder(root=place, **settings)))
+    with pytest.raises(ConfigError, match=r"x-11\.tar does not exist"):
+        ImageFolder(root="s3://bucket/tars/x-{09..11}.tar", **settings)
 
 
 @pytest.mark.parametrize("kind", ["", ".zip"])

@@ -78,11 +78,7 @@ class RemoteObject:
         return content[start - first * size : end - first * size]
 
     def fetch(self, start: int, end: int) -> None:
-        """Bring a range to this machine, so that `read` returns it soon.
-
-        Raises:
-            ConfigError: see `read`.
-        """
+        """Bring a range to this machine, so that `read`, which see, returns it soon."""
         self.read(start, end)
 
     @property

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gantrain.data.location import open_root, resolve_root
+from gantrain.data.roots import open_root, resolve_root
 from gantrain.errors import ConfigError
 from tests.helpers.single_sets import pack, write_labels, write_pictures
 
@@ -135,13 +135,15 @@ def test_links_are_followed_once(tmp_path):
     [
         (None, r"data\.root is not set: give data\.root=FOLDER or a \.zip"),
         ("nowhere", r"data\.root=nowhere does not exist \(looked in .*\): check"),
-        ("set.tar.gz", r"data\.root=set\.tar\.gz is a file, .*: extract it first"),
+        ("set.7z", r"data\.root=set\.7z is a file, .*: extract it first"),
+        ("set.tar.gz", r"data\.root=set\.tar\.gz is compressed, .*: unpack it to a \.tar"),
         ("text.zip", r"text\.zip is no readable zip archive .*: download or pack it again"),
     ],
 )
 def test_wrong_roots(tmp_path, monkeypatch, root, told):
     monkeypatch.chdir(tmp_path)
     Path("set.tar.gz").touch()
+    Path("set.7z").touch()
     Path("text.zip").write_text("no archive")
     with pytest.raises(ConfigError, match=told) as caught:
         resolve_root(root, "Ask Ada.")
