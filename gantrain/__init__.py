@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gantrain.runs.opened import OpenedRun
 
 __all__ = ["ConfigError", "RunError", "compose", "load", "run", "train"]
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0"
 
 
 def compose(*overrides: str | Iterable[str], **settings: Any) -> RunConfig:

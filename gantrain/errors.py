@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -58,9 +59,18 @@ def format_value(value: Any) -> str:
     return str(value)
 
 
+def shell_quote(word: str) -> str:
+    """Return a word as it is typed in a shell; on Windows in the command prompt or PowerShell."""
+    if sys.platform != "win32":
+        return shlex.quote(word)
+    if not re.search(r"[^\w@+=:./\\-]", word):
+        return word
+    return '"' + word.replace('"', '\\"') + '"'
+
+
 def shown(override: str) -> str:
-    """Return an override as it is typed in a shell."""
-    return shlex.quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
+    """Return an override as it is typed in a shell, with quotes only where it needs them."""
+    return shell_quote(override) if re.search(r"[\s()&;|<>$`'\"\\*?#!~]", override) else override
 
 
 def counted(count: int, noun: str) -> str:

@@ -277,7 +277,7 @@ def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = {line.split(":")[1].strip() for line in file if line.startswith("model name")}
         return ", ".join(sorted(names))
     except OSError:

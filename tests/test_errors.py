@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantrain.errors import agreed, counted, listed
+from gantrain.errors import agreed, counted, listed, shell_quote, shown
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,24 @@ def test_verbs_follow_their_number() -> None:
     assert [agreed(count) for count in (0, 1, 2)] == ["are", "is", "are"]
     assert [agreed(1, verb) for verb in ("have", "need", "stay")] == ["has", "needs", "stays"]
     assert agreed(2, "have") == "have"
+
+
+@pytest.mark.parametrize(
+    ("word", "here", "windows"),
+    [
+        ("run=runs/x", "run=runs/x", "run=runs/x"),
+        (r"run=C:\runs\x", r"'run=C:\runs\x'", r"run=C:\runs\x"),
+        ("name=two words", "'name=two words'", '"name=two words"'),
+        ("a&b", "'a&b'", '"a&b"'),
+        ('say "x"', "'say \"x\"'", r'"say \"x\""'),
+    ],
+)
+def test_words_are_quoted_for_the_shell_that_is_here(
+    word: str, here: str, windows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell_quote(word) == shown(word) == here
+    monkeypatch.setattr("gantrain.errors.sys.platform", "win32")
+    assert shell_quote(word) == shown(word) == windows
 
 
 def test_words_are_listed_as_in_a_sentence() -> None:

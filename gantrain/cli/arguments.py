@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from gantrain.config import paths
 from gantrain.config.foreign import RECIPES
 from gantrain.config.overrides import is_path, quote
-from gantrain.errors import ConfigError, nearest
+from gantrain.errors import ConfigError, nearest, shell_quote
 
 # Hydra's flags: switches, and flags that take a value
 # fmt: off
@@ -262,7 +261,7 @@ def _bare_word(word: str, rest: list[str], result: Arguments, first: bool) -> No
 
 def _a_path(word: str) -> str:
     """Say what can be done with a folder or file that was typed without a command."""
-    shown = shlex.quote(word)
+    shown = shell_quote(word)
     if (Path(word) / "config.yaml").is_file():
         return f"{word} is a run: write resume={shown} to go on, or gantrain generate {shown}."
     return (

@@ -10,7 +10,7 @@ from typing import NoReturn, TextIO, cast
 
 from gantrain.engine import startup
 from gantrain.errors import ConfigError
-from gantrain.io.streams import DetachableStream
+from gantrain.io.streams import DetachableStream, escape_unprintable
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -97,6 +97,8 @@ class _Interruption:
 def _detachable_output() -> Iterator[list[OSError]]:
     """Let the output of the block be lost, and tell why afterwards unless its reader has gone."""
     streams = sys.stdout, sys.stderr
+    for stream in streams:
+        escape_unprintable(stream)
     own = [DetachableStream(stream) for stream in streams]
     sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in own)
     faults: list[OSError] = []

@@ -103,8 +103,7 @@ def _write_space(config: ExportConfig, folder: Path) -> None:
         space_folder.write(folder, model, config.load_from, config.license)
     if config.license is None:
         print(NO_LICENSE)
-    if "dev" in __version__:
-        print(space_folder.DEVELOPMENT)
+    print(space_folder.VERSION)
 
 
 def _reference_names(model: Model) -> dict[str, str]:

@@ -155,7 +155,7 @@ def _examine_devices(findings: Findings, torch: ModuleType) -> None:
 def nvidia_driver() -> str | None:
     """Return the version of the NVIDIA driver, or None if there is none."""
     with suppress(OSError):
-        text = DRIVER_FILE.read_text()
+        text = DRIVER_FILE.read_text("utf-8")
         if version := re.search(r"\d+\.\d+(\.\d+)?", text):
             return version[0]
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -171,7 +171,7 @@ def _examine_processor(findings: Findings, torch: ModuleType | None) -> None:
         cores += f", load of the last minute {os.getloadavg()[0]:.1f}"
     name = platform.processor() or platform.machine()
     with suppress(OSError):
-        if model := re.search(r"model name\s*: (.+)", CPU_FILE.read_text()):
+        if model := re.search(r"model name\s*: (.+)", CPU_FILE.read_text("utf-8")):
             name = model[1]
     if torch:
         from gantrain.engine.precision import has_bf16_instructions

@@ -16,9 +16,9 @@ from gantrain.io.files import write_text
 APP, CARD, REQUIREMENTS = "app.py", "README.md", "requirements.txt"
 GRADIO = "6.10.0"  # the oldest that the studio takes
 BESIDE = "Path(__file__).parent"  # app.py's own words for where the model is
-DEVELOPMENT = (
-    f"gantrain {__version__} is a development version: until it is released, put its wheel into "
-    f"the folder and name it in {REQUIREMENTS} in place of the first line with gantrain."
+VERSION = (
+    f"The Space installs gantrain {__version__} from PyPI. If that version is not there, put its "
+    f"wheel into the folder and name it in {REQUIREMENTS} instead."
 )
 
 

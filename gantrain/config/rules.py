@@ -16,6 +16,7 @@ from gantrain.config.ignored import IGNORED
 from gantrain.config.machine import DEVICES
 from gantrain.config.suggestions import budget_alone
 from gantrain.errors import format_value
+from gantrain.io.names import name_fault
 from gantrain.metrics.protocol import FEATURES, METRICS, value_names
 
 Config = dict[str, Any]
@@ -297,6 +298,15 @@ def name_problems(config: Config) -> Iterator[str]:
     name = config["name"]
     if name is not None and (not name or re.search(r"[/\\]", name) or name in (".", "..")):
         yield f"name={name} must be a plain folder name: its parent folder is out=..."
+    elif (
+        name is not None
+        and (fault := name_fault(name))
+        and config.get("resume") in (None, "auto")  # else it is that of a folder that is there
+    ):
+        yield (
+            f"name={name} {fault}, so the run could not be copied to every system: give another "
+            "name (an existing run goes on with resume=FOLDER)."
+        )
     elif name is not None and (size := len(os.fsencode(name))) > LONGEST_NAME:
         yield (
             f"name={name[:20]}... is too long for a folder: {size} bytes, and at most "

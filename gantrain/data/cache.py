@@ -17,6 +17,8 @@ import PIL
 from gantrain.data.views import AnyFile, identity
 from gantrain.errors import ConfigError
 from gantrain.io.cache import cache_home
+from gantrain.io.files import replace_file
+from gantrain.io.system_memory import available_bytes
 
 CacheMode = Literal["auto", "memory", "disk", "none"]
 Shape = tuple[int, int, int]  # (height, width, channels)
@@ -139,7 +141,7 @@ class DiskWriter:
             self._file.truncate(self._total)
             _move_into_place(self._file, self._partial, self.source)
             handle, partial = tempfile.mkstemp(suffix=".partial", dir=self.source.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 json.dump({"bytes": self._total, **index}, file)
                 _move_into_place(file, partial, self._index)
         except OSError as error:
@@ -199,7 +201,7 @@ def choose_mode(mode: CacheMode, total: int, cache_gb: float, folder: Path) -> C
         ConfigError: the images do not fit where the user wants them.
     """
     limits: dict[CacheMode, float] = {
-        "memory": min(cache_gb * 1e9, _free_memory() / 2),
+        "memory": min(cache_gb * 1e9, available_bytes() / 2),
         "disk": min(cache_gb * 1e9 * DISK_FACTOR, _free_disk(folder) / 2),
     }
     if mode == "none":
@@ -226,16 +228,7 @@ def _move_into_place(file: Any, partial: str, final: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
-    os.replace(partial, final)
-
-
-def _free_memory() -> float:
-    """Return the bytes available without swapping; infinity if the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024.0 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return float("inf")
+    replace_file(Path(partial), final)
 
 
 def _free_disk(folder: Path) -> float:

@@ -14,6 +14,7 @@ from gantrain.data.labels import Labels
 from gantrain.data.safe_pickle import unpickle
 from gantrain.errors import ConfigError
 from gantrain.io.download import RemoteFile, fetch
+from gantrain.io.names import local_path
 
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -64,7 +65,7 @@ class CIFAR10(InMemoryDataset):
         self.images_per_epoch = min(50_000, max_images or 50_000)
         self._labels = Labels("class", CLASSES) if labels else None
         self._url, self._target = url, cache_folder(cache_dir) / ARCHIVE
-        self._path = None if root is None else _find(Path(root).expanduser())
+        self._path = None if root is None else _find(local_path(root))
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read all images into memory (180 MB), downloading them first if necessary.

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import statistics
+import sys
 import threading
 import time
 import warnings
@@ -170,8 +171,10 @@ def batches(
         size = sum(array.nbytes for array in data.item(start).values()) * (batch // world)
         prefetch = _batches_ahead(size, workers, local_ranks)
         options = {"prefetch_factor": prefetch, "worker_init_fn": _init_worker}
-        if "fork" in torch.multiprocessing.get_all_start_methods():
-            options["multiprocessing_context"] = "fork"  # shares the image cache without a copy
+        # It shares the image cache without a copy. On macOS, the system's libraries may crash in a
+        # forked process; Windows cannot fork.
+        if sys.platform not in ("darwin", "win32"):
+            options["multiprocessing_context"] = "fork"
     loader = DataLoader(
         _Positions(data),
         batch_sampler=_positions(start, batch, rank, world),  # pyright: ignore[reportArgumentType]
@@ -268,7 +271,7 @@ def _init_worker(worker: int) -> None:
     Ctrl-C or a closed terminal must not end the workers before the parent's last step.
     """
     torch.set_num_threads(1)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks some
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     # Python would print a traceback and drop the batch, for which the parent then waits for ever.

@@ -15,6 +15,7 @@ from gantrain.data.image_files import Reading
 from gantrain.data.labels import Labels
 from gantrain.errors import ConfigError
 from gantrain.io.download import RemoteFile, fetch
+from gantrain.io.names import local_path
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name to MD5 of the published .gz
@@ -68,7 +69,7 @@ class MNIST(InMemoryDataset):
         self.images_per_epoch = min(60_000, max_images or 60_000)
         self._labels = Labels("class", tuple("0123456789")) if labels else None
         self._url, self._folder = url, cache_folder(cache_dir) / "mnist"
-        self._files: dict[str, Path] = {} if root is None else _find(Path(root).expanduser())
+        self._files: dict[str, Path] = {} if root is None else _find(local_path(root))
 
     def prepare(self, *, batch: int, multiple: int, log: Log) -> None:
         """Read all images into memory (70 MB), downloading them first if necessary.

@@ -13,6 +13,7 @@ from gantrain.data.splits import domain_of, find_domains, find_splits, split_of
 from gantrain.data.views import PLAIN, Formats
 from gantrain.errors import ConfigError
 from gantrain.io.cache import cache_home
+from gantrain.io.names import local_path
 from gantrain.io.remote.address import is_address, meant_address
 from gantrain.io.remote.blocks import BlockSettings
 from gantrain.io.remote.objects import open_file, open_folder
@@ -66,7 +67,7 @@ def open_root(
             titles = [f"{folder}/{name}" for name in names]
             return ImageLocation(Shards(value, [folder.file(name) for name in names], titles), "")
         return ImageLocation(folder, "")
-    path = Path(value).expanduser()
+    path = local_path(value)
     if names_shards(value) and (path.exists() or has_range(value)):
         return ImageLocation(open_shards(setting, value), "")
     if path.is_dir():
@@ -139,7 +140,7 @@ def resolve_root(
 
 def holds_two_domains(root: str) -> bool:
     """Return whether data.root names a folder or archive with trainA/ or trainB/ in it."""
-    path = Path(root).expanduser()
+    path = local_path(root)
     if is_address(root):
         names = {*open_root("data.root", root, []).content()[0]}
     elif names_shards(root):

@@ -15,6 +15,7 @@ from gantrain.data.notes import NOTES
 from gantrain.data.shard_index import UNLABELLED, UNREADABLE, ShardIndex, load_index
 from gantrain.errors import ConfigError, agreed, counted
 from gantrain.io.byte_file import ByteFile, LocalFile, open_bytes
+from gantrain.io.names import local_path
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset: train-{000..099}.tar
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -194,7 +195,7 @@ def names_shards(value: str) -> bool:
     """
     if value.lower().endswith((".tar", *_COMPRESSED)):
         return True
-    return bool(_in_folder(Path(value).expanduser()))
+    return bool(_in_folder(local_path(value)))
 
 
 def has_range(value: str) -> bool:
@@ -224,7 +225,7 @@ def open_shards(
     if open_remote is not None:
         titles = list(_expand(setting, value))
         return Shards(value, [open_remote(one) for one in titles], titles)
-    path = Path(value).expanduser()
+    path = local_path(value)
     if path.is_dir():
         titles = [str(path / name) for name in _in_folder(path)]
     else:

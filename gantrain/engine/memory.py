@@ -1,7 +1,6 @@
 """Peak memory, errors about memory that ran out, and copies in the memory of the CPU."""
 
 import re
-import sys
 from copy import copy as shallow_copy
 from copy import deepcopy
 from typing import Any
@@ -9,21 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantrain.io import system_memory
+
 
 def peak_gigabytes(device: torch.device) -> float:
     """Return the peak memory in 10^9 bytes of a CUDA device, or else of the process.
 
-    Returns:
-        0 if it is unknown (Windows).
+    Args:
+        device: where the training runs.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+    return system_memory.peak_bytes() / 1e9
 
 
 # torch raises an OutOfMemoryError only for its own allocations on CUDA; others are RuntimeErrors.

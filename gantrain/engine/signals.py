@@ -1,7 +1,8 @@
 """Make Ctrl-C and a scheduler's signals act between two steps, not inside one.
 
 Outside of Slurm, SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all mean: save and exit. So does SIGHUP
-everywhere, which a closing terminal sends, unless it is ignored (nohup).
+everywhere, which a closing terminal sends, unless it is ignored (nohup), and SIGBREAK on Windows,
+which is Ctrl-Break: the only one that a process can send to another there.
 Inside a Slurm job (SLURM_JOB_ID is set):
 
 - SIGINT: save and exit.
@@ -18,12 +19,13 @@ prepared: a job killed by SIGTERM during that time would not be requeued either.
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
 from typing import Any
+
+from gantrain.io import processes
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped early with an intact checkpoint
 EXIT_REQUEUE = 76  # from a rank to the gantrain process that started it: saved, please requeue
@@ -122,7 +124,7 @@ class Signals:
             raise Interrupted
 
 
-_FROM_TERMINAL = {signal.SIGINT, getattr(signal, "SIGHUP", None)}
+_FROM_TERMINAL = {getattr(signal, name, None) for name in ("SIGINT", "SIGHUP", "SIGBREAK")}
 _deferred: list[int] = []  # signals that came between `defer_signals` and `handle_signals`
 
 
@@ -154,12 +156,11 @@ def stop_with_parent() -> None:
 
 
 def _watch_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    processes.wait_for_end_of_parent(parent)
     # SIGTERM rather than SIGINT where both mean the same: the parent may have sent a SIGINT
     # before it ended, and a second one would interrupt.
     stop = signal.SIGINT if "SLURM_JOB_ID" in os.environ else signal.SIGTERM
-    os.kill(os.getpid(), stop)
+    processes.signal_self(stop)
 
 
 def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
@@ -168,9 +169,10 @@ def _actions(in_slurm: bool) -> dict[signal.Signals, Action]:
         signal.SIGINT: Action.STOP,
         signal.SIGTERM: Action.SAVE if in_slurm else Action.STOP,
     }
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        actions[hangup] = Action.STOP
+    for name in ("SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            actions[number] = Action.STOP
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows lacks them
             actions[getattr(signal, name)] = Action.REQUEUE if in_slurm else Action.STOP

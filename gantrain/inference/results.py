@@ -9,7 +9,7 @@ from typing import Any
 from gantrain.data.views import AnyFile, Stack, bytes_of, plain_file
 from gantrain.errors import ConfigError
 from gantrain.inference.inputs import RECORD_FILE, TranslationTask
-from gantrain.io.files import read_json, remove_leftovers, write_json
+from gantrain.io.files import open_to_append, read_json, remove_leftovers, write_json
 from gantrain.io.plain_files import json_rows, load_json
 
 INPUTS_FILE = "inputs.jsonl"
@@ -85,7 +85,7 @@ class ResultFolder:
     def add(self, row: dict[str, Any]) -> None:
         """Record the `row` of a task whose result has been written."""
         self._inputs[row["name"]] = row
-        with (self.path / INPUTS_FILE).open("a", encoding="utf-8") as file:
+        with open_to_append(self.path / INPUTS_FILE) as file:
             file.write(f"{json.dumps(row)}\n")
 
 

@@ -37,7 +37,7 @@ def image_threads() -> int:
 def _own_groups() -> Iterator[Path]:
     """Yield the control groups of this process and those above them, which limit it as well."""
     with suppress(OSError):
-        for line in OWN_GROUPS.read_text().splitlines():
+        for line in OWN_GROUPS.read_text("utf-8").splitlines():
             _, controllers, group = line.split(":", 2)
             if controllers and "cpu" not in controllers.split(","):
                 continue
@@ -50,9 +50,10 @@ def _own_groups() -> Iterator[Path]:
 def _share(group: Path) -> float | None:
     """Return the cores that a control group may use, None if they are not limited."""
     with suppress(OSError, ValueError):  # version 2: "200000 100000", or "max 100000"
-        quota, period = (group / "cpu.max").read_text().split()
+        quota, period = (group / "cpu.max").read_text("utf-8").split()
         return float(quota) / float(period)
     with suppress(OSError, ValueError):  # version 1: -1 is no limit
-        quota = float((group / "cpu.cfs_quota_us").read_text())
-        return quota / float((group / "cpu.cfs_period_us").read_text()) if quota > 0 else None
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quota, period = (float((group / name).read_text("utf-8")) for name in names)
+        return quota / period if quota > 0 else None
     return None

@@ -16,6 +16,7 @@ from typing import Any
 
 from gantrain.errors import ConfigError
 from gantrain.io import locks
+from gantrain.io.files import replace_file
 
 _CHUNK = 1 << 20
 _LOG_SECONDS = 5.0
@@ -159,7 +160,7 @@ class _Partial:
 
     def begin(self, url: str, version: str) -> None:
         self.path.write_bytes(b"")
-        self._note.write_text(json.dumps({"url": url, "version": version}), "utf-8")
+        self._note.write_bytes(json.dumps({"url": url, "version": version}).encode())
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -168,7 +169,7 @@ class _Partial:
     def complete(self) -> None:
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(self.path, self.target)
+        replace_file(self.path, self.target)
         self._note.unlink(missing_ok=True)
 
 
@@ -277,7 +278,7 @@ def _format_progress(done: int, total: int, speed: float) -> str:
     if not total:
         return f"data: {done / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
     filled = round(20 * done / total)
-    bar = "█" * filled + "░" * (20 - filled)
+    bar = "#" * filled + "-" * (20 - filled)
     numbers = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {speed / 1e6:.1f} MB/s"
     return f"data: {bar} {numbers}, {(total - done) / speed:.0f} s left"
 

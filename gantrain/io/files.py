@@ -3,15 +3,19 @@
 import errno
 import json
 import os
+import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from gantrain.errors import ConfigError
 from gantrain.io.plain_files import load_json
+
+BUSY_SECONDS = 5.0  # that a file may be open elsewhere, before it is an error that it is
 
 
 @contextmanager
@@ -29,11 +33,35 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file, replacing another one at once.
+
+    Windows refuses that while anyone has one of them open, such as a virus scanner or another
+    command that reads it: there it is tried again for `BUSY_SECONDS`.
+
+    Args:
+        source: the file.
+        target: its new name in the same file system.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def disk_full_reason(error: BaseException) -> str | None:
@@ -142,6 +170,11 @@ def folder_as_config_error(path: Path) -> Iterator[None]:
         raise ConfigError(
             f"{path} cannot be written ({error.strerror or error}): give another out= or name=."
         ) from error
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Open a text file to be added to, in UTF-8 and with the same ends of lines on every system."""
+    return path.open("a", encoding="utf-8", newline="\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Locks between processes: a lock on a file, which the system releases when its process ends."""
 
+import errno
 import os
 import re
 import socket
@@ -7,13 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: locks have no effect
-    fcntl = None
+from gantrain.io import file_locks
 
 _JOB = re.compile(r"job=\d+(_\d+)?\.\d+(@[\w.-]*)?")
 TIMEOUT = 1.0  # seconds; longer than a check by `is_held` or the end of a killed process takes
+# Seconds until `is_held` believes it. Without shared locks, two checks see each other.
+CHECK_TIMEOUT = 0.0 if file_locks.HAS_SHARED else 0.2
 _descriptors: dict[Path, int] = {}  # of the lock files that this process holds
 _kept: set[Path] = set()  # those that `release_all` leaves alone
 
@@ -61,11 +61,9 @@ def acquire(path: Path, *, wait: float = TIMEOUT, kept: bool = False) -> Owner |
         OSError: `path` is a link, a pipe or a folder, or cannot be written.
     """
     key = _key(path)
-    if fcntl is None or key in _descriptors:
+    if key in _descriptors:
         return None
-    # Never through a link, which may lead to any file, and without waiting for a pipe.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         locked = _try_lock(descriptor, wait)
         owner = _read_owner(os.read(descriptor, 1000).decode(errors="replace"))
@@ -103,7 +101,7 @@ def take_over(path: Path, owner: Owner) -> None:
     if acquire(guard) is not None:
         return
     try:
-        if path.exists() and _read_owner(path.read_text(errors="replace")) == owner:
+        if path.exists() and _read_owner(path.read_text("utf-8", "replace")) == owner:
             path.unlink()
     finally:
         release(guard)
@@ -116,7 +114,8 @@ def _write_owner(descriptor: int, *, is_ending: bool) -> None:
         words.append(f"job={job}.{os.environ.get('SLURM_RESTART_COUNT', 0)}@{cluster}")
     text = " ".join([*words, *["ending"] * is_ending])
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{text}\n".encode(), 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, f"{text}\n".encode())
     os.fsync(descriptor)  # for the other machines of a cluster
 
 
@@ -134,6 +133,7 @@ def release(path: Path) -> None:
     _kept.discard(key)
     descriptor = _descriptors.pop(key, None)
     if descriptor is not None:
+        file_locks.unlock(descriptor)
         os.close(descriptor)
 
 
@@ -147,41 +147,38 @@ def is_held(path: Path) -> bool:
     """Return whether any process, this one included, holds the lock on `path`."""
     if _key(path) in _descriptors:
         return True
-    if fcntl is None:
-        return False
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = _open(path, os.O_RDONLY)
     except OSError:  # no such file
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no locks
-        pass
+        return _try_lock(descriptor, CHECK_TIMEOUT, shared=True) is False
     finally:
+        file_locks.unlock(descriptor)
         os.close(descriptor)
-    return False
 
 
 def _key(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve fails on a circle of links
 
 
-def _try_lock(descriptor: int, wait: float) -> bool | None:
+def _open(path: Path, flags: int) -> int:
+    """Open a lock file, never through a link, which may lead anywhere, nor waiting for a pipe."""
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():  # Windows
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.open(path, flags, 0o666)
+
+
+def _try_lock(descriptor: int, wait: float, shared: bool = False) -> bool | None:
     """Return True if locked, False if another process holds the lock, None without locks."""
-    assert fcntl is not None
     deadline = time.monotonic() + wait
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.05)
-        except OSError:
-            return None
+        locked = file_locks.try_lock(descriptor, shared)
+        if locked is not False or time.monotonic() >= deadline:
+            return locked
+        time.sleep(0.05)
 
 
 def _drop_all() -> None:

@@ -1,8 +1,21 @@
 """Text streams whose reader may go away."""
 
 import errno
+import io
 import os
 from typing import Any, TextIO
+
+
+def escape_unprintable(stream: TextIO) -> None:
+    r"""Let a stream print what its encoding lacks as an escape such as \u2192, not raise an error.
+
+    Windows encodes what goes to a file or a pipe in the code page of its language.
+
+    Args:
+        stream: such as `sys.stdout`; one that is not of a file is left alone.
+    """
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 class DetachableStream:

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from gantrain import __version__
 from gantrain.config import data_kind
 from gantrain.config.check import flatten
+from gantrain.errors import shell_quote
 from gantrain.pages.curves import Chart, Point, is_shown, make_chart
 from gantrain.pages.explanations import explain
 from gantrain.pages.render import data_url, render
@@ -236,8 +236,8 @@ def _max_abs(points: list[Point]) -> float:
 
 
 def _commands(run: Run) -> list[str]:
-    path = shlex.quote(str(run.path))
-    overrides = shlex.join(run.overrides)
+    path = shell_quote(str(run.path))
+    overrides = " ".join(map(shell_quote, run.overrides))
     lines = [f"gantrain {overrides}".strip(), f"gantrain resume={path}"]
     target = run.config.get("model", {}).get("_target_")
     if data_kind.class_attribute(target, "takes") == "images":

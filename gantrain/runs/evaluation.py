@@ -29,6 +29,7 @@ from gantrain.inference.features import FeatureCache
 from gantrain.inference.generators import moves_canvas
 from gantrain.inference.model import Model
 from gantrain.inference.pictures import is_lab
+from gantrain.io.files import open_to_append
 from gantrain.metrics import requirements, weights
 from gantrain.metrics.extractor import load_extractor, load_lpips
 from gantrain.metrics.protocol import (
@@ -279,7 +280,7 @@ def append_evaluations(file: Path, values: list[MetricValue], about: dict[str, A
     if file.is_symlink():
         raise ConfigError(f"{file} is a symbolic link, and nothing is written there: give output=.")
     try:
-        with file.open("a", encoding="utf-8") as target:
+        with open_to_append(file) as target:
             if file.read_bytes()[-1:] not in (b"", b"\n"):  # a line cut short by a crash
                 target.write("\n")
             for value in values:

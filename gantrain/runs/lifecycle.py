@@ -251,7 +251,7 @@ def record_config(directory: RunDirectory, content: dict[str, Any], overrides: l
         number = len(list(directory.path.glob("config.*.yaml"))) + 1
         for path in (directory.config, directory.overrides):
             numbered = path.with_name(f"{path.stem}.{number}{path.suffix}")
-            write_text(numbered, path.read_text())
+            write_text(numbered, path.read_text("utf-8"))
     write_text(directory.overrides, yaml.safe_dump(overrides))
     write_text(directory.config, config)  # last: with this file, the run exists
 

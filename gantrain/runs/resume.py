@@ -125,7 +125,7 @@ def config_diff(
         f"{key}: {_format(before, key)} -> {_format(after, key)}"
         for key in dict.fromkeys([*before, *after])
         if key not in NEUTRAL_KEYS
-        and _format(before, key) != _format(after, key)
+        and _local(_format(before, key)) != _local(_format(after, key))
         # A key of gantrain's own sections that did not exist then: null is as it was without it.
         # (Those of constructors have got their defaults above.)
         and (key in before or after[key] is not None or key.partition(".")[0] in BUILT)
@@ -220,6 +220,11 @@ def _list_changes(changes: list[str]) -> str:
     count = len(changes) - MAX_CHANGES
     suffix = f"; and {count} more" if count > 0 else ""
     return "; ".join(changes[:MAX_CHANGES]) + suffix
+
+
+def _local(text: str) -> str:
+    """Return a value with slashes as here: the run may have begun on another system."""
+    return text.replace("\\", "/")
 
 
 def _format(flat: dict[str, Any], key: str) -> str:

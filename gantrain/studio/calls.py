@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import threading
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +14,7 @@ from hydra.core.utils import setup_globals
 from gantrain import config
 from gantrain.config import compose
 from gantrain.config.overrides import quote
+from gantrain.errors import shell_quote
 
 _UNQUOTED = re.compile(r"\d+-\d+|[A-Za-z0-9_./-]+:\d+")  # a range of layers, FILE:NUMBER
 _composing = threading.Lock()  # Hydra's state is one for the process
@@ -52,7 +52,7 @@ class Call:
             f"{key}={_written(value.name if isinstance(value, OwnFile) else value)}"
             for key, value in self.settings.items()
         )
-        return " ".join(["gantrain", self.command, *map(shlex.quote, words)])
+        return " ".join(["gantrain", self.command, *map(shell_quote, words)])
 
     def but(self, **settings: Any) -> Call:
         """Return the command with other settings."""

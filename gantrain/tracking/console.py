@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from gantrain.io.files import open_to_append
 from gantrain.io.streams import DetachableStream
 from gantrain.tracking.sinks import BaseSink
 from gantrain.tracking.tracker import Event
@@ -118,7 +119,7 @@ class PlainLines(BaseSink):
     ) -> None:
         self.stream, self.total = DetachableStream(stream) if stream else None, total
         self.epochs = epochs
-        self.log = log.open("a", encoding="utf-8")
+        self.log = open_to_append(log)
         self._last_line = 0.0
         self._start: tuple[float, int] | None = None  # time and nimg of the first step
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gantrain.io.files import open_to_append
 from gantrain.tracking.tracker import Event
 
 
@@ -45,7 +46,7 @@ class JsonLines(BaseSink):
     """
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("a", encoding="utf-8")
+        self.file = open_to_append(path)
 
     def scalars(self, nimg: int, values: dict[str, float]) -> None:
         """Append a report; values that are not finite become null."""
@@ -72,7 +73,7 @@ class EventLines(BaseSink):
     def event(self, nimg: int, event: Event) -> None:
         """Append an alarm with the current time (UTC)."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with self.path.open("a", encoding="utf-8") as file:
+        with open_to_append(self.path) as file:
             file.write(json.dumps({"nimg": nimg, "time": now, **event}) + "\n")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from gantrain.config import paths
+from gantrain.config import paths, rules
 from gantrain.config.train import RunConfig
 from gantrain.config.train import load as load_run_config
 from gantrain.errors import ConfigError
@@ -108,6 +108,7 @@ def test_values_are_plain_and_typed() -> None:
         ("name=${nowhere}", "'nowhere' not found"),
         ("name=???", "name has no value: add name=..."),
         ("name=a/b", "plain folder name"),
+        ("name=aux.v1", "is the name of a device on Windows, so the run could not be copied"),
         ("runtime.device=gpu", "use auto, cpu, cuda, cuda:N or mps"),
     ],
 )
@@ -250,3 +251,9 @@ def test_penalty_needs_equal_sizes() -> None:
 def test_a_first_stage_that_takes_all_is_said() -> None:
     (text,) = load("experiment=cyclegan_two_stage", "model.adversarial_kimg=99").warnings
     assert "leaves nothing of train.kimg=16" in text
+
+
+def test_a_run_of_an_old_name_goes_on() -> None:
+    config = {"name": "a:b", "out": "runs"}
+    assert [*rules.name_problems(config)] and [*rules.name_problems({**config, "resume": "auto"})]
+    assert not [*rules.name_problems({**config, "resume": "runs/a:b"})]

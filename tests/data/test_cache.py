@@ -98,7 +98,7 @@ def test_a_crash_leaves_no_cache(root, tmp_path, monkeypatch):
 
 
 def test_modes_and_limits(tmp_path, monkeypatch):
-    monkeypatch.setattr(caches, "_free_memory", lambda: 100e9)
+    monkeypatch.setattr(caches, "available_bytes", lambda: 100e9)
     monkeypatch.setattr(caches, "_free_disk", lambda folder: 100e9)
 
     def mode(wanted, gigabytes):
@@ -111,7 +111,7 @@ def test_modes_and_limits(tmp_path, monkeypatch):
     for wanted, size in (("memory", 5), ("disk", 33)):
         with pytest.raises(ConfigError, match=r"data\.cache_gb"):
             mode(wanted, size)
-    monkeypatch.setattr(caches, "_free_memory", lambda: 6e9)
+    monkeypatch.setattr(caches, "available_bytes", lambda: 6e9)
     monkeypatch.setattr(caches, "_free_disk", lambda folder: 8e9)
     assert [mode("auto", size) for size in (3, 3.5, 4.5)] == ["memory", "disk", "none"]
 

@@ -59,7 +59,7 @@ def test_a_file_is_fetched_once(server, tmp_path, kind, checksum):
 def test_progress_is_told(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "_LOG_SECONDS", 0)
     lines = get(server.url("set.bin"), target=tmp_path / "set.bin")
-    assert lines[-1].startswith(f"data: {'█' * 20} 3 of 3 MB, ") and lines[-1].endswith("0 s left")
+    assert lines[-1].startswith(f"data: {'#' * 20} 3 of 3 MB, ") and lines[-1].endswith("0 s left")
     lines = get(server.url("unknown-length/set.bin"), target=tmp_path / "other")
     assert lines[-1].startswith("data: 3 MB, ")
 

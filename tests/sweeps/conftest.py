@@ -1,7 +1,6 @@
 """Sweeps with a train command that only pretends."""
 
 import dataclasses
-import fcntl
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import yaml
 
 from gantrain.cli import entry
 from gantrain.config.train import RunConfig
+from gantrain.io import file_locks
 from gantrain.sweeps import claims
 
 RUN_NUMBERS = {"pairs/psnr": 20.0, "loss/G/cycle_a": 0.5}
@@ -35,7 +35,8 @@ def claimed_elsewhere(folder: Path, what: str) -> Iterator[None]:
     """A claim of another process, which the system tells from one of this process."""
     path = folder / claims.FOLDER / f"{what}.lock"
     with open(path, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not file_locks.try_lock(file.fileno()):
+            raise BlockingIOError
         yield
 
 

@@ -31,8 +31,9 @@ from gantrain.engine.signals import (
     handle_signals,
 )
 from gantrain.errors import ConfigError, RunError
+from gantrain.io import processes
 from gantrain.io.cores import available_cores
-from gantrain.io.streams import DetachableStream
+from gantrain.io.streams import DetachableStream, escape_unprintable
 
 T = TypeVar("T")
 
@@ -108,10 +109,11 @@ def _run_rank(function: Callable[..., T], args: tuple[Any, ...], folder: str) ->
     """Run the function in a new process; leave a report in `folder` if it fails."""
     defer_signals()
     startup.skip_final_gc()
+    escape_unprintable(sys.stdout)
     try:
         # Signals that arrived before this process could receive them
         for file in Path(folder).glob("signal-*"):
-            os.kill(os.getpid(), int(file.name.removeprefix("signal-")))
+            processes.signal_self(int(file.name.removeprefix("signal-")))
         return function(*args)
     except ConfigError as error:
         kind = "run" if isinstance(error, RunError) else "config"
@@ -135,14 +137,14 @@ def _write_report(folder: str, kind: str, texts: list[str]) -> None:
     rank = os.environ["RANK"]
     content = {"rank": int(rank), "kind": kind, "time": time.time(), "texts": texts}
     temporary = Path(folder) / f"{rank}.tmp"
-    temporary.write_text(json.dumps(content))
+    temporary.write_bytes(json.dumps(content).encode())
     # Renamed when complete: the rank may be killed while it writes.
     temporary.rename(Path(folder) / f"failed-{rank}.json")
 
 
 def _read_reports(folder: Path) -> list[dict[str, Any]]:
     """Return the reports that ranks left, the earliest first."""
-    reports = [json.loads(path.read_text()) for path in folder.glob("failed-*.json")]
+    reports = [json.loads(path.read_bytes()) for path in folder.glob("failed-*.json")]
     return sorted(reports, key=lambda report: report["time"])
 
 
@@ -213,8 +215,7 @@ def _forward_signals(signals: Signals, folder: Path) -> Iterator[None]:
             (folder / f"signal-{number}").touch()
         for rank in multiprocessing.active_children():
             if rank.pid and rank.is_alive():
-                with suppress(ProcessLookupError):  # it has just ended
-                    os.kill(rank.pid, number)
+                processes.forward_signal(rank.pid, number)
 
     for number in handlers:
         signal.signal(number, forward)

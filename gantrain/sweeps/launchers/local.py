@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
@@ -19,7 +18,7 @@ from gantrain.config.train import RunConfig
 from gantrain.engine.distributed import slurm
 from gantrain.engine.signals import EXIT_STOPPED, PARENT, Action, Signals, handle_signals
 from gantrain.errors import ConfigError, agreed, counted
-from gantrain.io import locks
+from gantrain.io import locks, processes
 from gantrain.io.cores import available_cores
 from gantrain.runs.directory import RunDirectory
 from gantrain.sweeps import claims, manifest
@@ -123,7 +122,7 @@ class Local(OwnLauncher):
                 time.sleep(POLL_SECONDS)
         except BaseException:  # such as a second Ctrl-C
             for running in queue.running.values():
-                _kill(running.process)
+                processes.kill_group(running.process)
                 locks.release(running.claim)
             raise
         if queue.stopping is Action.REQUEUE:
@@ -150,13 +149,13 @@ class Local(OwnLauncher):
         with open(log, "ab") as file:
             file.write(f"{PROMPT}{shlex.join(command[3:])}\n".encode())
             file.flush()
-            process = subprocess.Popen(
+            # Only this process receives Ctrl-C, and forwards it.
+            process = processes.start_in_own_group(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=self._environment(slot),
-                start_new_session=True,  # only this process receives Ctrl-C, and forwards it
             )
         queue.running[job] = RunningJob(process, slot, time.monotonic(), claim)
         devices = f" on device {self.slots[slot]}" if self.slots[slot] else ""
@@ -199,7 +198,7 @@ class Local(OwnLauncher):
         elif action > queue.stopping:
             if not queue.stopping:
                 for running in queue.running.values():
-                    running.process.send_signal(signal.SIGINT)
+                    processes.ask_to_stop(running.process)
                 count = len(queue.running)
                 jobs = counted(count, "running job")
                 print_line(f"Stopping: {jobs} {agreed(count, 'save')} the state.")
@@ -242,13 +241,6 @@ class Local(OwnLauncher):
 
     def _log(self, job: Job) -> Path:
         return self.sweep.folder / "logs" / f"{job.name}.txt"
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with its ranks and data workers."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def visible_devices() -> list[str]:
