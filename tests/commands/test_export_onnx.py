@@ -84,9 +84,8 @@ def test_seeds_of_a_stylegan(tmp_path: Path) -> None:
 
 def test_packages_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"run": str(stylegan(tmp_path / "s")), "output": "o", "truncation_psi": 1.0}
-    cfg = OmegaConf.create(
-        {**values, "format": "onnx", "networks": "generators", "test_mode": None}
-    )
+    unset = dict.fromkeys(("test_mode", "license", "pictures", "data_root", "load_from"))
+    cfg = OmegaConf.create({**values, "format": "onnx", "networks": "generators", **unset})
     assert config.load("export", cfg).format == "onnx"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'gantrain\[onnx\]'"):
