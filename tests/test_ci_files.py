@@ -107,7 +107,7 @@ def test_the_script_runs_the_command_of_the_readme(
     assert called == [
         f"{bin}/pip install -e .[dev]",
         f"{bin}/python -m pytest",
-        f"{bin}/python -m pytest -m ci and not slow and not gpu",
+        f"{bin}/python -m pytest -n 3 -m ci and not slow and not gpu",
         f"{bin}/ruff check .",
         f"{bin}/ruff format --check .",
         f"{bin}/pyright --pythonpath {bin}/python",

@@ -9,7 +9,7 @@ from scripts.count_kernels import count_phase, make
 pytestmark = pytest.mark.ci  # inductor takes half a minute for a phase
 
 
-@pytest.mark.parametrize("phase", ["G", "D"])
+@pytest.mark.parametrize("phase", ["D", pytest.param("G", marks=pytest.mark.slow)])
 def test_stylegan(phase: str) -> None:
     """16 px, two resolutions below: 80 and 68 generated kernels were counted, and 1,374 eager."""
     small = {"channel_base": 128, "channel_max": 8, "z_dim": 8, "w_dim": 8}
