@@ -44,7 +44,8 @@ def problems(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_every_group_is_valid(choice: str) -> None:
-    models = {"data=cifar10": "dcgan", "data=mnist": "dcgan", "optimizer=r3gan": "r3gan"}
+    models = dict.fromkeys(("data=cifar10", "data=hf", "data=mnist"), "dcgan")
+    models |= {"optimizer=r3gan": "r3gan"}
     models |= {"data=colorize": "pix2pix"}
     model = [f"model={models[choice]}"] if choice in models else []
     assert load(choice, *model).warnings == ()
