@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gantrain.data.arrow_rows import ArrowRows
+from gantrain.data.members import Members
 from gantrain.data.shards import Shards
 from gantrain.errors import ConfigError
 from gantrain.io.remote.objects import RemoteFolder, RemoteObject
 
-Indexed = Shards | ArrowRows  # tar archives, and rows of Arrow files: an index says what is where
-# Zip archives, and a folder that is listed only once
-Archive = Path | RemoteObject | RemoteFolder | Indexed
+# Zip archives, tar archives, rows of Arrow files, and a folder that is listed only once
+Archive = Path | RemoteObject | RemoteFolder | Shards | ArrowRows
 
 _MAX_BYTES = 1 << 30  # of one unpacked file: a small archive can expand without end
 _HEADER_BYTES = 30  # of a member, without its name
@@ -37,35 +37,20 @@ class Member:
     name: str
 
     def __str__(self) -> str:
-        if isinstance(self.archive, Indexed):
-            return self.archive.title(self.name)
-        mark = "" if isinstance(self.archive, RemoteFolder) else "!"
-        return f"{self.archive}{mark}/{self.name}"
+        return members_of(self.archive).title(self.name)
 
     @property
     def is_remote(self) -> bool:
         """Whether it comes over a network."""
-        return is_remote(self.archive)
+        return members_of(self.archive).is_remote
 
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
-        if isinstance(self.archive, RemoteFolder):
-            return self.archive.file(self.name).identity()
-        if isinstance(self.archive, Indexed):
-            return self.archive.member_identity(self.name)
-        if isinstance(self.archive, RemoteObject):
-            return [str(self), *self.archive.identity()[1:]]
-        status = self.archive.stat()
-        name = Member(self.archive.absolute(), self.name)
-        return [str(name), status.st_size, status.st_mtime_ns]
+        return members_of(self.archive).member_identity(self.name)
 
     def size(self) -> int:
         """Return the unpacked size in bytes."""
-        if isinstance(self.archive, RemoteFolder):
-            return self.archive.file(self.name).size
-        if isinstance(self.archive, Indexed):
-            return self.archive.size(self.name)
-        return _open(self.archive).size(self.name)
+        return members_of(self.archive).size(self.name)
 
     def read(self) -> bytes:
         """Return the unpacked content.
@@ -74,14 +59,11 @@ class Member:
             OSError: the file or the archive cannot be read, for whatever reason.
             ConfigError: it is remote, and has changed or cannot be reached.
         """
+        members = members_of(self.archive)
         try:
-            if self.size() > _MAX_BYTES:
-                raise OSError(f"{self.size() / 1e9:.1f} GB unpacked are more than an image needs")
-            if isinstance(self.archive, RemoteFolder):
-                return self.archive.file(self.name).read(0, self.size())
-            if isinstance(self.archive, Indexed):
-                return self.archive.read(self.name)
-            return _open(self.archive).read(self.name)
+            if (size := members.size(self.name)) > _MAX_BYTES:
+                raise OSError(f"{size / 1e9:.1f} GB unpacked are more than an image needs")
+            return members.read(self.name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(f"the archive is damaged: {error}") from error
         except (KeyError, NotImplementedError, RuntimeError) as error:  # missing, or unsupported
@@ -91,9 +73,11 @@ class Member:
 ImageFile = Path | Member
 
 
-def is_remote(archive: Archive) -> bool:
-    """Return whether an archive or a folder comes over a network."""
-    return archive.is_remote if isinstance(archive, Indexed) else not isinstance(archive, Path)
+def members_of(archive: Archive) -> Members:
+    """Return what tells the files in an archive, or below a remote folder."""
+    if isinstance(archive, Members):
+        return archive
+    return _Below(archive) if isinstance(archive, RemoteFolder) else _Zip(archive)
 
 
 def open_image(file: ImageFile) -> Path | io.BytesIO:
@@ -116,17 +100,74 @@ def list_members(archive: Archive, prefix: str = "") -> list[str]:
     Raises:
         ConfigError: an archive cannot be read, or has a password.
     """
-    if isinstance(archive, Indexed):
-        return list(archive.names_below(prefix))
-    names = _names_in(archive) if isinstance(archive, RemoteFolder) else _names_in_zip(archive)
-    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    return list(members_of(archive).names_below(prefix))
 
 
-def has_member(archive: Archive, name: str) -> bool:
-    """Return whether there is a file of this name in an archive."""
-    if isinstance(archive, Indexed):
-        return archive.holds(name)
-    return name in list_members(archive)
+@dataclass(frozen=True)
+class _Zip(Members):
+    """The files of a zip archive."""
+
+    archive: Path | RemoteObject
+
+    @property
+    def is_remote(self) -> bool:
+        return isinstance(self.archive, RemoteObject)
+
+    def names_below(self, prefix: str) -> Iterable[str]:
+        return _relative(_names_in_zip(self.archive), prefix)
+
+    def holds(self, name: str) -> bool:
+        return name in _names_in_zip(self.archive)
+
+    def title(self, name: str) -> str:
+        return f"{self.archive}!/{name}"
+
+    def member_identity(self, name: str) -> list[object]:
+        if isinstance(self.archive, RemoteObject):
+            return [self.title(name), *self.archive.identity()[1:]]
+        status = self.archive.stat()
+        title = _Zip(self.archive.absolute()).title(name)
+        return [title, status.st_size, status.st_mtime_ns]
+
+    def size(self, name: str) -> int:
+        return _open(self.archive).size(name)
+
+    def read(self, name: str) -> bytes:
+        return _open(self.archive).read(name)
+
+
+@dataclass(frozen=True)
+class _Below(Members):
+    """The files below a remote folder."""
+
+    folder: RemoteFolder
+
+    @property
+    def is_remote(self) -> bool:
+        return True
+
+    def names_below(self, prefix: str) -> Iterable[str]:
+        return _relative(_names_in(self.folder), prefix)
+
+    def holds(self, name: str) -> bool:
+        return name in self.folder.files
+
+    def title(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def member_identity(self, name: str) -> list[object]:
+        return self.folder.file(name).identity()
+
+    def size(self, name: str) -> int:
+        return self.folder.file(name).size
+
+    def read(self, name: str) -> bytes:
+        file = self.folder.file(name)
+        return file.read(0, file.size)
+
+
+def _relative(names: Iterable[str], prefix: str) -> Iterable[str]:
+    return (name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
 def _names_in_zip(archive: Path | RemoteObject) -> list[str]:

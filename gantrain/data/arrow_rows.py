@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from gantrain.data.magic import SUFFIXES
+from gantrain.data.members import Members
 from gantrain.io.byte_file import LocalFile
 
 
 @dataclass(frozen=True, eq=False)
-class ArrowRows:
+class ArrowRows(Members):
     """N rows of Arrow files, whose images are read as bytes of these files.
 
     Args:
@@ -46,11 +47,6 @@ class ArrowRows:
     def is_remote(self) -> bool:
         """Whether the files come over a network."""
         return False
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about what was left out: names without a known suffix tell it."""
-        return ()
 
     def identity(self) -> list[object]:
         """Return plain values that change with the content."""
@@ -89,8 +85,8 @@ class ArrowRows:
         start = int(self.starts[row])
         return self.parts[self.shards[row]].read(start, start + int(self.sizes[row]))
 
-    def labels(self, names: Sequence[str]) -> list[int]:
-        """Return the class numbers of members; []: there are no labels."""
+    def sample_labels(self, names: Sequence[str], prefix: str, complete: bool) -> list[int]:
+        """See `Members`; they are numbers in `class_names`."""
         classes = self.classes
         return [] if classes is None else [int(classes[self._row(name)]) for name in names]
 

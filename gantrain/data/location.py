@@ -10,11 +10,9 @@ from typing import Any, overload
 from gantrain.data.archive import (
     Archive,
     ImageFile,
-    Indexed,
     Member,
-    has_member,
-    is_remote,
     list_members,
+    members_of,
 )
 from gantrain.data.arrow_rows import ArrowRows
 from gantrain.data.decode import count_images
@@ -77,7 +75,7 @@ class ImageLocation:
     @property
     def version(self) -> str | None:
         """A digest of the version of what is remote; None: this is local."""
-        if isinstance(self.path, Path) or not is_remote(self.path):
+        if isinstance(self.path, Path) or not members_of(self.path).is_remote:
             return None
         content = self.path.identity()
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
@@ -171,7 +169,7 @@ class ImageLocation:
         try:
             if isinstance(file, Path):
                 return file.read_bytes() if file.exists() else None
-            return file.read() if has_member(self.path, file.name) else None
+            return file.read() if members_of(self.path).holds(file.name) else None
         except OSError as error:
             raise ConfigError(f"{file} cannot be read ({error.strerror or error}).") from error
 
@@ -190,19 +188,14 @@ class ImageLocation:
         Raises:
             ConfigError: some images have none, or it cannot be read.
         """
-        if not isinstance(self.path, Indexed):
+        if self.prefix is None:
             return []
         files = [parse_part(x)[0] for x in names] if self.formats.splits_files else names
-        if isinstance(self.path, ArrowRows):
-            return self.path.labels(files)
-        if complete:
-            self.path.check_labels(files, self.prefix or "")
-        labels = self.path.labels(files, self.prefix or "")
-        return labels if any(label is not None for label in labels) else []
+        return members_of(self.path).sample_labels(files, self.prefix, complete)
 
     def archive_notes(self) -> list[str]:
         """Return sentences about what was left out of an archive."""
-        return list(self.path.notes) if isinstance(self.path, Indexed) else []
+        return [] if self.prefix is None else list(members_of(self.path).notes)
 
     @property
     def class_names(self) -> tuple[str, ...]:

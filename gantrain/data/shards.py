@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gantrain.data.members import Members
 from gantrain.data.notes import NOTES
 from gantrain.data.shard_index import UNLABELLED, UNREADABLE, ShardIndex, load_index
 from gantrain.errors import ConfigError, agreed, counted
@@ -23,7 +24,7 @@ _MOST = 100_000  # shards
 _SHOWN = 20  # names in a sentence
 
 
-class Shards:
+class Shards(Members):
     """One or many tar archives. They are never unpacked.
 
     Args:
@@ -106,7 +107,14 @@ class Shards:
             raise OSError("the archive has become shorter")
         return content
 
-    def labels(self, names: Sequence[str], prefix: str) -> list[Any]:
+    def sample_labels(self, names: Sequence[str], prefix: str, complete: bool) -> list[Any]:
+        """See `Members`; they are those of .cls and .json files."""
+        if complete:
+            self._check_labels(names, prefix)
+        labels = self._labels(names, prefix)
+        return labels if any(label is not None for label in labels) else []
+
+    def _labels(self, names: Sequence[str], prefix: str) -> list[Any]:
         """Return the labels of images by .cls and .json files; None: there is none to be read.
 
         Args:
@@ -117,11 +125,11 @@ class Shards:
         rows = self._rows(names, prefix)
         return [values[number] for number in self.index.labels[rows].tolist()]
 
-    def check_labels(self, names: Sequence[str], prefix: str) -> None:
+    def _check_labels(self, names: Sequence[str], prefix: str) -> None:
         """Check that every image has a label, or none has.
 
         Args:
-            names: see `labels`.
+            names: see `_labels`.
             prefix: likewise.
 
         Raises:
